@@ -1,0 +1,39 @@
+# Every target makes what it needs: Python >= 3.11 and make are enough.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: demo test lint verify format clean
+
+demo: .venv/installed  ## train the default VAE on the embedded data set; pictures and ELBO at the end
+	$(BIN)/scratchvae train --data strokes --epochs 30 --seed 0 --out runs/demo --overwrite
+
+test: .venv/dev  ## the whole test suite, as far as this machine can run it
+	$(BIN)/python -m pytest
+
+verify: .venv/installed  ## every gradient against finite differences
+	$(BIN)/scratchvae verify
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scratchvae needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@

@@ -1,0 +1,76 @@
+"""Memory with names: one flat vector for all parameters, and buffers that outlive a step.
+
+`Flat` keeps all tensors of a model in one vector, so that Adam, a norm, an all-reduce or a checkpoint is a line
+on `.array`, while the model reads `p.out_W`. `Workspace` hands out the same buffer each time that a name is asked
+for, because allocating a large temporary costs more than computing in it.
+"""
+
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any
+
+from .backend import Array
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Flat(Mapping[str, Any]):
+    """Named views of one vector: `p.out_W` and `p["out_W"]` are the same memory as a piece of `p.array`."""
+
+    array: Array
+    shapes: Shapes
+
+    def __init__(self, shapes: Shapes, xp: Any, dtype: Any) -> None:
+        sizes = [prod(shape) for shape in shapes.values()]
+        array = xp.zeros(sum(sizes), dtype=dtype)
+        views, start = {}, 0
+        for (name, shape), size in zip(shapes.items(), sizes, strict=True):
+            views[name] = array[start : start + size].reshape(shape)
+            start += size
+        self.__dict__.update(array=array, shapes=dict(shapes), _views=views)
+
+    def like(self, xp: Any) -> "Flat":
+        """Another vector of zeros with the same names, shapes and dtype."""
+        return Flat(self.shapes, xp, self.array.dtype)
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __getattr__(self, name: str) -> Array:
+        try:
+            return self.__dict__["_views"][name]
+        except KeyError:
+            raise AttributeError(f"no tensor named {name!r} among {list(self.shapes)}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"write into {name}[...] instead: a new binding would leave the flat vector behind")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+
+class Workspace:
+    """Named buffers: `ws("z", B, Z)` is uninitialised the first time, and the same memory ever after.
+
+    A smaller first dimension (the last batch of an epoch) is a view of the larger buffer; anything else is a new one.
+    """
+
+    def __init__(self, xp: Any, dtype: Any) -> None:
+        self.xp = xp
+        self.dtype = dtype
+        self.buffers: dict[str, Array] = {}
+
+    def __call__(self, name: str, *shape: int) -> Array:
+        buffer = self.buffers.get(name)
+        if buffer is None or buffer.shape[1:] != shape[1:] or len(buffer) < shape[0]:
+            buffer = self.buffers[name] = self.xp.empty(shape, dtype=self.dtype)
+        return buffer[: shape[0]]
+
+    def full(self, name: str, value: float, *shape: int) -> Array:
+        """The buffer of that name, filled with one value."""
+        buffer = self(name, *shape)
+        buffer.fill(value)
+        return buffer

@@ -1,0 +1,58 @@
+"""Adam (Kingma & Ba, arXiv:1412.6980) on one flat vector, and the schedule of the KL weight."""
+
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from .backend import Array, array_module
+
+# On the CPU the update walks the vector in pieces that stay in the cache for all its passes.
+BLOCK = 16_384
+
+
+class Adam:
+    """m = b1 m + (1-b1) g,   v = b2 v + (1-b2) g^2,   p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
+
+    Epsilon stands outside the square root of the bias-corrected second moment, as in the paper's algorithm 1.
+    """
+
+    def __init__(
+        self, p: Array, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+    ) -> None:
+        xp = array_module(p)
+        self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
+        self.t = 0
+        self.m = xp.zeros_like(p)
+        self.v = xp.zeros_like(p)
+        self._block = min(BLOCK, p.size) if xp is np else p.size
+        self._tmp = xp.empty(self._block, dtype=p.dtype)
+
+    def step(self, p: Array, g: Array) -> None:
+        """One update of the parameters p, in place, from the gradient g; both flat vectors."""
+        xp: Any = array_module(p)
+        self.t += 1
+        root2 = sqrt(1 - self.beta2**self.t)
+        # both bias corrections, taken out of the vectors: m/c1 / (sqrt(v)/r2 + eps) = (r2/c1) m / (sqrt(v) + r2 eps)
+        scale = self.lr * root2 / (1 - self.beta1**self.t)
+        for start in range(0, p.size, self._block):
+            piece = slice(start, start + self._block)
+            pi, gi, m, v = p[piece], g[piece], self.m[piece], self.v[piece]
+            tmp = self._tmp[: pi.size]
+            xp.subtract(gi, m, out=tmp)
+            tmp *= 1 - self.beta1
+            m += tmp
+            xp.multiply(gi, gi, out=tmp)
+            tmp -= v
+            tmp *= 1 - self.beta2
+            v += tmp
+            xp.sqrt(v, out=tmp)
+            tmp += root2 * self.eps
+            xp.divide(m, tmp, out=tmp)
+            tmp *= scale
+            pi -= tmp
+
+
+def kl_weight(beta: float, epoch: float, warmup: float) -> float:
+    """beta, reached linearly over the first `warmup` epochs (a fraction of an epoch counts); from the first if 0."""
+    return beta * min(1.0, epoch / warmup) if warmup > 0 else beta
