@@ -1,0 +1,19 @@
+"""scratchvae: a variational autoencoder from scratch, every gradient by hand, every gradient proved."""
+
+from .checkpoint import load_model
+from .data import load_data
+from .errors import CheckpointError, DataError, InputError, NonFiniteError
+from .models import VAE, Autoencoder
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "VAE",
+    "Autoencoder",
+    "CheckpointError",
+    "DataError",
+    "InputError",
+    "NonFiniteError",
+    "load_data",
+    "load_model",
+]

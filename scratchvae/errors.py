@@ -1,9 +1,44 @@
-"""The two ways in which a run can be refused or stopped; the command line prints either as one line."""
+"""The ways in which a run is refused or stopped; the command line prints any of them as one line."""
+
+from math import inf
+from operator import index
+from typing import Any
 
 
 class InputError(ValueError):
-    """What was given cannot be used. The message says what was wrong and what to do, in one sentence."""
+    """What was given cannot be used. The message says what was wrong and what to do."""
+
+
+class DataError(InputError):
+    """A data file is missing, damaged, or not what it says it is."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint is missing, damaged, of another version, or of another shape."""
 
 
 class NonFiniteError(ArithmeticError):
-    """Training met a NaN or an infinity. The message names the epoch, the step and the first tensor with one."""
+    """Training met a NaN or an infinity. The message names the epoch, the step and the first tensor."""
+
+
+def whole_number(value: Any, name: str, least: int = 1) -> int:
+    """The value as an int, or InputError unless it is a whole number of at least `least`."""
+    try:
+        number = least - 1 if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise InputError(f"{name} must be a whole number >= {least}, got {value!r}")
+    return number
+
+
+def finite_number(value: Any, name: str, *, above: float | None = None) -> float:
+    """The value as a float, or InputError unless it is finite and >= 0 (or > `above`)."""
+    try:
+        number = -inf if isinstance(value, (bool, str)) else float(value)
+    except (TypeError, ValueError):
+        number = -inf
+    if not (number < inf and (number >= 0 if above is None else number > above)):
+        wanted = ">= 0" if above is None else f"> {above:g}"
+        raise InputError(f"{name} must be a finite number {wanted}, got {value!r}")
+    return number

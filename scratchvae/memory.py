@@ -43,7 +43,8 @@ class Flat(Mapping[str, Any]):
             raise AttributeError(f"no tensor named {name!r} among {list(self.shapes)}") from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"write into {name}[...] instead: a new binding would leave the flat vector behind")
+        if value is not getattr(self, name):  # `p.b += 1` ends by binding the same view again
+            raise AttributeError(f"write into {name}[...]: a new array would leave the flat vector behind")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
@@ -55,7 +56,7 @@ class Flat(Mapping[str, Any]):
 class Workspace:
     """Named buffers: `ws("z", B, Z)` is uninitialised the first time, and the same memory ever after.
 
-    A smaller first dimension (the last batch of an epoch) is a view of the larger buffer; anything else is a new one.
+    A smaller first dimension (the last batch of an epoch) is a view of the larger buffer.
     """
 
     def __init__(self, xp: Any, dtype: Any) -> None:

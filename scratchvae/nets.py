@@ -3,11 +3,7 @@
 The tensors of layer i of the stack "enc" are `enc{i}_W` and `enc{i}_b`. Read `models/vae.py` next.
 """
 
-from typing import Any
-
 from . import ops
-from .backend import Array
-from .memory import Flat, Workspace
 from .registry import SKIP
 
 ACTIVATIONS = {
@@ -17,15 +13,15 @@ ACTIVATIONS = {
 }
 
 
-def layer_shapes(name: str, sizes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+def layer_shapes(name, sizes):
     """Names and shapes of the tensors of a stack: sizes (784, 400, 200) are two layers."""
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes = {}
     for i, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
         shapes |= {f"{name}{i}_W": (fan_in, fan_out), f"{name}{i}_b": (fan_out,)}
     return shapes
 
 
-def mlp(p: Flat, name: str, x: Array, activation: str, ws: Workspace) -> list[Array]:
+def mlp(p, name, x, activation, ws):
     """h_0 = x,  h_{i+1} = f(h_i W_i + b_i).        x (B,I)   ->   [h_0 (B,I), h_1 (B,H_1), ...]"""
     f, _ = ACTIVATIONS[activation]
     hs = [x]
@@ -37,12 +33,10 @@ def mlp(p: Flat, name: str, x: Array, activation: str, ws: Workspace) -> list[Ar
     return hs
 
 
-def mlp_backward(
-    p: Flat, g: Flat, name: str, hs: list[Array], dh: Array, activation: str, ws: Workspace, dx: Any = SKIP
-) -> Any:
-    """The same layers from the last to the first: writes dW_i and db_i into g, returns dL/dx (or None if SKIP).
+def mlp_backward(p, g, name, hs, dh, activation, ws, dx=SKIP):
+    """The same layers from the last to the first: writes dW_i and db_i into g, returns dL/dx or None.
 
-    dh (B,H) is the gradient of the last h, and is overwritten.
+    dh (B,H), the gradient of the last h, is overwritten; dx (B,I) is where dL/dx goes.
     """
     _, f_backward = ACTIVATIONS[activation]
     for i in reversed(range(len(hs) - 1)):

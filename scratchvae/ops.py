@@ -1,27 +1,32 @@
 """Every op of the project and its gradient: all the calculus, written by hand.
 
-An op is a pair of pure functions, `f` and `f_backward`. Backward takes the gradient of the loss with respect to
-f's output, `dy`, and returns the gradient with respect to each input. What it needs from forward stands in its
-signature: an input by its own name, the output as `y`. Arguments after the star are destinations: an array is
-overwritten and returned, None allocates, and SKIP means that nobody wants this gradient.
+An op is a pair of pure functions, `f` and `f_backward`. Backward takes `dy`, the gradient of the loss
+with respect to f's output, and returns the gradient with respect to each input. What it needs from
+forward stands in its signature: an input by its own name, the output as `y`. Arguments after the star
+are destinations: an array is overwritten and returned, None allocates, SKIP means "not needed".
 
-Losses return one value per example, in nats, so that weights and means stay with the model, where they can be
-seen. Sizes: B batch, I inputs, O outputs, D pixels, H hidden units, Z latents, C classes, K samples. Read `nets.py` next, then `models/vae.py`.
+Losses return one value per example, in nats; weights and means belong to the model, where they can be
+seen. Sizes: B batch, I inputs, O outputs, D pixels, H hidden units, Z latents, C classes, K samples.
+Read `nets.py` next, then `models/vae.py`.
 """
 
 from math import log, pi
-from typing import Any
 
-from .backend import Array
 from .backend import array_module as module
 from .registry import SKIP, backward_of
 
 LOG_2PI = log(2 * pi)
 
-# ------------------------------------------------------------------------------------------------ layers
+
+def _times(dy, slope, out):
+    """The chain rule for an op that works entry by entry: dy * slope"""
+    return None if out is SKIP else module(dy).multiply(dy, slope, out=out)
 
 
-def linear(x: Array, W: Array, b: Array, *, out: Array = None) -> Array:
+# ------------------------------------------------------------------------------------------- layers
+
+
+def linear(x, W, b, *, out=None):
     """y = x W + b.        x (B,I)   W (I,O)   b (O,)   ->   y (B,O)"""
     y = module(x).matmul(x, W, out=out)
     y += b
@@ -29,9 +34,7 @@ def linear(x: Array, W: Array, b: Array, *, out: Array = None) -> Array:
 
 
 @backward_of(linear, x="BI", W="IO", b="O")
-def linear_backward(
-    dy: Array, x: Array, W: Array, *, dx: Array = None, dW: Array = None, db: Array = None
-) -> Any:
+def linear_backward(dy, x, W, *, dx=None, dW=None, db=None):
     """From y[n,o] = sum_i x[n,i] W[i,o] + b[o]:
 
     dL/dx[n,i] = sum_o dy[n,o] W[i,o]    dx = dy W^T    (B,I)
@@ -39,31 +42,30 @@ def linear_backward(
     dL/db[o]   = sum_n dy[n,o]           db = 1^T dy    (O,)
     """
     xp = module(dy)
-    return (
-        None if dx is SKIP else xp.matmul(dy, W.T, out=dx),
-        None if dW is SKIP else xp.matmul(x.T, dy, out=dW),
-        None if db is SKIP else xp.sum(dy, axis=0, out=db),
-    )
+    dx = None if dx is SKIP else xp.matmul(dy, W.T, out=dx)
+    dW = None if dW is SKIP else xp.matmul(x.T, dy, out=dW)
+    db = None if db is SKIP else xp.sum(dy, axis=0, out=db)
+    return dx, dW, db
 
 
-# ------------------------------------------------------------------------------------------- activations
-# Each backward reads only the output y, so forward may overwrite its input (out=x) and backward its dy (dx=dy).
+# -------------------------------------------------------------------------------------- activations
+# Backward reads only the output: forward may overwrite its input (out=x), backward its dy (dx=dy).
 
 
-def relu(x: Array, *, out: Array = None) -> Array:
+def relu(x, *, out=None):
     """y = max(x, 0), entry by entry.        x (B,H)   ->   y (B,H)"""
     return module(x).maximum(x, 0, out=out)
 
 
 @backward_of(relu, x="BH away from 0")
-def relu_backward(dy: Array, y: Array, *, dx: Array = None) -> Array:
-    """dy/dx = 1 where x > 0, else 0; at x = 0, where there is no derivative, we take 0, as everybody does."""
+def relu_backward(dy, y, *, dx=None):
+    """dy/dx = 1 where x > 0, else 0. At x = 0 there is no derivative; we take 0, as is usual."""
     # forward: y = max(x, 0), so the gradient passes where y > 0
-    return module(dy).multiply(dy, y > 0, out=dx)
+    return _times(dy, y > 0, dx)
 
 
-def sigmoid(x: Array, *, out: Array = None) -> Array:
-    """y = 1 / (1 + exp(-x)), computed as (1 + tanh(x/2)) / 2, which cannot overflow.   x (B,H) -> y (B,H)"""
+def sigmoid(x, *, out=None):
+    """y = 1 / (1 + exp(-x)) = (1 + tanh(x/2)) / 2, which cannot overflow.   x (B,H)  ->  y (B,H)"""
     xp = module(x)
     y = xp.multiply(x, 0.5, out=out)
     xp.tanh(y, out=y)
@@ -73,54 +75,57 @@ def sigmoid(x: Array, *, out: Array = None) -> Array:
 
 
 @backward_of(sigmoid, x="BH")
-def sigmoid_backward(dy: Array, y: Array, *, dx: Array = None) -> Array:
+def sigmoid_backward(dy, y, *, dx=None):
     """dy/dx = exp(-x) / (1 + exp(-x))^2 = y (1 - y)"""
     slope = 1 - y
     slope *= y
-    return module(dy).multiply(dy, slope, out=dx)
+    return _times(dy, slope, dx)
 
 
-def tanh(x: Array, *, out: Array = None) -> Array:
+def tanh(x, *, out=None):
     """y = tanh(x), entry by entry.        x (B,H)   ->   y (B,H)"""
     return module(x).tanh(x, out=out)
 
 
 @backward_of(tanh, x="BH")
-def tanh_backward(dy: Array, y: Array, *, dx: Array = None) -> Array:
+def tanh_backward(dy, y, *, dx=None):
     """dy/dx = 1 - tanh(x)^2 = 1 - y^2"""
     slope = y * y
-    module(y).subtract(1, slope, out=slope)
-    return module(dy).multiply(dy, slope, out=dx)
+    return _times(dy, module(y).subtract(1, slope, out=slope), dx)
 
 
-def softplus(x: Array, *, out: Array = None) -> Array:
-    """y = log(1 + exp(x)), computed as max(x, 0) + log(1 + exp(-|x|)).        x (B,H)   ->   y (B,H)"""
-    xp = module(x)
-    tail = xp.abs(x)
-    xp.exp(xp.negative(tail, out=tail), out=tail)
-    xp.log1p(tail, out=tail)
-    y = xp.maximum(x, 0, out=out)
+def softplus(x, *, out=None):
+    """y = log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)).        x (B,H)   ->   y (B,H)"""
+    tail = _log1p_exp_minus_abs(x)
+    y = module(x).maximum(x, 0, out=out)
     y += tail
     return y
 
 
 @backward_of(softplus, x="BH")
-def softplus_backward(dy: Array, y: Array, *, dx: Array = None) -> Array:
+def softplus_backward(dy, y, *, dx=None):
     """dy/dx = sigmoid(x) = 1 - exp(-y), because exp(y) = 1 + exp(x)"""
     xp = module(dy)
-    slope = xp.negative(y)
-    xp.negative(xp.expm1(slope, out=slope), out=slope)
-    return xp.multiply(dy, slope, out=dx)
+    slope = xp.expm1(xp.negative(y))
+    return _times(dy, xp.negative(slope, out=slope), dx)
 
 
-# -------------------------------------------------------------------------------- the latent variable
+def _log1p_exp_minus_abs(x):
+    """log(1 + exp(-|x|)): the part of softplus that is not max(x, 0), and never overflows"""
+    xp = module(x)
+    tail = xp.abs(x)
+    xp.exp(xp.negative(tail, out=tail), out=tail)
+    return xp.log1p(tail, out=tail)
 
 
-def reparameterize(mu: Array, logvar: Array, eps: Array, *, out: Array = None) -> Array:
-    """z = mu + exp(logvar/2) eps: a sample of N(mu, exp(logvar)) when eps is one of N(0, 1).   all (B,Z)
+# ------------------------------------------------------------------------------ the latent variable
 
-    The noise is an argument, so z is an ordinary function of mu and logvar, with ordinary derivatives
-    (Kingma & Welling, arXiv:1312.6114, section 2.4). logvar is the log of the variance, hence the half.
+
+def reparameterize(mu, logvar, eps, *, out=None):
+    """z = mu + exp(logvar/2) eps: a sample of N(mu, exp(logvar)) if eps is one of N(0, 1). All (B,Z)
+
+    The noise is an argument, so z is an ordinary function of mu and logvar with ordinary derivatives
+    (Kingma & Welling, arXiv:1312.6114, section 2.4). logvar is the log of a variance: hence the half.
     """
     xp = module(mu)
     z = xp.multiply(logvar, 0.5, out=out)
@@ -131,29 +136,19 @@ def reparameterize(mu: Array, logvar: Array, eps: Array, *, out: Array = None) -
 
 
 @backward_of(reparameterize, mu="BZ", logvar="BZ", eps="BZ")
-def reparameterize_backward(
-    dy: Array, logvar: Array, eps: Array, *, dmu: Array = None, dlogvar: Array = None
-) -> Any:
-    """From z = mu + exp(logvar/2) eps:
-
-    dz/dmu     = 1                          dmu     = dz
-    dz/dlogvar = exp(logvar/2) eps / 2      dlogvar = dz exp(logvar/2) eps / 2
-    """
-    xp = module(dy)
-    slope = xp.multiply(logvar, 0.5)
-    xp.exp(slope, out=slope)
+def reparameterize_backward(dy, logvar, eps, *, dmu=None, dlogvar=None):
+    """dz/dmu = 1,    dz/dlogvar = exp(logvar/2) eps / 2"""
+    slope = logvar * 0.5
+    module(dy).exp(slope, out=slope)
     slope *= eps
     slope *= 0.5
-    return (
-        None if dmu is SKIP else xp.multiply(dy, 1, out=dmu),
-        None if dlogvar is SKIP else xp.multiply(dy, slope, out=dlogvar),
-    )
+    return _times(dy, 1, dmu), _times(dy, slope, dlogvar)
 
 
-def gaussian_kl(mu: Array, logvar: Array, *, out: Array = None) -> Array:
-    """KL(N(mu, exp(logvar)) || N(0, 1)) = sum_z (mu^2 + exp(logvar) - 1 - logvar) / 2.    (B,Z) -> y (B,)
+def gaussian_kl(mu, logvar, *, out=None):
+    """KL(N(mu, exp(logvar)) || N(0, 1)) = sum_z (mu^2 + exp(logvar) - 1 - logvar) / 2
 
-    Kingma & Welling, arXiv:1312.6114, appendix B.
+    mu, logvar (B,Z)   ->   y (B,).  Kingma & Welling, arXiv:1312.6114, appendix B.
     """
     xp = module(mu)
     term = xp.exp(logvar)
@@ -166,32 +161,26 @@ def gaussian_kl(mu: Array, logvar: Array, *, out: Array = None) -> Array:
 
 
 @backward_of(gaussian_kl, mu="BZ", logvar="BZ")
-def gaussian_kl_backward(
-    dy: Array, mu: Array, logvar: Array, *, dmu: Array = None, dlogvar: Array = None
-) -> Any:
+def gaussian_kl_backward(dy, mu, logvar, *, dmu=None, dlogvar=None):
     """dKL/dmu = mu,    dKL/dlogvar = (exp(logvar) - 1) / 2"""
-    xp, dy = module(dy), dy[:, None]
-    slope = xp.expm1(logvar)
+    slope = module(dy).expm1(logvar)
     slope *= 0.5
-    return (
-        None if dmu is SKIP else xp.multiply(dy, mu, out=dmu),
-        None if dlogvar is SKIP else xp.multiply(dy, slope, out=dlogvar),
-    )
+    return _times(dy[:, None], mu, dmu), _times(dy[:, None], slope, dlogvar)
 
 
-# ---------------------------------------------------------------------- losses: one value per example, in nats
+# ----------------------------------------------------------- losses: one value per example, in nats
 
 
-def bce(p: Array, t: Array, *, out: Array = None) -> Array:
-    """-sum_d [t log p + (1 - t) log(1 - p)]: binary cross-entropy of probabilities.   p, t (B,D) -> y (B,)
+def bce(p, t, *, out=None):
+    """-sum_d [t log p + (1 - t) log(1 - p)]: cross-entropy of probabilities.   p, t (B,D) -> y (B,)
 
-    Logarithms are clamped at -100, as PyTorch has it, so that p = 0 costs 100 nats and not infinity. Models use
-    `bce_with_logits`, which needs no clamp: a sigmoid that has rounded to 1 has already lost what log(1 - p) asks.
+    log 0 counts as -100, as in PyTorch, so the cost stays finite. Models use `bce_with_logits`, which
+    needs no clamp: a sigmoid that has rounded to 1 has already lost what log(1 - p) asks for.
     """
     xp = module(p)
     tiny = float(xp.finfo(p.dtype).tiny)
 
-    def clamped_log(q: Array) -> Array:
+    def clamped_log(q):
         return xp.where(q > 0, xp.maximum(xp.log(xp.maximum(q, tiny)), -100), -100)
 
     y = xp.sum(t * clamped_log(p) + (1 - t) * clamped_log(1 - p), axis=1, out=out)
@@ -199,89 +188,80 @@ def bce(p: Array, t: Array, *, out: Array = None) -> Array:
 
 
 @backward_of(bce, p="BD in (0,1)", t="BD in [0,1]")
-def bce_backward(dy: Array, p: Array, t: Array, *, dp: Array = None) -> Array:
-    """dy/dp = (1 - t)/(1 - p) - t/p = (p - t) / (p (1 - p)), the denominator kept above 1e-12, as in PyTorch"""
-    xp = module(dy)
-    dp = xp.subtract(p, t, out=dp)
-    dp /= xp.maximum(p * (1 - p), 1e-12)
+def bce_backward(dy, p, t, *, dp=None):
+    """dy/dp = (1 - t)/(1 - p) - t/p = (p - t) / (p (1 - p)), the denominator kept >= 1e-12"""
+    dp = module(dy).subtract(p, t, out=dp)
+    dp /= module(dy).maximum(p * (1 - p), 1e-12)
     dp *= dy[:, None]
     return dp
 
 
-def bce_with_logits(logits: Array, t: Array, *, out: Array = None) -> Array:
-    """Binary cross-entropy of p = sigmoid(l), from the logits l = log(p / (1 - p)).   l, t (B,D) -> y (B,)
+def bce_with_logits(logits, t, *, out=None):
+    """Cross-entropy of p = sigmoid(l), from the logits l = log(p / (1 - p)).   l, t (B,D) -> y (B,)
 
-    y = sum_d [log(1 + exp(l)) - l t] = sum_d [max(l, 0) - l t + log(1 + exp(-|l|))], exact at any l.
+    y = sum_d [log(1 + exp(l)) - l t] = sum_d [max(l, 0) - l t + log(1 + exp(-|l|))], stable at any l
     """
     xp = module(logits)
-    term = xp.abs(logits)
-    xp.exp(xp.negative(term, out=term), out=term)
-    xp.log1p(term, out=term)
+    term = _log1p_exp_minus_abs(logits)
     term += xp.maximum(logits, 0)
     term -= logits * t
     return xp.sum(term, axis=1, out=out)
 
 
 @backward_of(bce_with_logits, logits="BD", t="BD in [0,1]")
-def bce_with_logits_backward(dy: Array, logits: Array, t: Array, *, dlogits: Array = None) -> Array:
-    """dy/dl = sigmoid(l) - t: the loss and the sigmoid cancel to a difference, without a division"""
+def bce_with_logits_backward(dy, logits, t, *, dlogits=None):
+    """dy/dl = sigmoid(l) - t: loss and sigmoid cancel to a difference, without a division"""
     dlogits = sigmoid(logits, out=dlogits)
     dlogits -= t
     dlogits *= dy[:, None]
     return dlogits
 
 
-def squared_error(x: Array, t: Array, *, out: Array = None) -> Array:
+def squared_error(x, t, *, out=None):
     """y = sum_d (x - t)^2.        x, t (B,D)   ->   y (B,)"""
-    xp = module(x)
-    diff = xp.subtract(x, t)
+    diff = x - t
     diff *= diff
-    return xp.sum(diff, axis=1, out=out)
+    return module(x).sum(diff, axis=1, out=out)
 
 
 @backward_of(squared_error, x="BD", t="BD")
-def squared_error_backward(dy: Array, x: Array, t: Array, *, dx: Array = None) -> Array:
+def squared_error_backward(dy, x, t, *, dx=None):
     """dy/dx = 2 (x - t)"""
     dx = module(dy).subtract(x, t, out=dx)
     dx *= 2 * dy[:, None]
     return dx
 
 
-def gaussian_nll(mu: Array, logvar: Array, t: Array, *, out: Array = None) -> Array:
-    """-log N(t; mu, exp(logvar)) = sum_d [(t - mu)^2 exp(-logvar) + logvar + log 2 pi] / 2
+def gaussian_nll(mu, logvar, t, *, out=None):
+    """-log N(t; mu, exp(logvar)) = [exp(-logvar) sum_d (t - mu)^2 + D (logvar + log 2 pi)] / 2
 
-    mu, t (B,D)   logvar (1,): one noise level, shared by all pixels and examples   ->   y (B,)
-    (Rybkin et al., arXiv:2006.13202: learned like any parameter, it needs no weight between the two terms.)
+    mu, t (B,D)   logvar (1,), one noise level for all pixels, learned like a weight   ->   y (B,)
+    (Rybkin et al., arXiv:2006.13202)
     """
-    xp = module(mu)
     y = squared_error(mu, t, out=out)
-    y *= xp.exp(-logvar)
+    y *= module(mu).exp(-logvar)
     y += mu.shape[1] * (logvar + LOG_2PI)
     y *= 0.5
     return y
 
 
 @backward_of(gaussian_nll, mu="BD", logvar="1", t="BD")
-def gaussian_nll_backward(
-    dy: Array, mu: Array, logvar: Array, t: Array, *, dmu: Array = None, dlogvar: Array = None
-) -> Any:
-    """dy/dmu     = (mu - t) exp(-logvar)
-    dy/dlogvar = (D - sum_d (t - mu)^2 exp(-logvar)) / 2, summed over the examples, which share it
+def gaussian_nll_backward(dy, mu, logvar, t, *, dmu=None, dlogvar=None):
+    """dy/dmu     = exp(-logvar) (mu - t)
+    dy/dlogvar = [D - exp(-logvar) sum_d (t - mu)^2] / 2, summed over the examples, which share it
     """
     xp, precision = module(dy), module(dy).exp(-logvar)
-    if dlogvar is not SKIP:
-        slope = mu.shape[1] - squared_error(mu, t) * precision
-        dlogvar = xp.sum(dy * slope * 0.5, axis=0, keepdims=True, out=dlogvar)
-    if dmu is not SKIP:
-        dmu = xp.subtract(mu, t, out=dmu)
-        dmu *= dy[:, None] * precision
-    return (None if dmu is SKIP else dmu, None if dlogvar is SKIP else dlogvar)
+    dlogvar_each = dy * (mu.shape[1] - precision * squared_error(mu, t)) * 0.5
+    return (
+        _times(dy[:, None] * precision, mu - t, dmu),
+        None if dlogvar is SKIP else xp.sum(dlogvar_each, axis=0, keepdims=True, out=dlogvar),
+    )
 
 
-def softmax_cross_entropy(logits: Array, t: Array, *, out: Array = None) -> Array:
-    """y = sum_c t_c [log sum_k exp(l_k) - l_c]: cross-entropy of softmax(l).        l, t (B,C)   ->   y (B,)
+def softmax_cross_entropy(logits, t, *, out=None):
+    """y = sum_c t_c [log sum_k exp(l_k) - l_c]: cross-entropy of softmax(l).   l, t (B,C) -> y (B,)
 
-    t holds one-hot rows or soft targets. The largest logit is subtracted first, so that exp cannot overflow.
+    t holds one-hot rows or soft targets.
     """
     xp = module(logits)
     shifted = logits - xp.max(logits, axis=1, keepdims=True)
@@ -290,9 +270,7 @@ def softmax_cross_entropy(logits: Array, t: Array, *, out: Array = None) -> Arra
 
 
 @backward_of(softmax_cross_entropy, logits="BC", t="BC in [0,1]")
-def softmax_cross_entropy_backward(
-    dy: Array, logits: Array, t: Array, *, dlogits: Array = None
-) -> Array:
+def softmax_cross_entropy_backward(dy, logits, t, *, dlogits=None):
     """dy/dl_c = softmax(l)_c sum_k t_k - t_c, and the sum is 1 where t is a distribution"""
     dlogits = _softmax(logits, out=dlogits)
     dlogits *= module(dy).sum(t, axis=1, keepdims=True)
@@ -301,8 +279,8 @@ def softmax_cross_entropy_backward(
     return dlogits
 
 
-def log_mean_exp(x: Array, *, out: Array = None) -> Array:
-    """y = log[(1/K) sum_k exp(x_k)], the largest x_k taken out of the sum first.        x (B,K)   ->   y (B,)"""
+def log_mean_exp(x, *, out=None):
+    """y = log[(1/K) sum_k exp(x_k)], the largest x_k taken out of the sum.   x (B,K)  ->  y (B,)"""
     xp = module(x)
     top = xp.max(x, axis=1, keepdims=True)
     y = xp.sum(xp.exp(x - top), axis=1, out=out)
@@ -313,14 +291,15 @@ def log_mean_exp(x: Array, *, out: Array = None) -> Array:
 
 
 @backward_of(log_mean_exp, x="BK")
-def log_mean_exp_backward(dy: Array, x: Array, *, dx: Array = None) -> Array:
-    """dy/dx_k = exp(x_k) / sum_j exp(x_j) = softmax(x)_k: each sample counts by its share of the mean"""
+def log_mean_exp_backward(dy, x, *, dx=None):
+    """dy/dx_k = exp(x_k) / sum_j exp(x_j) = softmax(x)_k: a sample counts by its share of the sum"""
     dx = _softmax(x, out=dx)
     dx *= dy[:, None]
     return dx
 
 
-def _softmax(x: Array, *, out: Array = None) -> Array:
+def _softmax(x, *, out=None):
+    """exp(x_k) / sum_j exp(x_j) along each row, the largest x_k subtracted first: no overflow"""
     xp = module(x)
     y = xp.subtract(x, xp.max(x, axis=1, keepdims=True), out=out)
     xp.exp(y, out=y)

@@ -16,23 +16,21 @@ BINARIZE = ("none", "static", "dynamic")
 
 
 def check_images(X: Any, n_features: int | None = None, unit_interval: bool = True) -> np.ndarray:
-    """Images or rows as an array (N, D), uint8 (0 to 255) or floating point, or InputError in one sentence.
+    """Images or rows as an array (N,D), uint8 (0 to 255) or floating point; else InputError.
 
-    (N, height, width) is flattened. Booleans become 0 and 255. Floating point must be finite and, where
-    `unit_interval` (the Bernoulli likelihood), lie in [0, 1]; `n_features` is the width that the model has.
+    (N, height, width) is flattened. Booleans become 0 and 255. Floating point must be finite and,
+    where `unit_interval` (Bernoulli pixels), lie in [0, 1]. `n_features` is the width wanted.
     """
     X = np.asarray(to_numpy(X))
     if X.ndim < 2:
-        raise InputError(
-            f"images must have shape (examples, features), got {X.shape}: for one example pass x[None]"
-        )
+        raise InputError(f"data must be (examples, features), got {X.shape}: pass x[None] for one")
     if X.dtype.kind not in "buif":
-        raise InputError(f"images must be numbers, got an array of dtype {X.dtype}")
+        raise InputError(f"data must be numbers, got an array of dtype {X.dtype}")
     X = X.reshape(len(X), int(np.prod(X.shape[1:])))
     if n_features is not None and X.shape[1] != n_features:
-        raise InputError(
-            f"the model was built for {n_features} features an example, but the data have {X.shape[1]}"
-        )
+        raise InputError(f"the model has {n_features} features an example, the data {X.shape[1]}")
+    if X.shape[1] == 0:
+        raise InputError("the data have no features: their second dimension is 0")
     if X.dtype == np.bool_:
         return X.view(np.uint8) * np.uint8(255)
     if X.size == 0:
@@ -41,49 +39,48 @@ def check_images(X: Any, n_features: int | None = None, unit_interval: bool = Tr
     if X.dtype == np.uint8:
         if high == 1:
             raise InputError(
-                "uint8 images are read as 0 to 255, but these hold only 0 and 1: pass X.astype(bool)"
+                "uint8 pixels run from 0 to 255, but these are all 0 or 1: pass X.astype(bool)"
             )
         return X
     if not (np.isfinite(low) and np.isfinite(high)):
         row, column = np.argwhere(~np.isfinite(X))[0]
-        raise InputError(
-            f"the input holds {X[row, column]} at row {row}, column {column}: remove or fill such values"
-        )
+        value = X[row, column]
+        raise InputError(f"the data hold {value} at row {row}, column {column}: fill or drop such values")
     if unit_interval and (low < 0 or high > 1):
         raise InputError(
-            f"pixels must lie in [0, 1], but they reach from {low:.6g} to {high:.6g}: scale them, pass uint8 "
-            "images (0 to 255), or use likelihood='gaussian'"
+            f"pixels must lie in [0, 1], but these reach from {low:.6g} to {high:.6g}: scale them, "
+            "pass uint8 (0 to 255), or use likelihood='gaussian'"
         )
     return X
 
 
 def to_float(batch: Array, out: Array) -> Array:
-    """A batch as floating point, written into `out`: uint8 is divided by 255, other numbers are copied."""
+    """A batch as floating point, written into `out`: uint8 is divided by 255, the rest is copied."""
     xp = array_module(out)
     if batch.dtype == xp.uint8:
-        return xp.multiply(batch, 1 / 255, out=out, dtype=out.dtype)
+        return xp.divide(batch, 255, out=out, dtype=out.dtype)
     out[...] = batch
     return out
 
 
 def binarized(x: Array, *, seed: int, step: int, row: int = 0) -> Array:
-    """Each pixel 1 with probability x, else 0, in place: Bernoulli samples keyed by (seed, step, row)."""
+    """Each pixel 1 with probability x, else 0, in place: Bernoulli samples keyed (seed, step, row)."""
     n, width = x.shape
     xp = array_module(x)
-    u = noise.uniform(n, width, seed=seed, stream=noise.BINARIZE, step=step, row=row, dtype=x.dtype, xp=xp)
-    return xp.less(u, x, out=x)
+    key = {"seed": seed, "stream": noise.BINARIZE, "step": step, "row": row}
+    return xp.less(noise.uniform(n, width, **key, dtype=x.dtype, xp=xp), x, out=x)
 
 
-def binarize_once(X: np.ndarray, seed: int) -> np.ndarray:
-    """A fixed binary version of a whole data set, uint8 of 0 and 255, keyed by (seed, row)."""
+def binarized_once(X: np.ndarray, *, seed: int, step: int) -> np.ndarray:
+    """A fixed binary version of a whole data set, uint8 of 0 and 255."""
     out = np.empty(X.shape, dtype=np.uint8)
     for rows in chunks(len(X), 4096):
         x = to_float(X[rows], np.empty(X[rows].shape, dtype=np.float32))
-        out[rows] = binarized(x, seed=seed, step=0, row=rows.start) * 255
+        out[rows] = binarized(x, seed=seed, step=step, row=rows.start) * 255
     return out
 
 
 def chunks(n: int, size: int) -> Iterator[slice]:
-    """Slices that cover range(n), each of at most `size`."""
-    for start in range(0, n, size):
+    """Slices of at most `size` that cover range(n); one empty slice if n is 0."""
+    for start in range(0, max(n, 1), size):
         yield slice(start, min(start + size, n))

@@ -1,17 +1,16 @@
 """The variational autoencoder (Kingma & Welling, arXiv:1312.6114), forward and backward, by hand.
 
-The encoder maps x to a Gaussian over z, a sample of which the decoder maps back to a distribution over x. Training
-minimises the negative evidence lower bound, in nats: what x costs given z, plus what z costs given the prior.
-`backward` is `forward` read from the bottom up; `ops.py` has the derivative of each line.
+The encoder maps x to a Gaussian over z, a sample of which the decoder maps back to a distribution over
+x. Training minimises the negative evidence lower bound, in nats: what x costs given z, plus what z
+costs given the prior. Every backward is its forward read from the bottom up; the derivative of each
+line stands in `ops.py`. p holds the parameters, g their gradients, ws the buffers.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from .. import ops
 from ..backend import Array
-from ..memory import Flat, Shapes, Workspace
-from ..nets import layer_shapes, mlp, mlp_backward
+from ..nets import mlp, mlp_backward
 from ..registry import SKIP
 from .base import Model
 
@@ -21,33 +20,52 @@ class Activations:
     """What forward computed and backward reads, in the order of computation."""
 
     x: Array  # (B,D) the data
-    enc: list[Array]  # [x, then each hidden layer of the encoder (B,H)]
-    mu: Array  # (B,Z) mean of q(z|x); mu and logvar are the two halves of one product
+    enc: list[Array]  # x, then each hidden layer of the encoder (B,H)
+    mu: Array  # (B,Z) mean of q(z|x); mu and logvar are the halves of one product
     logvar: Array  # (B,Z) log of the variance of q(z|x)
     eps: Array  # (B,Z) the noise, N(0, 1)
     z: Array  # (B,Z) the sample
-    dec: list[Array]  # [z, then each hidden layer of the decoder (B,H)]
+    dec: list[Array]  # z, then each hidden layer of the decoder (B,H)
     y: Array  # (B,D) logits (Bernoulli) or means (Gaussian) of p(x|z)
     rec: Array  # (B,) -log p(x|z), nats
     kl: Array  # (B,) KL(q(z|x) || p(z)), nats
 
-
-def shapes(n_features: int, latent_dim: int, hidden: tuple[int, ...], likelihood: str) -> Shapes:
-    """Names and shapes (fan in, fan out) of all parameters."""
-    D, Z = n_features, latent_dim
-    enc, dec = (D, *hidden), (Z, *reversed(hidden))
-    return {
-        **layer_shapes("enc", enc),
-        "head_W": (enc[-1], 2 * Z),
-        "head_b": (2 * Z,),
-        **layer_shapes("dec", dec),
-        "out_W": (dec[-1], D),
-        "out_b": (D,),
-        **({"x_logvar": (1,)} if likelihood == "gaussian" else {}),
-    }
+    @property
+    def code(self):
+        return self.mu
 
 
-def encode(p: Flat, x: Array, ws: Workspace, activation: str) -> tuple[list[Array], Array, Array]:
+def forward(p, x, eps, ws, activation, likelihood):
+    """x (B,D), eps (B,Z)  ->  the losses of each example, and everything on the way to them."""
+    enc, mu, logvar = encode(p, x, ws, activation)
+    z = ops.reparameterize(mu, logvar, eps, out=ws("z", *eps.shape))
+    dec, y = decode(p, z, ws, activation)
+    rec = reconstruction(p, y, x, ws, likelihood)
+    kl = ops.gaussian_kl(mu, logvar, out=ws("kl", len(x)))
+    return Activations(x, enc, mu, logvar, eps, z, dec, y, rec, kl)
+
+
+def backward(p, g, acts, ws, beta, activation, likelihood):
+    """Writes into g the gradient of the loss: the mean over the batch of rec + beta kl."""
+    B, Z = acts.z.shape
+    drec = ws.full("drec", 1 / B, B)
+    dkl = ws.full("dkl", beta / B, B)
+    dhead = ws("dhead", B, 2 * Z)
+    dmu, dlogvar = dhead[:, :Z], dhead[:, Z:]
+
+    # mu and logvar go two ways, into kl and into z, so their gradients add
+    dmu_kl, dlogvar_kl = ops.gaussian_kl_backward(
+        dkl, acts.mu, acts.logvar, dmu=ws("dmu_kl", B, Z), dlogvar=ws("dlogvar_kl", B, Z)
+    )
+    dy = reconstruction_backward(p, g, drec, acts.y, acts.x, ws, likelihood)
+    dz = decode_backward(p, g, dy, acts.dec, ws, activation)
+    ops.reparameterize_backward(dz, acts.logvar, acts.eps, dmu=dmu, dlogvar=dlogvar)
+    dmu += dmu_kl
+    dlogvar += dlogvar_kl
+    encode_backward(p, g, dhead, acts.enc, ws, activation)
+
+
+def encode(p, x, ws, activation):
     """x (B,D)  ->  hidden layers, mu (B,Z), logvar (B,Z)"""
     enc = mlp(p, "enc", x, activation, ws)
     head = ops.linear(enc[-1], p.head_W, p.head_b, out=ws("head", len(x), p.head_W.shape[1]))
@@ -55,60 +73,63 @@ def encode(p: Flat, x: Array, ws: Workspace, activation: str) -> tuple[list[Arra
     return enc, head[:, :Z], head[:, Z:]
 
 
-def decode(p: Flat, z: Array, ws: Workspace, activation: str) -> tuple[list[Array], Array]:
+def encode_backward(p, g, dhead, enc, ws, activation):
+    """dhead (B,2Z): the gradients of mu and logvar, side by side. x needs no gradient."""
+    # forward: enc = mlp(x),  (mu, logvar) = enc[-1] W + b
+    dh = ws("denc", *enc[-1].shape) if len(enc) > 1 else SKIP
+    dh, _, _ = ops.linear_backward(dhead, enc[-1], p.head_W, dx=dh, dW=g.head_W, db=g.head_b)
+    mlp_backward(p, g, "enc", enc, dh, activation, ws)
+
+
+def decode(p, z, ws, activation):
     """z (B,Z)  ->  hidden layers, y (B,D)"""
     dec = mlp(p, "dec", z, activation, ws)
     return dec, ops.linear(dec[-1], p.out_W, p.out_b, out=ws("y", len(z), p.out_W.shape[1]))
 
 
-def forward(
-    p: Flat, x: Array, eps: Array, ws: Workspace, activation: str, likelihood: str
-) -> Activations:
-    """x (B,D), eps (B,Z)  ->  the losses of each example, and everything on the way to them."""
-    B = len(x)
-    enc, mu, logvar = encode(p, x, ws, activation)
-    z = ops.reparameterize(mu, logvar, eps, out=ws("z", *eps.shape))
-    dec, y = decode(p, z, ws, activation)
+def decode_backward(p, g, dy, dec, ws, activation):
+    """dy (B,D)  ->  dz (B,Z)"""
+    # forward: dec = mlp(z),  y = dec[-1] W + b
+    dz = ws("dz", *dec[0].shape)
+    dh = ws("ddec", *dec[-1].shape) if len(dec) > 1 else dz
+    dh, _, _ = ops.linear_backward(dy, dec[-1], p.out_W, dx=dh, dW=g.out_W, db=g.out_b)
+    return mlp_backward(p, g, "dec", dec, dh, activation, ws, dx=dz)
+
+
+def reconstruction(p, y, x, ws, likelihood):
+    """y, x (B,D)  ->  -log p(x|z), (B,), nats: y are logits (Bernoulli) or means (Gaussian)."""
     if likelihood == "bernoulli":
-        rec = ops.bce_with_logits(y, x, out=ws("rec", B))
-    else:
-        rec = ops.gaussian_nll(y, p.x_logvar, x, out=ws("rec", B))
-    kl = ops.gaussian_kl(mu, logvar, out=ws("kl", B))
-    return Activations(x, enc, mu, logvar, eps, z, dec, y, rec, kl)
+        return ops.bce_with_logits(y, x, out=ws("rec", len(x)))
+    return ops.gaussian_nll(y, p.x_logvar, x, out=ws("rec", len(x)))
 
 
-def backward(
-    p: Flat, g: Flat, acts: Activations, ws: Workspace, beta: float, activation: str, likelihood: str
-) -> None:
-    """Writes into g the gradient of the loss, mean over the batch of rec + beta kl."""
-    B, Z = acts.z.shape
-    drec = ws.full("drec", 1 / B, B)
-    dkl = ws.full("dkl", beta / B, B)
-    dy = ws("dy", *acts.y.shape)
-    dz = ws("dz", B, Z)
-    dhead = ws("dhead", B, 2 * Z)
-    dmu, dlogvar = dhead[:, :Z], dhead[:, Z:]
-
-    # forward: rec = -log p(x|y)
+def reconstruction_backward(p, g, drec, y, x, ws, likelihood):
+    """drec (B,)  ->  dy (B,D)"""
+    dy = ws("dy", *y.shape)
     if likelihood == "bernoulli":
-        ops.bce_with_logits_backward(drec, acts.y, acts.x, dlogits=dy)
-    else:
-        ops.gaussian_nll_backward(drec, acts.y, p.x_logvar, acts.x, dmu=dy, dlogvar=g.x_logvar)
+        return ops.bce_with_logits_backward(drec, y, x, dlogits=dy)
+    dy, _ = ops.gaussian_nll_backward(drec, y, p.x_logvar, x, dmu=dy, dlogvar=g.x_logvar)
+    return dy
 
-    # forward: y = dec[-1] W + b,  dec = mlp(z)
-    dh = ws("ddec", *acts.dec[-1].shape)
-    ops.linear_backward(dy, acts.dec[-1], p.out_W, dx=dh, dW=g.out_W, db=g.out_b)
-    dz = mlp_backward(p, g, "dec", acts.dec, dh, activation, ws, dx=dz)
 
-    # forward: mu and logvar go two ways, into z and into kl, so their gradients add
-    ops.reparameterize_backward(dz, acts.logvar, acts.eps, dmu=dmu, dlogvar=dlogvar)
-    dmu_kl, dlogvar_kl = ops.gaussian_kl_backward(
-        dkl, acts.mu, acts.logvar, dmu=ws("dmu_kl", B, Z), dlogvar=ws("dlogvar_kl", B, Z)
-    )
-    dmu += dmu_kl
-    dlogvar += dlogvar_kl
+class VAE(Model):
+    """Variational autoencoder: fit(X), then encode, decode, reconstruct, sample, score_samples."""
 
-    # forward: (mu, logvar) = enc[-1] W + b,  enc = mlp(x), and x needs no gradient
-    dh = ws("denc", *acts.enc[-1].shape) if len(acts.enc) > 1 else SKIP
-    dh, _, _ = ops.linear_backward(dhead, acts.enc[-1], p.head_W, dx=dh, dW=g.head_W, db=g.head_b)
-    mlp_backward(p, g, "enc", acts.enc, dh, activation, ws)
+    heads = ("fc_mu", "fc_logvar")
+
+    def encode(self, X):
+        """mu and logvar, both (N,Z): the Gaussian q(z|x) of each row of X (N,D)."""
+        X = self.check(X)
+        return self._by_rows(len(X), lambda rows: self._encode(self._to_device(X[rows], "x")))
+
+    def _forward(self, x, eps):
+        return forward(self.params_, x, eps, self._ws, self.activation, self.likelihood)
+
+    def _backward(self, g, acts, beta):
+        backward(self.params_, g, acts, self._ws, beta, self.activation, self.likelihood)
+
+    def _encode(self, x):
+        return encode(self.params_, x, self._ws, self.activation)[1:]
+
+    def _decode(self, z):
+        return decode(self.params_, z, self._ws, self.activation)[1]

@@ -1,0 +1,131 @@
+"""One file holds a model, or a whole run: NumPy's .npz, without pickle, written all or nothing.
+
+It holds a JSON text (`meta`: format version, kind of model, hyper-parameters, and for a run its settings
+and its history), each parameter by name, and for a run the optimiser's moments and the sums of the epoch.
+"""
+
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from .backend import to_numpy
+from .errors import CheckpointError, InputError
+from .models import MODELS, Model
+from .train import Trainer
+
+VERSION = 1
+DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, TypeError)
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file through a temporary one in the same folder: afterwards it is the old or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with open(descriptor, "wb") as f:
+            write(f)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def save_model(model: Model, path: str | Path) -> None:
+    """Parameters, hyper-parameters and history, in one file."""
+    model._check_built()
+    _save(Path(path), model, {}, {})
+
+
+def save_run(trainer: Trainer, path: str | Path, settings: dict[str, Any]) -> None:
+    """A run as it stands: what `save_model` saves, and all that `load_run` needs to go on."""
+    arrays = {"adam_m": trainer.adam.m, "adam_v": trainer.adam.v, "sums": trainer.sums}
+    run = {"settings": settings, "step": trainer.step, "seconds": trainer.seconds, "rows": len(trainer.X)}
+    _save(Path(path), trainer.model, run, arrays)
+
+
+def _save(path: Path, model: Model, run: dict[str, Any], arrays: dict[str, Any]) -> None:
+    kind = next(kind for kind, cls in MODELS.items() if type(model) is cls)
+    meta = {
+        "version": VERSION,
+        "model": kind,
+        "config": model.get_config(),
+        "n_features": model.n_features_,
+        "history": model.history_,
+        "run": run,
+    }
+    arrays = {f"param/{name}": a for name, a in model.params_.items()} | arrays
+    host = {name: to_numpy(a) for name, a in arrays.items()}
+    write_atomically(path, lambda f: np.savez(f, meta=np.array(json.dumps(meta)), **host))
+
+
+def load_model(path: str | Path, device: str | None = None) -> Model:
+    """The model in a file that `save` wrote, or in a run's folder; on the device that it had, if None.
+
+    Raises CheckpointError where the file is missing, damaged, of another version, or inconsistent.
+    """
+    return load(path, device)[0]
+
+
+def load(path: str | Path, device: str | None = None) -> tuple[Model, dict[str, Any], dict[str, Any]]:
+    """The model, the run's part of the JSON text, and the run's arrays, both empty for a bare model."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / "checkpoint.npz"
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}: check the path")
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = dict(content)
+        meta = json.loads(str(arrays.pop("meta")))
+        version = meta["version"]
+    except DAMAGED as error:
+        raise CheckpointError(f"{path} is not a readable checkpoint: {error}") from None
+    if version != VERSION:
+        raise CheckpointError(
+            f"{path} has checkpoint version {version!r}, but this scratchvae reads version {VERSION}"
+        )
+    try:
+        config = meta["config"] | ({} if device is None else {"device": device})
+        config["hidden"] = tuple(config["hidden"])
+        model = MODELS[meta["model"]](**config).build(meta["n_features"])
+        run, history = dict(meta["run"]), list(meta["history"])
+        own = {name: arrays.pop(f"param/{name}") for name in model.params_}
+    except InputError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    except DAMAGED as error:
+        raise CheckpointError(f"{path} lacks what a checkpoint must have: {error!r}") from None
+    for name, a in own.items():
+        wanted = model.params_[name]
+        if a.shape != wanted.shape or a.dtype != wanted.dtype:
+            raise CheckpointError(
+                f"{path}: {name} is {a.dtype} of shape {a.shape}, but the model that the file "
+                f"describes has {wanted.dtype} of shape {wanted.shape}"
+            )
+        wanted[...] = model._ws.xp.asarray(a)
+    model.history_ = history
+    return model, run, arrays
+
+
+def resume(trainer: Trainer, path: Path, run: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Put a trainer where the run in the file stood."""
+    if run.get("rows") != len(trainer.X):
+        raise CheckpointError(
+            f"{path} was trained on {run.get('rows')} examples, but the data now hold {len(trainer.X)}: "
+            "resume with the same data"
+        )
+    live = {"adam_m": trainer.adam.m, "adam_v": trainer.adam.v, "sums": trainer.sums}
+    for name, a in live.items():
+        if name not in arrays or arrays[name].shape != a.shape:
+            raise CheckpointError(f"{path} holds no usable {name}: it is a model, not a run")
+        a[...] = trainer.xp.asarray(arrays[name])
+    trainer.adam.t, trainer.seconds = int(run["step"]), float(run["seconds"])
+    trainer.keep()

@@ -1,0 +1,69 @@
+"""Reads IDX files, the format of MNIST: a four-byte magic number, big-endian sizes, then the bytes.
+
+Plain or gzipped, told apart by content. A file is either read exactly or refused with a DataError; what
+it claims about its size is never believed before the bytes are there.
+"""
+
+import gzip
+import zlib
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+
+FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+def read_idx(path: Path, ndim: int) -> np.ndarray:
+    """The uint8 array of `ndim` dimensions in an IDX file."""
+    try:
+        with open(path, "rb") as raw:
+            gzipped = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rb") if gzipped else open(path, "rb") as f:
+            head = f.read(4)
+            if head != bytes((0, 0, 8, ndim)):
+                raise DataError(
+                    f"{path} has the magic number {head.hex() or 'of an empty file'}, but an IDX file "
+                    f"of bytes in {ndim} dimensions begins with 000008{ndim:02x}: is it another file?"
+                )
+            sizes = f.read(4 * ndim)
+            shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, 4 * ndim, 4))
+            size = prod(shape)
+            payload = bytearray()
+            while len(payload) <= size and (piece := f.read(min(1 << 20, size + 1 - len(payload)))):
+                payload += piece
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}): get the file again") from None
+    if len(sizes) != 4 * ndim or len(payload) != size:
+        claim = " x ".join(map(str, shape)) if len(sizes) == 4 * ndim else "its sizes"
+        state = "truncated" if len(payload) < size or len(sizes) != 4 * ndim else "longer than that"
+        raise DataError(f"{path} should hold {claim} bytes, but is {state}: get the file again")
+    return np.frombuffer(payload, dtype=np.uint8).reshape(shape)
+
+
+def find(folder: Path, name: str) -> Path:
+    """The file of that name in the folder, plain or with .gz, or FileNotFoundError."""
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(name)
+
+
+def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, height * width) and labels (N,) of "train" or "test" from a folder of IDX files."""
+    images_name, labels_name = FILES[split]
+    images_path, labels_path = find(folder, images_name), find(folder, labels_name)
+    images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{images_path} holds {len(images)} images, but {labels_path} {len(labels)} labels: "
+            "they do not belong together"
+        )
+    return images.reshape(len(images), -1), labels

@@ -1,0 +1,143 @@
+"""How good a model is, in nats, with the protocol beside every number.
+
+A loss in nats means something only together with what was measured: which split, grey or binary pixels,
+how many samples, which seed. `Evaluation` keeps them together and prints them together.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import noise, ops
+from .backend import Array, to_numpy
+from .data.batches import BINARIZE, binarized_once, chunks, to_float
+from .errors import InputError, whole_number
+from .models.base import CHUNK, Model
+
+ACTIVE = 0.01  # a unit is active if the variance of its codes exceeds this (Burda et al., 2016)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Means over a split, nats per example, and how they were measured."""
+
+    rec: float  # -log p(x|z), one sample of z an example
+    kl: float  # KL(q(z|x) || p(z)), closed form
+    loss: float  # rec + beta kl
+    active_units: int
+    n: int
+    protocol: str
+    log_likelihood: float | None = None  # importance-weighted bound of log p(x), if asked for
+
+    @property
+    def elbo(self) -> float:
+        return -self.rec - self.kl
+
+    def __str__(self) -> str:
+        lines = [
+            f"ELBO           {self.elbo:10.2f} nats per example",
+            f"  -log p(x|z)  {self.rec:10.2f}",
+            f"  KL           {self.kl:10.2f}   in {self.active_units} active units",
+        ]
+        if self.log_likelihood is not None:
+            lines.insert(1, f"log p(x)     >={self.log_likelihood:10.2f}   importance-weighted bound")
+        return "\n".join([*lines, f"protocol: {self.protocol}"])
+
+
+def losses(model: Model, X: Array) -> dict[str, float]:
+    """Means of rec and kl over X (N,D), on the model's device, and the number of active units.
+
+    The noise is keyed by row: two evaluations differ by what the model learned, not by luck. One
+    transfer to the host in all.
+    """
+    xp = model._ws.xp
+    sums = xp.zeros(2 + 2 * model.latent_dim, dtype="float64")
+    Z = model.latent_dim
+    for rows in chunks(len(X), CHUNK):
+        x = to_float(X[rows], model._ws("x", *X[rows].shape))
+        acts = model._forward(x, model._draw(len(x), **_key(model.seed, noise.TEST, 0, rows)))
+        code = acts.code
+        sums[0] += xp.sum(acts.rec, dtype="float64")
+        sums[1] += xp.sum(acts.kl, dtype="float64")
+        sums[2 : 2 + Z] += xp.sum(code, axis=0, dtype="float64")
+        sums[2 + Z :] += xp.sum(xp.square(code), axis=0, dtype="float64")
+    rec, kl, *moments = to_numpy(sums) / len(X)
+    variance = np.array(moments[Z:]) - np.array(moments[:Z]) ** 2
+    return {
+        "loss": float(rec + model.beta * kl),
+        "rec": float(rec),
+        "kl": float(kl),
+        "active_units": int((variance > ACTIVE).sum()),
+    }
+
+
+def evaluate(
+    model: Model, X: Any, *, k: int | None = None, binarize: str = "none", split: str = "given"
+) -> Evaluation:
+    """The ELBO of X (N,D) and its parts; with k, the importance-weighted bound of log p(x) too.
+
+    binarize "static" or "dynamic" turns grey pixels into one fixed binary sample of each first. `split`
+    is what the protocol says of X.
+    """
+    X = prepare(model, X, binarize, step=1)
+    means = losses(model, model._ws.xp.asarray(X))
+    pixels = "real values" if model.likelihood == "gaussian" else "grey pixels in [0, 1]"
+    pixels = pixels if binarize == "none" else "pixels binarised once, at random"
+    protocol = f"{split}, {len(X):,} examples, {pixels}, one sample of z, seed {model.seed}"
+    log_likelihood = None
+    if k is not None:
+        log_likelihood = float(bound(model, X, k).mean())
+        protocol += f"; {k} samples for the bound of log p(x)"
+    if model.likelihood == "bernoulli" and binarize == "none":
+        protocol += "; not comparable with results on binary images"
+    return Evaluation(**means, n=len(X), protocol=protocol, log_likelihood=log_likelihood)
+
+
+def prepare(model: Model, X: Any, binarize: str, *, step: int) -> np.ndarray:
+    """X checked against the model and, unless binarize is "none", made binary once."""
+    if binarize not in BINARIZE:
+        raise InputError(f"binarize must be one of {', '.join(BINARIZE)}, got {binarize!r}")
+    if binarize != "none" and model.likelihood != "bernoulli":
+        raise InputError(f"binarize={binarize!r} needs likelihood='bernoulli': binary pixels are not Gaussian")
+    X = model.check(X)
+    if len(X) == 0:
+        raise InputError("the data hold no examples: pass at least one row")
+    return X if binarize == "none" else binarized_once(X, seed=model.seed, step=step)
+
+
+def bound(model: Model, X: Any, k: int | None = None, seed: int | None = None) -> np.ndarray:
+    """A lower bound of log p(x) for each row of X (N,D): (N,), nats.
+
+    Without k the ELBO, log p(x|z) - KL with one sample of z. With k the importance-weighted bound,
+    log (1/k) sum_j p(x, z_j) / q(z_j|x), which tightens as k grows (Burda et al., arXiv:1509.00519).
+    """
+    X = model.check(X)
+    seed = noise.check_seed(model.seed if seed is None else seed)
+
+    def elbo(rows: slice) -> tuple[Array]:
+        x = model._to_device(X[rows], "x")
+        acts = model._forward(x, model._draw(len(x), **_key(seed, noise.SCORE, 0, rows)))
+        return (-acts.rec - acts.kl,)
+
+    if k is None:
+        return model._by_rows(len(X), elbo)[0]
+    k = whole_number(k, "k")
+    if not model.noisy:
+        raise InputError(f"{type(model).__name__} draws no samples: leave k out")
+
+    def importance_weighted(rows: slice) -> tuple[Array]:
+        x = model._to_device(X[rows], "x")
+        log_w = model._ws("log_w", len(x), k)
+        for j in range(k):
+            acts = model._forward(x, model._draw(len(x), **_key(seed, noise.SCORE, j, rows)))
+            # log p(z) - log q(z|x): the constants cancel, and (z - mu)/std is eps
+            log_ratio = acts.eps * acts.eps + acts.logvar - acts.z * acts.z
+            log_w[:, j] = log_ratio.sum(axis=1) / 2 - acts.rec
+        return (ops.log_mean_exp(log_w),)
+
+    return model._by_rows(len(X), importance_weighted)[0]
+
+
+def _key(seed: int, stream: int, step: int, rows: slice) -> dict[str, int]:
+    return {"seed": seed, "stream": stream, "step": step, "row": rows.start}

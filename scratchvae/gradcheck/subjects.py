@@ -1,0 +1,58 @@
+"""The checker applied to what this package knows: ops by name, and the training loss of a model."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..registry import OPS
+from .core import Report, check, compare
+
+# A size for each letter of the registry, all distinct: a gradient with a wrong transpose cannot fit.
+SIZES = {"B": 4, "I": 6, "O": 3, "D": 7, "H": 5, "Z": 2, "C": 8, "K": 9, "1": 1}
+
+
+def draw_inputs(name: str, seed: int = 0, sizes: dict[str, int] | None = None) -> dict[str, np.ndarray]:
+    """Random float64 inputs for an op, of the shapes and in the domains that it was registered with."""
+    rng = np.random.default_rng(seed)
+    sizes = SIZES if sizes is None else SIZES | sizes
+    return {key: _draw(rng, spec, sizes) for key, spec in OPS[name].inputs.items()}
+
+
+def _draw(rng: np.random.Generator, spec: str, sizes: dict[str, int]) -> np.ndarray:
+    letters, _, domain = spec.partition(" ")
+    shape = tuple(sizes[letter] for letter in letters)
+    if not domain:
+        return rng.standard_normal(shape)
+    if domain == "away from 0":
+        return rng.choice([-1.0, 1.0], shape) * (0.1 + rng.random(shape))
+    bounds = re.fullmatch(r"in [\[(]([-\d.]+),([-\d.]+)[\])]", domain)
+    if bounds is None:
+        raise InputError(f"unknown domain {domain!r} in {spec!r}")
+    low, high = map(float, bounds.groups())
+    return low + (high - low) * (0.05 + 0.9 * rng.random(shape))
+
+
+def check_op(name: str, *, seed: int = 0) -> Report:
+    """Check every gradient of a registered op, such as "linear", at random inputs."""
+    if name not in OPS:
+        raise InputError(f"unknown op {name!r}: choose one of {', '.join(OPS)}")
+    op = OPS[name]
+    return check(op.forward, op.backward, draw_inputs(name, seed), wrt=op.gradients, seed=seed)
+
+
+def check_model(model: Any, x: Any, eps: Any = None) -> Report:
+    """Check the gradient of every parameter of a float64 model, through its public `loss_and_grad`.
+
+    x (B,D) and eps (B,Z) are passed to it. The parameters are moved and put back, so they stay the same.
+    """
+    _, gradients = model.loss_and_grad(x, eps)
+    if model.dtype != "float64":
+        raise InputError(f"check_model needs dtype='float64', got {model.dtype!r}: build such a twin")
+
+    def loss() -> float:
+        return model.loss_and_grad(x, eps)[0]
+
+    leaves = [compare(name, loss, p, gradients[name]) for name, p in model.params_.items()]
+    return Report(repr(model), tuple(leaves))

@@ -1,0 +1,89 @@
+"""The plain autoencoder: the VAE without the noise and without the prior, to see what those two do.
+
+The code is a point, not a distribution: nothing fills the space between the codes, so what is decoded
+there need not look like anything. Compare `forward` and `backward` with those of `vae.py`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .. import ops
+from ..backend import Array
+from .base import Model
+from .vae import decode, decode_backward, encode_backward, reconstruction, reconstruction_backward
+from ..nets import mlp
+
+
+@dataclass(slots=True)
+class Activations:
+    """What forward computed and backward reads, in the order of computation."""
+
+    x: Array  # (B,D) the data
+    enc: list[Array]  # x, then each hidden layer of the encoder (B,H)
+    code: Array  # (B,Z) the code
+    dec: list[Array]  # the code, then each hidden layer of the decoder (B,H)
+    y: Array  # (B,D) logits (Bernoulli) or means (Gaussian)
+    rec: Array  # (B,) -log p(x|z), nats
+    kl: Array  # (B,) zeros: there is no prior
+
+
+def forward(p, x, ws, activation, likelihood):
+    """x (B,D)  ->  the losses of each example, and everything on the way to them."""
+    enc, code = encode(p, x, ws, activation)
+    dec, y = decode(p, code, ws, activation)
+    rec = reconstruction(p, y, x, ws, likelihood)
+    return Activations(x, enc, code, dec, y, rec, ws.full("kl", 0, len(x)))
+
+
+def backward(p, g, acts, ws, activation, likelihood):
+    """Writes into g the gradient of the loss: the mean over the batch of rec."""
+    B = len(acts.x)
+    drec = ws.full("drec", 1 / B, B)
+    dy = reconstruction_backward(p, g, drec, acts.y, acts.x, ws, likelihood)
+    dcode = decode_backward(p, g, dy, acts.dec, ws, activation)
+    encode_backward(p, g, dcode, acts.enc, ws, activation)
+
+
+def encode(p, x, ws, activation):
+    """x (B,D)  ->  hidden layers, code (B,Z)"""
+    enc = mlp(p, "enc", x, activation, ws)
+    return enc, ops.linear(enc[-1], p.head_W, p.head_b, out=ws("code", len(x), p.head_W.shape[1]))
+
+
+class Autoencoder(Model):
+    """Plain autoencoder: fit(X), then encode, decode, reconstruct, score_samples (-rec).
+
+    `sample` decodes z from N(0, 1) as for a VAE, though nothing taught the codes to lie there.
+    """
+
+    heads = ("fc_code",)
+    noisy = False
+
+    def __init__(
+        self,
+        latent_dim: int = 32,
+        hidden: tuple[int, ...] = (400,),
+        activation: str = "relu",
+        likelihood: str = "bernoulli",
+        dtype: str = "float32",
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(latent_dim, hidden, activation, likelihood, 0.0, dtype, device, seed)
+
+    def encode(self, X: Any) -> Any:
+        """The code z of each row of X (N,D): (N,Z)."""
+        X = self.check(X)
+        return self._by_rows(len(X), lambda rows: self._encode(self._to_device(X[rows], "x")))[0]
+
+    def _forward(self, x, eps):
+        return forward(self.params_, x, self._ws, self.activation, self.likelihood)
+
+    def _backward(self, g, acts, beta):
+        backward(self.params_, g, acts, self._ws, self.activation, self.likelihood)
+
+    def _encode(self, x):
+        return encode(self.params_, x, self._ws, self.activation)[1:]
+
+    def _decode(self, z):
+        return decode(self.params_, z, self._ws, self.activation)[1]

@@ -1,0 +1,253 @@
+"""The training loop: what happens in which order, and what is kept when something goes wrong.
+
+Shuffling is keyed by (seed, epoch) and noise by (seed, step), so the state of a run is its parameters,
+the optimiser's moments and how far it has come. A copy of that is taken every CHECK steps, when the
+losses are looked at: the loop goes back to it when a loss is not finite, to find the tensor that went
+wrong first, and after Ctrl-C, which may have come in the middle of an update.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
+from math import isfinite, nan
+from typing import Any
+
+import numpy as np
+
+from . import noise
+from .backend import Array, array_module, to_numpy
+from .data.batches import binarized, to_float
+from .errors import NonFiniteError, finite_number, whole_number
+from .evaluate import losses, prepare
+from .models.base import Model
+from .optim import Adam, kl_weight
+
+CHECK = 50  # steps between two looks at the losses: each look waits for the device
+COLUMNS = ("epoch", "step", "train_loss", "test_loss", "rec", "kl", "active_units", "seconds")
+
+Record = dict[str, float]
+Callback = Callable[["Trainer", Record], Any]
+
+
+class Trainer:
+    """A run: a built model, its data on its device, an optimiser, and how far it has come.
+
+    X, X_test     (N,D), as `fit` takes them; X_test may be None
+    batch_size    examples a step; the last batch of an epoch may be smaller
+    lr            Adam's step size
+    kl_warmup     epochs over which the weight of the KL term grows from 0 to beta
+    binarize      "none"; "static": grey pixels made binary once; "dynamic": drawn anew each step
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        X: Any,
+        X_test: Any = None,
+        *,
+        batch_size: int = 128,
+        lr: float = 1e-3,
+        kl_warmup: float = 0,
+        binarize: str = "none",
+    ) -> None:
+        self.model = model
+        self.batch_size = whole_number(batch_size, "batch_size")
+        self.lr = finite_number(lr, "lr", above=0)
+        self.kl_warmup = finite_number(kl_warmup, "kl_warmup")
+        self.binarize = binarize
+        self.xp = model._ws.xp
+        X = prepare(model, X, "static" if binarize == "static" else "none", step=0)
+        self.X = self.xp.asarray(X)
+        self.X_test = None
+        if X_test is not None:
+            self.X_test = self.xp.asarray(prepare(model, X_test, binarize, step=1))
+        prepare(model, X[:1], binarize, step=0)
+        self.adam = Adam(model.params_.array, self.lr)
+        # over the epoch so far: sum of rec, sum of kl; and 1 while all parameters are finite
+        self.sums = self.xp.zeros(3, dtype="float64")
+        self.seconds = 0.0  # of the epoch so far
+        self.steps_per_epoch = -(-len(X) // self.batch_size)
+        self._kept = [a.copy() for a in self._state()]
+        self._kept_step: int | None = self.step
+
+    @property
+    def step(self) -> int:
+        """Steps taken since the parameters were fresh."""
+        return self.adam.t
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+        return len(self.model.history_)
+
+    def _state(self) -> tuple[Array, ...]:
+        return self.model.params_.array, self.adam.m, self.adam.v, self.sums
+
+    def keep(self) -> None:
+        """Take a copy of the state, for `go_back`."""
+        self._kept_step = None  # half a copy is none
+        for copy, a in zip(self._kept, self._state(), strict=True):
+            copy[...] = a
+        self._kept_step = self.step
+
+    def go_back(self) -> None:
+        """Return to the copy that `keep` took; if it was interrupted in that, all is as it should be."""
+        if self._kept_step is not None:
+            for copy, a in zip(self._kept, self._state(), strict=True):
+                a[...] = copy
+            self.adam.t = self._kept_step
+
+    # -------------------------------------------------------------------------------- the run
+
+    def run(
+        self, epochs: int, *, verbose: bool = False, callbacks: Callback | Iterable[Callback] = ()
+    ) -> None:
+        """Train until `epochs` epochs are complete, counted from fresh parameters.
+
+        After each epoch its record (a dict of COLUMNS) is appended to `model.history_`, and each
+        callback is called with (trainer, record); the run ends when one returns True. On
+        KeyboardInterrupt the state is as it was at most CHECK steps ago.
+        """
+        epochs = whole_number(epochs, "epochs")
+        calls = [callbacks] if callable(callbacks) else list(callbacks)
+        try:
+            while self.epoch < epochs:
+                record = self._epoch(epochs, verbose)
+                self.model.history_.append(record)
+                if verbose:
+                    print(_line(record, epochs), flush=True)
+                if any([call(self, record) is True for call in calls]):
+                    break
+        except KeyboardInterrupt:
+            self.go_back()
+            raise
+
+    def _epoch(self, epochs: int, verbose: bool) -> Record:
+        model, total = self.model, self.steps_per_epoch
+        done = self.step - self.epoch * total
+        if done == 0:
+            self.sums[...] = 0
+            self.seconds = 0.0
+        start = time.perf_counter() - self.seconds
+        order = noise.permutation(len(self.X), seed=model.seed, epoch=self.epoch)
+        order = self.xp.asarray(order)
+        title = f"epoch {self.epoch + 1}/{epochs}"
+        with _progress(total, done, title, verbose) as bar:
+            for i in range(done, total):
+                self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
+                if (i + 1) % CHECK == 0 or i + 1 == total:
+                    rec, kl = self._check(order) / min((i + 1) * self.batch_size, len(self.X))
+                    self.seconds = time.perf_counter() - start
+                    bar.update(i + 1 - bar.n)
+                    bar.set_postfix(loss=f"{rec + model.beta * kl:.2f}")
+        rec, kl, _ = to_numpy(self.sums) / len(self.X)
+        record = {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "train_loss": float(rec + model.beta * kl),
+            "test_loss": nan,
+            "rec": float(rec),
+            "kl": float(kl),
+            "active_units": nan,
+            "seconds": 0.0,
+        }
+        if self.X_test is not None:
+            measured = losses(model, self.X_test)
+            if not isfinite(measured["loss"]):
+                raise self._error(self.step, self._first_bad_in_test())
+            record |= {"test_loss": measured.pop("loss"), **measured}
+        return record | {"seconds": time.perf_counter() - start}
+
+    def take_step(self, rows: Array) -> tuple[Any, Any]:
+        """One update from these rows of the data; returns the activations and the gradients."""
+        model, B, step = self.model, len(rows), self.step
+        x = to_float(self.X[rows], model._ws("x", B, self.X.shape[1]))
+        if self.binarize == "dynamic":
+            binarized(x, seed=model.seed, step=step)
+        acts = model._forward(x, model._draw(B, seed=model.seed, stream=noise.TRAIN, step=step))
+        beta = kl_weight(model.beta, step / self.steps_per_epoch, self.kl_warmup)
+        model._backward(model._grads, acts, beta)
+        self.adam.step(model.params_.array, model._grads.array)
+        self.sums[0] += self.xp.sum(acts.rec, dtype="float64")
+        self.sums[1] += self.xp.sum(acts.kl, dtype="float64")
+        return acts, model._grads
+
+    # ------------------------------------------------------------------- when it goes wrong
+
+    def _check(self, order: Array) -> Any:
+        """The sums of rec and kl, on the host; NonFiniteError if they or the parameters are bad."""
+        self.sums[2] = self.xp.isfinite(self.model.params_.array).all()
+        rec, kl, finite = to_numpy(self.sums)
+        if isfinite(rec) and isfinite(kl) and finite:
+            self.keep()
+            return np.array([rec, kl])
+        last = self.step
+        self.go_back()
+        while self.step < last:
+            self.keep()
+            i = self.step - self.epoch * self.steps_per_epoch
+            acts, grads = self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
+            if name := _first_bad(acts, grads, self.model.params_):
+                step = self.step
+                self.go_back()
+                raise self._error(step, name)
+        raise self._error(last, "a loss, though not when the last steps are repeated, so this device")
+
+    def _first_bad_in_test(self) -> str:
+        model = self.model
+        for row in range(len(self.X_test)):
+            x = to_float(self.X_test[row : row + 1], model._ws("x", 1, self.X.shape[1]))
+            eps = model._draw(1, seed=model.seed, stream=noise.TEST, step=0, row=row)
+            if name := _first_bad(model._forward(x, eps)):
+                return f"{name} of test example {row}"
+        return "the mean of the test losses"
+
+    def _error(self, step: int, name: str) -> NonFiniteError:
+        return NonFiniteError(
+            f"epoch {self.epoch + 1}, step {step}: {name} is the first tensor that holds a NaN or an "
+            "infinity; the model keeps its parameters from before: try a smaller lr"
+        )
+
+
+def _first_bad(acts: Any, *mappings: Any) -> str | None:
+    """The name of the first tensor with a NaN or an infinity, in the order of computation."""
+
+    def tensors() -> Iterator[tuple[str, Array]]:
+        for field in fields(acts):
+            value = getattr(acts, field.name)
+            if isinstance(value, list):
+                yield from ((f"{field.name}[{i}]", a) for i, a in enumerate(value))
+            elif value is not None:
+                yield field.name, value
+        for kind, mapping in zip(("gradient", "parameter"), mappings, strict=False):
+            yield from ((f"the {kind} {name}", a) for name, a in reversed(list(mapping.items())))
+
+    return next((name for name, a in tensors() if not bool(array_module(a).isfinite(a).all())), None)
+
+
+class EarlyStopping:
+    """A callback that ends the run when the test loss has not improved for `patience` epochs."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = whole_number(patience, "patience")
+
+    def __call__(self, trainer: Trainer, record: Record) -> bool:
+        series = [r["test_loss"] for r in trainer.model.history_]
+        return len(series) - 1 - int(np.argmin(series)) >= self.patience
+
+
+def _line(record: Record, epochs: int) -> str:
+    parts = [f"epoch {record['epoch']:3.0f}/{epochs}", f"train {record['train_loss']:8.2f}"]
+    if not np.isnan(record["test_loss"]):
+        parts += [f"test {record['test_loss']:8.2f}", f"active {record['active_units']:3.0f}"]
+    parts += [f"rec {record['rec']:8.2f}", f"kl {record['kl']:6.2f}", f"{record['seconds']:6.1f} s"]
+    return "  ".join(parts)
+
+
+def _progress(total: int, done: int, title: str, verbose: bool) -> Any:
+    """A progress bar on a terminal, nothing elsewhere."""
+    from tqdm import tqdm  # on use: importing scratchvae stays cheap
+
+    shown = verbose and sys.stderr.isatty()
+    return tqdm(total=total, initial=done, desc=title, unit="step", leave=False, disable=not shown)
