@@ -1,4 +1,4 @@
-"""scratchvae: a variational autoencoder from scratch, every gradient by hand, every gradient proved."""
+"""A variational autoencoder from scratch: every gradient by hand, every gradient proved."""
 
 from .checkpoint import load_model
 from .data import load_data

@@ -1,7 +1,8 @@
 """Where arrays live: NumPy on the CPU, CuPy on the GPU.
 
-Ops never choose: they ask `array_module` for the module of the arrays that they were given. The choice is
-made once, by `namespace(device)`, where memory is born. This is the only module that imports CuPy.
+Ops never choose: they ask `array_module` for the module of the arrays that they were given. The
+choice is made once, by `namespace(device)`, where memory is born. This is the only module that
+imports CuPy.
 """
 
 import sys
@@ -28,7 +29,7 @@ def array_module(*arrays: Array) -> Any:
 
 
 def namespace(device: str) -> ModuleType:
-    """The array module for a device, "cpu" or "cuda". Raises `InputError` with what to do about it."""
+    """The array module for "cpu" or "cuda"; InputError, which says what to do, if it has none."""
     if device == "cpu":
         return np
     if device != "cuda":

@@ -1,7 +1,8 @@
 """One file holds a model, or a whole run: NumPy's .npz, without pickle, written all or nothing.
 
-It holds a JSON text (`meta`: format version, kind of model, hyper-parameters, and for a run its settings
-and its history), each parameter by name, and for a run the optimiser's moments and the sums of the epoch.
+It holds a JSON text (`meta`: format version, kind of model, hyper-parameters, and for a run its
+settings and its history), each parameter by name, and for a run the optimiser's moments and the
+sums of the epoch.
 """
 
 import json
@@ -25,9 +26,11 @@ DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.err
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file through a temporary one in the same folder: afterwards it is the old or the new."""
+    """Write a file through a temporary one beside it: afterwards it is the old or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    descriptor, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+    )
     try:
         with open(descriptor, "wb") as f:
             write(f)
@@ -48,7 +51,12 @@ def save_model(model: Model, path: str | Path) -> None:
 def save_run(trainer: Trainer, path: str | Path, settings: dict[str, Any]) -> None:
     """A run as it stands: what `save_model` saves, and all that `load_run` needs to go on."""
     arrays = {"adam_m": trainer.adam.m, "adam_v": trainer.adam.v, "sums": trainer.sums}
-    run = {"settings": settings, "step": trainer.step, "seconds": trainer.seconds, "rows": len(trainer.X)}
+    run = {
+        "settings": settings,
+        "step": trainer.step,
+        "seconds": trainer.seconds,
+        "rows": len(trainer.X),
+    }
     _save(Path(path), trainer.model, run, arrays)
 
 
@@ -68,15 +76,17 @@ def _save(path: Path, model: Model, run: dict[str, Any], arrays: dict[str, Any])
 
 
 def load_model(path: str | Path, device: str | None = None) -> Model:
-    """The model in a file that `save` wrote, or in a run's folder; on the device that it had, if None.
+    """The model in a file that `save` wrote, or in a run's folder. device: as it was, if None.
 
     Raises CheckpointError where the file is missing, damaged, of another version, or inconsistent.
     """
     return load(path, device)[0]
 
 
-def load(path: str | Path, device: str | None = None) -> tuple[Model, dict[str, Any], dict[str, Any]]:
-    """The model, the run's part of the JSON text, and the run's arrays, both empty for a bare model."""
+def load(
+    path: str | Path, device: str | None = None
+) -> tuple[Model, dict[str, Any], dict[str, Any]]:
+    """The model; the run's part of the JSON text and its arrays, both empty for a bare model."""
     path = Path(path)
     if path.is_dir():
         path = path / "checkpoint.npz"
@@ -91,7 +101,7 @@ def load(path: str | Path, device: str | None = None) -> tuple[Model, dict[str, 
         raise CheckpointError(f"{path} is not a readable checkpoint: {error}") from None
     if version != VERSION:
         raise CheckpointError(
-            f"{path} has checkpoint version {version!r}, but this scratchvae reads version {VERSION}"
+            f"{path} has checkpoint version {version!r}, but this scratchvae reads {VERSION}"
         )
     try:
         config = meta["config"] | ({} if device is None else {"device": device})
@@ -119,8 +129,8 @@ def resume(trainer: Trainer, path: Path, run: dict[str, Any], arrays: dict[str, 
     """Put a trainer where the run in the file stood."""
     if run.get("rows") != len(trainer.X):
         raise CheckpointError(
-            f"{path} was trained on {run.get('rows')} examples, but the data now hold {len(trainer.X)}: "
-            "resume with the same data"
+            f"{path} was trained on {run.get('rows')} examples, but the data now hold "
+            f"{len(trainer.X)}: resume with the same data"
         )
     live = {"adam_m": trainer.adam.m, "adam_v": trainer.adam.v, "sums": trainer.sums}
     for name, a in live.items():

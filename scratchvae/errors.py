@@ -1,4 +1,4 @@
-"""The ways in which a run is refused or stopped; the command line prints any of them as one line."""
+"""The ways in which a run is refused or stopped; the command line prints each as one line."""
 
 from math import inf
 from operator import index
@@ -18,7 +18,7 @@ class CheckpointError(InputError):
 
 
 class NonFiniteError(ArithmeticError):
-    """Training met a NaN or an infinity. The message names the epoch, the step and the first tensor."""
+    """Training met a NaN or an infinity. The message names epoch, step and first tensor."""
 
 
 def whole_number(value: Any, name: str, least: int = 1) -> int:

@@ -1,7 +1,7 @@
 """How good a model is, in nats, with the protocol beside every number.
 
-A loss in nats means something only together with what was measured: which split, grey or binary pixels,
-how many samples, which seed. `Evaluation` keeps them together and prints them together.
+A loss in nats means something only together with what was measured: which split, grey or binary
+pixels, how many samples, which seed. `Evaluation` keeps them together and prints them together.
 """
 
 from dataclasses import dataclass
@@ -41,11 +41,13 @@ class Evaluation:
             f"  KL           {self.kl:10.2f}   in {self.active_units} active units",
         ]
         if self.log_likelihood is not None:
-            lines.insert(1, f"log p(x)     >={self.log_likelihood:10.2f}   importance-weighted bound")
+            lines.insert(
+                1, f"log p(x)     >={self.log_likelihood:10.2f}   importance-weighted bound"
+            )
         return "\n".join([*lines, f"protocol: {self.protocol}"])
 
 
-def losses(model: Model, X: Array) -> dict[str, float]:
+def losses(model: Model, X: Array) -> dict[str, Any]:
     """Means of rec and kl over X (N,D), on the model's device, and the number of active units.
 
     The noise is keyed by row: two evaluations differ by what the model learned, not by luck. One
@@ -77,8 +79,8 @@ def evaluate(
 ) -> Evaluation:
     """The ELBO of X (N,D) and its parts; with k, the importance-weighted bound of log p(x) too.
 
-    binarize "static" or "dynamic" turns grey pixels into one fixed binary sample of each first. `split`
-    is what the protocol says of X.
+    binarize "static" or "dynamic" turns grey pixels into one fixed binary sample of each first.
+    `split` is what the protocol says of X.
     """
     X = prepare(model, X, binarize, step=1)
     means = losses(model, model._ws.xp.asarray(X))
@@ -99,7 +101,9 @@ def prepare(model: Model, X: Any, binarize: str, *, step: int) -> np.ndarray:
     if binarize not in BINARIZE:
         raise InputError(f"binarize must be one of {', '.join(BINARIZE)}, got {binarize!r}")
     if binarize != "none" and model.likelihood != "bernoulli":
-        raise InputError(f"binarize={binarize!r} needs likelihood='bernoulli': binary pixels are not Gaussian")
+        raise InputError(
+            f"binarize={binarize!r} needs likelihood='bernoulli': binary pixels are not Gaussian"
+        )
     X = model.check(X)
     if len(X) == 0:
         raise InputError("the data hold no examples: pass at least one row")
@@ -110,7 +114,8 @@ def bound(model: Model, X: Any, k: int | None = None, seed: int | None = None) -
     """A lower bound of log p(x) for each row of X (N,D): (N,), nats.
 
     Without k the ELBO, log p(x|z) - KL with one sample of z. With k the importance-weighted bound,
-    log (1/k) sum_j p(x, z_j) / q(z_j|x), which tightens as k grows (Burda et al., arXiv:1509.00519).
+    log (1/k) sum_j p(x, z_j) / q(z_j|x), which tightens as k grows (Burda et al.,
+    arXiv:1509.00519).
     """
     X = model.check(X)
     seed = noise.check_seed(model.seed if seed is None else seed)

@@ -1,8 +1,9 @@
 """Memory with names: one flat vector for all parameters, and buffers that outlive a step.
 
-`Flat` keeps all tensors of a model in one vector, so that Adam, a norm, an all-reduce or a checkpoint is a line
-on `.array`, while the model reads `p.out_W`. `Workspace` hands out the same buffer each time that a name is asked
-for, because allocating a large temporary costs more than computing in it.
+`Flat` keeps all tensors of a model in one vector, so that Adam, a norm, an all-reduce or a
+checkpoint is a line on `.array`, while the model reads `p.out_W`. `Workspace` hands out the same
+buffer each time that a name is asked for, because allocating a large temporary costs more than
+computing in it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Flat(Mapping[str, Any]):
-    """Named views of one vector: `p.out_W` and `p["out_W"]` are the same memory as a piece of `p.array`."""
+    """Named views of one vector: `p.out_W` and `p["out_W"]` are a piece of `p.array`."""
 
     array: Array
     shapes: Shapes
@@ -44,7 +45,9 @@ class Flat(Mapping[str, Any]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if value is not getattr(self, name):  # `p.b += 1` ends by binding the same view again
-            raise AttributeError(f"write into {name}[...]: a new array would leave the flat vector behind")
+            raise AttributeError(
+                f"write into {name}[...]: a new array would leave the flat vector behind"
+            )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
@@ -54,7 +57,7 @@ class Flat(Mapping[str, Any]):
 
 
 class Workspace:
-    """Named buffers: `ws("z", B, Z)` is uninitialised the first time, and the same memory ever after.
+    """Named buffers: `ws("z", B, Z)` is uninitialised at first, and the same memory ever after.
 
     A smaller first dimension (the last batch of an epoch) is a view of the larger buffer.
     """

@@ -3,6 +3,8 @@
 The tensors of layer i of the stack "enc" are `enc{i}_W` and `enc{i}_b`. Read `models/vae.py` next.
 """
 
+from itertools import pairwise
+
 from . import ops
 from .registry import SKIP
 
@@ -15,8 +17,8 @@ ACTIVATIONS = {
 
 def layer_shapes(name, sizes):
     """Names and shapes of the tensors of a stack: sizes (784, 400, 200) are two layers."""
-    shapes = {}
-    for i, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    shapes: dict[str, tuple[int, ...]] = {}
+    for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         shapes |= {f"{name}{i}_W": (fan_in, fan_out), f"{name}{i}_b": (fan_out,)}
     return shapes
 
@@ -34,7 +36,7 @@ def mlp(p, name, x, activation, ws):
 
 
 def mlp_backward(p, g, name, hs, dh, activation, ws, dx=SKIP):
-    """The same layers from the last to the first: writes dW_i and db_i into g, returns dL/dx or None.
+    """The same layers, last to first: writes dW_i and db_i into g, returns dL/dx or None.
 
     dh (B,H), the gradient of the last h, is overwritten; dx (B,I) is where dL/dx goes.
     """

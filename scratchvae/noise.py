@@ -1,9 +1,10 @@
 """Random numbers that are a pure function of where they are used.
 
-Every number is keyed by (seed, stream, step, row): nothing is drawn in order, so there is no state to save, a
-resumed run sees what the uninterrupted run would have seen, and a batch split over several processes or moved to
-a GPU sees the same noise. The generator is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
-1, 2, 3", SC 2011): ten rounds of multiply-and-swap that turn a 128-bit counter and a 64-bit key into 128 bits.
+Every number is keyed by (seed, stream, step, row): nothing is drawn in order, so there is no state
+to save, a resumed run sees what the uninterrupted run would have seen, and a batch split over
+several processes or moved to a GPU sees the same noise. The generator is Philox4x32-10 (Salmon et
+al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): ten rounds of multiply-and-swap that
+turn a 128-bit counter and a 64-bit key into 128 bits.
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from .backend import Array
 from .errors import InputError
 
-# Streams keep the uses of one seed apart. The values are part of what a seed means: append, never renumber.
+# Streams keep the uses of one seed apart. They are part of what a seed means: append only.
 INIT, TRAIN, TEST, SHUFFLE, BINARIZE, SAMPLE, SCORE, DATA = range(8)
 
 MAX_SEED = 2**64 - 1
@@ -22,12 +23,18 @@ _MASK = 0xFFFFFFFF
 
 def check_seed(seed: int) -> int:
     """The seed as an int, or InputError: seeds are whole numbers from 0 to 2**64 - 1."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= MAX_SEED:
+    if (
+        isinstance(seed, bool)
+        or not isinstance(seed, (int, np.integer))
+        or not 0 <= seed <= MAX_SEED
+    ):
         raise InputError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed!r}")
     return int(seed)
 
 
-def philox(c0: Array, c1: Array, c2: Array, c3: Array, key: int) -> tuple[Array, Array, Array, Array]:
+def philox(
+    c0: Array, c1: Array, c2: Array, c3: Array, key: int
+) -> tuple[Array, Array, Array, Array]:
     """Philox4x32-10 on uint64 arrays that hold 32-bit words; returns four such arrays."""
     k0, k1 = key & _MASK, key >> 32
     for _ in range(10):
@@ -38,8 +45,10 @@ def philox(c0: Array, c1: Array, c2: Array, c3: Array, key: int) -> tuple[Array,
     return c0, c1, c2, c3
 
 
-def bits(n: int, width: int, *, seed: int, stream: int, step: int = 0, row: int = 0, xp: Any = np) -> Array:
-    """32 random bits for each entry of rows `row ... row + n - 1`: uint64 (n, width), values below 2**32."""
+def bits(
+    n: int, width: int, *, seed: int, stream: int, step: int = 0, row: int = 0, xp: Any = np
+) -> Array:
+    """32 random bits for each entry of rows `row` to `row + n - 1`: uint64 (n, width), < 2**32."""
     blocks = -(-width // 4)
     block = xp.arange(blocks, dtype=xp.uint64)[None, :]
     rows = xp.arange(row, row + n, dtype=xp.uint64)[:, None]
@@ -49,15 +58,15 @@ def bits(n: int, width: int, *, seed: int, stream: int, step: int = 0, row: int 
 
 
 def uniform(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: int) -> Array:
-    """Uniform numbers in [0, 1), shape (n, width): multiples of 2**-24, so exact in float32 and float64 alike."""
+    """Uniform in [0, 1), (n, width): multiples of 2**-24, exact in float32 and float64 alike."""
     return ((bits(n, width, xp=xp, **key) >> 8) * 2.0**-24).astype(dtype)
 
 
 def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: int) -> Array:
     """Standard normal numbers, shape (n, width), by the Box-Muller transform.
 
-    Computed in float64 whatever the dtype, so that the logarithm and cosine of different devices, which differ in
-    the last bit, agree after rounding to float32.
+    Computed in float64 whatever the dtype, so that the logarithm and cosine of different devices,
+    which differ in the last bit, agree after rounding to float32.
     """
     half = 2 * -(-width // 4)  # pairs of words become pairs of normals
     w = bits(n, 2 * half, xp=xp, **key)
@@ -68,6 +77,6 @@ def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: i
 
 
 def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray:
-    """A permutation of range(n) for this seed and epoch, int64 (n,), on the host: the order of 64-bit random keys."""
+    """A permutation of range(n), int64 (n,), on the host: the order of n 64-bit random keys."""
     hi, lo = bits(n, 2, seed=seed, stream=SHUFFLE, step=epoch).T
     return np.argsort((hi << 32) | lo, kind="stable")

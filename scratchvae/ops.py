@@ -1,13 +1,14 @@
 """Every op of the project and its gradient: all the calculus, written by hand.
 
-An op is a pair of pure functions, `f` and `f_backward`. Backward takes `dy`, the gradient of the loss
-with respect to f's output, and returns the gradient with respect to each input. What it needs from
-forward stands in its signature: an input by its own name, the output as `y`. Arguments after the star
-are destinations: an array is overwritten and returned, None allocates, SKIP means "not needed".
+An op is a pair of pure functions, `f` and `f_backward`. Backward takes `dy`, the gradient of the
+loss with respect to f's output, and returns the gradient with respect to each input. What it needs
+from forward stands in its signature: an input by its own name, the output as `y`. Arguments after
+the star are destinations: an array is overwritten and returned, None allocates, SKIP means "not
+needed".
 
-Losses return one value per example, in nats; weights and means belong to the model, where they can be
-seen. Sizes: B batch, I inputs, O outputs, D pixels, H hidden units, Z latents, C classes, K samples.
-Read `nets.py` next, then `models/vae.py`.
+Losses return one value per example, in nats; weights and means belong to the model, where they can
+be seen. Sizes: B batch, I inputs, O outputs, D pixels, H hidden units, Z latents, C classes, K
+samples. Read `nets.py` next, then `models/vae.py`.
 """
 
 from math import log, pi
@@ -122,10 +123,11 @@ def _log1p_exp_minus_abs(x):
 
 
 def reparameterize(mu, logvar, eps, *, out=None):
-    """z = mu + exp(logvar/2) eps: a sample of N(mu, exp(logvar)) if eps is one of N(0, 1). All (B,Z)
+    """z = mu + exp(logvar/2) eps: a sample of N(mu, exp(logvar)) if eps is one of N(0, 1). (B,Z)
 
-    The noise is an argument, so z is an ordinary function of mu and logvar with ordinary derivatives
-    (Kingma & Welling, arXiv:1312.6114, section 2.4). logvar is the log of a variance: hence the half.
+    The noise is an argument, so z is an ordinary function of mu and logvar with ordinary
+    derivatives (Kingma & Welling, arXiv:1312.6114, section 2.4). logvar is the log of a variance:
+    hence the half.
     """
     xp = module(mu)
     z = xp.multiply(logvar, 0.5, out=out)
@@ -174,8 +176,8 @@ def gaussian_kl_backward(dy, mu, logvar, *, dmu=None, dlogvar=None):
 def bce(p, t, *, out=None):
     """-sum_d [t log p + (1 - t) log(1 - p)]: cross-entropy of probabilities.   p, t (B,D) -> y (B,)
 
-    log 0 counts as -100, as in PyTorch, so the cost stays finite. Models use `bce_with_logits`, which
-    needs no clamp: a sigmoid that has rounded to 1 has already lost what log(1 - p) asks for.
+    log 0 counts as -100, as in PyTorch, so the cost stays finite. Models use `bce_with_logits`,
+    which needs no clamp: a sigmoid that has rounded to 1 has already lost what log(1 - p) asks for.
     """
     xp = module(p)
     tiny = float(xp.finfo(p.dtype).tiny)
@@ -199,7 +201,8 @@ def bce_backward(dy, p, t, *, dp=None):
 def bce_with_logits(logits, t, *, out=None):
     """Cross-entropy of p = sigmoid(l), from the logits l = log(p / (1 - p)).   l, t (B,D) -> y (B,)
 
-    y = sum_d [log(1 + exp(l)) - l t] = sum_d [max(l, 0) - l t + log(1 + exp(-|l|))], stable at any l
+    y = sum_d [log(1 + exp(l)) - l t] = sum_d [max(l, 0) - l t + log(1 + exp(-|l|))], stable at any
+    l
     """
     xp = module(logits)
     term = _log1p_exp_minus_abs(logits)
@@ -292,7 +295,7 @@ def log_mean_exp(x, *, out=None):
 
 @backward_of(log_mean_exp, x="BK")
 def log_mean_exp_backward(dy, x, *, dx=None):
-    """dy/dx_k = exp(x_k) / sum_j exp(x_j) = softmax(x)_k: a sample counts by its share of the sum"""
+    """dy/dx_k = exp(x_k) / sum_j exp(x_j) = softmax(x)_k: each sample by its share of the sum"""
     dx = _softmax(x, out=dx)
     dx *= dy[:, None]
     return dx

@@ -12,13 +12,21 @@ BLOCK = 16_384
 
 
 class Adam:
-    """m = b1 m + (1-b1) g,   v = b2 v + (1-b2) g^2,   p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
+    """m = b1 m + (1-b1) g,  v = b2 v + (1-b2) g^2,  p -= lr (m / c1) / (sqrt(v / c2) + eps)
 
-    Epsilon stands outside the square root of the bias-corrected second moment, as in the paper's algorithm 1.
+    with c1 = 1 - b1^t and c2 = 1 - b2^t, t counting the steps from 1.
+
+    Epsilon stands outside the square root of the bias-corrected second moment, as in the paper's
+    algorithm 1.
     """
 
     def __init__(
-        self, p: Array, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+        self,
+        p: Array,
+        lr: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
     ) -> None:
         xp = array_module(p)
         self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
@@ -33,7 +41,7 @@ class Adam:
         xp: Any = array_module(p)
         self.t += 1
         root2 = sqrt(1 - self.beta2**self.t)
-        # both bias corrections, taken out of the vectors: m/c1 / (sqrt(v)/r2 + eps) = (r2/c1) m / (sqrt(v) + r2 eps)
+        # with r2 = sqrt(c2): (m/c1) / (sqrt(v)/r2 + eps) = (r2/c1) m / (sqrt(v) + r2 eps)
         scale = self.lr * root2 / (1 - self.beta1**self.t)
         for start in range(0, p.size, self._block):
             piece = slice(start, start + self._block)
@@ -54,5 +62,5 @@ class Adam:
 
 
 def kl_weight(beta: float, epoch: float, warmup: float) -> float:
-    """beta, reached linearly over the first `warmup` epochs (a fraction of an epoch counts); from the first if 0."""
+    """beta, reached linearly over the first `warmup` epochs, fractions counted; at once if 0."""
     return beta * min(1.0, epoch / warmup) if warmup > 0 else beta

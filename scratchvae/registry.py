@@ -1,7 +1,8 @@
 """One table that pairs every forward with its backward and describes the forward's inputs.
 
-The gradient checker, `scratchvae verify` and the generic tests all loop over `OPS`: an op that is registered is
-checked, and the test suite fails while a public function of `ops.py` is not registered.
+The gradient checker, `scratchvae verify` and the generic tests all loop over `OPS`: an op that is
+registered is checked, and the test suite fails while a public function of `ops.py` is not
+registered.
 """
 
 import inspect
@@ -14,14 +15,17 @@ class _Skip:
         return "SKIP"
 
 
-SKIP: Any = _Skip()  # as a destination d*=: this gradient is not needed, do not compute it, return None
+SKIP: Any = (
+    _Skip()
+)  # as a destination d*=: this gradient is not needed, do not compute it, return None
 
 
 class Op(NamedTuple):
-    """A forward, its backward, and for each input of the forward its shape and domain, such as "BD in [0,1]".
+    """A forward, its backward, and the shape and domain of each input, such as "BD in [0,1]".
 
-    Letters are dimensions: the same letter is the same size, different letters are different sizes, so that a
-    gradient with a wrong transpose cannot fit. The domain is `in [a,b]`, `in (a,b)`, `away from 0`, or nothing.
+    Letters are dimensions: the same letter is the same size, different letters are different sizes,
+    so that a gradient with a wrong transpose cannot fit. The domain is `in [a,b]`, `in (a,b)`,
+    `away from 0`, or nothing.
     """
 
     name: str
@@ -43,7 +47,11 @@ def keyword_only(f: Callable[..., Any]) -> list[str]:
 
 
 def positional(f: Callable[..., Any]) -> list[str]:
-    return [p.name for p in inspect.signature(f).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    return [
+        p.name
+        for p in inspect.signature(f).parameters.values()
+        if p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
 
 
 def backward_of(forward: Callable[..., Any], **inputs: str) -> Callable[..., Any]:
@@ -57,7 +65,9 @@ def backward_of(forward: Callable[..., Any], **inputs: str) -> Callable[..., Any
         unknown = set(positional(backward)) - {"dy", "y", *wanted}
         unknown |= {d for d in keyword_only(backward) if d[0] != "d" or d[1:] not in wanted}
         if backward.__name__ != f"{name}_backward" or unknown:
-            raise TypeError(f"{backward.__name__}: not a backward of {name} (it names {sorted(unknown)})")
+            raise TypeError(
+                f"{backward.__name__}: not a backward of {name} (it names {sorted(unknown)})"
+            )
         OPS[name] = Op(name, forward, backward, inputs)
         return backward
 

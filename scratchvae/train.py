@@ -1,9 +1,9 @@
 """The training loop: what happens in which order, and what is kept when something goes wrong.
 
-Shuffling is keyed by (seed, epoch) and noise by (seed, step), so the state of a run is its parameters,
-the optimiser's moments and how far it has come. A copy of that is taken every CHECK steps, when the
-losses are looked at: the loop goes back to it when a loss is not finite, to find the tensor that went
-wrong first, and after Ctrl-C, which may have come in the middle of an update.
+Shuffling is keyed by (seed, epoch) and noise by (seed, step), so the state of a run is its
+parameters, the optimiser's moments and how far it has come. A copy of that is taken every CHECK
+steps, when the losses are looked at: the loop goes back to it when a loss is not finite, to find
+the tensor that went wrong first, and after Ctrl-C, which may have come in the middle of an update.
 """
 
 import sys
@@ -92,7 +92,7 @@ class Trainer:
         self._kept_step = self.step
 
     def go_back(self) -> None:
-        """Return to the copy that `keep` took; if it was interrupted in that, all is as it should be."""
+        """Return to the copy that `keep` took; stay, if `keep` was interrupted."""
         if self._kept_step is not None:
             for copy, a in zip(self._kept, self._state(), strict=True):
                 a[...] = copy
@@ -155,7 +155,7 @@ class Trainer:
         if self.X_test is not None:
             measured = losses(model, self.X_test)
             if not isfinite(measured["loss"]):
-                raise self._error(self.step, self._first_bad_in_test())
+                raise self._error(self.step, self._first_bad_in_test(self.X_test))
             record |= {"test_loss": measured.pop("loss"), **measured}
         return record | {"seconds": time.perf_counter() - start}
 
@@ -192,12 +192,14 @@ class Trainer:
                 step = self.step
                 self.go_back()
                 raise self._error(step, name)
-        raise self._error(last, "a loss, though not when the last steps are repeated, so this device")
+        raise self._error(
+            last, "a loss, though not when the last steps are repeated, so this device"
+        )
 
-    def _first_bad_in_test(self) -> str:
+    def _first_bad_in_test(self, X_test: Array) -> str:
         model = self.model
-        for row in range(len(self.X_test)):
-            x = to_float(self.X_test[row : row + 1], model._ws("x", 1, self.X.shape[1]))
+        for row in range(len(X_test)):
+            x = to_float(X_test[row : row + 1], model._ws("x", 1, self.X.shape[1]))
             eps = model._draw(1, seed=model.seed, stream=noise.TEST, step=0, row=row)
             if name := _first_bad(model._forward(x, eps)):
                 return f"{name} of test example {row}"
@@ -205,8 +207,8 @@ class Trainer:
 
     def _error(self, step: int, name: str) -> NonFiniteError:
         return NonFiniteError(
-            f"epoch {self.epoch + 1}, step {step}: {name} is the first tensor that holds a NaN or an "
-            "infinity; the model keeps its parameters from before: try a smaller lr"
+            f"epoch {self.epoch + 1}, step {step}: {name} is the first tensor that holds a NaN or "
+            "an infinity; the model keeps its parameters from before: try a smaller lr"
         )
 
 
@@ -223,7 +225,9 @@ def _first_bad(acts: Any, *mappings: Any) -> str | None:
         for kind, mapping in zip(("gradient", "parameter"), mappings, strict=False):
             yield from ((f"the {kind} {name}", a) for name, a in reversed(list(mapping.items())))
 
-    return next((name for name, a in tensors() if not bool(array_module(a).isfinite(a).all())), None)
+    return next(
+        (name for name, a in tensors() if not bool(array_module(a).isfinite(a).all())), None
+    )
 
 
 class EarlyStopping:

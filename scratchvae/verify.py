@@ -1,4 +1,4 @@
-"""What `scratchvae verify` does: every op, and every parameter of every model, against differences."""
+"""What `scratchvae verify` does: every op and every model parameter against differences."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,14 +32,14 @@ MODELS: dict[str, tuple[type[Model], dict[str, Any]]] = {
 
 
 def reports(seed: int = 0) -> Iterator[tuple[str, Report]]:
-    """Each op; each model with fresh parameters, and again after steps of the shipped training loop."""
+    """Each op; each model at initialisation, and again after steps of the shipped loop."""
     for name in OPS:
         yield name, check_op(name, seed=seed)
     for name, (cls, config) in MODELS.items():
         model = cls(**config, dtype="float64", seed=seed).build(FEATURES)
-        key = {"seed": seed, "stream": noise.SAMPLE, "dtype": "float64"}
-        X = noise.uniform(5 * ROWS, FEATURES, **key)
-        eps = noise.normal(ROWS, model.latent_dim, **key)
+        key = {"seed": seed, "stream": noise.SAMPLE}
+        X = noise.uniform(5 * ROWS, FEATURES, **key, dtype="float64")
+        eps = noise.normal(ROWS, model.latent_dim, **key, dtype="float64")
         yield f"{name}: at initialisation", check_model(model, X[:ROWS], eps)
         trainer = Trainer(model, X, batch_size=ROWS, lr=0.01)
         for step in range(STEPS):

@@ -1,4 +1,4 @@
-"""Data sets by name, or from a user's own files: `load_data` gives images and labels of one split."""
+"""Data sets by name, or from own files: `load_data` gives images and labels of one split."""
 
 import os
 import zipfile
@@ -24,15 +24,16 @@ def load_data(
     name is one of
       "strokes"                   the embedded data set: nothing to download (`strokes.generate` has
                                   the true factors too)
-      "mnist", "fashion-mnist"    the four IDX files, plain or .gz, in `data_dir`; else in the folder
-                                  that the variable SCRATCHVAE_DATA names, else in the user's cache;
-                                  there directly or in a folder of the data set's name
+      "mnist", "fashion-mnist"    the four IDX files, plain or .gz, in `data_dir`, else in the
+                                  folder that the variable SCRATCHVAE_DATA names, else in the user's
+                                  cache; there directly or in a folder of the data set's name
       a folder                    with four such IDX files
       a .npy file                 one array (N,D) or (N, height, width)
       a .npz file                 x_train, x_test and perhaps y_train, y_test; or X and perhaps y
 
-    Of a file without splits, a fixed random tenth is "test" and the rest "train". Raises DataError (an
-    InputError) where a file is missing, damaged or inconsistent, and InputError for an unknown name.
+    Of a file without splits, a fixed random tenth is "test" and the rest "train". Raises DataError
+    (an InputError) where a file is missing, damaged or inconsistent, and InputError for an unknown
+    name.
     """
     if split not in SPLITS:
         raise InputError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
@@ -46,8 +47,8 @@ def load_data(
         return _from_folders([path], split, str(name))
     if path.suffix not in (".npy", ".npz"):
         raise InputError(
-            f"unknown data set {str(name)!r}: choose one of strokes, {', '.join(IDX_SETS)}, a folder of "
-            "IDX files, or a .npy or .npz file"
+            f"unknown data set {str(name)!r}: choose one of strokes, {', '.join(IDX_SETS)}, a "
+            "folder of IDX files, or a .npy or .npz file"
         )
     return _from_numpy(path, split)
 
@@ -71,8 +72,9 @@ def _from_folders(folders: list[Path], split: str, name: str) -> tuple[np.ndarra
         except FileNotFoundError as error:
             missing = error
     raise DataError(
-        f"{name}: no file {missing}(.gz) in {' or '.join(map(str, folders))}: put the four IDX files "
-        "there, name their folder with --data-dir (data_dir=), or use --data strokes, which needs none"
+        f"{name}: no file {missing}(.gz) in {' or '.join(map(str, folders))}: put the four IDX "
+        "files there, name their folder with --data-dir (data_dir=), or use --data strokes, which "
+        "is embedded"
     ) from None
 
 

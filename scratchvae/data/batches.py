@@ -1,6 +1,7 @@
-"""From what a user has to what a model reads: images are checked once, at the door, and kept as uint8.
+"""From what a user has to what a model reads: checked once, at the door, and kept as uint8.
 
-A batch becomes floating point only when it is used, so a data set takes one byte a pixel, on the GPU too.
+A batch becomes floating point only when it is used, so a data set takes one byte a pixel, on the
+GPU too.
 """
 
 from collections.abc import Iterator
@@ -45,7 +46,9 @@ def check_images(X: Any, n_features: int | None = None, unit_interval: bool = Tr
     if not (np.isfinite(low) and np.isfinite(high)):
         row, column = np.argwhere(~np.isfinite(X))[0]
         value = X[row, column]
-        raise InputError(f"the data hold {value} at row {row}, column {column}: fill or drop such values")
+        raise InputError(
+            f"the data hold {value} at row {row}, column {column}: fill or drop such values"
+        )
     if unit_interval and (low < 0 or high > 1):
         raise InputError(
             f"pixels must lie in [0, 1], but these reach from {low:.6g} to {high:.6g}: scale them, "
@@ -55,7 +58,7 @@ def check_images(X: Any, n_features: int | None = None, unit_interval: bool = Tr
 
 
 def to_float(batch: Array, out: Array) -> Array:
-    """A batch as floating point, written into `out`: uint8 is divided by 255, the rest is copied."""
+    """A batch as floating point, written into `out`: uint8 is divided by 255, others copied."""
     xp = array_module(out)
     if batch.dtype == xp.uint8:
         return xp.divide(batch, 255, out=out, dtype=out.dtype)
@@ -64,7 +67,7 @@ def to_float(batch: Array, out: Array) -> Array:
 
 
 def binarized(x: Array, *, seed: int, step: int, row: int = 0) -> Array:
-    """Each pixel 1 with probability x, else 0, in place: Bernoulli samples keyed (seed, step, row)."""
+    """Bernoulli samples, in place: each pixel 1 with probability x, else 0; keyed by row."""
     n, width = x.shape
     xp = array_module(x)
     key = {"seed": seed, "stream": noise.BINARIZE, "step": step, "row": row}

@@ -1,7 +1,7 @@
 """Reads IDX files, the format of MNIST: a four-byte magic number, big-endian sizes, then the bytes.
 
-Plain or gzipped, told apart by content. A file is either read exactly or refused with a DataError; what
-it claims about its size is never believed before the bytes are there.
+Plain or gzipped, told apart by content. A file is either read exactly or refused with a DataError;
+what it claims about its size is never believed before the bytes are there.
 """
 
 import gzip
@@ -28,8 +28,8 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
             head = f.read(4)
             if head != bytes((0, 0, 8, ndim)):
                 raise DataError(
-                    f"{path} has the magic number {head.hex() or 'of an empty file'}, but an IDX file "
-                    f"of bytes in {ndim} dimensions begins with 000008{ndim:02x}: is it another file?"
+                    f"{path} begins with {head.hex() or 'nothing'}, but the magic number of an IDX "
+                    f"file of {ndim}-dimensional bytes is 000008{ndim:02x}: is it another file?"
                 )
             sizes = f.read(4 * ndim)
             shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, 4 * ndim, 4))
@@ -57,7 +57,7 @@ def find(folder: Path, name: str) -> Path:
 
 
 def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, height * width) and labels (N,) of "train" or "test" from a folder of IDX files."""
+    """Images (N, height * width) and labels (N,) of "train" or "test" from four IDX files."""
     images_name, labels_name = FILES[split]
     images_path, labels_path = find(folder, images_name), find(folder, labels_name)
     images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)

@@ -1,8 +1,9 @@
-"""The embedded data set: 28x28 grey digits as a pen would draw them, so that nothing need be downloaded.
+"""The embedded data set: 28x28 grey digits as a pen would draw them. Nothing to download.
 
-Each digit is a few skeletons: strokes through control points. An image bends a skeleton (wobble), turns
-and slants it, and runs a soft pen along it. All of it is arithmetic on arrays, keyed by (seed, row), and
-the numbers behind each image are known: `generate` returns them as the true factors.
+Each digit is a few skeletons: strokes through control points. An image bends a skeleton (wobble),
+turns and slants it, and runs a soft pen along it. All of it is arithmetic on arrays, keyed by
+(seed, row), and the numbers behind each image are known: `generate` returns them as the true
+factors.
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ SIDE = 28
 SIZES = {"train": 10_000, "test": 2_000}
 
 # name: range. slant: shear; scale: height of 20 pixels times this; rotation: radians, clockwise;
-# thickness: width of the pen's profile in pixels; wobble: displacement of control points, of the height.
+# thickness: width of the pen's profile in pixels; wobble: shift of control points, in heights.
 FACTORS = {
     "slant": (-0.12, 0.45),
     "scale": (0.85, 1.08),
@@ -25,11 +26,15 @@ FACTORS = {
     "wobble": (0.0, 0.05),
 }
 
-# Skeletons: control points (x, y) in tenths of the digit's height, y downwards; strokes of one digit
-# are joined by "|". A digit with several ways of writing has several skeletons.
+# Skeletons: control points (x, y) in tenths of the digit's height, y downwards; "|" lifts the pen.
+# A digit with several ways of writing has several skeletons.
 SKELETONS = {
     0: ["5 0, 2 1, .5 5, 2 9, 5 10, 7.5 8, 8 4.5, 7 1.5, 5 0, 3.6 .4"],
-    1: ["5 0, 5 3, 4.8 7, 4.6 10", "2.5 2.5, 5 0, 5 5, 5 10", "2.5 2.6, 4.8 0, 4.8 5, 4.8 10 | 2 10, 5 9.9, 7.6 10"],
+    1: [
+        "5 0, 5 3, 4.8 7, 4.6 10",
+        "2.5 2.5, 5 0, 5 5, 5 10",
+        "2.5 2.6, 4.8 0, 4.8 5, 4.8 10 | 2 10, 5 9.9, 7.6 10",
+    ],
     2: [
         "1.2 2.6, 2.5 .5, 5 0, 7 1.5, 6.6 4, 4.5 6.6, 1 9.6, 4.5 9.7, 8.4 9.6",
         "1 2.2, 3 .2, 6 .3, 7.2 2.6, 5.6 5.8, 3 8.6, 1.2 9.4, 1.4 7.8, 3.4 8.2, 6 9.8, 8.6 9",
@@ -44,7 +49,8 @@ SKELETONS = {
     ],
     5: [
         "7.4 .3, 4.8 .3, 2.4 .5, 2.1 2.6, 1.8 4.6, 4.4 4, 6.8 5.2, 7.2 7.4, 5.4 9.6, 3 9.9, 1 8.8",
-        "2.6 .4, 2.2 2.6, 2 4.6, 4.6 4.2, 6.8 5.6, 6.8 8, 4.8 9.8, 2.6 9.8, 1.2 8.8 | 2.6 .5, 5 .4, 7.8 .1",
+        "2.6 .4, 2.2 2.6, 2 4.6, 4.6 4.2, 6.8 5.6, 6.8 8, 4.8 9.8, 2.6 9.8, 1.2 8.8"
+        "| 2.6 .5, 5 .4, 7.8 .1",
     ],
     6: ["6.2 .2, 3.8 2, 2 5, 1.6 8, 3.4 9.9, 6 9.4, 7 7.4, 5.6 5.6, 3.6 5.8, 2 7.6"],
     7: [
@@ -52,7 +58,8 @@ SKELETONS = {
         "1 1.6, 1.4 .5, 4.4 .6, 7.6 .3, 6 3.6, 4.6 7, 4.2 10 | 3 5.2, 5 5.1, 7.2 4.9",
     ],
     8: [
-        "6.6 1.4, 4.6 0, 2.4 1.4, 2.8 3.6, 5 5, 6.8 6.8, 6.2 9.2, 4 10, 1.8 8.8, 2 6.6, 4.4 4.9, 6.4 3.2, 6.6 1.4",
+        "6.6 1.4, 4.6 0, 2.4 1.4, 2.8 3.6, 5 5, 6.8 6.8, 6.2 9.2, 4 10, 1.8 8.8, 2 6.6, 4.4 4.9,"
+        "6.4 3.2, 6.6 1.4",
     ],
     9: [
         "6.8 2.6, 5.4 .4, 3 .4, 1.6 2.6, 2.6 4.8, 5 4.8, 6.8 2.6, 6.8 1.4, 6.6 5, 6.2 10",
@@ -95,15 +102,18 @@ def _draw(skeleton: str, factors: np.ndarray, moves: np.ndarray) -> np.ndarray:
     controls, basis, joined = _parse(skeleton)
     slant, scale, rotation, thickness, wobble = factors.T[:, :, None]
     bent = controls + 10 * wobble[..., None] * moves[:, : len(controls)]
-    x, y = 2.0 * np.moveaxis(basis @ bent, -1, 0)  # (n,POINTS) each; tenths of 20 pixels are 2 pixels
+    x, y = 2.0 * np.moveaxis(
+        basis @ bent, -1, 0
+    )  # (n,POINTS) each; tenths of 20 pixels are 2 pixels
     x, y = x * scale, y * scale
     x -= slant * y
     x, y = np.cos(rotation) * x - np.sin(rotation) * y, np.sin(rotation) * x + np.cos(rotation) * y
     x += SIDE / 2 - 0.5 - (x.min(axis=1) + x.max(axis=1))[:, None] / 2
     y += SIDE / 2 - 0.5 - (y.min(axis=1) + y.max(axis=1))[:, None] / 2
 
-    # The pen leaves ink along a stroke: a Gaussian at each point, weighted by the length that the point
-    # stands for. A Gaussian in two dimensions is a product, so the sum over points is a matrix product.
+    # The pen leaves ink along a stroke: a Gaussian at each point, weighted by the length that
+    # the point stands for. A Gaussian in two dimensions is a product of two, so the sum over points is a
+    # matrix product.
     length = np.hypot(np.diff(x), np.diff(y)) * joined
     weight = (np.pad(length, ((0, 0), (0, 1))) + np.pad(length, ((0, 0), (1, 0)))) / (2 * thickness)
     grid = np.arange(SIDE, dtype=np.float32)
@@ -115,8 +125,8 @@ def _draw(skeleton: str, factors: np.ndarray, moves: np.ndarray) -> np.ndarray:
 
 
 def _parse(skeleton: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Control points (C,2); the matrix (POINTS,C) that makes points of them; 1 where a point is joined
-    to the next one, 0 where the pen is lifted (POINTS - 1,)."""
+    """Control points (C,2); the matrix (POINTS,C) that makes points of them; and (POINTS - 1,): 1
+    where a point is joined to the next one, 0 where the pen is lifted."""
     strokes = [
         np.array([point.split() for point in stroke.split(",")], dtype=np.float32)
         for stroke in skeleton.split("|")
@@ -135,7 +145,7 @@ def _parse(skeleton: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _catmull_rom(controls: int, points: int) -> np.ndarray:
-    """The matrix (points, controls) of a Catmull-Rom spline: a smooth curve through its controls."""
+    """The matrix (points, controls) of a Catmull-Rom spline, smooth through its controls."""
     at = np.linspace(0, controls - 1, points)
     i = np.minimum(at.astype(int), controls - 2)
     t = at - i

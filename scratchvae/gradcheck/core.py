@@ -1,11 +1,10 @@
 """Central differences with one Richardson step, entry by entry, against what a backward returns.
 
-Along one entry, D(h) = [phi(x + h) - phi(x - h)] / 2h errs by c h^2 + O(h^4), so (4 D(h) - D(2h)) / 3 errs
-by O(h^4) only. phi is the forward's output against a random upstream gradient, so that no entry of it can
-hide another; a constant upstream would let errors cancel.
+Along one entry, D(h) = [phi(x + h) - phi(x - h)] / 2h errs by c h^2 + O(h^4), so (4 D(h) - D(2h)) /
+3 errs by O(h^4) only. phi is the forward's output against a random upstream gradient, so that no
+entry of it can hide another; a constant upstream would let errors cancel.
 """
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +47,8 @@ class Leaf:
         if self.verdict == "PASS":
             return line
         at = ", ".join(map(str, self.index))
-        return f"{line}  worst at [{at}]: backward {self.analytic:.10g}, differences {self.numeric:.10g}"
+        values = f"backward {self.analytic:.10g}, differences {self.numeric:.10g}"
+        return f"{line}  worst at [{at}]: {values}"
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,11 @@ def check(
 ) -> Report:
     """Compare f_backward with finite differences of y = f(**inputs).
 
-    `inputs` maps names to float64 arrays. f_backward(dy, ...) is called with the inputs, and `y`, that its
-    signature names. It returns one gradient, a tuple in the order of its keyword-only `d*` arguments (else
-    of the inputs), or a dict by input. `wrt` names the inputs to check: by default those that have a
-    gradient. Raises InputError where the inputs or the backward's answer cannot be used.
+    `inputs` maps names to float64 arrays. f_backward(dy, ...) is called with the inputs, and `y`,
+    that its signature names. It returns one gradient, a tuple in the order of its keyword-only `d*`
+    arguments (else of the inputs), or a dict by input. `wrt` names the inputs to check: by default
+    those that have a gradient. Raises InputError where the inputs or the backward's answer cannot
+    be used.
     """
     inputs = dict(inputs)
     for name, a in inputs.items():
@@ -104,7 +105,9 @@ def check(
     xp = array_module(y)
     dy = xp.asarray(np.random.default_rng(seed).standard_normal(y.shape))
     call = [name for name in positional(f_backward)[1:] if name in inputs or name == "y"]
-    gradients = name_gradients(f_backward, f_backward(dy, *(inputs.get(n, y) for n in call)), inputs)
+    gradients = name_gradients(
+        f_backward, f_backward(dy, *(inputs.get(n, y) for n in call)), inputs
+    )
     wrt = list(gradients) if wrt is None else list(wrt)
     if missing := [name for name in wrt if gradients.get(name) is None]:
         raise InputError(f"{f_backward.__name__} returns no gradient for {', '.join(missing)}")
@@ -116,7 +119,9 @@ def check(
     return Report(f.__name__, tuple(leaves))
 
 
-def name_gradients(f_backward: Callable[..., Any], out: Any, inputs: Mapping[str, Array]) -> dict[str, Any]:
+def name_gradients(
+    f_backward: Callable[..., Any], out: Any, inputs: Mapping[str, Array]
+) -> dict[str, Any]:
     """What a backward returned, as a dict by input name."""
     if isinstance(out, Mapping):
         return dict(out)
@@ -131,7 +136,7 @@ def name_gradients(f_backward: Callable[..., Any], out: Any, inputs: Mapping[str
 
 
 def compare(name: str, phi: Callable[[], float], x: Array, gradient: Array) -> Leaf:
-    """The gradient of phi with respect to x against differences; x is moved and put back, in place."""
+    """The gradient of phi(x) against differences; x is moved and put back, in place."""
     analytic = to_numpy(gradient)
     if analytic.shape != x.shape:
         raise InputError(f"the gradient of {name} has shape {analytic.shape}, but {name} {x.shape}")
@@ -153,7 +158,7 @@ def compare(name: str, phi: Callable[[], float], x: Array, gradient: Array) -> L
 
 
 def numeric_gradient(phi: Callable[[], float], x: Array) -> np.ndarray:
-    """d phi / d x by central differences, for phi that reads x; x is moved and put back, in place."""
+    """d phi / d x for a phi that reads x; x is moved and put back, in place."""
     out = np.empty(x.shape)
     for index in np.ndindex(x.shape):
         value = float(x[index])

@@ -9,12 +9,14 @@ from ..errors import InputError
 from ..registry import OPS
 from .core import Report, check, compare
 
-# A size for each letter of the registry, all distinct: a gradient with a wrong transpose cannot fit.
+# A size for each letter of the registry, all distinct: a wrong transpose cannot fit.
 SIZES = {"B": 4, "I": 6, "O": 3, "D": 7, "H": 5, "Z": 2, "C": 8, "K": 9, "1": 1}
 
 
-def draw_inputs(name: str, seed: int = 0, sizes: dict[str, int] | None = None) -> dict[str, np.ndarray]:
-    """Random float64 inputs for an op, of the shapes and in the domains that it was registered with."""
+def draw_inputs(
+    name: str, seed: int = 0, sizes: dict[str, int] | None = None
+) -> dict[str, np.ndarray]:
+    """Random float64 inputs for an op, of the shapes and in the domains of its registration."""
     rng = np.random.default_rng(seed)
     sizes = SIZES if sizes is None else SIZES | sizes
     return {key: _draw(rng, spec, sizes) for key, spec in OPS[name].inputs.items()}
@@ -45,11 +47,14 @@ def check_op(name: str, *, seed: int = 0) -> Report:
 def check_model(model: Any, x: Any, eps: Any = None) -> Report:
     """Check the gradient of every parameter of a float64 model, through its public `loss_and_grad`.
 
-    x (B,D) and eps (B,Z) are passed to it. The parameters are moved and put back, so they stay the same.
+    x (B,D) and eps (B,Z) are passed to it. The parameters are moved and put back, so they stay the
+    same.
     """
     _, gradients = model.loss_and_grad(x, eps)
     if model.dtype != "float64":
-        raise InputError(f"check_model needs dtype='float64', got {model.dtype!r}: build such a twin")
+        raise InputError(
+            f"check_model needs dtype='float64', got {model.dtype!r}: build such a twin"
+        )
 
     def loss() -> float:
         return model.loss_and_grad(x, eps)[0]

@@ -5,3 +5,5 @@ from .base import Model
 from .vae import VAE
 
 MODELS: dict[str, type[Model]] = {"ae": Autoencoder, "vae": VAE}
+
+__all__ = ["MODELS", "VAE", "Autoencoder", "Model"]

@@ -1,7 +1,7 @@
 """The plain autoencoder: the VAE without the noise and without the prior, to see what those two do.
 
-The code is a point, not a distribution: nothing fills the space between the codes, so what is decoded
-there need not look like anything. Compare `forward` and `backward` with those of `vae.py`.
+The code is a point, not a distribution: nothing fills the space between the codes, so what is
+decoded there need not look like anything. Compare `forward` and `backward` with those of `vae.py`.
 """
 
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from typing import Any
 
 from .. import ops
 from ..backend import Array
+from ..nets import mlp
 from .base import Model
 from .vae import decode, decode_backward, encode_backward, reconstruction, reconstruction_backward
-from ..nets import mlp
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """The door: what users call, the same for every model.
 
 Arrays are checked here, once, with a sentence that says what is wrong; they go to the device and
-come back as NumPy copies. Behind it stand a model's `forward` and `backward`, which trust what they get.
+come back as NumPy copies. Behind it stand a model's `forward` and `backward`, which trust what they
+get.
 """
 
 import inspect
@@ -30,7 +31,7 @@ class Model:
     latent_dim    number of latent units, Z
     hidden        widths of the encoder's hidden layers; the decoder has them in reverse
     activation    "relu", "tanh" or "softplus", between layers
-    likelihood    "bernoulli" (pixels in [0, 1]) or "gaussian" (any numbers; one learned noise level)
+    likelihood    "bernoulli" (pixels in [0, 1]) or "gaussian" (any numbers; learned noise level)
     beta          weight of the KL term (1 is the evidence lower bound; others: Higgins et al. 2017)
     dtype         "float32" or "float64"
     device        "cpu" or "cuda"
@@ -116,7 +117,7 @@ class Model:
         return namespace(self.device)
 
     def build(self, n_features: int) -> Self:
-        """Fresh parameters for data of this width, drawn from the seed: uniform in +-1/sqrt(fan in).
+        """Fresh parameters for data of this width, from the seed: uniform in +-1/sqrt(fan in).
 
         That is PyTorch's default for a linear layer. Raises InputError for bad hyper-parameters.
         """
@@ -155,10 +156,12 @@ class Model:
     def _check_built(self) -> None:
         if not hasattr(self, "params_"):
             name = type(self).__name__
-            raise InputError(f"this {name} has no parameters: call fit, load_state_dict or build first")
+            raise InputError(
+                f"this {name} has no parameters: call fit, load_state_dict or build first"
+            )
 
     def check(self, X: Any) -> np.ndarray:
-        """X as (N,D) on the host, checked against the built model; InputError if it does not fit."""
+        """X as (N,D) on the host; InputError if it does not fit the built model."""
         self._check_built()
         return check_images(X, self.n_features_, unit_interval=self.likelihood == "bernoulli")
 
@@ -217,6 +220,10 @@ class Model:
 
     # ----------------------------------------------------------------------------------- using
 
+    def encode(self, X: Any) -> Any:
+        """What the encoder says of each row of X (N,D): arrays of shape (N,Z)."""
+        raise NotImplementedError
+
     def _draw(self, n: int, **key: int) -> Array:
         """Noise (n,Z) for the rows from `row` on, on the device; None where forward reads none."""
         if not self.noisy:
@@ -250,7 +257,7 @@ class Model:
         return self._by_rows(len(X), there_and_back)[0]
 
     def sample(self, n: int = 1, *, seed: int | None = None) -> np.ndarray:
-        """n new examples, (n,D): the means of p(x|z) for z from N(0, 1). seed: the model's, if None."""
+        """n new examples, (n,D): means of p(x|z) for z from N(0, 1). seed: the model's, if None."""
         n, seed = whole_number(n, "n"), noise.check_seed(self.seed if seed is None else seed)
         z = noise.normal(n, self.latent_dim, seed=seed, stream=noise.SAMPLE, dtype=self.dtype)
         return self.decode(z)
@@ -268,7 +275,7 @@ class Model:
     # ------------------------------------------------------------------- keeping and exchanging
 
     def state_dict(self, values: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
-        """Parameters, or the gradients of `loss_and_grad`, by PyTorch's names; weights (out, in)."""
+        """Parameters, or gradients of `loss_and_grad`, by PyTorch's names; weights (out, in)."""
         self._check_built()
         return torch_names.to_torch(self._layers(), self.params_ if values is None else values)
 

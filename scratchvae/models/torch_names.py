@@ -1,7 +1,8 @@
 """Weights by the names and in the layout of a PyTorch module, both ways.
 
-The module is a plain `encoder = Sequential(Flatten, Linear, ReLU, ...)`, heads such as `fc_mu`, and a
-`decoder = Sequential(Linear, ReLU, ..., Linear)`; its weights are (out, in), where ours are (in, out).
+The module is a plain `encoder = Sequential(Flatten, Linear, ReLU, ...)`, heads such as `fc_mu`, and
+a `decoder = Sequential(Linear, ReLU, ..., Linear)`; its weights are (out, in), where ours are (in,
+out).
 """
 
 from collections.abc import Iterator, Mapping
@@ -50,8 +51,10 @@ def width(layers: list[Layer], arrays: Mapping[str, np.ndarray]) -> int:
     return arrays[first].shape[1]
 
 
-def from_torch(layers: list[Layer], arrays: Mapping[str, np.ndarray], own: Mapping[str, Any]) -> None:
-    """Write arrays by PyTorch's names into own tensors; InputError, before any, if one does not fit."""
+def from_torch(
+    layers: list[Layer], arrays: Mapping[str, np.ndarray], own: Mapping[str, Any]
+) -> None:
+    """Write arrays by PyTorch's names into own tensors; InputError, and no change, if unfit."""
     expected = to_torch(layers, own)
     if odd := sorted(expected.keys() ^ arrays.keys()):
         raise InputError(f"the state and the model do not both have {', '.join(odd)}")

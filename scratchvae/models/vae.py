@@ -1,9 +1,9 @@
 """The variational autoencoder (Kingma & Welling, arXiv:1312.6114), forward and backward, by hand.
 
-The encoder maps x to a Gaussian over z, a sample of which the decoder maps back to a distribution over
-x. Training minimises the negative evidence lower bound, in nats: what x costs given z, plus what z
-costs given the prior. Every backward is its forward read from the bottom up; the derivative of each
-line stands in `ops.py`. p holds the parameters, g their gradients, ws the buffers.
+The encoder maps x to a Gaussian over z, a sample of which the decoder maps back to a distribution
+over x. Training minimises the negative evidence lower bound, in nats: what x costs given z, plus
+what z costs given the prior. Every backward is its forward read from the bottom up; the derivative
+of each line stands in `ops.py`. p holds the parameters, g their gradients, ws the buffers.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,211 @@
+"""What each command of the command line does. `cli.py` has the options; `runs.py` has the files."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import __version__, runs
+from .checkpoint import load, resume, save_run, write_atomically
+from .data import load_data
+from .errors import InputError, NonFiniteError, whole_number
+from .evaluate import evaluate
+from .models import MODELS, Model
+from .train import EarlyStopping, Record, Trainer
+
+MODEL_SETTINGS = ("latent_dim", "hidden", "activation", "likelihood", "beta", "device", "seed")
+TRAINER_SETTINGS = ("batch_size", "lr", "kl_warmup", "binarize")
+DEFAULTS: dict[str, Any] = {
+    "model": "vae",
+    "data": "strokes",
+    "data_dir": None,
+    "latent_dim": 32,
+    "hidden": (400,),
+    "activation": "relu",
+    "likelihood": "bernoulli",
+    "beta": 1.0,
+    "epochs": 20,
+    "batch_size": 128,
+    "lr": 1e-3,
+    "kl_warmup": 0.0,
+    "binarize": "none",
+    "patience": None,
+    "seed": 0,
+    "device": "cpu",
+}
+FREE_ON_RESUME = ("data_dir", "epochs", "patience", "device")
+
+
+def train(a: argparse.Namespace) -> int:
+    given = {name: getattr(a, name) for name in DEFAULTS if hasattr(a, name)}
+    settings = DEFAULTS | given
+    data_name = Path(settings["data"]).stem
+    folder = Path(a.out or f"runs/{settings['model']}-{data_name}")
+    resumed = None
+    if a.resume:
+        settings, resumed = _settings_to_resume(folder, given)
+    elif not a.overwrite:
+        runs.refuse_if_taken(folder)
+    elif folder.exists() and not folder.is_dir():
+        runs.refuse_if_taken(folder)
+    whole_number(settings["epochs"], "--epochs")
+    callbacks: list[Any] = (
+        [] if settings["patience"] is None else [EarlyStopping(settings["patience"])]
+    )
+
+    X, _ = load_data(settings["data"], "train", settings["data_dir"])
+    X_test, y_test = load_data(settings["data"], "test", settings["data_dir"])
+    if resumed is None:
+        model = MODELS[settings["model"]](**_model_config(settings))
+        model.check_config()
+        model.build(int(np.prod(X.shape[1:])))
+        trainer = Trainer(model, X, X_test, **{name: settings[name] for name in TRAINER_SETTINGS})
+    else:
+        model, run, arrays = resumed
+        trainer = Trainer(model, X, X_test, **{name: settings[name] for name in TRAINER_SETTINGS})
+        resume(trainer, folder / runs.CHECKPOINT, run, arrays)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if a.overwrite:
+        runs.clear(folder)
+    runs.write_config(folder, {"scratchvae": __version__} | settings)
+
+    def save(trainer: Trainer, record: Record | None = None) -> None:
+        save_run(trainer, folder / runs.CHECKPOINT, settings)
+        runs.write_metrics(folder, model.history_)
+
+    say = (lambda *_: None) if a.quiet else print
+    say(f"{model!r}\n{len(X):,} training and {len(X_test):,} test examples of {data_name}")
+    try:
+        trainer.run(settings["epochs"], verbose=not a.quiet, callbacks=[save, *callbacks])
+    except KeyboardInterrupt:
+        save(trainer)
+        print(
+            f"\nstopped after step {trainer.step}, {trainer.epoch} epochs complete; all of it "
+            f"is kept in {folder}: go on with --resume",
+            file=sys.stderr,
+        )
+        return 130
+    except NonFiniteError as error:
+        kept = "there was no checkpoint yet"
+        if (folder / runs.CHECKPOINT).exists():
+            kept = f"{folder / runs.CHECKPOINT} has the last good one, after epoch {trainer.epoch}"
+        raise NonFiniteError(f"{error}; {kept}") from None
+    pictures = runs.draw(model, X_test, y_test, folder)
+    result = evaluate(
+        model, X_test, binarize=settings["binarize"], split=f"test split of {data_name}"
+    )
+    say(f"\n{result}\n\nin {folder}: {', '.join(path.name for path in pictures)}")
+    return 0
+
+
+def _model_config(settings: dict[str, Any]) -> dict[str, Any]:
+    names = MODELS[settings["model"]]().get_config()
+    return {name: settings[name] for name in MODEL_SETTINGS if name in names}
+
+
+def _settings_to_resume(folder: Path, given: dict[str, Any]) -> Any:
+    """A run's own settings, with what may change, and what `load` found in its checkpoint."""
+    if not (folder / runs.CHECKPOINT).exists():
+        raise InputError(
+            f"{folder} holds no checkpoint to resume: leave --resume out to begin there"
+        )
+    model, run, arrays = load(folder, given.get("device"))
+    if not run:
+        raise InputError(
+            f"{folder / runs.CHECKPOINT} holds a model, not a run: it cannot be resumed"
+        )
+    settings = DEFAULTS | run["settings"]
+    settings["hidden"] = tuple(settings["hidden"])
+    for name, value in given.items():
+        if name not in FREE_ON_RESUME and value != settings[name]:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{folder} was made with {flag} {settings[name]}, so it cannot go on with {value}: "
+                f"leave {flag} out, or begin anew with another --out"
+            )
+    settings |= given
+    if len(model.history_) >= settings["epochs"]:
+        raise InputError(
+            f"{folder} has its {len(model.history_)} epochs already: ask for more with --epochs"
+        )
+    return settings, (model, run, arrays)
+
+
+def _load_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any], Path]:
+    """A model, the settings of its run ({} for a bare file), and the folder for its pictures."""
+    model, run, _ = load(a.run_folder, a.device)
+    path = Path(a.run_folder)
+    return model, run.get("settings", {}), path if path.is_dir() else path.parent
+
+
+def _test_data(a: argparse.Namespace, settings: dict[str, Any]) -> tuple[Any, str]:
+    name = a.data or settings.get("data")
+    if name is None:
+        raise InputError(f"{a.run_folder} does not say on which data: name it with --data")
+    X, _ = load_data(name, "test", a.data_dir or settings.get("data_dir"))
+    return X, Path(name).stem
+
+
+def evaluate_run(a: argparse.Namespace) -> int:
+    model, settings, _ = _load_run(a)
+    X, name = _test_data(a, settings)
+    binarize = settings.get("binarize", "none")
+    print(evaluate(model, X, k=a.samples, binarize=binarize, split=f"test split of {name}"))
+    return 0
+
+
+def sample(a: argparse.Namespace) -> int:
+    model, _, folder = _load_run(a)
+    images = model.sample(a.n, seed=a.seed)
+    return _write(a.output or folder / "samples.png", images, lambda plots: plots.samples(images))
+
+
+def reconstruct(a: argparse.Namespace) -> int:
+    model, settings, folder = _load_run(a)
+    X, _ = _test_data(a, settings)
+    originals, decoded = runs.first_rows(model, X, a.n), model.reconstruct(X[: a.n])
+    path = a.output or folder / "reconstructions.png"
+    return _write(path, decoded, lambda plots: plots.reconstructions(originals, decoded))
+
+
+def _write(path: Path, array: np.ndarray, figure: Any) -> int:
+    """Write a picture or, for .npy, the numbers; and say so."""
+    if path.suffix == ".npy":
+        write_atomically(path, lambda f: np.save(f, array))
+    elif path.suffix in (".png", ".svg", ".pdf"):
+        from . import plots  # on use: matplotlib is slow to import
+
+        runs.save_figure(figure(plots), path)
+    else:
+        raise InputError(f"{path} must end in .png, .svg, .pdf (a picture) or .npy (the numbers)")
+    print(path)
+    return 0
+
+
+def verify(a: argparse.Namespace) -> int:
+    from .gradcheck.core import LIMIT
+    from .verify import reports
+
+    print("gradients by hand against central differences, float64")
+    print(f"largest error of any entry, relative to the largest entry; a failure above {LIMIT:g}\n")
+    worst, failed, count = 0.0, [], 0
+    for name, report in reports(a.seed):
+        count += 1
+        worst = max(worst, report.error)
+        if ":" in name:
+            print(f"\n{report}".replace(report.name, name, 1))
+        else:
+            gradients = ", ".join(f"d{leaf.name}" for leaf in report.leaves)
+            print(f"{name:22} {gradients:14} {report.error:8.1e}  {report.verdict}")
+            print(
+                "".join(f"  {leaf}\n" for leaf in report.leaves if leaf.verdict == "FAIL"), end=""
+            )
+        if report.verdict == "FAIL":
+            failed.append(name)
+    print(f"\nworst error {worst:.1e}; {count - len(failed)} of {count} checks passed")
+    for name in failed:
+        print(f"FAIL {name}")
+    return 1 if failed else 0

@@ -1,0 +1,130 @@
+"""Pictures of a run. Each function returns a matplotlib Figure; nothing global is touched.
+
+Matplotlib is imported here, and this module only where a picture is wanted. The colours are told
+apart in black and white too, by lightness and by the style of the line.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import ceil, isnan, isqrt
+from typing import Any
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm
+from matplotlib.figure import Figure
+
+from .errors import InputError
+
+DARK, MIDDLE, LIGHT = "#1b2a49", "#c8553d", "#8fa6c6"
+
+
+def image_side(n_features: int) -> int:
+    """The side of square images with that many pixels, or InputError."""
+    side = isqrt(n_features)
+    if side * side != n_features:
+        raise InputError(f"rows of {n_features} features are not square images: nothing to draw")
+    return side
+
+
+def grid(images: Any, columns: int | None = None) -> np.ndarray:
+    """One large image (height, width) of images (N,D) or (N, height, width), row by row.
+
+    Pixels in [0, 1]; ink is drawn dark on white, so 1 becomes black.
+    """
+    images = np.asarray(images, dtype=float)
+    if images.ndim == 2:
+        side = image_side(images.shape[1])
+        images = images.reshape(-1, side, side)
+    n, height, width = images.shape
+    columns = columns or ceil(n**0.5)
+    rows = -(-n // columns)
+    padded = np.zeros((rows * columns, height + 2, width + 2))
+    padded[:n, 1:-1, 1:-1] = np.clip(images, 0, 1)
+    table = padded.reshape(rows, columns, height + 2, width + 2).swapaxes(1, 2)
+    return table.reshape(rows * (height + 2), columns * (width + 2))
+
+
+def _show(figure: Figure, image: np.ndarray, title: str) -> None:
+    axes = figure.subplots()
+    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=11, loc="left", color=DARK)
+
+
+def samples(images: Any, title: str = "samples from the prior") -> Figure:
+    """A square of decoded images (N,D)."""
+    figure = Figure(figsize=(6, 6.3), layout="constrained")
+    _show(figure, grid(images), title)
+    return figure
+
+
+def reconstructions(originals: Any, decoded: Any, columns: int = 16) -> Figure:
+    """Rows of originals, each above its reconstruction; both (N,D) in [0, 1]."""
+    originals, decoded = np.asarray(originals), np.asarray(decoded)
+    pairs = [
+        part[start : start + columns]
+        for start in range(0, len(originals), columns)
+        for part in (originals, decoded)
+    ]
+    figure = Figure(figsize=(9, 0.62 * len(pairs) + 0.4), layout="constrained")
+    _show(figure, grid(np.concatenate(pairs), columns), "originals, each above its reconstruction")
+    return figure
+
+
+def loss_curves(history: Sequence[Mapping[str, float]]) -> Figure:
+    """Loss of both splits, and its two parts, over epochs; nats per example."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = [r["epoch"] for r in history]
+    for axes, names in (
+        (left, {"train_loss": ("train", "--", LIGHT), "test_loss": ("test", "-", DARK)}),
+        (right, {"rec": ("reconstruction", "-", DARK), "kl": ("KL", "--", MIDDLE)}),
+    ):
+        for name, (label, style, colour) in names.items():
+            values = [r[name] for r in history]
+            if not all(map(isnan, values)):
+                marker = "o" if len(values) == 1 else None
+                axes.plot(epochs, values, style, color=colour, label=label, marker=marker)
+                axes.annotate(
+                    f" {values[-1]:.1f}",
+                    (epochs[-1], values[-1]),
+                    color=colour,
+                    va="center",
+                    fontsize=9,
+                )
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("nats per example")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    left.set_title("negative ELBO", fontsize=11, loc="left", color=DARK)
+    right.set_title("its two parts", fontsize=11, loc="left", color=DARK)
+    return figure
+
+
+def latent_plane(codes: Any, labels: Any = None) -> Figure:
+    """The codes (N,2) of a model with two latent units, coloured by label if there are labels."""
+    codes = np.asarray(codes)
+    if codes.ndim != 2 or codes.shape[1] != 2:
+        raise InputError(f"a latent plane needs codes of shape (N, 2), got {codes.shape}")
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.subplots()
+    if labels is None:
+        axes.scatter(codes[:, 0], codes[:, 1], s=4, color=DARK, alpha=0.5, linewidths=0)
+    else:
+        classes, index = np.unique(labels, return_inverse=True)
+        norm = BoundaryNorm(np.arange(len(classes) + 1) - 0.5, max(256, len(classes)))
+        axes.scatter(codes[:, 0], codes[:, 1], s=5, c=index, cmap="turbo", norm=norm, linewidths=0)
+        for k, label in enumerate(classes):
+            x, y = np.median(codes[index == k], axis=0)
+            disc = {"boxstyle": "circle,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8}
+            axes.text(x, y, str(label), weight="bold", ha="center", va="center", bbox=disc)
+        bar = figure.colorbar(ScalarMappable(norm, "turbo"), ax=axes, ticks=range(len(classes)))
+        bar.ax.set_yticklabels([str(c) for c in classes])
+        bar.outline.set_visible(False)
+    axes.set_aspect("equal", "datalim")
+    axes.set_xlabel("first latent unit")
+    axes.set_ylabel("second latent unit")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title("where the test examples lie", fontsize=11, loc="left", color=DARK)
+    return figure

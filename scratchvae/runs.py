@@ -1,0 +1,99 @@
+"""The folder of a run: what lies in it, and who may write there.
+
+checkpoint.npz    the whole run (see `checkpoint.py`)
+metrics.csv       one row an epoch; losses are nats per example, rec + beta kl, on the whole split
+config.json       every setting, to read; what counts is the copy in the checkpoint
+*.png             the pictures that apply
+"""
+
+import csv
+import io
+import json
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .checkpoint import write_atomically
+from .data.batches import to_float
+from .errors import InputError
+from .models import Model
+from .train import COLUMNS, Record
+
+CHECKPOINT, METRICS, CONFIG = "checkpoint.npz", "metrics.csv", "config.json"
+PICTURES = ("loss.png", "reconstructions.png", "samples.png", "latent.png")
+SHOWN = 48  # examples in a picture of reconstructions
+
+
+def holds_run(folder: Path) -> bool:
+    return (folder / CHECKPOINT).exists() or (folder / METRICS).exists()
+
+
+def refuse_if_taken(folder: Path) -> None:
+    """InputError where a run would be overwritten, or the folder is a file."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file, not a folder: choose another --out")
+    if holds_run(folder):
+        raise InputError(
+            f"{folder} already holds a run: add --resume to go on with it, --overwrite to replace "
+            "it, or choose another --out"
+        )
+
+
+def clear(folder: Path) -> None:
+    """Remove the files of a run, and no others."""
+    for name in (CHECKPOINT, METRICS, CONFIG, *PICTURES):
+        (folder / name).unlink(missing_ok=True)
+
+
+def write_config(folder: Path, config: dict[str, Any]) -> None:
+    text = json.dumps(config, indent=2) + "\n"
+    write_atomically(folder / CONFIG, lambda f: f.write(text.encode()))
+
+
+def write_metrics(folder: Path, history: list[Record]) -> None:
+    """The whole history anew, so that there is neither a gap nor a double row."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(record[column]) for column in COLUMNS] for record in history)
+    write_atomically(folder / METRICS, lambda f: f.write(text.getvalue().encode()))
+
+
+def _cell(value: float) -> str:
+    return "" if isnan(value) else str(value) if isinstance(value, int) else f"{value:.6f}"
+
+
+def first_rows(model: Model, X: np.ndarray, n: int) -> np.ndarray:
+    """The first n rows as floating point."""
+    X = model.check(X[:n])
+    return to_float(X, np.empty(X.shape, dtype=np.float64))
+
+
+def draw(model: Model, X_test: np.ndarray, y_test: np.ndarray | None, folder: Path) -> list[Path]:
+    """Write the pictures that apply to this model and its data; returns their paths."""
+    from . import plots  # on use: matplotlib is slow to import
+
+    figures = {"loss.png": plots.loss_curves(model.history_)} if model.history_ else {}
+    try:
+        plots.image_side(model.n_features_)
+    except InputError:
+        pass
+    else:
+        originals = first_rows(model, X_test, SHOWN)
+        decoded = model.reconstruct(X_test[:SHOWN])
+        figures["reconstructions.png"] = plots.reconstructions(originals, decoded)
+        figures["samples.png"] = plots.samples(model.sample(100))
+    if model.latent_dim == 2:
+        codes = model.encode(X_test)
+        mu = codes[0] if isinstance(codes, tuple) else codes
+        figures["latent.png"] = plots.latent_plane(mu, y_test)
+    for name, figure in figures.items():
+        save_figure(figure, folder / name)
+    return [folder / name for name in figures]
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    kind = path.suffix.lstrip(".")
+    write_atomically(path, lambda f: figure.savefig(f, format=kind, dpi=110))
