@@ -8,7 +8,7 @@ import numpy as np
 from .backend import Array, array_module
 
 # On the CPU the update walks the vector in pieces that stay in the cache for all its passes.
-BLOCK = 16_384
+BLOCK = 65_536
 
 
 class Adam:

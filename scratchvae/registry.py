@@ -57,11 +57,11 @@ def positional(f: Callable[..., Any]) -> list[str]:
 def backward_of(forward: Callable[..., Any], **inputs: str) -> Callable[..., Any]:
     """Register the decorated function as the backward of `forward`, and return it untouched."""
 
+    name, wanted = forward.__name__, positional(forward)
+    if list(inputs) != wanted:
+        raise TypeError(f"{name}: describe its inputs {wanted}, in order; got {list(inputs)}")
+
     def register(backward: Callable[..., Any]) -> Callable[..., Any]:
-        name = forward.__name__
-        wanted = positional(forward)
-        if list(inputs) != wanted:
-            raise TypeError(f"{name}: describe its inputs {wanted}, in order; got {list(inputs)}")
         unknown = set(positional(backward)) - {"dy", "y", *wanted}
         unknown |= {d for d in keyword_only(backward) if d[0] != "d" or d[1:] not in wanted}
         if backward.__name__ != f"{name}_backward" or unknown:

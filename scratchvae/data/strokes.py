@@ -111,9 +111,9 @@ def _draw(skeleton: str, factors: np.ndarray, moves: np.ndarray) -> np.ndarray:
     x += SIDE / 2 - 0.5 - (x.min(axis=1) + x.max(axis=1))[:, None] / 2
     y += SIDE / 2 - 0.5 - (y.min(axis=1) + y.max(axis=1))[:, None] / 2
 
-    # The pen leaves ink along a stroke: a Gaussian at each point, weighted by the length that
-    # the point stands for. A Gaussian in two dimensions is a product of two, so the sum over points is a
-    # matrix product.
+    # The pen leaves ink along a stroke: a Gaussian at each point, weighted by the length that the
+    # point stands for. In two dimensions it is a product of two, so the sum over points is a matrix
+    # product.
     length = np.hypot(np.diff(x), np.diff(y)) * joined
     weight = (np.pad(length, ((0, 0), (0, 1))) + np.pad(length, ((0, 0), (1, 0)))) / (2 * thickness)
     grid = np.arange(SIDE, dtype=np.float32)

@@ -1,0 +1,66 @@
+"""What the tests share: devices, random inputs, and where real MNIST may lie."""
+
+import os
+import sys
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import strict_cupy  # noqa: E402
+
+from scratchvae import VAE  # noqa: E402
+
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
+hypothesis.settings.load_profile("ci")
+
+MNIST_FOLDERS = [
+    Path(os.environ.get("SCRATCHVAE_DATA", "/nonexistent")),
+    Path(os.environ.get("SCRATCHVAE_DATA", "/nonexistent")) / "mnist",
+    Path(__file__).parents[2] / "shared" / "data" / "mnist",
+]
+
+
+@pytest.fixture
+def double(monkeypatch):
+    """The strict double in the place of CuPy: device="cuda" then runs on it."""
+    monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
+    strict_cupy.counts.clear()
+    return strict_cupy
+
+
+@pytest.fixture(params=["numpy", "double", pytest.param("cupy", marks=pytest.mark.gpu)])
+def xp(request):
+    """The array module of each kind of device: NumPy, the double of CuPy, CuPy on a GPU."""
+    if request.param == "numpy":
+        return np
+    if request.param == "double":
+        return request.getfixturevalue("double")
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    if not cupy.is_available():
+        pytest.skip("there is no GPU")
+    return cupy
+
+
+@pytest.fixture(scope="session")
+def mnist_dir():
+    for folder in MNIST_FOLDERS:
+        if (folder / "t10k-images-idx3-ubyte.gz").exists():
+            return folder
+    pytest.skip("real MNIST is not here: name its folder in SCRATCHVAE_DATA")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def tiny():
+    """A small float64 VAE with data and noise for one batch."""
+    rng = np.random.default_rng(1)
+    vae = VAE(latent_dim=3, hidden=(7,), dtype="float64", seed=1).build(9)
+    return vae, rng.random((4, 9)), rng.standard_normal((4, 3))

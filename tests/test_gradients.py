@@ -1,0 +1,111 @@
+"""Family 1: every gradient against finite differences, in float64, entry by entry."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from scratchvae import noise, ops, verify
+from scratchvae.gradcheck import check_model, check_op
+from scratchvae.gradcheck.core import compare
+from scratchvae.registry import OPS
+from scratchvae.train import Trainer
+
+LIMIT = 1e-7
+SEEDS = range(3)
+
+
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_op(name, seed):
+    report = check_op(name, seed=seed)
+    assert [leaf.name for leaf in report.leaves] == OPS[name].gradients
+    assert report.error <= LIMIT, report
+    assert all(leaf.scale > 0.01 for leaf in report.leaves), "a gradient that is 0 proves nothing"
+
+
+def poison(model):
+    """NaN in everything that a step should overwrite: a forgotten gradient then shows."""
+    model._grads.array[...] = np.nan
+    for buffer in model._ws.buffers.values():
+        buffer[...] = np.nan
+
+
+def check_shipped_step(trainer, rows):
+    """The gradient that one step of the training loop used, against differences of the loss."""
+    model = trainer.model
+    p, step = model.params_.array, trainer.step
+    before = p.copy()
+    eps = noise.normal(
+        len(rows), model.latent_dim, seed=model.seed, stream=noise.TRAIN, step=step, dtype="float64"
+    )
+    poison(model)
+    _, grads = trainer.take_step(rows)
+    after, used = p.copy(), {name: g.copy() for name, g in grads.items()}
+    assert (after != before).any()
+    p[...] = before
+    x = trainer.X[rows]
+    for name, tensor in model.params_.items():
+        leaf = compare(name, lambda: model.loss_and_grad(x, eps)[0], tensor, used[name])
+        assert leaf.relative <= LIMIT, str(leaf)
+    p[...] = after
+
+
+@pytest.mark.parametrize("name", verify.MODELS)
+def test_the_shipped_step_at_initialisation_and_after_steps(name, rng):
+    cls, config = verify.MODELS[name]
+    model = cls(**config, dtype="float64", seed=5).build(9)
+    trainer = Trainer(model, rng.random((20, 9)), batch_size=4, lr=0.01)
+    check_shipped_step(trainer, np.arange(4))
+    for i in range(15):
+        trainer.take_step(np.arange(4) + i % 5 * 4)
+    check_shipped_step(trainer, np.arange(8, 12))
+
+
+def test_kl_warmup_weights_the_gradient_of_the_step(tiny, rng):
+    vae, x, _ = tiny
+    vae.beta = 4.0
+    trainer = Trainer(vae, x, batch_size=4, kl_warmup=8)
+    for _ in range(2):
+        trainer.take_step(np.arange(4))
+    eps = noise.normal(4, 3, seed=vae.seed, stream=noise.TRAIN, step=2, dtype="float64")
+    before = vae.params_.array.copy()
+    _, grads = trainer.take_step(np.arange(4))
+    used = grads.array.copy()
+    vae.params_.array[...] = before
+    vae.beta = 4.0 * 2 / 8
+    vae.loss_and_grad(x, eps)
+    np.testing.assert_array_equal(vae._grads.array, used)
+
+
+def test_a_step_through_poisoned_buffers_gives_the_same_bits(tiny):
+    vae, x, eps = tiny
+    loss, grads = vae.loss_and_grad(x, eps)
+    poison(vae)
+    again, grads_again = vae.loss_and_grad(x, eps)
+    assert loss == again
+    for name in grads:
+        np.testing.assert_array_equal(grads[name], grads_again[name])
+
+
+def test_check_model_leaves_the_model_as_it_was(tiny):
+    vae, x, eps = tiny
+    before = vae.params_.array.copy()
+    report = check_model(vae, x, eps)
+    assert report.verdict == "PASS"
+    np.testing.assert_array_equal(vae.params_.array, before)
+
+
+def test_relu_kinks_are_far_from_the_points_that_are_checked(rng):
+    """Differences across a kink would measure nothing: the nearest one is far outside their reach."""
+    cls, config = verify.MODELS["vae"]
+    vae = cls(**config, dtype="float64", seed=0).build(9)
+    x = noise.uniform(20, 9, seed=0, stream=noise.SAMPLE, dtype="float64")[:4]
+    eps = noise.normal(4, 3, seed=0, stream=noise.SAMPLE, dtype="float64")
+    acts = dataclasses.asdict(vae._forward(x, eps))
+    p = vae.params_
+    for before in (
+        ops.linear(acts["x"], p.enc0_W, p.enc0_b),
+        ops.linear(acts["z"], p.dec0_W, p.dec0_b),
+    ):
+        assert np.abs(before).min() > 10 * 2e-4
