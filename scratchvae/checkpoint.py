@@ -93,7 +93,7 @@ def load(
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}: check the path")
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with open(path, "rb") as f, np.load(f, allow_pickle=False) as content:
             arrays = dict(content)
         meta = json.loads(str(arrays.pop("meta")))
         version = meta["version"]

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
-from math import isfinite, nan
+from math import isfinite, isnan, nan
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from . import noise
 from .backend import Array, array_module, to_numpy
 from .data.batches import binarized, to_float
-from .errors import NonFiniteError, finite_number, whole_number
+from .errors import InputError, NonFiniteError, finite_number, whole_number
 from .evaluate import losses, prepare
 from .models.base import Model
 from .optim import Adam, kl_weight
@@ -237,6 +237,8 @@ class EarlyStopping:
         self.patience = whole_number(patience, "patience")
 
     def __call__(self, trainer: Trainer, record: Record) -> bool:
+        if isnan(record["test_loss"]):
+            raise InputError("early stopping needs a test split to look at: pass X_test")
         series = [r["test_loss"] for r in trainer.model.history_]
         return len(series) - 1 - int(np.argmin(series)) >= self.patience
 

@@ -84,7 +84,19 @@ def _binary(op):
     return method, reflected
 
 
-for _name in ("add", "sub", "mul", "truediv", "matmul", "pow", "and", "or", "xor", "lshift", "rshift"):
+for _name in (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "matmul",
+    "pow",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+):
     _op = getattr(operator, _name, None) or getattr(operator, f"{_name}_")
     _forward, _reflected = _binary(_op)
     setattr(ndarray, f"__{_name}__", _forward)
@@ -111,7 +123,7 @@ def _host(value):
         return value._host
     if isinstance(value, (np.ndarray, np.generic)):
         raise TypeError(f"Unsupported type {type(value)}: a NumPy value among device arrays")
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):  # a tuple is a shape
         raise TypeError(f"Unsupported type {type(value)}: a sequence among device arrays")
     return value
 

@@ -1,5 +1,7 @@
 """Family 2: the checks must fail when a gradient is wrong. Mutants are named after bugs of real projects."""
 
+import inspect
+
 import numpy as np
 import pytest
 from test_gradients import check_shipped_step
@@ -11,19 +13,17 @@ from scratchvae.registry import OPS
 from scratchvae.train import Trainer
 
 
-def transposed(g):
-    return g.T if g.ndim == 2 and g.shape[0] == g.shape[1] else g.reshape(g.shape[::-1]).T
-
-
 MUTANTS = {
     "scaled by 1.0001": lambda g: g * 1.0001,
     "zeroed": lambda g: g * 0,
     "negated": lambda g: -g,
     "mean for sum": lambda g: g / 4,
-    "one entry wrong": lambda g: g + 1e-3 * np.abs(g).max() * (np.arange(g.size) == 0).reshape(g.shape),
+    "one entry wrong": lambda g: (
+        g + 1e-3 * np.abs(g).max() * (np.arange(g.size) == 0).reshape(g.shape)
+    ),
     "NaN in one entry": lambda g: np.where((np.arange(g.size) == 0).reshape(g.shape), np.nan, g),
     "rolled": lambda g: np.roll(g, 1, axis=0) if len(g) > 1 else g + 1,
-    "transposed": transposed,
+    "transposed": lambda g: g.T,
 }
 
 
@@ -36,21 +36,24 @@ def mutated(op, gradient, mutant):
         grads[gradient] = mutant(grads[gradient])
         return grads
 
-    backward.__signature__ = __import__("inspect").signature(op.backward)
+    backward.__signature__ = inspect.signature(op.backward)
     return backward
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
-@pytest.mark.parametrize(("name", "gradient"), [(n, g) for n, op in OPS.items() for g in op.gradients])
+CASES = [
+    (name, gradient, mutant)
+    for name, op in OPS.items()
+    for gradient in op.gradients
+    for mutant in MUTANTS
+    if mutant != "transposed" or len(op.inputs[gradient].split()[0]) == 2
+]
+
+
+@pytest.mark.parametrize(("name", "gradient", "mutant"), CASES)
 def test_a_wrong_gradient_of_an_op_fails(name, gradient, mutant):
     op = OPS[name]
-    sizes = {}
-    if mutant == "transposed":
-        # square, so that a wrong transpose fits and only its values are wrong
-        spec = op.inputs[gradient].split()[0]
-        if len(spec) < 2:
-            pytest.skip("a vector has no transpose")
-        sizes = {letter: 4 for letter in "BIODHZCK"}
+    # square where transposed, so that it fits and only its values are wrong
+    sizes = dict.fromkeys("BIODHZCK", 4) if mutant == "transposed" else {}
     inputs = draw_inputs(name, sizes=sizes)
     right = check(op.forward, op.backward, inputs, wrt=op.gradients)
     wrong = check(op.forward, mutated(op, gradient, MUTANTS[mutant]), inputs, wrt=op.gradients)

@@ -80,8 +80,9 @@ def _from_folders(folders: list[Path], split: str, name: str) -> tuple[np.ndarra
 
 def _from_numpy(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
     try:
-        content: Any = np.load(path, allow_pickle=False)
-        arrays = {"X": content} if isinstance(content, np.ndarray) else dict(content)
+        with open(path, "rb") as f:
+            content: Any = np.load(f, allow_pickle=False)
+            arrays = {"X": content} if isinstance(content, np.ndarray) else dict(content)
     except FileNotFoundError:
         raise DataError(f"there is no file {path}: check the path") from None
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:

@@ -121,7 +121,7 @@ def _draw(skeleton: str, factors: np.ndarray, moves: np.ndarray) -> np.ndarray:
     down = np.exp(-0.5 * ((grid - y[..., None]) / thickness[..., None]) ** 2)
     ink = (down * weight[..., None]).transpose(0, 2, 1) @ across  # (n,28,28)
     ink = np.clip(1.1 * ink - 0.55, 0, 1)
-    return np.rint(255 * ink).astype(np.uint8).reshape(len(ink), -1)
+    return np.rint(255 * ink).astype(np.uint8).reshape(len(ink), SIDE * SIDE)
 
 
 def _parse(skeleton: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

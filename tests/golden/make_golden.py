@@ -16,7 +16,13 @@ CASES = {
     "blog": {"D": 12, "hidden": (7,), "Z": 3, "activation": "relu", "likelihood": "bernoulli"},
     "deep": {"D": 10, "hidden": (9, 5), "Z": 4, "activation": "tanh", "likelihood": "bernoulli"},
     "linear": {"D": 8, "hidden": (), "Z": 2, "activation": "relu", "likelihood": "bernoulli"},
-    "soft": {"D": 9, "hidden": (6, 4, 5), "Z": 2, "activation": "softplus", "likelihood": "bernoulli"},
+    "soft": {
+        "D": 9,
+        "hidden": (6, 4, 5),
+        "Z": 2,
+        "activation": "softplus",
+        "likelihood": "bernoulli",
+    },
     "gaussian": {"D": 11, "hidden": (6,), "Z": 3, "activation": "relu", "likelihood": "gaussian"},
 }
 BETA = {"deep": 2.5}
@@ -47,7 +53,9 @@ class Module(nn.Module):
         mu, logvar = self.fc_mu(h), self.fc_logvar(h)
         y = self.decoder(mu + eps * (0.5 * logvar).exp())
         if self.gaussian:
-            rec = F.gaussian_nll_loss(y, x, self.x_logvar.exp().expand_as(x), full=True, reduction="sum")
+            rec = F.gaussian_nll_loss(
+                y, x, self.x_logvar.exp().expand_as(x), full=True, reduction="sum"
+            )
         else:
             rec = F.binary_cross_entropy(torch.sigmoid(y), x, reduction="sum")
         kl = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
@@ -71,7 +79,9 @@ def main():
                 for key, p in module.named_parameters():
                     arrays[f"{name}/weight/{key}"] = p.detach().numpy().copy()
                     arrays[f"{name}/gradient/{key}"] = p.grad.numpy().copy()
-                arrays[f"{name}/losses"] = np.array([rec.item(), kl.item(), (rec + beta * kl).item()])
+                arrays[f"{name}/losses"] = np.array(
+                    [rec.item(), kl.item(), (rec + beta * kl).item()]
+                )
             adam.step()
         for key, p in module.named_parameters():
             arrays[f"{name}/after/{key}"] = p.detach().numpy().copy()

@@ -1,0 +1,268 @@
+"""The face that users meet: shapes, copies, and what is refused at the door."""
+
+import numpy as np
+import pytest
+
+from scratchvae import VAE, Autoencoder, CheckpointError, InputError, load_model
+
+
+@pytest.fixture
+def X(rng):
+    return rng.random((13, 9))
+
+
+@pytest.fixture(params=[VAE, Autoencoder])
+def model(request, X):
+    return request.param(latent_dim=3, hidden=(7,), seed=2).fit(X, epochs=1)
+
+
+def test_the_default_is_the_blog_posts_architecture():
+    vae = VAE().build(784)
+    assert vae.get_config() == {
+        **{"latent_dim": 32, "hidden": (400,), "activation": "relu", "likelihood": "bernoulli"},
+        **{"beta": 1.0, "dtype": "float32", "device": "cpu", "seed": 0},
+    }
+    assert {name: a.shape for name, a in vae.params_.items()} == {
+        **{"enc0_W": (784, 400), "enc0_b": (400,), "head_W": (400, 64), "head_b": (64,)},
+        **{"dec0_W": (32, 400), "dec0_b": (400,), "out_W": (400, 784), "out_b": (784,)},
+    }
+    assert vae.params_.array.dtype == np.float32
+
+
+def test_fresh_parameters_fill_their_range():
+    for name, a in VAE(latent_dim=20).build(784).params_.items():
+        fan_in = {"enc0": 784, "head": 400, "dec0": 20, "out": 400}[name[:-2]]
+        assert np.abs(a).max() <= fan_in**-0.5
+        assert a.std() == pytest.approx(fan_in**-0.5 / 3**0.5, rel=0.2)
+
+
+def test_shapes_and_dtypes(model, X):
+    assert model.reconstruct(X).shape == (13, 9)
+    assert model.sample(5).shape == (5, 9)
+    assert model.decode(np.zeros((2, 3))).shape == (2, 9)
+    assert model.score_samples(X).shape == (13,)
+    codes = model.encode(X) if isinstance(model, VAE) else (model.encode(X),)
+    assert [c.shape for c in codes] == [(13, 3)] * len(codes)
+    for a in (model.reconstruct(X), model.sample(1), model.score_samples(X), *codes):
+        assert type(a) is np.ndarray
+        assert a.dtype == np.float32
+    assert 0 <= model.sample(50).min()
+    assert model.sample(50).max() <= 1
+
+
+def test_no_rows_give_no_rows(model):
+    assert model.reconstruct(np.zeros((0, 9))).shape == (0, 9)
+    assert model.score_samples(np.zeros((0, 9))).shape == (0,)
+
+
+def test_nothing_that_is_returned_is_the_models_own_memory(model, X):
+    eps = np.zeros((13, 3))
+    _, grads = model.loss_and_grad(X, eps)
+    state = model.state_dict()
+    answers = [*grads.values(), *state.values(), model.reconstruct(X), model.sample(2)]
+    for a in answers:
+        a[...] = np.nan
+    assert np.isfinite(model.params_.array).all()
+    assert np.isfinite(model.reconstruct(X)).all()
+    loss, again = model.loss_and_grad(X, eps)
+    assert np.isfinite(loss)
+    assert all(np.isfinite(g).all() for g in again.values())
+
+
+def test_inputs_stay_untouched(model, X):
+    eps = np.zeros((13, 3))
+    for a in (X, eps):
+        a.flags.writeable = False
+    model.loss_and_grad(X, eps)
+    model.fit(X, X_test=X, epochs=1, binarize="dynamic")
+    model.reconstruct(X)
+    model.decode(eps)
+
+
+def test_bytes_booleans_and_floats_mean_the_same(model):
+    X = np.random.default_rng(0).integers(0, 2, (5, 9)).astype(bool)
+    same = [
+        model.score_samples(a) for a in (X, X.astype(float), X.astype(np.uint8) * 255, X.tolist())
+    ]
+    for a in same[1:]:
+        np.testing.assert_allclose(a, same[0], rtol=1e-6)
+
+
+def test_samples_follow_their_seed(model):
+    np.testing.assert_array_equal(model.sample(4), model.sample(4))
+    np.testing.assert_array_equal(model.sample(4, seed=1), model.sample(9, seed=1)[:4])
+    assert (model.sample(4, seed=1) != model.sample(4)).any()
+
+
+def test_gradients_by_name_have_the_shapes_of_the_parameters(model, X):
+    loss, grads = model.loss_and_grad(X, np.zeros((13, 3)))
+    assert isinstance(loss, float)
+    assert {n: g.shape for n, g in grads.items()} == {n: p.shape for n, p in model.params_.items()}
+    assert model.state_dict(grads).keys() == model.state_dict().keys()
+
+
+def test_loss_and_grad_builds_a_model_that_is_not_built(X):
+    vae = VAE(latent_dim=3, hidden=(7,))
+    loss, _ = vae.loss_and_grad(X, np.zeros((13, 3)))
+    assert vae.n_features_ == 9
+    assert loss == pytest.approx(9 * np.log(2), rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.reconstruct(np.zeros((2, 8))), "9 features an example, the data 8"),
+        (lambda m: m.score_samples(np.full((2, 9), np.nan)), "nan at row 0, column 0"),
+        (lambda m: m.score_samples(np.full((2, 9), 7.0)), r"must lie in \[0, 1\]"),
+        (lambda m: m.reconstruct(np.zeros(9)), "pass x"),
+        (lambda m: m.decode(np.zeros((2, 4))), r"z must be finite numbers of shape \(N, 3\)"),
+        (lambda m: m.decode([[np.inf] * 3]), "z must be finite"),
+        (lambda m: m.decode([["a"] * 3]), "z must be finite numbers"),
+        (lambda m: m.sample(0), "n must be a whole number >= 1"),
+        (lambda m: m.sample(1, seed=-1), "seed must be"),
+        (
+            lambda m: m.loss_and_grad(np.zeros((2, 9)), np.zeros((3, 3))),
+            r"eps .* of shape \(2, 3\)",
+        ),
+        (
+            lambda m: m.loss_and_grad(np.zeros((2, 9)), np.full((2, 3), np.nan)),
+            "eps must be finite",
+        ),
+        (lambda m: m.loss_and_grad(np.zeros((0, 9)), np.zeros((0, 3))), "at least one row"),
+        (lambda m: m.score_samples(np.zeros((1, 9)), k=0), "k must be a whole number >= 1"),
+    ],
+)
+def test_unusable_input_is_one_sentence(model, call, message):
+    with pytest.raises(InputError, match=message) as error:
+        call(model)
+    assert "\n" not in str(error.value)
+
+
+def test_a_vae_needs_its_noise():
+    with pytest.raises(InputError, match=r"eps must be finite numbers of shape \(2, 3\)"):
+        VAE(latent_dim=3).loss_and_grad(np.zeros((2, 9)))
+
+
+@pytest.mark.parametrize("name", ["reconstruct", "score_samples", "encode"])
+def test_a_model_without_parameters_says_so(name, X):
+    with pytest.raises(InputError, match="this VAE has no parameters: call fit"):
+        getattr(VAE(), name)(X)
+
+
+def test_an_autoencoder_has_no_importance_weights(X):
+    with pytest.raises(InputError, match="draws no samples"):
+        Autoencoder(latent_dim=2).fit(X, epochs=1).score_samples(X, k=5)
+
+
+# ------------------------------------------------------------------------------- state dicts
+
+
+def test_a_state_that_does_not_fit_changes_nothing(model):
+    state = model.state_dict()
+    before = model.params_.array.copy()
+    for change, message in (
+        (lambda s: s.pop("decoder.0.bias"), "do not both have decoder.0.bias"),
+        (lambda s: s.update(extra=np.zeros(3)), "do not both have extra"),
+        (lambda s: s.update({"decoder.0.bias": np.zeros(8)}), r"decoder.0.bias must be .* \(7,\)"),
+        (lambda s: s.update({"decoder.0.bias": np.full(7, np.nan)}), "must be finite"),
+        (lambda s: s.pop("encoder.1.weight"), "holds no matrix 'encoder.1.weight'"),
+    ):
+        wrong = dict(state)
+        change(wrong)
+        with pytest.raises(InputError, match=message):
+            model.load_state_dict(wrong)
+        np.testing.assert_array_equal(model.params_.array, before)
+
+
+# ------------------------------------------------------------------------------ save and load
+
+
+def test_a_saved_model_is_the_same_model(model, X, tmp_path):
+    model.save(tmp_path / "m.npz")
+    again = load_model(tmp_path / "m.npz")
+    assert type(again) is type(model)
+    assert again.get_config() == model.get_config()
+    np.testing.assert_array_equal(again.params_.array, model.params_.array)
+    np.testing.assert_array_equal(again.score_samples(X), model.score_samples(X))
+    np.testing.assert_equal(again.history_, model.history_)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+
+
+def rewrite(path, **changes):
+    """The same checkpoint with members replaced (None: removed)."""
+    with np.load(path) as content:
+        arrays = dict(content) | changes
+    np.savez(path, **{name: a for name, a in arrays.items() if a is not None})
+
+
+def meta(path, change):
+    import json
+
+    with np.load(path) as content:
+        text = json.loads(str(content["meta"]))
+    change(text)
+    return np.array(json.dumps(text))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p.unlink(), "there is no checkpoint"),
+        (lambda p: p.write_bytes(b""), "not a readable checkpoint"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-100]), "not a readable checkpoint"),
+        (lambda p: rewrite(p, meta=None), "not a readable checkpoint"),
+        (lambda p: rewrite(p, meta=np.array("{")), "not a readable checkpoint"),
+        (lambda p: rewrite(p, meta=np.array("[]")), "not a readable checkpoint"),
+        (
+            lambda p: rewrite(p, meta=meta(p, lambda m: m.update(version=2))),
+            "version 2, but .* reads 1",
+        ),
+        (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(model="x"))), "lacks what"),
+        (lambda p: rewrite(p, meta=meta(p, lambda m: m.pop("config"))), "lacks what"),
+        (lambda p: rewrite(p, meta=meta(p, lambda m: m["config"].update(colour=1))), "lacks what"),
+        (
+            lambda p: rewrite(p, meta=meta(p, lambda m: m["config"].update(latent_dim=0))),
+            "latent_dim",
+        ),
+        (
+            lambda p: rewrite(p, meta=meta(p, lambda m: m["config"].update(latent_dim=4))),
+            "head_W is",
+        ),
+        (lambda p: rewrite(p, **{"param/out_b": None}), "lacks what .*out_b"),
+        (
+            lambda p: rewrite(p, **{"param/out_b": np.zeros(8, "f4")}),
+            r"out_b is float32 of shape \(8,\)",
+        ),
+        (lambda p: rewrite(p, **{"param/out_b": np.zeros(9)}), "out_b is float64"),
+        (lambda p: rewrite(p, **{"param/out_b": np.full(9, None)}), "not a readable checkpoint"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused(model, tmp_path, change, message):
+    path = tmp_path / "m.npz"
+    model.save(path)
+    change(path)
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_model(path)
+    assert "\n" not in str(error.value)
+
+
+def test_no_checkpoint_is_left_half_written(model, tmp_path, monkeypatch):
+    path = tmp_path / "m.npz"
+    model.save(path)
+    before = path.read_bytes()
+
+    def full_disk(f, **arrays):
+        f.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        model.save(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+
+
+def test_an_unbuilt_model_cannot_be_saved(tmp_path):
+    with pytest.raises(InputError, match="no parameters"):
+        VAE().save(tmp_path / "m.npz")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,106 @@
+"""Counter-based noise: the published vectors, the distributions, and what a number depends on."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scratchvae import InputError, noise
+
+# From the Random123 distribution, kat_vectors: philox4x32, 10 rounds: counter, key, result.
+VECTORS = [
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+]
+
+
+@pytest.mark.parametrize(("counter", "key", "expected"), VECTORS)
+def test_philox_gives_the_published_vectors(counter, key, expected):
+    words = noise.philox(*(np.array([c], dtype=np.uint64) for c in counter), key[0] | key[1] << 32)
+    assert tuple(int(w[0]) for w in words) == expected
+
+
+@given(
+    st.integers(0, noise.MAX_SEED),
+    st.integers(0, 7),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 1000),
+    st.integers(1, 9),
+    st.integers(1, 20),
+)
+def test_a_row_does_not_depend_on_the_rows_around_it(seed, stream, step, row, n, width):
+    """So a batch may be split among processes, and cut into pieces of any size."""
+    key = {"seed": seed, "stream": stream, "step": step}
+    for draw in (noise.bits, noise.uniform, noise.normal):
+        whole = draw(n, width, row=row, **key)
+        assert whole.shape == (n, width)
+        for i in (0, n - 1):
+            np.testing.assert_array_equal(draw(1, width, row=row + i, **key)[0], whole[i])
+
+
+def test_seed_stream_step_and_row_each_change_the_numbers():
+    base = {"seed": 1, "stream": 2, "step": 3, "row": 4}
+    first = noise.normal(1, 8, **base)
+    for name in base:
+        other = noise.normal(1, 8, **base | {name: base[name] + 1})
+        assert not np.isin(other, first).any(), name
+
+
+def test_uniforms_are_uniform_and_never_one():
+    u = noise.uniform(2000, 100, seed=0, stream=1)
+    assert u.dtype == np.float32
+    assert u.min() >= 0
+    assert u.max() < 1
+    counts = np.bincount((u.ravel() * 16).astype(int), minlength=16)
+    expected = u.size / 16
+    assert ((counts - expected) ** 2 / expected).sum() < 45  # chi squared, 15 degrees: p < 1e-4
+
+
+def test_normals_are_normal():
+    z = noise.normal(2000, 101, seed=0, stream=1, dtype="float64").ravel()
+    n = z.size
+    assert abs(z.mean()) < 5 / n**0.5
+    assert abs(z.var() - 1) < 5 * (2 / n) ** 0.5
+    assert abs((z**3).mean()) < 5 * (15 / n) ** 0.5
+    assert abs((z**4).mean() - 3) < 5 * (96 / n) ** 0.5
+    assert 4 < np.abs(z).max() < 7
+    assert np.isfinite(z).all()
+
+
+def test_the_columns_of_normals_are_not_correlated():
+    z = noise.normal(20_000, 7, seed=3, stream=1, dtype="float64")
+    off = np.corrcoef(z.T) - np.eye(7)
+    assert np.abs(off).max() < 5 / 20_000**0.5
+    off = np.corrcoef((z**2).T) - np.eye(7)
+    assert np.abs(off).max() < 5 / 20_000**0.5
+
+
+def test_float32_noise_is_the_float64_noise_rounded():
+    key = {"seed": 5, "stream": 1, "step": 9}
+    for draw in (noise.uniform, noise.normal):
+        double = draw(50, 11, **key, dtype="float64")
+        np.testing.assert_array_equal(draw(50, 11, **key), double.astype(np.float32))
+
+
+@given(st.integers(0, 300), st.integers(0, 1000), st.integers(0, 50))
+def test_permutations_are_permutations(n, seed, epoch):
+    order = noise.permutation(n, seed=seed, epoch=epoch)
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+
+
+def test_each_epoch_and_seed_has_its_own_order():
+    orders = [noise.permutation(1000, seed=s, epoch=e) for s in (0, 1) for e in (0, 1)]
+    for i, a in enumerate(orders):
+        for b in orders[i + 1 :]:
+            assert (a == b).mean() < 0.02
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.5, "0", True, None])
+def test_a_seed_that_is_none_is_refused(seed):
+    with pytest.raises(InputError, match="seed must be a whole number"):
+        noise.check_seed(seed)

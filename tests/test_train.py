@@ -1,0 +1,347 @@
+"""The loop: order, schedules, history, stopping, and what is kept when something goes wrong."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from scratchvae import VAE, InputError, NonFiniteError
+from scratchvae.checkpoint import load, resume, save_run
+from scratchvae.optim import kl_weight
+from scratchvae.train import CHECK, COLUMNS, EarlyStopping, Trainer
+
+
+@pytest.fixture
+def X(rng):
+    return rng.random((30, 9))
+
+
+def small(**config):
+    return VAE(**{"latent_dim": 3, "hidden": (7,), "dtype": "float64"} | config)
+
+
+def test_an_epoch_visits_every_example_once_in_an_order_of_its_own(X):
+    vae = small().build(9)
+    trainer = Trainer(vae, X, batch_size=8)
+    seen = []
+    original = trainer.take_step
+    trainer.take_step = lambda rows: (seen.append(np.array(rows)), original(rows))[1]
+    trainer.run(2)
+    assert [len(rows) for rows in seen] == [8, 8, 8, 6] * 2
+    first, second = (np.concatenate(seen[i : i + 4]) for i in (0, 4))
+    np.testing.assert_array_equal(np.sort(first), np.arange(30))
+    np.testing.assert_array_equal(np.sort(second), np.arange(30))
+    assert (first != second).any()
+    assert (first != np.arange(30)).any()
+
+
+def test_the_history_has_the_columns_of_the_metrics(X):
+    vae = small().fit(X, X_test=X[:7], epochs=3, batch_size=8)
+    assert [set(r) for r in vae.history_] == [set(COLUMNS)] * 3
+    assert [r["epoch"] for r in vae.history_] == [1, 2, 3]
+    assert [r["step"] for r in vae.history_] == [4, 8, 12]
+    for r in vae.history_:
+        assert r["test_loss"] == pytest.approx(r["rec"] + r["kl"], rel=1e-12)
+
+
+def test_the_train_loss_is_the_mean_over_the_split_and_not_over_the_batches(X):
+    """With a step size of almost nothing the model stands still, so the mean is known."""
+    vae = small().build(9)
+    Trainer(vae, X, batch_size=8, lr=1e-300).run(1)
+    acts = []
+    twin = Trainer(small().build(9), X, batch_size=8, lr=1e-300)
+    original = twin.take_step
+
+    def recording(rows):
+        result = original(rows)
+        acts.append((result[0].rec + result[0].kl).copy())
+        return result
+
+    twin.take_step = recording
+    twin.run(1)
+    assert vae.history_[0]["train_loss"] == pytest.approx(np.concatenate(acts).mean(), rel=1e-12)
+
+
+def test_without_a_test_split_there_is_no_test_loss(X):
+    record = small().fit(X, epochs=1).history_[0]
+    assert np.isnan(record["test_loss"])
+    assert record["train_loss"] == pytest.approx(record["rec"] + record["kl"])
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(X):
+    a, b, c = (small(seed=s).fit(X, epochs=3, batch_size=8) for s in (0, 0, 1))
+    np.testing.assert_array_equal(a.params_.array, b.params_.array)
+    assert (a.params_.array != c.params_.array).any()
+
+
+def test_fit_begins_anew(X):
+    vae = small().fit(X, epochs=2, batch_size=8)
+    first = vae.params_.array.copy()
+    vae.fit(X, epochs=2, batch_size=8)
+    np.testing.assert_array_equal(vae.params_.array, first)
+    assert len(vae.history_) == 2
+
+
+def test_a_trainer_goes_on_from_given_weights(X):
+    vae = small().fit(X, epochs=2, batch_size=8)
+    before = vae.score_samples(X).mean()
+    tuned = VAE(**vae.get_config()).load_state_dict(vae.state_dict())
+    Trainer(tuned, X, batch_size=8).run(20)
+    assert tuned.score_samples(X).mean() > before + 0.05
+
+
+def test_kl_warmup():
+    assert kl_weight(2.0, 0, 0) == 2.0
+    assert [kl_weight(2.0, e, 4) for e in (0, 1, 2.5, 4, 9)] == [0, 0.5, 1.25, 2, 2]
+
+
+def test_losses_are_reported_at_the_full_beta_during_warmup(X):
+    vae = small(beta=3.0).fit(X, X_test=X, epochs=1, kl_warmup=10)
+    r = vae.history_[0]
+    assert r["test_loss"] == pytest.approx(r["rec"] + 3 * r["kl"])
+
+
+def test_callbacks_see_each_epoch_and_may_end_the_run(X):
+    seen = []
+
+    def stop_at_two(trainer, record):
+        seen.append((trainer.epoch, record["epoch"]))
+        return record["epoch"] == 2
+
+    vae = small().fit(X, epochs=5, callbacks=stop_at_two)
+    assert seen == [(1, 1), (2, 2)]
+    assert len(vae.history_) == 2
+
+
+def test_early_stopping_waits_for_patience(X):
+    vae = small().build(9)
+    trainer = Trainer(vae, X, X)
+    losses = iter([5.0, 4.0, 4.5, 4.2, 4.1, 3.0])
+
+    def falsify(trainer, record):
+        record["test_loss"] = next(losses)
+
+    trainer.run(9, callbacks=[falsify, EarlyStopping(3)])
+    assert len(vae.history_) == 5
+
+
+def test_early_stopping_needs_a_test_split(X):
+    with pytest.raises(InputError, match="needs a test split"):
+        small().fit(X, epochs=2, callbacks=EarlyStopping(1))
+
+
+# -------------------------------------------------------------------------- NaN and infinity
+
+
+def test_a_nan_names_epoch_step_and_first_tensor_and_keeps_what_was_good(X, monkeypatch):
+    vae = small().build(9)
+    trainer = Trainer(vae, X, batch_size=5)
+    from scratchvae import ops
+
+    original, calls, states = ops.reparameterize, [], []
+
+    def breaks_at_step_9(mu, logvar, eps, *, out=None):
+        z = original(mu, logvar, eps, out=out)
+        calls.append(trainer.step)
+        if trainer.step == 8:
+            states.append(vae.params_.array.copy())
+            z[0, 0] = np.nan
+        return z
+
+    monkeypatch.setattr(ops, "reparameterize", breaks_at_step_9)
+    with pytest.raises(NonFiniteError, match=r"epoch 2, step 9: z is the first tensor"):
+        trainer.run(3)
+    np.testing.assert_array_equal(vae.params_.array, states[0])
+    assert trainer.step == 8
+    assert len(vae.history_) == 1
+    assert np.isfinite(vae.params_.array).all()
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [("bce_with_logits_backward", "the gradient out_b"), ("gaussian_kl", "kl")],
+)
+def test_the_first_tensor_is_found_in_losses_and_gradients(X, monkeypatch, target, name):
+    from scratchvae import ops
+
+    original = getattr(ops, target)
+
+    def infinite(*args, **kwargs):
+        result = original(*args, **kwargs)
+        result[0] = np.inf
+        return result
+
+    monkeypatch.setattr(ops, target, infinite)
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match=f"step 1: {name} is"):
+        small().fit(X, epochs=1)
+
+
+def test_a_step_size_that_is_far_too_large_stops_with_the_parameters_from_before(X):
+    vae = small(dtype="float32")
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="try a smaller lr"):
+        vae.fit(X, epochs=200, lr=1e6)
+    assert np.isfinite(vae.params_.array).all()
+
+
+def test_a_test_loss_that_is_not_finite_names_the_tensor_and_the_example(X):
+    vae = small(likelihood="gaussian", dtype="float32")
+    bad = X.copy()
+    bad[4] = 1e30
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="of test example 4"):
+        vae.fit(X, X_test=bad, epochs=1)
+
+
+# -------------------------------------------------------------------- interruption and resuming
+
+
+def interrupt_at(trainer, step, before=True):
+    """Ctrl-C in the middle of an update: half of the parameters have been written."""
+    original = trainer.adam.step
+
+    def interrupted(p, g):
+        if trainer.step == step:
+            trainer.adam.step = original
+            p[: p.size // 2] += 1
+            raise KeyboardInterrupt
+        original(p, g)
+
+    trainer.adam.step = interrupted
+
+
+def test_an_interrupted_update_is_undone(X):
+    vae = small().build(9)
+    trainer = Trainer(vae, X, batch_size=8)
+    before = vae.params_.array.copy()
+    interrupt_at(trainer, 2)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(3)
+    np.testing.assert_array_equal(vae.params_.array, before)
+    assert trainer.step == 0
+
+
+@pytest.mark.parametrize("stop", [3, CHECK + 5, 2 * CHECK + 3, 160])
+def test_stopped_and_resumed_is_the_same_as_never_stopped(tmp_path, rng, stop):
+    X = rng.random((300, 9))
+    settings = {"batch_size": 4, "kl_warmup": 2.5, "binarize": "dynamic"}  # 75 steps an epoch
+    straight = small().build(9)
+    Trainer(straight, X, X, **settings).run(3)
+
+    vae = small().build(9)
+    trainer = Trainer(vae, X, X, **settings)
+    interrupt_at(trainer, stop)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(3)
+    assert stop - CHECK <= trainer.step <= stop
+    save_run(trainer, tmp_path / "run.npz", {})
+
+    again, run, arrays = load(tmp_path / "run.npz")
+    trainer = Trainer(again, X, X, **settings)
+    resume(trainer, tmp_path / "run.npz", run, arrays)
+    trainer.run(3)
+    np.testing.assert_array_equal(again.params_.array, straight.params_.array)
+    for a, b in zip(again.history_, straight.history_, strict=True):
+        assert {**a, "seconds": 0} == {**b, "seconds": 0}
+
+
+@pytest.mark.parametrize("when", ["evaluation", "callback", "keeping"])
+def test_ctrl_c_between_steps_keeps_a_run_that_can_go_on(tmp_path, X, when, monkeypatch):
+    import scratchvae.train
+
+    straight = small().build(9)
+    Trainer(straight, X, X, batch_size=8).run(4)
+    vae = small().build(9)
+    trainer = Trainer(vae, X, X, batch_size=8)
+    calls = []
+
+    def third(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    if when == "evaluation":
+        original = scratchvae.train.losses
+        monkeypatch.setattr(scratchvae.train, "losses", lambda *a: (third(), original(*a))[1])
+    elif when == "keeping":
+        original_state = trainer._state
+        trainer._state = lambda: (third(), original_state())[1]
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(4, callbacks=third if when == "callback" else ())
+    trainer.run(4)
+    np.testing.assert_array_equal(vae.params_.array, straight.params_.array)
+    for a, b in zip(vae.history_, straight.history_, strict=True):
+        assert {**a, "seconds": 0} == {**b, "seconds": 0}
+
+
+def test_more_epochs_continue_the_run(X):
+    straight = small().fit(X, epochs=4, batch_size=8)
+    vae = small().build(9)
+    trainer = Trainer(vae, X, batch_size=8)
+    trainer.run(2)
+    trainer.run(4)
+    np.testing.assert_array_equal(vae.params_.array, straight.params_.array)
+
+
+# --------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number >= 1"),
+        ({"epochs": 1.5}, "epochs must be a whole number"),
+        ({"batch_size": 0}, "batch_size must be a whole number >= 1"),
+        ({"lr": 0}, "lr must be a finite number > 0"),
+        ({"lr": float("nan")}, "lr must be a finite number"),
+        ({"lr": "fast"}, "lr must be a finite number"),
+        ({"kl_warmup": -1}, "kl_warmup must be a finite number >= 0"),
+        ({"binarize": "sometimes"}, "binarize must be one of none, static, dynamic"),
+        ({"X_test": np.zeros((2, 8))}, "9 features an example, the data 8"),
+        ({"X_test": np.zeros((0, 9))}, "no examples"),
+    ],
+)
+def test_unusable_settings(X, settings, message):
+    with pytest.raises(InputError, match=message):
+        small().fit(X, **settings)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"latent_dim": 0}, "latent_dim must be a whole number >= 1, got 0"),
+        ({"latent_dim": 2.5}, "latent_dim must be a whole number"),
+        ({"hidden": (5, 0)}, "each layer width in hidden"),
+        ({"hidden": 400}, r"hidden must be layer widths such as \(400,\), got 400"),
+        ({"activation": "gelu"}, "activation must be one of relu, tanh, softplus, got 'gelu'"),
+        ({"likelihood": "poisson"}, "likelihood must be one of bernoulli, gaussian"),
+        ({"beta": -1}, "beta must be a finite number >= 0"),
+        ({"beta": float("inf")}, "beta must be a finite number"),
+        ({"dtype": "float16"}, "dtype must be one of float32, float64"),
+        ({"device": "gpu"}, "unknown device 'gpu': choose one of cpu, cuda"),
+        ({"seed": -1}, "seed must be a whole number"),
+    ],
+)
+def test_unusable_hyper_parameters(X, config, message):
+    with pytest.raises(InputError, match=message):
+        small(**config).fit(X)
+
+
+def test_cuda_without_cupy_says_how_to_install_it(X, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(InputError, match=r"pip install 'scratchvae\[cuda12\]'"):
+        small(device="cuda").fit(X)
+
+
+def test_cuda_without_a_gpu_says_so(X, double, monkeypatch):
+    monkeypatch.setattr(double, "is_available", lambda: False)
+    with pytest.raises(InputError, match="needs an NVIDIA GPU with a working driver"):
+        small(device="cuda").fit(X)
+
+
+def test_binary_pixels_are_not_gaussian(X):
+    with pytest.raises(InputError, match="needs likelihood='bernoulli'"):
+        small(likelihood="gaussian").fit(X, binarize="static")
+
+
+def test_no_examples():
+    with pytest.raises(InputError, match="no examples"):
+        small().fit(np.zeros((0, 9)))
