@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from . import __version__, commands, runs
 from .data.batches import BINARIZE
-from .errors import InputError, NonFiniteError, whole_number
+from .errors import InputError, NonFiniteError
 from .models import MODELS
 from .models.base import LIKELIHOODS
 from .nets import ACTIVATIONS
@@ -50,10 +50,13 @@ def _number(kind: type, least: float | None = None) -> Any:
     def convert(text: str) -> Any:
         try:
             number = kind(text)
+            if least is not None and number < least:
+                raise ValueError
         except ValueError:
             noun = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{noun} is needed, got {text!r}") from None
-        return number if least is None else whole_number(number, "the value", int(least))
+            bound = "" if least is None else f" >= {least:g}"
+            raise argparse.ArgumentTypeError(f"{noun}{bound} is needed, got {text!r}") from None
+        return number
 
     return convert
 

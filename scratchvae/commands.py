@@ -10,6 +10,7 @@ import numpy as np
 from . import __version__, runs
 from .checkpoint import load, resume, save_run, write_atomically
 from .data import load_data
+from .data.batches import check_images
 from .errors import InputError, NonFiniteError, whole_number
 from .evaluate import evaluate
 from .models import MODELS, Model
@@ -60,7 +61,7 @@ def train(a: argparse.Namespace) -> int:
     if resumed is None:
         model = MODELS[settings["model"]](**_model_config(settings))
         model.check_config()
-        model.build(int(np.prod(X.shape[1:])))
+        model.build(check_images(X, unit_interval=model.likelihood == "bernoulli").shape[1])
         trainer = Trainer(model, X, X_test, **{name: settings[name] for name in TRAINER_SETTINGS})
     else:
         model, run, arrays = resumed

@@ -10,9 +10,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import strict_cupy  # noqa: E402
+import strict_cupy
 
-from scratchvae import VAE  # noqa: E402
+from scratchvae import VAE
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.load_profile("ci")

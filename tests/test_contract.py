@@ -219,7 +219,7 @@ def test_sizes_are_distinct_so_that_a_wrong_transpose_cannot_fit():
             assert set(spec.split()[0]) <= set(SIZES)
 
 
-# -------------------------------------------------------------- values: oracles, extremes, any input
+# ------------------------------------------------------------- values: oracles, extremes, any input
 
 reals = st.floats(-50, 50, allow_subnormal=False)
 matrices = hnp.arrays(

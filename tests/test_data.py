@@ -106,7 +106,7 @@ def test_a_longer_file_and_a_forged_size_are_refused(tmp_path):
 
 def test_labels_and_images_that_disagree_in_number(tmp_path):
     write_set(tmp_path, n=5, labels=np.zeros(4, dtype=np.uint8))
-    with pytest.raises(DataError, match="5 images, but .* 4 labels"):
+    with pytest.raises(DataError, match=r"5 images, but .* 4 labels"):
         load_data("mnist", data_dir=tmp_path)
 
 
@@ -164,7 +164,7 @@ def test_unusable_array_files(tmp_path):
     with pytest.raises(DataError, match=r"5 rows of data, but labels of shape \(4,\)"):
         load_data(path)
     np.savez(path, a=np.zeros((5, 2)), b=np.zeros(4))
-    with pytest.raises(DataError, match="should hold X .* it holds a, b"):
+    with pytest.raises(DataError, match=r"should hold X .* it holds a, b"):
         load_data(path)
     np.savez(path, X=np.array([{}, {}], dtype=object))
     with pytest.raises(DataError, match="cannot be read"):
@@ -232,7 +232,7 @@ def test_static_binarisation_is_fixed_by_the_seed_and_right_on_average():
 def test_chunks_cover_and_do_not_overlap():
     for n in (0, 1, 9, 10, 11):
         pieces = [list(range(n))[rows] for rows in chunks(n, 5)]
-        assert sum(pieces, []) == list(range(n))
+        assert [i for piece in pieces for i in piece] == list(range(n))
         assert len(pieces) >= 1
 
 

@@ -97,7 +97,7 @@ def test_check_model_leaves_the_model_as_it_was(tiny):
 
 
 def test_relu_kinks_are_far_from_the_points_that_are_checked(rng):
-    """Differences across a kink would measure nothing: the nearest one is far outside their reach."""
+    """Differences across a kink would measure nothing: the nearest is far out of reach."""
     cls, config = verify.MODELS["vae"]
     vae = cls(**config, dtype="float64", seed=0).build(9)
     x = noise.uniform(20, 9, seed=0, stream=noise.SAMPLE, dtype="float64")[:4]

@@ -1,4 +1,4 @@
-"""Family 4: what finite differences cannot see. A model can have exact gradients of the wrong thing."""
+"""Family 4: what finite differences cannot see: exact gradients of the wrong thing."""
 
 import numpy as np
 import pytest
@@ -121,7 +121,7 @@ def test_adam_treats_every_part_of_a_long_vector_alike():
 
 
 def test_the_mean_step_of_the_loss_is_per_example_and_not_per_pixel():
-    """Loss of n examples of D pixels at p = 1/2 is D log 2 nats: a sum over pixels, a mean over examples."""
+    """At p = 1/2 an example of D pixels costs D log 2 nats: a sum over pixels, a mean over examples."""
     vae = VAE(latent_dim=2, hidden=(3,), dtype="float64").build(10)
     vae.params_.array[...] = 0
     loss, grads = vae.loss_and_grad(np.full((6, 10), 0.25), np.zeros((6, 2)))
@@ -159,8 +159,8 @@ def ppca_log_likelihood(X, Z):
 def linear_vae():
     """A linear Gaussian VAE at the optimum of its exact ELBO, with its data.
 
-    -log p(x|z) of a linear decoder is quadratic in z, so its mean over eps ~ N(0, 1) is its mean over the
-    2 Z points +-sqrt(Z) e_i: with those as noise the loss is the exact ELBO, without any sampling.
+    -log p(x|z) of a linear decoder is quadratic in z, so its mean over eps ~ N(0, 1) is its mean
+    over the 2 Z points +-sqrt(Z) e_i: with those as noise the loss is the exact ELBO, not a sample.
     """
     X, Z = ppca_data(), 2
     vae = VAE(latent_dim=Z, hidden=(), likelihood="gaussian", dtype="float64").build(X.shape[1])
@@ -191,7 +191,7 @@ def test_a_linear_vae_reaches_the_exact_likelihood_of_probabilistic_pca(linear_v
 
 
 def test_bounds_are_in_order(linear_vae):
-    """ELBO <= L_5 <= L_50 <= log p(x), with an encoder that is not optimal, so that the gaps are wide."""
+    """ELBO <= L_5 <= L_50 <= log p(x), at a poor encoder, so that the gaps are wide."""
     trained, X, _ = linear_vae
     vae = VAE(**trained.get_config()).load_state_dict(trained.state_dict())
     vae.params_.head_b[2:] += 1.5  # logvar: too wide a posterior

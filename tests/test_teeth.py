@@ -1,4 +1,4 @@
-"""Family 2: the checks must fail when a gradient is wrong. Mutants are named after bugs of real projects."""
+"""Family 2: the checks must fail when a gradient is wrong, as it was in real projects."""
 
 import inspect
 
@@ -11,7 +11,6 @@ from scratchvae.gradcheck import GradientError, check, check_model, draw_inputs
 from scratchvae.models import vae as vae_module
 from scratchvae.registry import OPS
 from scratchvae.train import Trainer
-
 
 MUTANTS = {
     "scaled by 1.0001": lambda g: g * 1.0001,

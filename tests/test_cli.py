@@ -1,0 +1,376 @@
+"""The command line as a user meets it: what it writes, says and refuses."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import scratchvae
+from scratchvae import cli, load_model
+from scratchvae.train import COLUMNS
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A file of 60 images of 4 x 4 pixels, with labels."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "images.npz"
+    np.savez(path, X=rng.integers(0, 256, (60, 4, 4)).astype(np.uint8), y=rng.integers(0, 3, 60))
+    return path
+
+
+@pytest.fixture
+def train(images, tmp_path):
+    """Train a small model by the command line; returns the exit code and the folder."""
+
+    def run(*options, out="run"):
+        folder = tmp_path / out
+        small = ("--latent-dim", "2", "--hidden", "8", "--epochs", "2", "--batch-size", "16")
+        return cli.main(
+            ["train", "--data", str(images), *small, "--out", str(folder), *options]
+        ), folder
+
+    return run
+
+
+def metrics(folder):
+    with (folder / "metrics.csv").open() as f:
+        return list(csv.DictReader(f))
+
+
+def tree(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def refused(capsys, argv, *words):
+    """The command line refuses with one line on stderr, exit code 2, and nothing on stdout."""
+    capsys.readouterr()
+    assert cli.main([str(a) for a in argv]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1, err
+    assert err.startswith("scratchvae: error: ")
+    for word in words:
+        assert word in err
+
+
+def test_train_leaves_a_run_in_its_folder(train, capsys):
+    code, folder = train()
+    assert code == 0
+    assert set(tree(folder)) == {
+        *("checkpoint.npz", "metrics.csv", "config.json"),
+        *("loss.png", "reconstructions.png", "samples.png", "latent.png"),
+    }
+    rows = metrics(folder)
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [row["step"] for row in rows] == ["4", "8"]
+    for row in rows:
+        assert float(row["test_loss"]) == pytest.approx(
+            float(row["rec"]) + float(row["kl"]), abs=1e-5
+        )
+    config = json.loads((folder / "config.json").read_text())
+    assert config["latent_dim"] == 2
+    assert config["scratchvae"] == scratchvae.__version__
+    out, _ = capsys.readouterr()
+    assert "ELBO" in out
+    assert "nats per example" in out
+    assert str(folder) in out
+    assert "samples.png" in out
+
+
+def test_the_metrics_are_what_evaluate_says(train, capsys):
+    _, folder = train("--beta", "2", "--binarize", "static")
+    last = metrics(folder)[-1]
+    loss = float(last["rec"]) + 2 * float(last["kl"])
+    assert float(last["test_loss"]) == pytest.approx(loss, abs=1e-5)
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(folder)]) == 0
+    out, _ = capsys.readouterr()
+    assert f"{float(last['rec']):.2f}" in out
+    assert f"{-float(last['rec']) - float(last['kl']):.2f}" in out
+    assert "6 examples" in out
+    assert "binarised once" in out
+
+
+def test_quiet_prints_nothing(train, capsys):
+    code, _ = train("--quiet")
+    assert code == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "")
+
+
+def test_a_folder_that_holds_a_run_is_not_touched(train, capsys, images):
+    _, folder = train()
+    before = tree(folder)
+    refused(
+        capsys, ["train", "--data", images, "--out", folder], "already holds a run", "--overwrite"
+    )
+    refused(capsys, ["train", "--data", "nothing.npy", "--out", folder, "--overwrite"], "no file")
+    refused(
+        capsys,
+        ["train", "--data", images, "--out", folder, "--overwrite", "--latent-dim", "0"],
+        "latent_dim",
+    )
+    refused(capsys, ["train", "--data", images, "--out", folder, "--resume", "--lr", "3"], "--lr")
+    refused(
+        capsys, ["train", "--data", images, "--out", folder, "--resume"], "already: ask for more"
+    )
+    assert tree(folder) == before
+
+
+def test_overwrite_replaces_the_run_and_nothing_else(train):
+    _, folder = train("--seed", "1")
+    (folder / "notes.txt").write_text("mine")
+    code, _ = train("--overwrite", "--seed", "2", "--latent-dim", "3")
+    assert code == 0
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert load_model(folder).seed == 2
+    assert not (folder / "latent.png").exists(), "that picture was of the old run"
+
+
+def test_resume_goes_on_to_the_same_end(train):
+    _, straight = train("--epochs", "5", out="straight")
+    train("--epochs", "2")
+    code, folder = train("--epochs", "5", "--resume")
+    assert code == 0
+    a, b = load_model(straight), load_model(folder)
+    np.testing.assert_array_equal(a.params_.array, b.params_.array)
+    rows = [metrics(f) for f in (straight, folder)]
+    for one, two in zip(*rows, strict=True):
+        assert {**one, "seconds": ""} == {**two, "seconds": ""}
+
+
+def test_resume_refuses_other_data_and_no_run(train, capsys, tmp_path):
+    _, folder = train()
+    refused(capsys, ["train", "--resume", "--out", tmp_path / "none"], "no checkpoint to resume")
+    np.savez(tmp_path / "images.npz", X=np.zeros((70, 16), dtype=np.uint8))
+    before = tree(folder)
+    refused(
+        capsys,
+        ["train", "--resume", "--out", folder, "--epochs", "9"],
+        "54 examples",
+        "now hold 63",
+    )
+    assert tree(folder) == before
+
+
+def test_patience_ends_a_run_early(train):
+    _, folder = train("--epochs", "200", "--patience", "2", "--lr", "0.1")
+    losses = [float(r["test_loss"]) for r in metrics(folder)]
+    assert len(losses) < 200
+    assert min(losses) == losses[-3]
+
+
+def test_sample_and_reconstruct_write_pictures_and_numbers(train, tmp_path, capsys):
+    _, folder = train()
+    vae = load_model(folder)
+    for path in (tmp_path / "s.npy", tmp_path / "s.png", tmp_path / "s.svg"):
+        assert cli.main(["sample", str(folder), "-n", "5", "--seed", "3", "-o", str(path)]) == 0
+        assert path.stat().st_size > 100
+    np.testing.assert_array_equal(np.load(tmp_path / "s.npy"), vae.sample(5, seed=3))
+    assert cli.main(["reconstruct", str(folder), "-n", "3", "-o", str(tmp_path / "r.npy")]) == 0
+    assert np.load(tmp_path / "r.npy").shape == (3, 16)
+    (folder / "samples.png").unlink()
+    assert cli.main(["sample", str(folder)]) == 0
+    assert (folder / "samples.png").exists()
+    refused(capsys, ["sample", folder, "-o", tmp_path / "s.doc"], "must end in .png")
+    refused(capsys, ["sample", folder, "-n", "0"], "whole number")
+
+
+def test_a_bare_model_file_works_where_a_run_does(train, tmp_path, images, capsys):
+    _, folder = train()
+    load_model(folder).save(tmp_path / "m.npz")
+    assert cli.main(["evaluate", str(tmp_path / "m.npz"), "--data", str(images)]) == 0
+    refused(capsys, ["evaluate", tmp_path / "m.npz"], "name it with --data")
+    refused(capsys, ["evaluate", tmp_path / "m.npz", "--data", "strokes"], "16 features", "784")
+
+
+def test_evaluate_with_samples_gives_a_tighter_bound(train, capsys):
+    _, folder = train()
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(folder), "--samples", "50"]) == 0
+    out, _ = capsys.readouterr()
+    elbo, bound = (float(line.split("nats")[0].split()[-1]) for line in out.splitlines()[:1] * 2)
+    bound = float(out.splitlines()[1].split(">=")[1].split()[0])
+    assert bound > elbo
+    assert "50 samples" in out
+
+
+def test_verify_prints_every_op_and_parameter_and_passes(capsys):
+    assert cli.main(["verify"]) == 0
+    out, _ = capsys.readouterr()
+    for op in scratchvae.registry.OPS:
+        assert any(line.startswith(op) and line.endswith("PASS") for line in out.splitlines()), op
+    assert out.count("enc0_W") >= 8
+    assert "after 20 steps" in out
+    assert "FAIL" not in out
+    worst = float(out.split("worst error ")[1].split(";")[0])
+    assert worst < 1e-7
+
+
+def test_verify_fails_when_a_gradient_is_wrong(capsys, monkeypatch):
+    op = scratchvae.registry.OPS["sigmoid"]
+    wrong = op._replace(backward=lambda dy, y, *, dx=None: 1.001 * op.backward(dy, y))
+    monkeypatch.setitem(scratchvae.registry.OPS, "sigmoid", wrong)
+    assert cli.main(["verify"]) == 1
+    out, _ = capsys.readouterr()
+    assert "FAIL sigmoid" in out
+    assert "worst at [" in out
+
+
+# ------------------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--data", "nist"], ["unknown data set 'nist'", "strokes"]),
+        (["--data", "mnist", "--data-dir", "/nonexistent"], ["/nonexistent", "--data strokes"]),
+        (["--model", "gan"], ["invalid choice: 'gan'", "vae"]),
+        (["--device", "tpu"], ["unknown device 'tpu'", "cpu, cuda"]),
+        (["--epochs", "many"], ["--epochs", "whole number", "'many'"]),
+        (["--epochs", "0"], ["--epochs", ">= 1"]),
+        (["--lr", "x"], ["--lr", "a number is needed"]),
+        (["--lr", "-1"], ["lr must be a finite number > 0"]),
+        (["--hidden", "40x"], ["--hidden", "40x"]),
+        (["--hidden", "0"], ["each layer width"]),
+        (["--batch-size", "0"], ["batch_size"]),
+        (["--patience", "0"], ["patience"]),
+        (["--seed", "-1"], ["seed"]),
+        (["--resume", "--overwrite"], ["not allowed with"]),
+        (["--likelihood", "gaussian", "--binarize", "static"], ["binarize"]),
+        (["--colour", "red"], ["unrecognized arguments: --colour red"]),
+    ],
+)
+def test_unusable_options_write_nothing(options, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(capsys, ["train", *options], *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def bad(a):
+    return lambda path: np.save(path, a)
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (bad(np.full((20, 4), np.nan)), ["nan at row 0"]),
+        (bad(np.full((20, 4), 2.0)), ["[0, 1]", "2"]),
+        (bad(np.zeros((20, 0))), ["no features"]),
+        (bad(np.zeros((1, 4))), ["no examples"]),
+        (bad(np.zeros(7)), ["should hold rows"]),
+        (bad(np.array(["a", "b"])), ["should hold rows"]),
+        (lambda path: path.write_bytes(b"x" * 50), ["cannot be read"]),
+        (lambda path: path.mkdir(), ["no file train-images-idx3-ubyte"]),
+    ],
+)
+def test_unusable_data_write_nothing(write, words, tmp_path, capsys):
+    path = tmp_path / "x.npy"
+    write(path)
+    out = tmp_path / "run"
+    refused(capsys, ["train", "--data", path, "--out", out], *words)
+    assert not out.exists()
+
+
+def test_a_gpu_that_is_not_there(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    out = tmp_path / "run"
+    refused(capsys, ["train", "--device", "cuda", "--out", out], "pip install 'scratchvae[cuda12]'")
+    assert not out.exists()
+
+
+def test_missing_and_damaged_runs(tmp_path, capsys, train):
+    for command in ("evaluate", "sample", "reconstruct"):
+        refused(capsys, [command, tmp_path / "none"], "there is no checkpoint")
+    _, folder = train()
+    path = folder / "checkpoint.npz"
+    path.write_bytes(path.read_bytes()[:1000])
+    for command in ("evaluate", "sample", "reconstruct"):
+        refused(capsys, [command, folder], "not a readable checkpoint")
+
+
+def test_an_output_that_cannot_be_written(tmp_path, capsys, images, train):
+    _, folder = train()
+    (tmp_path / "file").write_text("")
+    refused(capsys, ["train", "--data", images, "--out", tmp_path / "file"], "is a file")
+    refused(capsys, ["train", "--data", images, "--out", tmp_path / "file" / "x"], "file")
+    refused(capsys, ["sample", folder, "-o", tmp_path / "file" / "x.png"], "file")
+
+
+def test_a_nan_stops_the_run_and_keeps_the_last_checkpoint(train, capsys, monkeypatch):
+    from scratchvae import ops
+
+    original = ops.gaussian_kl
+    calls = []
+
+    def breaks_in_epoch_3(mu, logvar, *, out=None):
+        calls.append(1)
+        kl = original(mu, logvar, out=out)
+        if len(calls) > 2 * (4 + 1) + 1:
+            kl[0] = np.nan
+        return kl
+
+    monkeypatch.setattr(ops, "gaussian_kl", breaks_in_epoch_3)
+    capsys.readouterr()
+    code, folder = train("--epochs", "5", "--quiet")
+    assert code == 2
+    _, err = capsys.readouterr()
+    assert err.count("\n") == 1
+    assert "epoch 3, step " in err
+    assert "kl is the first tensor" in err
+    assert "after epoch 2" in err
+    assert load_model(folder).history_[-1]["epoch"] == 2
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 3
+
+
+def test_ctrl_c_keeps_what_was_learned(tmp_path, images):
+    """A real process and a real signal; then --resume goes on."""
+    folder = tmp_path / "run"
+    argv = [sys.executable, "-m", "scratchvae", "train", "--data", str(images), "--hidden", "8"]
+    argv += ["--epochs", "1000000", "--out", str(folder)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("epoch   3"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "go on with --resume" in err
+    assert "Traceback" not in err
+    epochs = len(load_model(folder).history_)
+    assert epochs >= 3
+    assert len((folder / "metrics.csv").read_text().splitlines()) == epochs + 1
+    resumed = cli.main(["train", "--resume", "--out", str(folder), "--epochs", str(epochs + 2)])
+    assert resumed == 0
+    assert len(load_model(folder).history_) == epochs + 2
+
+
+def test_the_module_runs_and_has_a_version():
+    for argv in (["--version"], ["--help"], ["train", "--help"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "scratchvae", *argv], capture_output=True, text=True, check=True
+        )
+        assert done.stdout
+        assert done.stderr == ""
+    assert "example: scratchvae train" in done.stdout
+
+
+def test_a_reader_that_goes_away_is_no_error(train):
+    code = "import sys; from scratchvae.cli import main; sys.exit(main(['verify']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    process.wait(timeout=60)
+    assert "Traceback" not in err
+    assert os.WIFEXITED(process.returncode)
