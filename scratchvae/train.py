@@ -6,7 +6,6 @@ steps, when the losses are looked at: the loop goes back to it when a loss is no
 the tensor that went wrong first, and after Ctrl-C, which may have come in the middle of an update.
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
@@ -22,6 +21,7 @@ from .errors import InputError, NonFiniteError, finite_number, whole_number
 from .evaluate import losses, prepare
 from .models.base import Model
 from .optim import Adam, kl_weight
+from .progress import Progress
 
 CHECK = 50  # steps between two looks at the losses: each look waits for the device
 COLUMNS = ("epoch", "step", "train_loss", "test_loss", "rec", "kl", "active_units", "seconds")
@@ -111,19 +111,20 @@ class Trainer:
         """
         epochs = whole_number(epochs, "epochs")
         calls = [callbacks] if callable(callbacks) else list(callbacks)
+        total = epochs * self.steps_per_epoch
         try:
-            while self.epoch < epochs:
-                record = self._epoch(epochs, verbose)
-                self.model.history_.append(record)
-                if verbose:
-                    print(_line(record, epochs), flush=True)
-                if any([call(self, record) is True for call in calls]):
-                    break
+            with Progress(total, self.step, verbose) as progress:
+                while self.epoch < epochs:
+                    record = self._epoch(progress)
+                    self.model.history_.append(record)
+                    progress.line(_line(record, epochs))
+                    if any([call(self, record) is True for call in calls]):
+                        break
         except KeyboardInterrupt:
             self.go_back()
             raise
 
-    def _epoch(self, epochs: int, verbose: bool) -> Record:
+    def _epoch(self, progress: Progress) -> Record:
         model, total = self.model, self.steps_per_epoch
         done = self.step - self.epoch * total
         if done == 0:
@@ -132,15 +133,12 @@ class Trainer:
         start = time.perf_counter() - self.seconds
         order = noise.permutation(len(self.X), seed=model.seed, epoch=self.epoch)
         order = self.xp.asarray(order)
-        title = f"epoch {self.epoch + 1}/{epochs}"
-        with _progress(total, done, title, verbose) as bar:
-            for i in range(done, total):
-                self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
-                if (i + 1) % CHECK == 0 or i + 1 == total:
-                    rec, kl = self._check(order) / min((i + 1) * self.batch_size, len(self.X))
-                    self.seconds = time.perf_counter() - start
-                    bar.update(i + 1 - bar.n)
-                    bar.set_postfix(loss=f"{rec + model.beta * kl:.2f}")
+        for i in range(done, total):
+            self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
+            if (i + 1) % CHECK == 0 or i + 1 == total:
+                rec, kl = self._check(order) / min((i + 1) * self.batch_size, len(self.X))
+                self.seconds = time.perf_counter() - start
+                progress.show(self.step, rec + model.beta * kl)
         rec, kl, _ = to_numpy(self.sums) / len(self.X)
         record = {
             "epoch": self.epoch + 1,
@@ -249,11 +247,3 @@ def _line(record: Record, epochs: int) -> str:
         parts += [f"test {record['test_loss']:8.2f}", f"active {record['active_units']:3.0f}"]
     parts += [f"rec {record['rec']:8.2f}", f"kl {record['kl']:6.2f}", f"{record['seconds']:6.1f} s"]
     return "  ".join(parts)
-
-
-def _progress(total: int, done: int, title: str, verbose: bool) -> Any:
-    """A progress bar on a terminal, nothing elsewhere."""
-    from tqdm import tqdm  # on use: importing scratchvae stays cheap
-
-    shown = verbose and sys.stderr.isatty()
-    return tqdm(total=total, initial=done, desc=title, unit="step", leave=False, disable=not shown)

@@ -2,8 +2,8 @@
 
 It refuses what CuPy refuses (implicit conversion to NumPy, NumPy arrays and lists as operands) and,
 being strict, some things that CuPy only makes slow: NumPy functions of its arrays, NumPy scalars as
-operands, a `matmul` into memory that is not contiguous. It counts what waits for the device. Install it
-with `monkeypatch.setitem(sys.modules, "cupy", strict_cupy)`.
+operands, a `matmul` into memory that is not contiguous. It counts what waits for the device.
+Install it with `monkeypatch.setitem(sys.modules, "cupy", strict_cupy)`.
 """
 
 import operator
@@ -82,6 +82,16 @@ def _binary(op):
         return _call(op, (other, self), {})
 
     return method, reflected
+
+
+def _inplace(op):
+    def method(self, other):
+        before = self._host
+        self._host = op(before, _host(other))
+        assert self._host is before or before.ndim == 0, "an in-place operation moved the array"
+        return self
+
+    return method
 
 
 for _name in (

@@ -1,5 +1,6 @@
 """The command line as a user meets it: what it writes, says and refuses."""
 
+import contextlib
 import csv
 import json
 import os
@@ -350,6 +351,33 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path, images):
     resumed = cli.main(["train", "--resume", "--out", str(folder), "--epochs", str(epochs + 2)])
     assert resumed == 0
     assert len(load_model(folder).history_) == epochs + 2
+
+
+def test_a_terminal_shows_a_bar_and_a_file_does_not(tmp_path, images):
+    import pty
+    import termios
+
+    argv = [sys.executable, "-m", "scratchvae", "train", "--data", str(images), "--epochs", "60"]
+    terminal, other_end = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 100))
+    process = subprocess.Popen(
+        [*argv, "--out", str(tmp_path / "a")], stdout=subprocess.PIPE, stderr=other_end
+    )
+    os.close(other_end)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux says that the other end was closed
+        while piece := os.read(terminal, 1000):
+            shown += piece
+    os.close(terminal)
+    out, _ = process.communicate(timeout=60)
+    shown = shown.decode()
+    assert "60/60" in out.decode()
+    assert "/60 [" in shown
+    assert "step/s" in shown
+    assert "loss=" in shown
+    plain = subprocess.run([*argv, "--out", str(tmp_path / "b")], capture_output=True, check=True)
+    assert plain.stderr == b""
+    assert b"\r" not in plain.stdout
 
 
 def test_the_module_runs_and_has_a_version():

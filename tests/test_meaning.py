@@ -121,7 +121,7 @@ def test_adam_treats_every_part_of_a_long_vector_alike():
 
 
 def test_the_mean_step_of_the_loss_is_per_example_and_not_per_pixel():
-    """At p = 1/2 an example of D pixels costs D log 2 nats: a sum over pixels, a mean over examples."""
+    """At p = 1/2 an example of D pixels costs D log 2 nats: a sum of pixels, a mean of examples."""
     vae = VAE(latent_dim=2, hidden=(3,), dtype="float64").build(10)
     vae.params_.array[...] = 0
     loss, grads = vae.loss_and_grad(np.full((6, 10), 0.25), np.zeros((6, 2)))

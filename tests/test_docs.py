@@ -1,0 +1,96 @@
+"""The documents keep their word: their Python runs, their commands and links exist."""
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+
+from scratchvae import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+EXAMPLES = sorted(ROOT.glob("examples/*.py"))
+
+
+def blocks(language):
+    return [
+        pytest.param(text, id=f"{page.name}-{i}")
+        for page in PAGES
+        for i, text in enumerate(
+            re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+        )
+    ]
+
+
+@pytest.mark.parametrize("code", [b for b in blocks("python") if "backward_of" not in b.values[0]])
+def test_the_python_of_the_documents_runs(code, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "document", "exec"), {})
+
+
+def test_the_op_of_the_contributing_guide_is_right():
+    """The guide's own example, taken from its text, against differences."""
+    from scratchvae import ops
+    from scratchvae.gradcheck import check_op
+    from scratchvae.registry import OPS
+
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    code = "\n".join(
+        line[3:] for line in re.search(r"```python\n(.*?)```", text, re.DOTALL)[1].split("\n")
+    )
+    names = vars(ops).copy()
+    try:
+        exec(code, names)
+        assert check_op("cube").error < 1e-7
+    finally:
+        OPS.pop("cube", None)
+
+
+@pytest.mark.parametrize("text", blocks("sh"))
+def test_the_commands_of_the_documents_exist(text):
+    makefile = (ROOT / "Makefile").read_text()
+    for line in text.splitlines():
+        for command in line.split("#")[0].split(";"):
+            words = shlex.split(command)
+            if words and words[0].endswith("scratchvae"):
+                cli.parser().parse_args(words[1:])
+            elif words and words[0] == "make":
+                assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_to_files_that_exist(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_contributing_guide_is_short():
+    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) < 60
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
+def test_examples_run(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(path), run_name="__main__")
+    out, _ = capsys.readouterr()
+    assert out
+    if path.name == "check_your_gradient.py":
+        assert "FAIL" in out
+
+
+def test_the_readmes_error_table_is_what_verify_says():
+    """The errors in the README bound those that are measured here."""
+    from scratchvae.verify import reports
+
+    measured = {"ops": 0.0, "VAE": 0.0, "Autoencoder": 0.0}
+    for name, report in reports():
+        kind = {"vae": "VAE", "ae": "Autoencoder"}.get(re.split("[,:]", name)[0], "ops")
+        measured[kind] = max(measured[kind], report.error)
+    rows = re.findall(r"^\| (?:the 13 )?(ops|VAE|Autoencoder):.*\| below ([\de-]+) \|$",
+                      (ROOT / "README.md").read_text(), re.MULTILINE)  # fmt: skip
+    assert len(rows) == 3
+    for kind, printed in rows:
+        assert measured[kind] < float(printed)
