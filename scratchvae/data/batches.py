@@ -57,6 +57,16 @@ def check_images(X: Any, n_features: int | None = None, unit_interval: bool = Tr
     return X
 
 
+def check_codes(z: Any, width: int, name: str, n: int | None = None) -> np.ndarray:
+    """Codes or noise as finite numbers of shape (n, width), any n if None; else InputError."""
+    z = np.asarray(to_numpy(z))
+    wanted = (len(z) if z.ndim and n is None else n, width)
+    if z.shape != wanted or z.dtype.kind not in "biuf" or not np.isfinite(z).all():
+        shape = f"({'N' if n is None else n}, {width})"
+        raise InputError(f"{name} must be finite numbers of shape {shape}, got {z.dtype} {z.shape}")
+    return z if z.dtype.kind == "f" else z.astype(np.float64)
+
+
 def to_float(batch: Array, out: Array) -> Array:
     """A batch as floating point, written into `out`: uint8 is divided by 255, others copied."""
     xp = array_module(out)

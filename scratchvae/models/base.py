@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import noise, ops
 from ..backend import Array, namespace, to_numpy
-from ..data.batches import check_images, chunks, to_float
+from ..data.batches import check_codes, check_images, chunks, to_float
 from ..errors import InputError, finite_number, whole_number
 from ..memory import Flat, Workspace
 from ..nets import ACTIVATIONS, layer_shapes
@@ -297,13 +297,3 @@ class Model:
         from ..checkpoint import save_model  # on use: checkpoints stand above the models
 
         save_model(self, path)
-
-
-def check_codes(z: Any, width: int, name: str, n: int | None = None) -> np.ndarray:
-    """Codes or noise as finite numbers of shape (n, width), any n if None; else InputError."""
-    z = np.asarray(to_numpy(z))
-    wanted = (len(z) if z.ndim and n is None else n, width)
-    if z.shape != wanted or z.dtype.kind not in "biuf" or not np.isfinite(z).all():
-        shape = f"({'N' if n is None else n}, {width})"
-        raise InputError(f"{name} must be finite numbers of shape {shape}, got {z.dtype} {z.shape}")
-    return z if z.dtype.kind == "f" else z.astype(np.float64)
