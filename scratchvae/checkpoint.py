@@ -10,7 +10,7 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +19,6 @@ import numpy as np
 from .backend import to_numpy
 from .errors import CheckpointError, InputError
 from .models import MODELS, Model
-from .train import Trainer
 
 VERSION = 1
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, TypeError)
@@ -40,37 +39,32 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         raise
 
 
-def save_model(model: Model, path: str | Path) -> None:
-    """Parameters, hyper-parameters and history, in one file."""
+def save_model(
+    model: Model,
+    path: str | Path,
+    run: Mapping[str, Any] | None = None,
+    arrays: Mapping[str, Any] | None = None,
+) -> None:
+    """Parameters, hyper-parameters and history in one file; of a run, `Trainer.state` too."""
     model._check_built()
-    _save(Path(path), model, {}, {})
-
-
-def save_run(trainer: Trainer, path: str | Path, settings: dict[str, Any]) -> None:
-    """A run as it stands: what `save_model` saves, and all that `load_run` needs to go on."""
-    arrays = {"adam_m": trainer.adam.m, "adam_v": trainer.adam.v, "sums": trainer.sums}
-    run = {
-        "settings": settings,
-        "step": trainer.step,
-        "seconds": trainer.seconds,
-        "rows": len(trainer.X),
-    }
-    _save(Path(path), trainer.model, run, arrays)
-
-
-def _save(path: Path, model: Model, run: dict[str, Any], arrays: dict[str, Any]) -> None:
-    kind = next(kind for kind, cls in MODELS.items() if type(model) is cls)
+    kinds = {cls: kind for kind, cls in MODELS.items()}
+    if type(model) not in kinds:
+        names = ", ".join(cls.__name__ for cls in kinds)
+        raise InputError(
+            f"a {type(model).__name__} cannot be saved, because only {names} are known"
+        )
     meta = {
         "version": VERSION,
-        "model": kind,
+        "model": kinds[type(model)],
         "config": model.get_config(),
         "n_features": model.n_features_,
         "history": model.history_,
-        "run": run,
+        "run": dict(run or {}),
     }
-    arrays = {f"param/{name}": a for name, a in model.params_.items()} | arrays
-    host = {name: to_numpy(a) for name, a in arrays.items()}
-    write_atomically(path, lambda f: np.savez(f, meta=np.array(json.dumps(meta)), **host))
+    members = {f"param/{name}": a for name, a in model.params_.items()} | dict(arrays or {})
+    members = {name: to_numpy(a) for name, a in members.items()}
+    text = np.array(json.dumps(meta, default=lambda scalar: scalar.item()))
+    write_atomically(Path(path), lambda f: np.savez(f, meta=text, **members))
 
 
 def load_model(path: str | Path, device: str | None = None) -> Model:
@@ -121,19 +115,3 @@ def load(
         wanted[...] = model._ws.xp.asarray(a)
     model.history_ = history
     return model, run, arrays
-
-
-def resume(trainer: Trainer, path: Path, run: dict[str, Any], arrays: dict[str, Any]) -> None:
-    """Put a trainer where the run in the file stood."""
-    if run.get("rows") != len(trainer.X):
-        raise CheckpointError(
-            f"{path} was trained on {run.get('rows')} examples, but the data now hold "
-            f"{len(trainer.X)}: resume with the same data"
-        )
-    live = {"adam_m": trainer.adam.m, "adam_v": trainer.adam.v, "sums": trainer.sums}
-    for name, a in live.items():
-        if name not in arrays or arrays[name].shape != a.shape:
-            raise CheckpointError(f"{path} holds no usable {name}: it is a model, not a run")
-        a[...] = trainer.xp.asarray(arrays[name])
-    trainer.adam.t, trainer.seconds = int(run["step"]), float(run["seconds"])
-    trainer.keep()

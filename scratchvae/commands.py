@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__, runs
-from .checkpoint import load, resume, save_run, write_atomically
+from .checkpoint import load, save_model, write_atomically
 from .data import load_data
 from .data.batches import check_images
 from .errors import InputError, NonFiniteError, whole_number
@@ -66,7 +66,7 @@ def train(a: argparse.Namespace) -> int:
     else:
         model, run, arrays = resumed
         trainer = Trainer(model, X, X_test, **{name: settings[name] for name in TRAINER_SETTINGS})
-        resume(trainer, folder / runs.CHECKPOINT, run, arrays)
+        trainer.resume(run, arrays)
 
     folder.mkdir(parents=True, exist_ok=True)
     if a.overwrite:
@@ -74,7 +74,8 @@ def train(a: argparse.Namespace) -> int:
     runs.write_config(folder, {"scratchvae": __version__} | settings)
 
     def save(trainer: Trainer, record: Record | None = None) -> None:
-        save_run(trainer, folder / runs.CHECKPOINT, settings)
+        numbers, arrays = trainer.state()
+        save_model(model, folder / runs.CHECKPOINT, {"settings": settings} | numbers, arrays)
         runs.write_metrics(folder, model.history_)
 
     say = (lambda *_: None) if a.quiet else print

@@ -7,7 +7,7 @@ the tensor that went wrong first, and after Ctrl-C, which may have come in the m
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from math import isfinite, isnan, nan
 from typing import Any
@@ -97,6 +97,25 @@ class Trainer:
             for copy, a in zip(self._kept, self._state(), strict=True):
                 a[...] = copy
             self.adam.t = self._kept_step
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What a checkpoint keeps of a run besides the model: numbers, and arrays by name."""
+        numbers = {"step": self.step, "seconds": self.seconds, "rows": len(self.X)}
+        return numbers, {"adam_m": self.adam.m, "adam_v": self.adam.v, "sums": self.sums}
+
+    def resume(self, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave; the model has its parameters and its history already."""
+        if numbers.get("rows") != len(self.X):
+            raise InputError(
+                f"the run was trained on {numbers.get('rows')} examples, but the data now hold "
+                f"{len(self.X)}: resume with the same data"
+            )
+        for name, live in self.state()[1].items():
+            if name not in arrays or arrays[name].shape != live.shape:
+                raise InputError(f"the checkpoint holds no usable {name}: it is no run to resume")
+            live[...] = self.xp.asarray(arrays[name])
+        self.adam.t, self.seconds = int(numbers["step"]), float(numbers["seconds"])
+        self.keep()
 
     # -------------------------------------------------------------------------------- the run
 

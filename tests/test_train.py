@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scratchvae import VAE, InputError, NonFiniteError
-from scratchvae.checkpoint import load, resume, save_run
+from scratchvae.checkpoint import load, save_model
 from scratchvae.optim import kl_weight
 from scratchvae.train import CHECK, COLUMNS, EarlyStopping, Trainer
 
@@ -232,11 +232,11 @@ def test_stopped_and_resumed_is_the_same_as_never_stopped(tmp_path, rng, stop):
     with pytest.raises(KeyboardInterrupt):
         trainer.run(3)
     assert stop - CHECK <= trainer.step <= stop
-    save_run(trainer, tmp_path / "run.npz", {})
+    save_model(vae, tmp_path / "run.npz", *trainer.state())
 
     again, run, arrays = load(tmp_path / "run.npz")
     trainer = Trainer(again, X, X, **settings)
-    resume(trainer, tmp_path / "run.npz", run, arrays)
+    trainer.resume(run, arrays)
     trainer.run(3)
     np.testing.assert_array_equal(again.params_.array, straight.params_.array)
     for a, b in zip(again.history_, straight.history_, strict=True):

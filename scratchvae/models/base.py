@@ -6,7 +6,7 @@ get.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -100,7 +100,7 @@ class Model:
     def check_config(self) -> Any:
         """The device's array module, or InputError for the first unusable hyper-parameter."""
         whole_number(self.latent_dim, "latent_dim")
-        if isinstance(self.hidden, str) or not hasattr(self.hidden, "__iter__"):
+        if isinstance(self.hidden, str) or not isinstance(self.hidden, Sequence):
             raise InputError(f"hidden must be layer widths such as (400,), got {self.hidden!r}")
         for width in self.hidden:
             whole_number(width, "each layer width in hidden")
@@ -151,7 +151,7 @@ class Model:
         }
 
     def _layers(self) -> list[torch_names.Layer]:
-        return list(torch_names.layers(len(tuple(self.hidden)), self.heads, self.latent_dim))
+        return list(torch_names.layers(len(self.hidden), self.heads, self.latent_dim))
 
     def _check_built(self) -> None:
         if not hasattr(self, "params_"):
