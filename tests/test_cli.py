@@ -75,6 +75,8 @@ def test_train_leaves_a_run_in_its_folder(train, capsys):
         assert float(row["test_loss"]) == pytest.approx(
             float(row["rec"]) + float(row["kl"]), abs=1e-5
         )
+    kept = load_model(folder).history_[1]["test_loss"]
+    assert float(rows[1]["test_loss"]) == pytest.approx(kept, abs=1e-6)
     config = json.loads((folder / "config.json").read_text())
     assert config["latent_dim"] == 2
     assert config["scratchvae"] == scratchvae.__version__
@@ -97,6 +99,32 @@ def test_the_metrics_are_what_evaluate_says(train, capsys):
     assert f"{-float(last['rec']) - float(last['kl']):.2f}" in out
     assert "6 examples" in out
     assert "binarised once" in out
+
+
+def test_only_grey_pixels_are_called_incomparable(train, capsys):
+    for options, said in (
+        ((), True),
+        (("--binarize", "static"), False),
+        (("--likelihood", "gaussian"), False),
+    ):
+        _, folder = train(*options, "--overwrite")
+        capsys.readouterr()
+        cli.main(["evaluate", str(folder)])
+        assert ("not comparable" in capsys.readouterr().out) == said
+
+
+def test_evaluate_remembers_where_the_data_lie(tmp_path, capsys):
+    from test_data import write_set
+
+    write_set(tmp_path / "set", n=20)
+    write_set(tmp_path / "set", n=6, split="test")
+    argv = ["train", "--data", "mnist", "--data-dir", str(tmp_path / "set"), "--epochs", "1"]
+    assert (
+        cli.main([*argv, "--latent-dim", "2", "--hidden", "4", "--out", str(tmp_path / "run")]) == 0
+    )
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
+    assert "6 examples" in capsys.readouterr().out
 
 
 def test_quiet_prints_nothing(train, capsys):

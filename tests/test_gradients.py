@@ -63,9 +63,10 @@ def test_the_shipped_step_at_initialisation_and_after_steps(name, rng):
 
 
 def test_kl_warmup_weights_the_gradient_of_the_step(tiny, rng):
+    """Two steps of the four of an epoch are half an epoch: a sixteenth of eight."""
     vae, x, _ = tiny
     vae.beta = 4.0
-    trainer = Trainer(vae, x, batch_size=4, kl_warmup=8)
+    trainer = Trainer(vae, np.repeat(x, 4, axis=0), batch_size=4, kl_warmup=8)
     for _ in range(2):
         trainer.take_step(np.arange(4))
     eps = noise.normal(4, 3, seed=vae.seed, stream=noise.TRAIN, step=2, dtype="float64")
@@ -73,8 +74,8 @@ def test_kl_warmup_weights_the_gradient_of_the_step(tiny, rng):
     _, grads = trainer.take_step(np.arange(4))
     used = grads.array.copy()
     vae.params_.array[...] = before
-    vae.beta = 4.0 * 2 / 8
-    vae.loss_and_grad(x, eps)
+    vae.beta = 4.0 / 16
+    vae.loss_and_grad(np.repeat(x, 4, axis=0)[:4], eps)
     np.testing.assert_array_equal(vae._grads.array, used)
 
 

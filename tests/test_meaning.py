@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchvae import VAE, Autoencoder, noise, ops
-from scratchvae.evaluate import bound, evaluate
+from scratchvae.evaluate import bound, evaluate, losses
 from scratchvae.optim import Adam
 from scratchvae.train import Trainer
 
@@ -239,6 +239,18 @@ def test_a_large_beta_switches_the_latent_units_off(rng):
     )
     assert vae.history_[-1]["active_units"] == 0
     assert vae.history_[-1]["kl"] < 0.05
+
+
+def test_active_units_are_those_whose_codes_vary(rng):
+    """A standard deviation of 0.11 is above the threshold of variance 0.01, one of 0.09 below; a
+    code that is far from 0, but constant, is not active."""
+    vae = VAE(latent_dim=4, hidden=(), dtype="float64").build(4)
+    X = rng.random((4000, 4))
+    X = (X - X.mean(axis=0)) / X.std(axis=0) / 10 + 0.5
+    vae.params_.array[...] = 0
+    vae.params_.head_W[:, :4] = np.diag([1.1, 0.9, 5.0, 0.0])
+    vae.params_.head_b[3] = 7.0
+    assert losses(vae, X)["active_units"] == 2
 
 
 def test_an_autoencoder_has_no_noise_and_no_prior(rng):

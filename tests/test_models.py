@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchvae import VAE, Autoencoder, CheckpointError, InputError, load_model
+from scratchvae import VAE, Autoencoder, CheckpointError, InputError, load_model, noise
 
 
 @pytest.fixture
@@ -86,6 +86,41 @@ def test_bytes_booleans_and_floats_mean_the_same(model):
     ]
     for a in same[1:]:
         np.testing.assert_allclose(a, same[0], rtol=1e-6)
+
+
+def test_many_rows_are_the_same_as_few(model, monkeypatch):
+    """Data pass through in pieces: their size changes nothing, and no piece overwrites another."""
+    from scratchvae.models import base
+
+    X = np.random.default_rng(0).random((11, 9))
+    z = np.random.default_rng(1).standard_normal((11, 3))
+
+    def everything():
+        codes = model.encode(X)
+        samples = [model.score_samples(X, k=3)] if isinstance(model, VAE) else []
+        return [*(codes if isinstance(codes, tuple) else [codes]), model.reconstruct(X), *samples,
+                model.score_samples(X), model.decode(z), model.sample(11)]  # fmt: skip
+
+    whole = everything()
+    monkeypatch.setattr(base, "CHUNK", 4)
+    for a, b in zip(whole, everything(), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
+
+
+def test_each_row_and_each_use_of_the_seed_has_noise_of_its_own(model):
+    if isinstance(model, VAE):
+        scores = model.score_samples(np.full((5, 9), 0.5))
+        assert len(np.unique(scores)) == 5
+    z = noise.normal(4, 3, seed=2, stream=noise.SAMPLE)
+    np.testing.assert_array_equal(model.sample(4), model.decode(z))
+
+
+def test_layers_of_one_shape_have_weights_of_their_own():
+    vae = VAE(latent_dim=5, hidden=(5, 5)).build(5)
+    weights = [a.ravel()[:20] for name, a in vae.params_.items() if name.endswith("_W")]
+    for i, a in enumerate(weights):
+        for b in weights[i + 1 :]:
+            assert not np.isin(np.round(a, 6), np.round(b, 6)).any()
 
 
 def test_samples_follow_their_seed(model):

@@ -51,6 +51,21 @@ def test_seed_stream_step_and_row_each_change_the_numbers():
         assert not np.isin(other, first).any(), name
 
 
+def test_numbers_are_made_from_bits_as_documented():
+    """The layout is part of what a seed means: a change here changes every result."""
+    key = {"seed": 7, "stream": 3, "step": 2, "row": 1}
+    words = noise.bits(2, 8, **key)
+    np.testing.assert_array_equal(noise.uniform(2, 8, **key), (words >> 8) / np.float32(2**24))
+    u, angle = (words[:, :4] + 1) / 2**32, words[:, 4:] / 2**32
+    radius = np.sqrt(-2 * np.log(u))
+    both = [radius * np.cos(2 * np.pi * angle), radius * np.sin(2 * np.pi * angle)]
+    np.testing.assert_allclose(
+        noise.normal(2, 8, **key, dtype="float64"), np.concatenate(both, axis=1), rtol=1e-12
+    )
+    block = [np.array([c], dtype=np.uint64) for c in (1, 2, 2, 3)]  # block, row, step, stream
+    np.testing.assert_array_equal(words[1, 1::2], [int(w[0]) for w in noise.philox(*block, 7)])
+
+
 def test_uniforms_are_uniform_and_never_one():
     u = noise.uniform(2000, 100, seed=0, stream=1)
     assert u.dtype == np.float32

@@ -45,21 +45,37 @@ def test_the_history_has_the_columns_of_the_metrics(X):
 
 
 def test_the_train_loss_is_the_mean_over_the_split_and_not_over_the_batches(X):
-    """With a step size of almost nothing the model stands still, so the mean is known."""
-    vae = small().build(9)
-    Trainer(vae, X, batch_size=8, lr=1e-300).run(1)
-    acts = []
-    twin = Trainer(small().build(9), X, batch_size=8, lr=1e-300)
-    original = twin.take_step
+    trainer = Trainer(small(beta=2.0).build(9), X, batch_size=8)
+    each = []
+    original = trainer.take_step
 
     def recording(rows):
         result = original(rows)
-        acts.append((result[0].rec + result[0].kl).copy())
+        each.append((result[0].rec + 2 * result[0].kl).copy())
         return result
 
-    twin.take_step = recording
-    twin.run(1)
-    assert vae.history_[0]["train_loss"] == pytest.approx(np.concatenate(acts).mean(), rel=1e-12)
+    trainer.take_step = recording
+    trainer.run(3)
+    for epoch, record in enumerate(trainer.model.history_):
+        mean = np.concatenate(each[4 * epoch : 4 * epoch + 4]).mean()
+        assert record["train_loss"] == pytest.approx(mean, rel=1e-12)
+
+
+def test_the_loss_that_is_shown_is_that_of_the_epoch_so_far(X, monkeypatch):
+    import scratchvae.train
+
+    shown = []
+
+    class Recorder(scratchvae.train.Progress):
+        def show(self, step, loss):
+            shown.append((step, loss))
+
+    monkeypatch.setattr(scratchvae.train, "Progress", Recorder)
+    vae = small(beta=2.0).fit(X, epochs=2, batch_size=8)
+    assert shown == [
+        (4, pytest.approx(vae.history_[0]["train_loss"])),
+        (8, pytest.approx(vae.history_[1]["train_loss"])),
+    ]
 
 
 def test_without_a_test_split_there_is_no_test_loss(X):
@@ -72,6 +88,28 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(X):
     a, b, c = (small(seed=s).fit(X, epochs=3, batch_size=8) for s in (0, 0, 1))
     np.testing.assert_array_equal(a.params_.array, b.params_.array)
     assert (a.params_.array != c.params_.array).any()
+
+
+def test_static_binarisation_is_that_of_the_data_set(X):
+    from scratchvae.data.batches import binarized_once
+
+    vae = small().build(9)
+    trainer = Trainer(vae, X, X, binarize="static")
+    np.testing.assert_array_equal(trainer.X, binarized_once(X, seed=0, step=0))
+    np.testing.assert_array_equal(trainer.X_test, binarized_once(X, seed=0, step=1))
+
+
+def test_the_seconds_of_an_epoch_are_its_own(X, monkeypatch):
+    import time
+
+    clock = iter(float(t) for t in range(1000))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    vae = small().fit(X, epochs=4, batch_size=8)
+    assert len({r["seconds"] for r in vae.history_}) == 1
+    trainer = Trainer(small().build(9), X, batch_size=8)
+    trainer.resume({"rows": 30, "step": 2, "seconds": 100.0}, trainer.state()[1])
+    trainer.run(1)
+    assert trainer.model.history_[0]["seconds"] >= 100
 
 
 def test_fit_begins_anew(X):
@@ -116,7 +154,7 @@ def test_callbacks_see_each_epoch_and_may_end_the_run(X):
 def test_early_stopping_waits_for_patience(X):
     vae = small().build(9)
     trainer = Trainer(vae, X, X)
-    losses = iter([5.0, 4.0, 4.5, 4.2, 4.1, 3.0])
+    losses = iter([5.0, 4.0, 4.5, 4.2, 4.0, 3.0])
 
     def falsify(trainer, record):
         record["test_loss"] = next(losses)
