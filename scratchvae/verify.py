@@ -21,6 +21,7 @@ MODELS: dict[str, tuple[type[Model], dict[str, Any]]] = {
         VAE,
         {"latent_dim": 2, "hidden": (7, 5), "activation": "tanh", "beta": 4.0},
     ),
+    "vae, layers of one width": (VAE, {"latent_dim": 6, "hidden": (6, 6, 6)}),
     "vae, softplus": (VAE, {"latent_dim": 3, "hidden": (6,), "activation": "softplus"}),
     "vae, linear, gaussian": (VAE, {"latent_dim": 3, "hidden": (), "likelihood": "gaussian"}),
     "ae": (Autoencoder, {"latent_dim": 3, "hidden": (7,)}),

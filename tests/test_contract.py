@@ -294,3 +294,10 @@ def test_bce_of_certain_and_wrong_probabilities_is_clamped(dtype):
     t = np.array([[0.0, 1.0, 1.0, 0.0]], dtype=dtype)
     assert ops.bce(p, t)[0] == 200
     assert np.isfinite(ops.bce_backward(np.ones(1, dtype=dtype), p, t)).all()
+
+
+def test_bce_is_clamped_where_pytorch_clamps_it_and_nowhere_else():
+    p, t = np.array([[1e-200, 1e-30, 1e-9]]).T, np.ones((3, 1))
+    np.testing.assert_allclose(ops.bce(p, t), [100, -np.log(1e-30), -np.log(1e-9)], rtol=1e-12)
+    dp = ops.bce_backward(np.ones(3), p, t)
+    np.testing.assert_allclose(dp[:, 0], [-1e12, -1e12, -1e9], rtol=1e-8)

@@ -297,6 +297,20 @@ def test_no_checkpoint_is_left_half_written(model, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
 
 
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(model, tmp_path, monkeypatch):
+    import os
+
+    calls = []
+    for name in ("fsync", "replace"):
+        original = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, n=name, f=original: (calls.append(n), f(*a))[1])
+    model.save(tmp_path / "m.npz")
+    assert calls[:2] == ["fsync", "replace"]
+    (tmp_path / "plain").write_text("")
+    modes = {p.name: p.stat().st_mode for p in tmp_path.iterdir()}
+    assert modes["m.npz"] == modes["plain"], "readable by whom a new file is readable"
+
+
 def test_an_unbuilt_model_cannot_be_saved(tmp_path):
     with pytest.raises(InputError, match="no parameters"):
         VAE().save(tmp_path / "m.npz")
