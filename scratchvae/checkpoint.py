@@ -34,6 +34,10 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        # name the file that was asked for, not the one that nobody knows
+        raise OSError(error.errno, error.strerror, str(path)) from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -86,14 +90,17 @@ def load(
         raise CheckpointError(f"there is no checkpoint {path}: check the path")
     try:
         with open(path, "rb") as f, np.load(f, allow_pickle=False) as content:
-            arrays = dict(content)
+            arrays = {name: content[name] for name in content.files}
         meta = json.loads(str(arrays.pop("meta")))
         version = meta["version"]
-    except DAMAGED as error:
-        raise CheckpointError(f"{path} is not a readable checkpoint: {error}") from None
+    except DAMAGED:
+        raise CheckpointError(
+            f"{path} is not a readable checkpoint: it is damaged, or was not written by scratchvae"
+        ) from None
     if version != VERSION:
         raise CheckpointError(
-            f"{path} has checkpoint version {version!r}, but this scratchvae reads {VERSION}"
+            f"{path} has checkpoint version {version!r}, but this scratchvae reads {VERSION}: "
+            "use the scratchvae that wrote it, or train again"
         )
     try:
         config = meta["config"] | ({} if device is None else {"device": device})
@@ -104,7 +111,9 @@ def load(
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except DAMAGED as error:
-        raise CheckpointError(f"{path} lacks what a checkpoint must have: {error!r}") from None
+        raise CheckpointError(
+            f"{path} lacks what a checkpoint must have ({error}): it is damaged"
+        ) from None
     for name, a in own.items():
         wanted = model.params_[name]
         if a.shape != wanted.shape or a.dtype != wanted.dtype:
@@ -112,6 +121,8 @@ def load(
                 f"{path}: {name} is {a.dtype} of shape {a.shape}, but the model that the file "
                 f"describes has {wanted.dtype} of shape {wanted.shape}"
             )
+        if not np.isfinite(a).all():
+            raise CheckpointError(f"{path}: {name} holds a NaN or an infinity: train again")
         wanted[...] = model._ws.xp.asarray(a)
     model.history_ = history
     return model, run, arrays

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,14 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return arguments.run(arguments) or 0
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 128 + signal.SIGPIPE
     except (InputError, NonFiniteError) as error:
         message = str(error)
     except MemoryError as error:
-        message = f"not enough memory: {error}" if str(error) else "not enough memory"
+        message = f"not enough memory ({error}): choose smaller sizes, or fewer examples"
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        message = f"{error.strerror or error}{where}"
+        where = f"{error.filename}: " if error.filename else ""
+        message = f"{where}{error.strerror or error}: check the path, its permissions and the disk"
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return 130

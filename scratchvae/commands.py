@@ -14,6 +14,8 @@ from .data.batches import check_images
 from .errors import InputError, NonFiniteError, whole_number
 from .evaluate import evaluate
 from .models import MODELS, Model
+from .noise import check_seed
+from .progress import say
 from .train import EarlyStopping, Record, Trainer
 
 MODEL_SETTINGS = ("latent_dim", "hidden", "activation", "likelihood", "beta", "device", "seed")
@@ -41,16 +43,18 @@ FREE_ON_RESUME = ("data_dir", "epochs", "patience", "device")
 
 def train(a: argparse.Namespace) -> int:
     given = {name: getattr(a, name) for name in DEFAULTS if hasattr(a, name)}
+    for name in ("data", "data_dir"):
+        if given.get(name) and Path(given[name]).exists():
+            given[name] = str(Path(given[name]).resolve())  # to be found from anywhere
     settings = DEFAULTS | given
-    data_name = Path(settings["data"]).stem
-    folder = Path(a.out or f"runs/{settings['model']}-{data_name}")
+    folder = Path(a.out or f"runs/{settings['model']}-{Path(settings['data']).stem}")
     resumed = None
     if a.resume:
         settings, resumed = _settings_to_resume(folder, given)
-    elif not a.overwrite:
-        runs.refuse_if_taken(folder)
-    elif folder.exists() and not folder.is_dir():
-        runs.refuse_if_taken(folder)
+    else:
+        runs.refuse_if_taken(folder, a.overwrite)
+        _refuse_what_does_not_apply(settings["model"], given)
+    data_name = Path(settings["data"]).stem
     whole_number(settings["epochs"], "--epochs")
     callbacks: list[Any] = (
         [] if settings["patience"] is None else [EarlyStopping(settings["patience"])]
@@ -68,18 +72,21 @@ def train(a: argparse.Namespace) -> int:
         trainer = Trainer(model, X, X_test, **{name: settings[name] for name in TRAINER_SETTINGS})
         trainer.resume(run, arrays)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    if a.overwrite:
-        runs.clear(folder)
-    runs.write_config(folder, {"scratchvae": __version__} | settings)
+    runs.open_folder(folder)
+    begun = a.resume
 
     def save(trainer: Trainer, record: Record | None = None) -> None:
+        nonlocal begun
+        if not begun:  # until now, a run that is to be replaced was left alone
+            runs.clear(folder)
+            begun = True
+        runs.write_config(folder, {"scratchvae": __version__} | settings)
         numbers, arrays = trainer.state()
         save_model(model, folder / runs.CHECKPOINT, {"settings": settings} | numbers, arrays)
         runs.write_metrics(folder, model.history_)
 
-    say = (lambda *_: None) if a.quiet else print
-    say(f"{model!r}\n{len(X):,} training and {len(X_test):,} test examples of {data_name}")
+    tell = (lambda text: None) if a.quiet else say
+    tell(f"{model!r}\n{len(X):,} training and {len(X_test):,} test examples of {data_name}")
     try:
         trainer.run(settings["epochs"], verbose=not a.quiet, callbacks=[save, *callbacks])
     except KeyboardInterrupt:
@@ -91,16 +98,25 @@ def train(a: argparse.Namespace) -> int:
         )
         return 130
     except NonFiniteError as error:
-        kept = "there was no checkpoint yet"
-        if (folder / runs.CHECKPOINT).exists():
-            kept = f"{folder / runs.CHECKPOINT} has the last good one, after epoch {trainer.epoch}"
+        kept = "nothing was written"
+        if begun:
+            kept = f"{folder / runs.CHECKPOINT} is the last good one, after epoch {trainer.epoch}"
+        runs.remove_if_empty(folder)
         raise NonFiniteError(f"{error}; {kept}") from None
     pictures = runs.draw(model, X_test, y_test, folder)
     result = evaluate(
         model, X_test, binarize=settings["binarize"], split=f"test split of {data_name}"
     )
-    say(f"\n{result}\n\nin {folder}: {', '.join(path.name for path in pictures)}")
+    tell(f"\n{result}\n\nin {folder}: {', '.join(path.name for path in pictures)}")
     return 0
+
+
+def _refuse_what_does_not_apply(model: str, given: dict[str, Any]) -> None:
+    """InputError for an option that this model would ignore."""
+    for name in given.keys() & set(MODEL_SETTINGS) - MODELS[model]().get_config().keys():
+        raise InputError(
+            f"--{name.replace('_', '-')} means nothing for --model {model}: leave it out"
+        )
 
 
 def _model_config(settings: dict[str, Any]) -> dict[str, Any]:
@@ -191,6 +207,7 @@ def verify(a: argparse.Namespace) -> int:
     from .gradcheck.core import LIMIT
     from .verify import reports
 
+    check_seed(a.seed)
     print("gradients by hand against central differences, float64")
     print(f"largest error of any entry, relative to the largest entry; a failure above {LIMIT:g}\n")
     worst, failed, count = 0.0, [], 0

@@ -21,14 +21,18 @@ class NonFiniteError(ArithmeticError):
     """Training met a NaN or an infinity. The message names epoch, step and first tensor."""
 
 
+MOST = 2**31 - 1  # of anything that is counted here
+
+
 def whole_number(value: Any, name: str, least: int = 1) -> int:
-    """The value as an int, or InputError unless it is a whole number of at least `least`."""
+    """The value as an int, or InputError unless it is a whole number from `least` to MOST."""
     try:
         number = least - 1 if isinstance(value, bool) else index(value)
     except TypeError:
         number = least - 1
-    if number < least:
-        raise InputError(f"{name} must be a whole number >= {least}, got {value!r}")
+    if not least <= number <= MOST:
+        limit = f" and <= {MOST}" if number > MOST else ""
+        raise InputError(f"{name} must be a whole number >= {least}{limit}, got {value!r}")
     return number
 
 

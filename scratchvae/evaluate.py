@@ -59,11 +59,10 @@ def losses(model: Model, X: Array) -> dict[str, Any]:
     for rows in chunks(len(X), CHUNK):
         x = to_float(X[rows], model._ws("x", *X[rows].shape))
         acts = model._forward(x, model._draw(len(x), **_key(model.seed, noise.TEST, 0, rows)))
-        code = acts.code
         sums[0] += xp.sum(acts.rec, dtype="float64")
         sums[1] += xp.sum(acts.kl, dtype="float64")
-        sums[2 : 2 + Z] += xp.sum(code, axis=0, dtype="float64")
-        sums[2 + Z :] += xp.sum(xp.square(code), axis=0, dtype="float64")
+        sums[2 : 2 + Z] += xp.sum(acts.mu, axis=0, dtype="float64")
+        sums[2 + Z :] += xp.sum(xp.square(acts.mu), axis=0, dtype="float64")
     rec, kl, *moments = to_numpy(sums) / len(X)
     variance = np.array(moments[Z:]) - np.array(moments[:Z]) ** 2
     return {

@@ -3,20 +3,17 @@
 An op is a pair of pure functions, `f` and `f_backward`. Backward takes `dy`, the gradient of the
 loss with respect to f's output, and returns the gradient with respect to each input. What it needs
 from forward stands in its signature: an input by its own name, the output as `y`. Arguments after
-the star are destinations: an array is overwritten and returned, None allocates, SKIP means "not
-needed".
+the star are destinations: an array is overwritten, None allocates, SKIP means "not needed".
 
-Losses return one value per example, in nats; weights and means belong to the model, where they can
-be seen. Sizes: B batch, I inputs, O outputs, D pixels, H hidden units, Z latents, C classes, K
-samples. Read `nets.py` next, then `models/vae.py`.
+Losses return one value per example, in nats: weights and means belong to the model, in plain sight.
+Sizes: B batch, I inputs, O outputs, D pixels, H hidden units, Z latents, C classes, K samples. Read
+`nets.py` next, then `models/vae.py`.
 """
 
 from math import log, pi
 
 from .backend import array_module as module
 from .registry import SKIP, backward_of
-
-LOG_2PI = log(2 * pi)
 
 
 def _times(dy, slope, out):
@@ -243,7 +240,7 @@ def gaussian_nll(mu, logvar, t, *, out=None):
     """
     y = squared_error(mu, t, out=out)
     y *= module(mu).exp(-logvar)
-    y += mu.shape[1] * (logvar + LOG_2PI)
+    y += mu.shape[1] * (logvar + log(2 * pi))
     y *= 0.5
     return y
 

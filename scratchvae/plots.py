@@ -85,13 +85,9 @@ def loss_curves(history: Sequence[Mapping[str, float]]) -> Figure:
             if not all(map(isnan, values)):
                 marker = "o" if len(values) == 1 else None
                 axes.plot(epochs, values, style, color=colour, label=label, marker=marker)
-                axes.annotate(
-                    f" {values[-1]:.1f}",
-                    (epochs[-1], values[-1]),
-                    color=colour,
-                    va="center",
-                    fontsize=9,
-                )
+                if name != "train_loss":  # its end lies too near that of the test loss
+                    at = epochs[-1], values[-1]
+                    axes.annotate(f" {values[-1]:.1f}", at, color=colour, va="center", fontsize=9)
         axes.set_xlabel("epoch")
         axes.set_ylabel("nats per example")
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -1,7 +1,16 @@
 """How far a run has come: a bar on a terminal, and a line an epoch wherever the output goes."""
 
+import os
 import sys
 from typing import Any, Self
+
+
+def say(text: str) -> None:
+    """Print a line; a reader that has gone away (`| head`) must not end hours of training."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Progress:
@@ -26,7 +35,7 @@ class Progress:
         if self.bar is not None:
             self.bar.write(text)
         elif self.verbose:
-            print(text, flush=True)
+            say(text)
 
     def __enter__(self) -> Self:
         return self

@@ -9,6 +9,7 @@ config.json       every setting, to read; what counts is the copy in the checkpo
 import csv
 import io
 import json
+import tempfile
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,32 @@ def holds_run(folder: Path) -> bool:
     return (folder / CHECKPOINT).exists() or (folder / METRICS).exists()
 
 
-def refuse_if_taken(folder: Path) -> None:
-    """InputError where a run would be overwritten, or the folder is a file."""
+def refuse_if_taken(folder: Path, overwrite: bool) -> None:
+    """InputError where a run would be overwritten unasked, or the folder is a file."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file, not a folder: choose another --out")
-    if holds_run(folder):
+    if holds_run(folder) and not overwrite:
         raise InputError(
             f"{folder} already holds a run: add --resume to go on with it, --overwrite to replace "
             "it, or choose another --out"
         )
+
+
+def open_folder(folder: Path) -> None:
+    """Make the folder; InputError, before hours of training, if it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written ({error.strerror}): choose another --out"
+        ) from None
+
+
+def remove_if_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def clear(folder: Path) -> None:

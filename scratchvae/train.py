@@ -19,7 +19,7 @@ from .backend import Array, array_module, to_numpy
 from .data.batches import binarized, to_float
 from .errors import InputError, NonFiniteError, finite_number, whole_number
 from .evaluate import losses, prepare
-from .models.base import Model
+from .models.base import CHUNK, Model
 from .optim import Adam, kl_weight
 from .progress import Progress
 
@@ -112,7 +112,9 @@ class Trainer:
             )
         for name, live in self.state()[1].items():
             if name not in arrays or arrays[name].shape != live.shape:
-                raise InputError(f"the checkpoint holds no usable {name}: it is no run to resume")
+                raise InputError(
+                    f"the checkpoint holds no usable {name}: the run cannot be resumed"
+                )
             live[...] = self.xp.asarray(arrays[name])
         self.adam.t, self.seconds = int(numbers["step"]), float(numbers["seconds"])
         self.keep()
@@ -132,7 +134,11 @@ class Trainer:
         calls = [callbacks] if callable(callbacks) else list(callbacks)
         total = epochs * self.steps_per_epoch
         try:
-            with Progress(total, self.step, verbose) as progress:
+            # overflow is looked for at each check, and named; NumPy need not warn too
+            with (
+                np.errstate(over="ignore", invalid="ignore"),
+                Progress(total, self.step, verbose) as progress,
+            ):
                 while self.epoch < epochs:
                     record = self._epoch(progress)
                     self.model.history_.append(record)
@@ -169,10 +175,11 @@ class Trainer:
             "active_units": nan,
             "seconds": 0.0,
         }
+        X = self.X[:CHUNK] if self.X_test is None else self.X_test
+        measured = losses(model, X)  # without a test split, to see that the last step did no harm
+        if not isfinite(measured["loss"]):
+            raise self._error(self.step, self._first_bad_in(X))
         if self.X_test is not None:
-            measured = losses(model, self.X_test)
-            if not isfinite(measured["loss"]):
-                raise self._error(self.step, self._first_bad_in_test(self.X_test))
             record |= {"test_loss": measured.pop("loss"), **measured}
         return record | {"seconds": time.perf_counter() - start}
 
@@ -213,19 +220,20 @@ class Trainer:
             last, "a loss, though not when the last steps are repeated, so this device"
         )
 
-    def _first_bad_in_test(self, X_test: Array) -> str:
+    def _first_bad_in(self, X: Array) -> str:
         model = self.model
-        for row in range(len(X_test)):
-            x = to_float(X_test[row : row + 1], model._ws("x", 1, self.X.shape[1]))
+        for row in range(len(X)):
+            x = to_float(X[row : row + 1], model._ws("x", 1, self.X.shape[1]))
             eps = model._draw(1, seed=model.seed, stream=noise.TEST, step=0, row=row)
             if name := _first_bad(model._forward(x, eps)):
-                return f"{name} of test example {row}"
-        return "the mean of the test losses"
+                return f"{name} of example {row}, in the evaluation,"
+        return "the mean of the losses in the evaluation"
 
     def _error(self, step: int, name: str) -> NonFiniteError:
         return NonFiniteError(
             f"epoch {self.epoch + 1}, step {step}: {name} is the first tensor that holds a NaN or "
-            "an infinity; the model keeps its parameters from before: try a smaller lr"
+            "an infinity; the model keeps its parameters from before: try a smaller lr, and look "
+            "at the scale of the data and at beta"
         )
 
 

@@ -153,6 +153,44 @@ def test_a_folder_that_holds_a_run_is_not_touched(train, capsys, images):
     assert tree(folder) == before
 
 
+def test_a_run_is_replaced_only_when_there_is_something_to_replace_it_with(train, capsys):
+    _, folder = train()
+    before = tree(folder)
+    capsys.readouterr()
+    code, _ = train("--overwrite", "--lr", "1e30", "--quiet")
+    assert code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert tree(folder) == before
+
+
+def test_a_run_that_fails_at_once_leaves_no_folder(train):
+    code, folder = train("--lr", "1e30")
+    assert code == 2
+    assert not folder.exists()
+
+
+def test_resume_names_the_data_and_finds_them_from_anywhere(train, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "--data", "images.npz", "--epochs", "1", "--out", "run"]) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert cli.main(["train", "--resume", "--epochs", "2", "--out", str(tmp_path / "run")]) == 0
+    out, _ = capsys.readouterr()
+    assert "test examples of images" in out
+    assert "test split of images" in out
+    assert "strokes" not in out
+
+
+def test_an_option_that_a_model_would_ignore_is_refused(train, capsys):
+    capsys.readouterr()
+    code, folder = train("--model", "ae", "--beta", "4")
+    assert code == 2
+    assert "--beta means nothing for --model ae" in capsys.readouterr().err
+    assert not folder.exists()
+    assert train("--model", "ae")[0] == 0
+
+
 def test_overwrite_replaces_the_run_and_nothing_else(train):
     _, folder = train("--seed", "1")
     (folder / "notes.txt").write_text("mine")
@@ -265,6 +303,8 @@ def test_verify_fails_when_a_gradient_is_wrong(capsys, monkeypatch):
         (["--device", "tpu"], ["unknown device 'tpu'", "cpu, cuda"]),
         (["--epochs", "many"], ["--epochs", "whole number", "'many'"]),
         (["--epochs", "0"], ["--epochs", ">= 1"]),
+        (["--latent-dim", "9" * 23], ["latent_dim", "<= 2147483647"]),
+        (["--data", ""], ["the name of the data set is empty"]),
         (["--lr", "x"], ["--lr", "a number is needed"]),
         (["--lr", "-1"], ["lr must be a finite number > 0"]),
         (["--hidden", "40x"], ["--hidden", "40x"]),
@@ -293,7 +333,7 @@ def bad(a):
         (bad(np.full((20, 4), np.nan)), ["nan at row 0"]),
         (bad(np.full((20, 4), 2.0)), ["[0, 1]", "2"]),
         (bad(np.zeros((20, 0))), ["no features"]),
-        (bad(np.zeros((1, 4))), ["no examples"]),
+        (bad(np.zeros((1, 4))), ["two rows or more"]),
         (bad(np.zeros(7)), ["should hold rows"]),
         (bad(np.array(["a", "b"])), ["should hold rows"]),
         (lambda path: path.write_bytes(b"x" * 50), ["cannot be read"]),
@@ -429,4 +469,18 @@ def test_a_reader_that_goes_away_is_no_error(train):
     process.stderr.close()
     process.wait(timeout=60)
     assert "Traceback" not in err
-    assert os.WIFEXITED(process.returncode)
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
+def test_training_goes_on_when_nobody_reads_its_output(images, tmp_path):
+    argv = [sys.executable, "-m", "scratchvae", "train", "--data", str(images), "--epochs", "200"]
+    process = subprocess.Popen(
+        [*argv, "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert err == b""
+    assert len(load_model(tmp_path / "run").history_) == 200

@@ -37,10 +37,10 @@ def test_every_public_function_of_ops_is_a_checked_pair():
 
 
 def test_the_closure_test_sees_a_function_without_a_backward():
-    def cube(x, *, out=None):
-        return x**3
+    def fourth_power(x, *, out=None):
+        return x**4
 
-    assert unregistered({**public_functions(), "cube": cube}) == {"cube"}
+    assert unregistered({**public_functions(), "fourth_power": fourth_power}) == {"fourth_power"}
 
 
 def test_the_ops_that_the_project_promises_exist():
@@ -57,17 +57,17 @@ def test_the_ops_that_the_project_promises_exist():
 
 
 def test_a_backward_that_does_not_fit_its_forward_is_refused():
-    def cube(x, *, out=None):
-        return x**3
+    def fourth_power(x, *, out=None):
+        return x**4
 
-    def cube_backward(dy, z, *, dx=None):
-        return 3 * z**2 * dy
+    def fourth_power_backward(dy, z, *, dx=None):
+        return 4 * z**3 * dy
 
-    with pytest.raises(TypeError, match="not a backward of cube"):
-        backward_of(cube, x="BH")(cube_backward)
+    with pytest.raises(TypeError, match="not a backward of fourth_power"):
+        backward_of(fourth_power, x="BH")(fourth_power_backward)
     with pytest.raises(TypeError, match="describe its inputs"):
-        backward_of(cube)
-    assert "cube" not in OPS
+        backward_of(fourth_power)
+    assert "fourth_power" not in OPS
 
 
 def call(op, inputs, dy=None, **destinations):

@@ -104,6 +104,12 @@ def test_a_longer_file_and_a_forged_size_are_refused(tmp_path):
         load_data("mnist", data_dir=tmp_path)
 
 
+def test_a_set_without_images(tmp_path):
+    write_set(tmp_path, n=0)
+    with pytest.raises(DataError, match="holds no images"):
+        load_data("mnist", data_dir=tmp_path)
+
+
 def test_labels_and_images_that_disagree_in_number(tmp_path):
     write_set(tmp_path, n=5, labels=np.zeros(4, dtype=np.uint8))
     with pytest.raises(DataError, match=r"5 images, but .* 4 labels"):
@@ -183,8 +189,13 @@ def test_unusable_array_files(tmp_path):
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        (np.zeros(4), r"must be \(examples, features\), got \(4,\)"),
-        (np.array([["a", "b"]]), "must be numbers"),
+        (np.zeros(4), r"must be \(examples, features\), got a ndarray of shape \(4,\): pass x"),
+        (np.array([["a", "b"]]), "must be real numbers"),
+        ("digits.npy", "must be real numbers, got a str"),
+        (None, "must be real numbers, got a NoneType"),
+        (np.ones((2, 2)) * 1j, "must be real numbers"),
+        ([], r"got a list of shape \(0,\)$"),
+        ([[0.1, 0.2], [0.3]], "rows differ in length"),
         (np.array([[0.5, np.nan]]), "nan at row 0, column 1"),
         (np.array([[0.5, 0.5], [np.inf, 0.5]]), "inf at row 1, column 0"),
         (np.array([[0.5, 1.5]]), r"must lie in \[0, 1\], but these reach from 0.5 to 1.5"),

@@ -1,5 +1,7 @@
 """The face that users meet: shapes, copies, and what is refused at the door."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -270,6 +272,7 @@ def meta(path, change):
         ),
         (lambda p: rewrite(p, **{"param/out_b": np.zeros(9)}), "out_b is float64"),
         (lambda p: rewrite(p, **{"param/out_b": np.full(9, None)}), "not a readable checkpoint"),
+        (lambda p: rewrite(p, **{"param/out_b": np.full(9, np.nan, "f4")}), "out_b holds a NaN"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused(model, tmp_path, change, message):
@@ -288,10 +291,10 @@ def test_no_checkpoint_is_left_half_written(model, tmp_path, monkeypatch):
 
     def full_disk(f, **arrays):
         f.write(b"half")
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*/m.npz'$"):
         model.save(path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]

@@ -40,6 +40,8 @@ def load_data(
     if name == "strokes":
         X, y, _ = strokes.generate(split)
         return X, y
+    if not str(name):
+        raise InputError("the name of the data set is empty: use strokes, or name one")
     if name in IDX_SETS:
         return _from_folders(_folders(str(name), data_dir), split, str(name))
     path = Path(name)
@@ -85,8 +87,10 @@ def _from_numpy(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
             arrays = {"X": content} if isinstance(content, np.ndarray) else dict(content)
     except FileNotFoundError:
         raise DataError(f"there is no file {path}: check the path") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as NumPy arrays: {error}") from None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+        raise DataError(
+            f"{path} cannot be read: it is damaged, holds Python objects, or is no NumPy file"
+        ) from None
     arrays = {key.lower(): a for key, a in arrays.items()}
     own_splits = f"x_{split}" in arrays
     if own_splits:
@@ -102,6 +106,10 @@ def _from_numpy(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
         raise DataError(f"{path} holds {len(X)} rows of data, but labels of shape {y.shape}")
     if own_splits:
         return X, y
+    if len(X) < 2:
+        raise DataError(
+            f"{path} should hold two rows or more, one of them for testing; it has {len(X)}"
+        )
     order = noise.permutation(len(X), seed=0, epoch=0)
     n_test = -(-len(X) // 10)
     rows = np.sort(order[:n_test] if split == "test" else order[n_test:])

@@ -22,11 +22,15 @@ def check_images(X: Any, n_features: int | None = None, unit_interval: bool = Tr
     (N, height, width) is flattened. Booleans become 0 and 255. Floating point must be finite and,
     where `unit_interval` (Bernoulli pixels), lie in [0, 1]. `n_features` is the width wanted.
     """
-    X = np.asarray(to_numpy(X))
-    if X.ndim < 2:
-        raise InputError(f"data must be (examples, features), got {X.shape}: pass x[None] for one")
+    kind = type(X).__name__
+    X = _array(X, "data")
     if X.dtype.kind not in "buif":
-        raise InputError(f"data must be numbers, got an array of dtype {X.dtype}")
+        raise InputError(f"data must be real numbers, got a {kind} of dtype {X.dtype}")
+    if X.ndim < 2:
+        hint = ": pass x[None] for one example" if X.size else ""
+        raise InputError(
+            f"data must be (examples, features), got a {kind} of shape {X.shape}{hint}"
+        )
     X = X.reshape(len(X), int(np.prod(X.shape[1:])))
     if n_features is not None and X.shape[1] != n_features:
         raise InputError(f"the model has {n_features} features an example, the data {X.shape[1]}")
@@ -57,9 +61,16 @@ def check_images(X: Any, n_features: int | None = None, unit_interval: bool = Tr
     return X
 
 
+def _array(a: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(to_numpy(a))
+    except ValueError:
+        raise InputError(f"{name} must be a rectangular array: its rows differ in length") from None
+
+
 def check_codes(z: Any, width: int, name: str, n: int | None = None) -> np.ndarray:
     """Codes or noise as finite numbers of shape (n, width), any n if None; else InputError."""
-    z = np.asarray(to_numpy(z))
+    z = _array(z, name)
     wanted = (len(z) if z.ndim and n is None else n, width)
     if z.shape != wanted or z.dtype.kind not in "biuf" or not np.isfinite(z).all():
         shape = f"({'N' if n is None else n}, {width})"

@@ -37,10 +37,8 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
             payload = bytearray()
             while len(payload) <= size and (piece := f.read(min(1 << 20, size + 1 - len(payload)))):
                 payload += piece
-    except FileNotFoundError:
-        raise
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error}): get the file again") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is damaged ({error}): get the file again") from None
     if len(sizes) != 4 * ndim or len(payload) != size:
         claim = " x ".join(map(str, shape)) if len(sizes) == 4 * ndim else "its sizes"
         state = "truncated" if len(payload) < size or len(sizes) != 4 * ndim else "longer than that"
@@ -66,4 +64,6 @@ def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
             f"{images_path} holds {len(images)} images, but {labels_path} {len(labels)} labels: "
             "they do not belong together"
         )
+    if images.size == 0:
+        raise DataError(f"{images_path} holds no images: get the file again")
     return images.reshape(len(images), -1), labels

@@ -72,6 +72,9 @@ class Report:
         """The smallest relative error that would have failed."""
         return LIMIT
 
+    def __bool__(self) -> bool:
+        raise TypeError("a report is not a bool: use report.verdict or report.raise_if_failed()")
+
     def __str__(self) -> str:
         return "\n".join([f"{self.name}: {self.verdict}", *(f"  {leaf}" for leaf in self.leaves)])
 
@@ -110,6 +113,8 @@ def check(
         f_backward, f_backward(dy, *(inputs.get(n, y) for n in call)), inputs
     )
     wrt = list(gradients) if wrt is None else list(wrt)
+    if not wrt:
+        raise InputError(f"{f_backward.__name__} has no gradient to check")
     if missing := [name for name in wrt if gradients.get(name) is None]:
         raise InputError(f"{f_backward.__name__} returns no gradient for {', '.join(missing)}")
 

@@ -20,8 +20,8 @@ class Activations:
 
     x: Array  # (B,D) the data
     enc: list[Array]  # x, then each hidden layer of the encoder (B,H)
-    code: Array  # (B,Z) the code
-    dec: list[Array]  # the code, then each hidden layer of the decoder (B,H)
+    mu: Array  # (B,Z) the code: a point, where the VAE has the mean of a Gaussian
+    dec: list[Array]  # mu, then each hidden layer of the decoder (B,H)
     y: Array  # (B,D) logits (Bernoulli) or means (Gaussian)
     rec: Array  # (B,) -log p(x|z), nats
     kl: Array  # (B,) zeros: there is no prior
@@ -29,10 +29,10 @@ class Activations:
 
 def forward(p, x, ws, activation, likelihood):
     """x (B,D)  ->  the losses of each example, and everything on the way to them."""
-    enc, code = encode(p, x, ws, activation)
-    dec, y = decode(p, code, ws, activation)
+    enc, mu = encode(p, x, ws, activation)
+    dec, y = decode(p, mu, ws, activation)
     rec = reconstruction(p, y, x, ws, likelihood)
-    return Activations(x, enc, code, dec, y, rec, ws.full("kl", 0, len(x)))
+    return Activations(x, enc, mu, dec, y, rec, ws.full("kl", 0, len(x)))
 
 
 def backward(p, g, acts, ws, activation, likelihood):
@@ -40,14 +40,14 @@ def backward(p, g, acts, ws, activation, likelihood):
     B = len(acts.x)
     drec = ws.full("drec", 1 / B, B)
     dy = reconstruction_backward(p, g, drec, acts.y, acts.x, ws, likelihood)
-    dcode = decode_backward(p, g, dy, acts.dec, ws, activation)
-    encode_backward(p, g, dcode, acts.enc, ws, activation)
+    dmu = decode_backward(p, g, dy, acts.dec, ws, activation)
+    encode_backward(p, g, dmu, acts.enc, ws, activation)
 
 
 def encode(p, x, ws, activation):
-    """x (B,D)  ->  hidden layers, code (B,Z)"""
+    """x (B,D)  ->  hidden layers, mu (B,Z)"""
     enc = mlp(p, "enc", x, activation, ws)
-    return enc, ops.linear(enc[-1], p.head_W, p.head_b, out=ws("code", len(x), p.head_W.shape[1]))
+    return enc, ops.linear(enc[-1], p.head_W, p.head_b, out=ws("mu", len(x), p.head_W.shape[1]))
 
 
 class Autoencoder(Model):

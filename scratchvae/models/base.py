@@ -76,7 +76,7 @@ class Model:
     noisy = True  # whether forward reads eps
 
     def _forward(self, x: Array, eps: Array) -> Any:
-        """A dataclass of what was computed, in order; it has `code` (B,Z), `rec` and `kl` (B,)."""
+        """A dataclass of what was computed, in order; it has `mu` (B,Z), `rec` and `kl` (B,)."""
         raise NotImplementedError
 
     def _backward(self, g: Flat, acts: Any, beta: float) -> None:

@@ -30,10 +30,6 @@ class Activations:
     rec: Array  # (B,) -log p(x|z), nats
     kl: Array  # (B,) KL(q(z|x) || p(z)), nats
 
-    @property
-    def code(self):
-        return self.mu
-
 
 def forward(p, x, eps, ws, activation, likelihood):
     """x (B,D), eps (B,Z)  ->  the losses of each example, and everything on the way to them."""
