@@ -355,6 +355,38 @@ def test_a_gpu_that_is_not_there(tmp_path, capsys, monkeypatch):
     assert not out.exists()
 
 
+def test_sizes_that_no_memory_holds(tmp_path, capsys, images):
+    argv = ["train", "--data", images, "--latent-dim", "2000000000", "--out", tmp_path / "run"]
+    refused(capsys, [*argv, "--hidden", "100000"], "not enough memory", "choose smaller sizes")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_a_gpu_is_used_on_the_cpu(images, tmp_path, monkeypatch, capsys):
+    import strict_cupy
+
+    argv = [
+        "--data",
+        str(images),
+        "--latent-dim",
+        "2",
+        "--hidden",
+        "4",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "cupy", strict_cupy)
+        assert cli.main(["train", *argv, "--epochs", "1", "--device", "cuda"]) == 0
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    run = str(tmp_path / "run")
+    refused(capsys, ["evaluate", run], "CuPy")
+    assert cli.main(["evaluate", run, "--device", "cpu"]) == 0
+    resumed = ["train", "--resume", "--out", run, "--epochs", "2"]
+    refused(capsys, resumed, "CuPy")
+    assert cli.main([*resumed, "--device", "cpu"]) == 0
+    assert load_model(run).device == "cpu"
+
+
 def test_missing_and_damaged_runs(tmp_path, capsys, train):
     for command in ("evaluate", "sample", "reconstruct"):
         refused(capsys, [command, tmp_path / "none"], "there is no checkpoint")

@@ -240,6 +240,12 @@ def test_static_binarisation_is_fixed_by_the_seed_and_right_on_average():
     assert (a[:, 3] == 255).all()
 
 
+def test_each_row_of_a_large_set_is_drawn_anew():
+    X = np.full((9000, 30), 128, dtype=np.uint8)
+    rows = np.unique(binarized_once(X, seed=0, step=0), axis=0)
+    assert len(rows) > 8990
+
+
 def test_chunks_cover_and_do_not_overlap():
     for n in (0, 1, 9, 10, 11):
         pieces = [list(range(n))[rows] for rows in chunks(n, 5)]
