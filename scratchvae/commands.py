@@ -204,27 +204,33 @@ def _write(path: Path, array: np.ndarray, figure: Any) -> int:
 
 
 def verify(a: argparse.Namespace) -> int:
-    from .gradcheck.core import LIMIT
+    from .gradcheck.report import GOOD
     from .verify import reports
 
     check_seed(a.seed)
-    print("gradients by hand against central differences, float64")
-    print(f"largest error of any entry, relative to the largest entry; a failure above {LIMIT:g}\n")
+    print("gradients by hand against differences, float64; relative to the size of each gradient,")
+    print("the error that was found, and the smallest one that would have failed\n")
+    print(f"{'':44} {'error':>8} {'seen from':>10}")
     worst, failed, count = 0.0, [], 0
     for name, report in reports(a.seed):
         count += 1
         worst = max(worst, report.error)
         if ":" in name:
-            print(f"\n{report}".replace(report.name, name, 1))
+            print(f"\n{name}")
+            for leaf in report.leaves:
+                print(_row(f"  {leaf.name}", leaf.error, leaf.resolution, leaf.verdict))
         else:
             gradients = ", ".join(f"d{leaf.name}" for leaf in report.leaves)
-            print(f"{name:22} {gradients:14} {report.error:8.1e}  {report.verdict}")
-            print(
-                "".join(f"  {leaf}\n" for leaf in report.leaves if leaf.verdict == "FAIL"), end=""
-            )
-        if report.verdict == "FAIL":
-            failed.append(name)
+            text = f"{name:22} {gradients}"
+            print(_row(text, report.error, report.resolution, report.verdict))
+        if report.verdict not in GOOD:
+            print(f"\n{report}\n")
+            failed.append(f"{report.verdict} {name}")
     print(f"\nworst error {worst:.1e}; {count - len(failed)} of {count} checks passed")
-    for name in failed:
-        print(f"FAIL {name}")
+    for line in failed:
+        print(line)
     return 1 if failed else 0
+
+
+def _row(text: str, error: float, resolution: float, verdict: str) -> str:
+    return f"{text:44} {error:8.1e} {resolution:10.1e}  {verdict}"

@@ -17,9 +17,9 @@ uint8, uint32, uint64, int64, float32, float64 = (
     np.dtype(name) for name in ("uint8", "uint32", "uint64", "int64", "float32", "float64")
 )
 FUNCTIONS = (
-    "abs add all any arange concatenate cos divide empty equal exp expm1 finfo greater isfinite "
-    "less log log1p matmul max maximum mean min minimum multiply negative ones sin sqrt square "
-    "subtract sum tanh where zeros zeros_like"
+    "abs add all any arange asfortranarray broadcast_to concatenate cos divide empty equal exp "
+    "expm1 finfo greater isfinite less log log1p matmul max maximum mean min minimum multiply "
+    "negative ones repeat sin sqrt square subtract sum tanh where zeros zeros_like"
 ).split()
 
 

@@ -59,7 +59,7 @@ def test_a_wrong_gradient_of_an_op_fails(name, gradient, mutant):
     assert right.verdict == "PASS", right
     assert wrong.verdict == "FAIL", wrong
     assert [leaf.name for leaf in wrong.leaves if leaf.verdict == "FAIL"] == [gradient]
-    with pytest.raises(GradientError, match=rf"{gradient} .*FAIL.*worst at"):
+    with pytest.raises(GradientError, match=rf"d{gradient} +FAIL"):
         wrong.raise_if_failed()
 
 

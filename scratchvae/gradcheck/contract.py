@@ -1,0 +1,130 @@
+"""What a backward must keep besides being right, found by calling it a few times.
+
+Gradients have the shape, dtype and device of their inputs; nothing that was passed in is written to
+or handed back; the same call gives the same bits; the answer is linear in the upstream gradient,
+and does not depend on how arrays lie in memory.
+"""
+
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array, array_module, to_numpy
+
+Gradients = Mapping[str, Array]
+
+
+def shapes(gradients: Gradients, inputs: Mapping[str, Array]) -> Iterator[str]:
+    """Violations that leave nothing to compare."""
+    for name, g in gradients.items():
+        x = inputs[name]
+        if not hasattr(g, "shape") or not hasattr(g, "dtype"):
+            yield f"d{name} is a {type(g).__name__}, not an array"
+        elif g.shape != x.shape:
+            yield f"d{name} has shape {g.shape}, but {name} has {x.shape}"
+        elif g.dtype != x.dtype:
+            yield f"d{name} is {g.dtype}, but {name} is {x.dtype}"
+        elif array_module(g) is not array_module(x):
+            yield f"d{name} is on another device than {name}"
+
+
+def locked(call: Callable[[], Any], arrays: Mapping[str, Array], who: str) -> tuple[Any, str]:
+    """What call() returns, and a violation if it writes into one of the arrays, with the line.
+
+    NumPy arrays are made read-only, so that the writing line raises; where they are not NumPy's, or
+    the line swallows the error, the bits are compared.
+    """
+    before = {name: to_numpy(a).tobytes() for name, a in arrays.items()}
+    numpys = [a for a in arrays.values() if isinstance(a, np.ndarray)]
+    try:
+        for a in numpys:
+            a.flags.writeable = False
+        result = call()
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return None, f"{who} writes into what it was given, in line {frame.lineno}: {frame.line}"
+    finally:
+        for a in numpys:
+            a.flags.writeable = True
+    changed = [name for name, a in arrays.items() if to_numpy(a).tobytes() != before[name]]
+    return result, f"{who} changes {', '.join(changed)}, which it was given" if changed else ""
+
+
+def aliases(gradients: Gradients, given: Mapping[str, Array]) -> Iterator[str]:
+    """Gradients that share memory with what was passed in, or with one another."""
+    for name, g in gradients.items():
+        for other, a in given.items():
+            if _share(g, a):
+                yield f"d{name} shares memory with {other}: writing into one changes the other"
+    for (one, a), (two, b) in combinations(gradients.items(), 2):
+        if _share(a, b):
+            yield f"d{one} and d{two} share memory"
+
+
+def _share(a: Array, b: Array) -> bool:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.shares_memory(a, b)
+    return a is b
+
+
+def same_bits(a: Gradients, b: Gradients, factor: float = 1.0) -> list[str]:
+    """Names of the gradients in which b is not factor times a, bit for bit."""
+    return [
+        n for n in a if not np.array_equal(to_numpy(a[n]) * factor, to_numpy(b[n]), equal_nan=True)
+    ]
+
+
+def behaviour(
+    pair: Any,
+    inputs: Mapping[str, Array],
+    dy: Array,
+    gradients: Gradients,
+) -> Iterator[str]:
+    """Violations that show only when the pair's backward is called again, in another way."""
+    f, backward = pair.forward, pair.backward
+    names = ", ".join
+    if bad := same_bits(gradients, backward(dy, inputs)):
+        yield f"d{names(bad)} differs between two calls with the same arguments"
+        return
+    if bad := same_bits(gradients, backward(2 * dy, inputs), 2.0):
+        once = same_bits(gradients, backward(2 * dy, inputs))
+        if len(once) < len(gradients) and not set(bad) & set(once):
+            yield f"d{names(bad)} ignores the upstream gradient: twice dy gives the same"
+        else:
+            yield f"d{names(bad)} is not linear in the upstream gradient: 2 dy does not give twice"
+    zero = backward(0 * dy, inputs)
+    if bad := [n for n, g in zero.items() if bool((g != 0).any())]:
+        yield f"d{names(bad)} is not 0 for an upstream gradient of 0"
+    f({n: 0.99 * x if x.dtype.kind == "f" else x for n, x in inputs.items()})
+    if bad := same_bits(gradients, backward(dy, inputs)):
+        yield f"d{names(bad)} changes if forward is called in between: it depends on hidden state"
+    xp = array_module(dy)
+    for how, arrange in (
+        ("Fortran-ordered", xp.asfortranarray),
+        ("strided", lambda a: xp.repeat(a, 2, axis=-1)[..., ::2]),
+    ):
+        other = {n: arrange(x) if x.ndim else x for n, x in inputs.items()}
+        if bad := _far(gradients, backward(arrange(dy) if dy.ndim else dy, other)):
+            yield f"d{names(bad)} is another one for {how} arguments"
+    flat = xp.broadcast_to(xp.asarray(0.5, dtype=dy.dtype), dy.shape)
+    if bad := _far(backward(flat.copy(), inputs), backward(flat, inputs)):
+        yield f"d{names(bad)} is another one for a broadcast upstream gradient"
+
+
+def _far(a: Gradients, b: Gradients) -> list[str]:
+    """Names of the gradients that differ by more than the order of a sum explains."""
+    bad = []
+    for name, g in a.items():
+        one, two = to_numpy(g), to_numpy(b[name])
+        if one.shape != two.shape:
+            bad.append(name)
+            continue
+        bound = 1e3 * np.finfo(one.dtype).eps * np.abs(one).max(initial=0)
+        if not (np.abs(one - two).max(initial=0) <= bound):
+            bad.append(name)
+    return bad

@@ -1,0 +1,204 @@
+"""The name of the bug: what a wrong gradient is, in terms of the right one.
+
+The failing gradient a is set beside the numeric one n, entry by entry, and explanations are tried
+one after the other: a is c n, n transposed, n plus c times an input, and so on. One is believed
+only if it leaves nothing over. If none does, the report says so, and shows the worst entries.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations
+
+import numpy as np
+
+CLOSE = 1e-5  # what an explanation may leave over, of the largest entry
+FEW = 0.25  # "some entries are wrong" is an explanation only if most are right
+
+
+def explain(
+    a: np.ndarray,
+    n: np.ndarray,
+    arrays: Mapping[str, np.ndarray],
+    others: Callable[[], Mapping[str, np.ndarray]],
+    numeric_for: Callable[[np.ndarray], np.ndarray],
+    v: np.ndarray,
+) -> str:
+    """One sentence, or "" if no explanation fits.
+
+    a, n: the gradient that backward returned, and the numeric one. arrays: the inputs and the
+    output by name. others(): numeric gradients of other inputs. numeric_for(v): n for another
+    upstream v.
+    """
+    size = max(np.abs(n).max(initial=0), np.abs(a[np.isfinite(a)]).max(initial=0))
+
+    def fits(candidate: np.ndarray) -> bool:
+        return candidate.shape == a.shape and bool(np.abs(a - candidate).max() <= CLOSE * size)
+
+    return (
+        _nothing(a, n, size)
+        or _factor(a, n, fits, {**arrays, "dy": v})
+        or _moved(a, n, fits)
+        or _lost(n, fits)
+        or _upstream(v, fits, numeric_for)
+        or _other(fits, others())
+        or _term(a, n, arrays, v)
+        or _some(a, n, size)
+    )
+
+
+def _nothing(a: np.ndarray, n: np.ndarray, size: float) -> str:
+    if np.isnan(a).any():
+        return f"{_count(np.isnan(a))} NaN: not written, or 0/0"
+    if np.isinf(a).any():
+        return f"{_count(np.isinf(a))} infinite"
+    if not a.any():
+        return "it is zero everywhere, but the forward does depend on this input"
+    if np.abs(n).max(initial=0) <= CLOSE * size:
+        return "it should be zero: the forward does not depend on this input"
+    return ""
+
+
+def _factor(
+    a: np.ndarray, n: np.ndarray, fits: Callable[..., bool], arrays: Mapping[str, np.ndarray]
+) -> str:
+    c = float((a * n).sum() / (n * n).sum())
+    if not fits(c * n) or c == 0:
+        return ""
+    everywhere = f"at all {n.size} entries" if n.size > 1 else "at its one entry"
+    if abs(c + 1) < 1e-4:
+        return f"the sign is wrong {everywhere}"
+    sign = "with the wrong sign, and " if c < 0 else ""
+    ratio = abs(c)
+    text = f"{ratio:.4g} x too large" if ratio > 1 else f"{1 / ratio:.4g} x too small"
+    whole = ratio if ratio > 1 else 1 / ratio
+    if whole < 1.05:
+        text = f"{abs(ratio - 1):.3g} of its size too {'large' if ratio > 1 else 'small'}"
+    where = sorted(
+        {
+            f"axis {i} of {name}"
+            for name, x in arrays.items()
+            for i, s in enumerate(x.shape)
+            if s == round(whole)
+        }
+    )
+    hint = ""
+    if where and abs(whole - round(whole)) < 1e-4 * whole and round(whole) > 1:
+        kinds = ("a sum where the forward has a mean", "a mean where the forward has a sum")
+        hint = f": {kinds[ratio < 1]}? {round(whole)} is the size of {', '.join(where[:3])}"
+    return f"{sign}{text} {everywhere}{hint}"
+
+
+def _moved(a: np.ndarray, n: np.ndarray, fits: Callable[..., bool]) -> str:
+    if n.ndim == 2 and fits(n.T):
+        return "it is the transpose of the right one"
+    if n.ndim == 2 and n.shape[0] != n.shape[1] and fits(n.T.reshape(n.shape)):
+        return "it is the transpose of the right one, reshaped to fit"
+    for axis, length in enumerate(n.shape):
+        if fits(np.flip(n, axis)) and length > 1:
+            return f"it is reversed along axis {axis}"
+        for shift in range(1, min(length, 64)):
+            if fits(np.roll(n, shift, axis)):
+                return f"it is rolled by {min(shift, length - shift)} along axis {axis}"
+    for axis, length in enumerate(n.shape):
+        if length > 1 and n[..., 0].size and fits(_sorted_like(a, n, axis)):
+            return f"it is permuted along axis {axis}"
+    return ""
+
+
+def _sorted_like(a: np.ndarray, n: np.ndarray, axis: int) -> np.ndarray:
+    """n's slices in the order in which they resemble a's slices best."""
+    left = np.moveaxis(a, axis, 0).reshape(a.shape[axis], -1)
+    right = np.moveaxis(n, axis, 0).reshape(n.shape[axis], -1)
+    order = [int(np.abs(right - row).sum(axis=1).argmin()) for row in left]
+    if len(set(order)) < len(order):
+        return np.full(a.shape, np.inf)
+    return np.take(n, order, axis=axis)
+
+
+def _lost(n: np.ndarray, fits: Callable[..., bool]) -> str:
+    for axis, length in enumerate(n.shape):
+        for end, index in (("first", 0), ("last", length - 1)):
+            kept = np.moveaxis(n.copy(), axis, 0)
+            kept[index] = 0
+            if length > 1 and fits(np.moveaxis(kept, 0, axis)):
+                return f"the {end} slice along axis {axis} is lost (zero)"
+    return ""
+
+
+def _upstream(
+    v: np.ndarray, fits: Callable[..., bool], numeric_for: Callable[[np.ndarray], np.ndarray]
+) -> str:
+    if fits(numeric_for(np.ones_like(v))):
+        return "the upstream gradient is ignored: this is the gradient of the sum of the output"
+    if v.ndim and len(v) > 1:
+        for end, index in (("first", 0), ("last", len(v) - 1)):
+            only, without = np.zeros_like(v), v.copy()
+            only[index], without[index] = v[index], 0
+            if fits(numeric_for(only)):
+                return f"only the {end} row of dy counts: a sum over the batch is missing"
+            if fits(numeric_for(without)):
+                return f"the {end} row of dy does not count"
+    return ""
+
+
+def _other(fits: Callable[..., bool], others: Mapping[str, np.ndarray]) -> str:
+    for name, other in others.items():
+        if fits(other):
+            return f"it is the gradient of {name}"
+    return ""
+
+
+def _term(a: np.ndarray, n: np.ndarray, arrays: Mapping[str, np.ndarray], v: np.ndarray) -> str:
+    """a - n as a multiple of one array of that shape, perhaps times the upstream gradient."""
+    rest = a - n
+    for name, T in _terms(arrays, v, a.shape):
+        square = float((T * T).sum())
+        if square == 0:
+            continue
+        c = float((rest * T).sum()) / square
+        if np.abs(rest - c * T).max() <= CLOSE * np.abs(rest).max():
+            what = "an extra term" if c > 0 else "a missing term"
+            return f"{what} {abs(c):.4g} {name}".replace(" 1 ", " ")
+    return ""
+
+
+def _terms(
+    arrays: Mapping[str, np.ndarray], v: np.ndarray, shape: tuple[int, ...]
+) -> Iterator[tuple[str, np.ndarray]]:
+    up = {"": np.ones(shape)}
+    if v.shape == shape:
+        up["dy "] = v
+    elif v.ndim == 1 and len(shape) > 1 and shape[0] == len(v):
+        up["dy "] = v.reshape(-1, *[1] * (len(shape) - 1)) * np.ones(shape)
+    same = {name: x for name, x in arrays.items() if x.shape == shape}
+    with np.errstate(all="ignore"):
+        same |= {f"exp({name})": np.exp(x) for name, x in same.items() if x.max() < 50}
+    for before, factor in sorted(up.items(), reverse=True):
+        for name, x in same.items():
+            yield f"{before}{name}", factor * x
+        yield f"{before}".strip() or "(a constant)", factor
+        for (one, x), (two, z) in combinations(same.items(), 2):
+            yield f"{before}{one} {two}", factor * x * z
+
+
+def _some(a: np.ndarray, n: np.ndarray, size: float) -> str:
+    wrong = np.abs(a - n) > CLOSE * size
+    if not 0 < wrong.mean() <= FEW:
+        return ""
+    return f"{_count(wrong)} wrong, the others are right"
+
+
+def _count(mask: np.ndarray) -> str:
+    k = int(mask.sum())
+    return f"{k} of {mask.size} entries {'is' if k == 1 else 'are'}"
+
+
+def table(picked: list[tuple[int, ...]], a: np.ndarray, n: np.ndarray, rows: int = 5) -> str:
+    """The worst of the entries picked: index, what backward returned, what differences say."""
+    difference = np.abs(a - n)
+    difference[~np.isfinite(difference)] = np.inf
+    worst = np.argsort(difference, axis=None)[::-1][:rows]
+    lines = [f"{'entry':>14} {'backward':>18} {'differences':>18}"]
+    for flat in worst:
+        at = "[" + ", ".join(str(i) for i in picked[flat]) + "]"
+        lines.append(f"{at:>14} {a[flat]:>18.10g} {n[flat]:>18.10g}")
+    return "\n".join(lines)

@@ -1,0 +1,182 @@
+"""How well a gradient agrees with its forward, and how well that can be known; no tolerance given.
+
+Along a direction u, with phi(t) = <v, f(x + t u)>, the residual
+
+    r(h) = [phi(h) - phi(-h) - <g, x+ - x->] / 2h
+
+is 0 for a right gradient g but for truncation, c h^2, and round-off, eps_f / h. Both are measured
+on a ladder of steps h, each a quarter of the one before: Richardson's (16 r(h/4) - r(h)) / 15
+removes c h^2, and the change of that from rung to rung is what is left of it; round-off is what
+makes the smallest steps disagree. The rung with the least estimated error decides. x+ and x- are
+the points that floating point really reached, so that rounding x + h u costs nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array, array_module
+
+RUNGS = 13  # two evaluations each: with the one at x, 27 a direction
+RATIO = 4.0
+FIRST = 0.25  # the largest step, relative to the size of x
+SURE = 5.0  # estimated errors: a residual above so many is a failure
+SMOOTH = 2.5  # one-sided slopes meet by a factor of RATIO a rung if smooth, by 1 at a kink
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one direction says; all slopes are along it."""
+
+    residual: float  # difference of the slopes: numeric minus analytic
+    error: float  # estimated error of the residual
+    scale: float  # typical size of the slope, over directions
+    right: float = 0.0  # one-sided residuals at the smallest trustworthy step
+    left: float = 0.0
+    kink: bool = False  # they do not meet: x lies at, or within rounding of, a kink
+    reason: str = ""  # why nothing can be said, if so
+    step: float = FIRST  # the largest step of the rungs that decided
+    noise: float = 0.0  # of the forward, along any direction
+
+    @property
+    def wrong(self) -> bool:
+        return abs(self.residual) > SURE * self.error
+
+    @property
+    def relative(self) -> float:
+        """The residual as far as it is not round-off, relative to the gradient's size."""
+        return abs(self.residual) / self.scale if self.scale else 0.0
+
+    @property
+    def resolution(self) -> float:
+        """The smallest relative error that would have been seen."""
+        return SURE * self.error / self.scale if self.scale else 0.0
+
+    @property
+    def bracketed(self) -> bool:
+        """The gradient lies between the one-sided slopes: a subgradient, or one of them."""
+        slack = SURE * self.error
+        return min(self.right, self.left) <= slack and max(self.right, self.left) >= -slack
+
+
+def size(x: Array) -> float:
+    """The root mean square of x, which is what steps are relative to; 1 if x is 0."""
+    rms = float(array_module(x).sqrt((x * x).mean())) if x.size else 0.0
+    return rms if rms > 0 else 1.0
+
+
+def direction(x: Array, name: str, seed: int, relative: bool = False) -> Array:
+    """Random normal numbers of x's size, keyed by the name: other inputs do not change them."""
+    rng = np.random.default_rng([seed, *name.encode()])
+    xp = array_module(x)
+    n = xp.asarray(rng.standard_normal(x.shape))
+    if relative:
+        return n * xp.abs(x)
+    return n * size(x)
+
+
+def entry(x: Array, index: tuple[int, ...]) -> Array:
+    """The direction of one entry, of x's size."""
+    u = array_module(x).zeros_like(x)
+    u[index] = size(x)
+    return u
+
+
+def probe(
+    f: Callable[[Array], Array], v: Array, x: Array, g: Array, u: Array, largest: float = FIRST
+) -> Probe:
+    """Compare the gradient g of <v, f(x)> with differences along u; f is evaluated 27 times."""
+    xp = array_module(x)
+    y = f(x)
+    eps = float(xp.finfo(y.dtype).eps)
+    scale = float(xp.sqrt(((g * u) ** 2).sum()))
+
+    def residual(ya: Array, yb: Array, xa: Array, xb: Array, width: float) -> float:
+        return float((v * (ya - yb)).sum() - (g * (xa - xb)).sum()) / width
+
+    rows = []
+    with np.errstate(all="ignore"):
+        for k in range(RUNGS):
+            h = largest * RATIO**-k
+            xa, xb = x + h * u, x - h * u
+            ya, yb = f(xa), f(xb)
+            central = residual(ya, yb, xa, xb, 2 * h)
+            rows.append((h, central, residual(ya, y, xa, x, h), residual(y, yb, x, xb, h)))
+        h, r, right, left = np.array(rows).T
+        # rungs that leave the domain of f are too large
+        first = int(np.flatnonzero(~np.isfinite(r))[-1]) + 1 if not np.isfinite(r).all() else 0
+        h, r, right, left = h[first:], r[first:], right[first:], left[first:]
+        if len(h) < 5:
+            return Probe(0.0, np.inf, scale, reason="steps leave the domain of the forward")
+        noise = _noise(h, r, 0.5 * eps * float(xp.sqrt(((v * y) ** 2).sum())))
+        R = (RATIO**2 * r[1:] - r[:-1]) / (RATIO**2 - 1)
+        floor = 4 * eps * float(xp.abs(g * u).sum())
+        error = np.abs(np.diff(R)) + 3 * noise / h[2:] + floor
+    best = _best(R[:-1], error)
+    scale = max(scale, abs(float((g * u).sum()) + float(R[best])))
+    kink, at = _kink(h, right - left, noise, scale)
+    return Probe(
+        *(float(R[best]), float(error[best]), scale, float(right[at]), float(left[at]), kink),
+        step=float(h[best]),
+        noise=noise,
+    )
+
+
+def confirm(
+    f: Callable[[Array], Array], v: Array, x: Array, g: Array, u: Array, first: Probe
+) -> Probe:
+    """Another direction, at the rungs that decided the first one: f is evaluated 6 times."""
+    xp = array_module(x)
+    r = []
+    with np.errstate(all="ignore"):
+        for k in range(3):
+            h = first.step * RATIO**-k
+            xa, xb = x + h * u, x - h * u
+            r.append(float((v * (f(xa) - f(xb))).sum() - (g * (xa - xb)).sum()) / (2 * h))
+    R = [(RATIO**2 * r[k + 1] - r[k]) / (RATIO**2 - 1) for k in range(2)]
+    floor = 4 * float(xp.finfo(x.dtype).eps) * float(xp.abs(g * u).sum())
+    error = abs(R[1] - R[0]) + 3 * first.noise * RATIO**2 / first.step + floor
+    scale = max(float(xp.sqrt(((g * u) ** 2).sum())), abs(float((g * u).sum()) + R[0]))
+    if not np.isfinite(error):
+        return Probe(0.0, np.inf, scale, reason="steps leave the domain of the forward")
+    return Probe(R[0], error, scale, step=first.step, noise=first.noise)
+
+
+def _noise(h: Any, r: Any, least: float) -> float:
+    """eps_f, from how the smallest steps disagree.
+
+    h |r(h/4) - r(h)| stays the same where round-off rules. Where truncation still does, it falls by
+    64 a rung, so a larger step counts for less.
+    """
+    disagree = (h[1:] * np.abs(np.diff(r)))[::-1][:4]
+    return max(least, float((disagree / 32.0 ** np.arange(len(disagree))).max()))
+
+
+def _best(R: Any, error: Any) -> int:
+    """The rung of least error among those that all smaller steps agree with.
+
+    Steps that are too large may agree with one another and be wrong together: a bounded function
+    looks flat to them.
+    """
+    k = np.arange(len(R))
+    agree = np.abs(R[:, None] - R) <= SURE * (error[:, None] + error)
+    trusted = (agree | (k[:, None] >= k)).all(axis=1)
+    return int(np.argmin(np.where(trusted, error, np.inf)))
+
+
+def _kink(h: Any, gap: Any, noise: float, scale: float) -> tuple[bool, int]:
+    """Whether one-sided slopes fail to meet, and the smallest rung where noise lets them speak."""
+    gap = np.abs(gap)
+    heard = np.flatnonzero((gap > 20 * noise / h) & (gap > 1e-6 * scale))
+    if len(heard) < 2 or heard[-1] - heard[-2] != 1:
+        return False, int(heard[-1]) if len(heard) else 0
+    last = int(heard[-1])
+    # a smooth function's gap is lost in the noise, or still shrinking, at the last rung heard
+    return bool(gap[last - 1] < SMOOTH * gap[last] and last == _last_audible(h, gap, noise)), last
+
+
+def _last_audible(h: Any, gap: Any, noise: float) -> int:
+    """The smallest rung at which a gap as large as the largest would still be heard."""
+    return int(np.flatnonzero(gap.max() > 20 * noise / h)[-1])

@@ -1,0 +1,149 @@
+"""A forward and a backward of anybody's, called in one way."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array, array_module, to_numpy
+from ..errors import InputError
+
+SPREAD = 32.0  # float32 may differ by so many times what rounding the inputs changes
+
+
+class Pair:
+    """f and f_backward with the inputs at which they are checked.
+
+    given     the inputs as they were, copied
+    inputs    the same with floating-point arrays in float64
+    floats    names of the floating-point inputs
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Array],
+        f_backward: Callable[..., Any],
+        inputs: Mapping[str, Array],
+        name: str,
+    ) -> None:
+        self.f, self.f_backward = f, f_backward
+        self.name = name or getattr(f, "__name__", "the forward")
+        if not isinstance(inputs, Mapping) or not inputs:
+            raise InputError(f"{self.name}: inputs must be a dict of name to array, and not empty")
+        self.given = {}
+        for key, a in inputs.items():
+            xp = array_module(a)
+            self.given[key] = (a if hasattr(a, "dtype") else np.asarray(a)).copy()
+            if self.given[key].dtype.kind == "f" and not bool(xp.isfinite(self.given[key]).all()):
+                raise InputError(f"{self.name}: the input {key} holds a NaN or an infinity")
+        self.floats = tuple(n for n, a in self.given.items() if a.dtype.kind == "f")
+        if not self.floats:
+            raise InputError(f"{self.name}: no input is floating point, so there is no gradient")
+        self.inputs = {
+            n: a.astype("float64") if n in self.floats else a for n, a in self.given.items()
+        }
+        self._fit(f, self.name, inputs)
+        parameters = list(inspect.signature(f_backward).parameters.values())
+        if any(p.kind is p.VAR_KEYWORD for p in parameters):
+            self.needs = list(inputs)
+        else:
+            self.needs = [n for n in self._positional(f_backward)[1:] if n in inputs or n == "y"]
+        known = set(inputs) | {"y"}
+        missing = [
+            p.name
+            for p in parameters[1:]
+            if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty and p.name not in known
+        ]
+        if missing:
+            names = ", ".join(sorted(known))
+            raise InputError(
+                f"{self.back} asks for {', '.join(missing)}, but there are only {names}"
+            )
+
+    @property
+    def back(self) -> str:
+        return getattr(self.f_backward, "__name__", "the backward")
+
+    @staticmethod
+    def _positional(f: Callable[..., Any]) -> list[str]:
+        parameters = inspect.signature(f).parameters.values()
+        return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+    @staticmethod
+    def _fit(f: Callable[..., Any], name: str, inputs: Mapping[str, Any]) -> None:
+        try:
+            inspect.signature(f).bind(**inputs)
+        except TypeError as error:
+            raise InputError(f"{name} cannot be called with {', '.join(inputs)}: {error}") from None
+
+    def forward(self, inputs: Mapping[str, Array]) -> Array:
+        y = self.f(**inputs)
+        if not hasattr(y, "dtype"):
+            y = np.asarray(y)
+        if y.dtype.kind != "f":
+            raise InputError(f"{self.name} should return a floating-point array, got {y.dtype}")
+        return y if isinstance(y, np.ndarray) or array_module(y) is not np else np.asarray(y)
+
+    def backward(
+        self, dy: Array, inputs: Mapping[str, Array], y: Array | None = None
+    ) -> dict[str, Array]:
+        """Gradients by input name, without those that are None."""
+        if y is None and "y" in self.needs:
+            y = self.forward(inputs)
+        out = self.f_backward(
+            dy, **{n: y if n == "y" and n not in inputs else inputs[n] for n in self.needs}
+        )
+        if isinstance(out, Mapping):
+            named = dict(out)
+        else:
+            names = [
+                p.name[1:]
+                for p in inspect.signature(self.f_backward).parameters.values()
+                if p.kind is p.KEYWORD_ONLY and p.name[0] == "d"
+            ] or list(self.floats)
+            values = out if isinstance(out, (tuple, list)) else (out,)
+            if len(values) != len(names):
+                raise InputError(
+                    f"{self.back} returned {len(values)} gradients, but there should be "
+                    f"{len(names)}: {', '.join(names)}"
+                )
+            named = dict(zip(names, values, strict=True))
+        if odd := [n for n in named if n not in self.floats]:
+            what = ", ".join(map(str, odd))
+            raise InputError(f"{self.back} returns a gradient of {what}, no floating-point input")
+        return {
+            n: np.asarray(g) if isinstance(g, (float, int)) else g
+            for n, g in named.items()
+            if g is not None
+        }
+
+    def low_precision(self, name: str, dy: Array, exact: Array, seed: int) -> str:
+        """What is wrong with the float32 gradient, if its input is float32, or "".
+
+        It may differ from the float64 one by what rounding the inputs to float32 changes, times
+        SPREAD.
+        """
+        if self.given[name].dtype != np.float32:
+            return ""
+        rng = np.random.default_rng([seed, 2])
+        eps = float(np.finfo(np.float32).eps)
+        exact = to_numpy(exact)
+        spread = eps * np.abs(exact).max(initial=0)
+        for _ in range(3):
+            moved = {
+                n: a + eps * a * array_module(a).asarray(rng.standard_normal(a.shape))
+                if n in self.floats
+                else a
+                for n, a in self.inputs.items()
+            }
+            up = dy + eps * dy * array_module(dy).asarray(rng.standard_normal(dy.shape))
+            spread = max(
+                spread, np.abs(to_numpy(self.backward(up, moved)[name]) - exact).max(initial=0)
+            )
+        low = to_numpy(self.backward(dy.astype("float32"), self.given)[name])
+        off = np.abs(low - exact).max(initial=0)
+        if off <= SPREAD * spread:
+            return ""
+        found = f"off by up to {off:.2g}, where rounding explains {spread:.2g}"
+        return f"right in float64, but its float32 values are {found}"

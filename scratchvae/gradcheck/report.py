@@ -1,0 +1,98 @@
+"""What a check found: a verdict, how fine an error it would have seen, and the name of the bug.
+
+PASS           the gradient agrees with differences, to the resolution that is printed
+FAIL           it does not
+KINK           x lies at a kink: the gradient is one of the possible ones there, and right beside it
+INCONCLUSIVE   differences cannot tell, and the reason is given
+RANDOM         the forward gives other values when called again
+CONTRACT       right or not, it breaks what a backward must keep (see `contract.py`)
+"""
+
+from dataclasses import dataclass, field
+from math import inf, log10
+
+PASS, FAIL, KINK = "PASS", "FAIL", "KINK"
+INCONCLUSIVE, RANDOM, CONTRACT = "INCONCLUSIVE", "RANDOM", "CONTRACT"
+GOOD = (PASS, KINK)
+WORST_FIRST = (RANDOM, FAIL, CONTRACT, INCONCLUSIVE, KINK, PASS)
+
+
+class GradientError(AssertionError):
+    """A gradient did not pass. The message is the report."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One gradient. error and resolution are relative to its size: a slope along a direction."""
+
+    name: str
+    verdict: str
+    error: float = 0.0
+    resolution: float = inf
+    message: str = ""
+    table: str = ""
+
+    def __str__(self) -> str:
+        head = f"d{self.name:<12} {self.verdict:<12}"
+        if self.verdict in GOOD:
+            head += f" {agreement(self.resolution)}"
+        elif self.verdict == FAIL:
+            head += f" off by {self.error:.2g} of its size; {seen(self.resolution)}"
+        if self.message:
+            head += f": {self.message}" if self.verdict != PASS else f" ({self.message})"
+        return head if not self.table else head + "\n" + self.table
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found for each gradient of one subject, and for the subject as a whole."""
+
+    name: str
+    leaves: tuple[Leaf, ...] = ()
+    violations: tuple[str, ...] = ()  # of the contract
+    random: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def verdict(self) -> str:
+        found = {leaf.verdict for leaf in self.leaves}
+        found |= {CONTRACT} if self.violations else set()
+        found |= {RANDOM} if self.random else set()
+        return next((verdict for verdict in WORST_FIRST if verdict in found), PASS)
+
+    @property
+    def resolution(self) -> float:
+        """The smallest error, relative to a gradient's size, that would have been seen in each."""
+        return max((leaf.resolution for leaf in self.leaves), default=inf)
+
+    @property
+    def error(self) -> float:
+        """The largest error of any gradient, relative to its size."""
+        return max((leaf.error for leaf in self.leaves), default=0.0)
+
+    def __bool__(self) -> bool:
+        raise TypeError("a report is not a bool: use report.verdict or report.raise_if_failed()")
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {self.verdict}"]
+        lines += [self.random] if self.random else []
+        lines += [f"contract: {violation}" for violation in self.violations]
+        for leaf in self.leaves:
+            lines += str(leaf).split("\n")
+        lines += self.notes
+        return "\n  ".join(lines)
+
+    def raise_if_failed(self) -> None:
+        """Raise GradientError, with this report as its message, unless it is PASS or KINK."""
+        if self.verdict not in GOOD:
+            raise GradientError(str(self))
+
+
+def seen(resolution: float) -> str:
+    return f"an error above {resolution:.1e} of its size would have been seen"
+
+
+def agreement(resolution: float) -> str:
+    if resolution == 0:
+        return "agrees exactly"
+    return f"agrees to {max(0.0, -log10(resolution)):.1f} digits; {seen(resolution)}"

@@ -1,0 +1,152 @@
+# ruff: noqa: E501 (a table of one mutant a line)
+"""Layers with right gradients, and ways to make them wrong: what a checker is measured by.
+
+python tests/zoo.py [SEEDS]      prints false alarms, and mutants that were killed, per precision
+"""
+
+import sys
+from collections import Counter
+
+import numpy as np
+
+from scratchvae import VAE, noise
+from scratchvae.gradcheck import check, draw_inputs
+from scratchvae.gradcheck.pair import Pair
+from scratchvae.registry import OPS
+
+LAYERS = (
+    *("linear", "tanh", "softplus", "relu", "bce_with_logits", "gaussian_kl", "reparameterize"),
+    "elbo",
+)
+SCALES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)  # of the inputs
+UPSTREAMS = (1e-6, 1.0, 1e4)  # of the upstream gradient
+
+
+def rms(g):
+    return np.sqrt((g * g).mean())
+
+
+def entry(g, k):
+    return (np.arange(g.size) == k).reshape(g.shape)
+
+
+MUTANTS = {
+    "x 2": lambda g, ones: 2 * g,
+    "/ 2": lambda g, ones: g / 2,
+    "sign": lambda g, ones: -g,
+    "+ 1 %": lambda g, ones: 1.01 * g,
+    "+ 0.1 %": lambda g, ones: 1.001 * g,
+    "zero": lambda g, ones: 0 * g,
+    "transposed": lambda g, ones: np.ascontiguousarray(g.T).reshape(g.shape),
+    "one entry 10 % off": lambda g, ones: g * (1 + 0.1 * entry(g, int(np.abs(g).argmax()))),
+    "mean for sum": lambda g, ones: g / 4,
+    "rolled": lambda g, ones: np.roll(g, 1, axis=0),
+    "+ 1 % offset": lambda g, ones: g + (0.01 * rms(g)).astype(g.dtype),
+    "last row lost": lambda g, ones: g * (np.arange(len(g)) < len(g) - 1).reshape(-1, *[1] * (g.ndim - 1)),
+    "upstream ignored": lambda g, ones: ones,
+}  # fmt: skip
+
+
+def layer(name, seed, scale, upstream, dtype):
+    """A forward, its backward and inputs. The upstream scale is a factor inside of both."""
+    if name == "elbo":
+        f, f_backward, inputs = elbo(seed, scale)
+    else:
+        op = OPS[name]
+        f, f_backward = op.forward, op.backward
+        inputs = draw_inputs(name, seed)
+        for key in set(inputs) - {"t", "eps"}:
+            inputs[key] = inputs[key] * scale
+        if "logvar" in inputs:
+            inputs["logvar"] = np.clip(inputs["logvar"], -40, 40)
+    inputs = {key: a.astype(dtype) for key, a in inputs.items()}
+    pair = Pair(f, f_backward, inputs, name)
+
+    def forward(**kw):
+        return pair.f(**kw) * upstream
+
+    def backward(dy, **kw):
+        return pair.backward(dy * upstream, kw)
+
+    return forward, backward, inputs
+
+
+def elbo(seed, scale):
+    """The loss of a tiny VAE by its parameters."""
+    vae = VAE(latent_dim=2, hidden=(4,), activation="tanh", dtype="float64", seed=seed).build(5)
+    x = noise.uniform(3, 5, seed=seed, stream=noise.DATA, dtype="float64")
+    eps = noise.normal(3, 2, seed=seed, stream=noise.DATA, dtype="float64")
+
+    def run(tensors):
+        for key, a in tensors.items():
+            vae.params_[key][...] = a
+        return vae.loss_and_grad(x, eps)
+
+    def f(**p):
+        return np.asarray(run(p)[0], dtype=next(iter(p.values())).dtype)
+
+    def f_backward(dy, **p):
+        return {key: (float(dy) * g).astype(p[key].dtype) for key, g in run(p)[1].items()}
+
+    limit = 3.0 / max(1.0, 3.0)
+    return f, f_backward, {key: a * min(scale, limit) for key, a in vae.params_.items()}
+
+
+def mutated(backward, leaf, mutant):
+    def wrong(dy, **kw):
+        gradients = dict(backward(dy, **kw))
+        ones = backward(np.ones_like(dy), **kw)[leaf] if mutant == "upstream ignored" else None
+        gradients[leaf] = np.asarray(MUTANTS[mutant](gradients[leaf], ones))
+        return gradients
+
+    return wrong
+
+
+def measure(seeds, dtype="float64", scales=SCALES, upstreams=UPSTREAMS, layers=LAYERS):
+    """Counts: right gradients by verdict, mutants by what became of them; and those that survived."""
+    counts, survivors = Counter(), []
+    for seed in seeds:
+        for name in layers:
+            for scale in scales:
+                for upstream in upstreams:
+                    _one(name, seed, scale, upstream, dtype, counts, survivors)
+    return counts, survivors
+
+
+def _one(name, seed, scale, upstream, dtype, counts, survivors):
+    f, f_backward, inputs = layer(name, seed, scale, upstream, dtype)
+    right = check(f, f_backward, inputs, seed=seed)
+    dy = np.ones_like(f(**inputs))
+    gradients = f_backward(dy, **inputs)
+    for found in right.leaves:
+        counts[f"right {found.verdict}"] += 1
+    counts["right CONTRACT"] += bool(right.violations)
+    leaf = sorted(gradients)[seed % len(gradients)]
+    resolution = next(found.resolution for found in right.leaves if found.name == leaf)
+    for mutant in MUTANTS:
+        wrong = mutated(f_backward, leaf, mutant)
+        g, h = (
+            gradients[leaf],
+            wrong(np.random.default_rng(0).standard_normal(dy.shape), **inputs)[leaf],
+        )
+        true = f_backward(np.random.default_rng(0).standard_normal(dy.shape), **inputs)[leaf]
+        size = np.sqrt((true * true).sum())
+        if g.size == 0 or not np.sqrt(((h - true) ** 2).sum()) > 10 * resolution * max(
+            size, 1e-300
+        ):
+            counts["mutant that changes nothing to be seen"] += 1
+            continue
+        report = check(f, wrong, inputs, wrt=[leaf], seed=seed)
+        if report.verdict in ("FAIL", "CONTRACT"):
+            counts["mutant killed"] += 1
+        else:
+            counts[f"mutant {report.verdict}"] += 1
+            survivors.append((name, leaf, mutant, scale, upstream, seed, report.verdict))
+
+
+if __name__ == "__main__":
+    for dtype in ("float64", "float32"):
+        counts, survivors = measure(range(int(sys.argv[1]) if len(sys.argv) > 1 else 12), dtype)
+        print(dtype, *(f"\n  {name}: {n}" for name, n in sorted(counts.items())))
+        for survivor in survivors[:20]:
+            print("  survived:", *survivor)
