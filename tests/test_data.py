@@ -152,6 +152,14 @@ def test_a_npy_file_is_split_once_and_for_all(tmp_path):
     np.testing.assert_array_equal(load_data(tmp_path / "x.npy", "test")[0], test)
 
 
+@pytest.mark.parametrize(("rows", "tested"), [(2, 1), (9, 1), (10, 1), (11, 2), (100, 10)])
+def test_a_tenth_is_for_testing_and_at_least_one(tmp_path, rows, tested):
+    np.save(tmp_path / "x.npy", np.arange(2.0 * rows).reshape(rows, 2))
+    test, _ = load_data(tmp_path / "x.npy", "test")
+    assert len(test) == tested
+    assert (np.diff(test[:, 0]) > 0).all(), "in the order of the file"
+
+
 def test_a_npz_file_with_and_without_splits(tmp_path):
     X, y = np.arange(40.0).reshape(20, 2), np.arange(20)
     np.savez(tmp_path / "a.npz", X=X, y=y)

@@ -262,6 +262,15 @@ def test_an_autoencoder_has_no_noise_and_no_prior(rng):
     np.testing.assert_array_equal(ae.reconstruct(X), ae.decode(ae.encode(X)))
 
 
+def test_evaluation_of_dynamic_binarisation_is_on_binary_pixels(rng):
+    vae = VAE(latent_dim=2, hidden=(3,), dtype="float64").build(4)
+    X = rng.random((50, 4))
+    dynamic, static, grey = (
+        evaluate(vae, X, binarize=b).rec for b in ("dynamic", "static", "none")
+    )
+    assert dynamic == static != grey
+
+
 def test_dynamic_binarisation_draws_with_the_pixels_probability():
     vae = VAE(latent_dim=2, hidden=(3,), dtype="float64").build(4)
     X = np.tile([0.0, 0.25, 0.9, 1.0], (20_000, 1))

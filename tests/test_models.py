@@ -254,6 +254,7 @@ def meta(path, change):
             lambda p: rewrite(p, meta=meta(p, lambda m: m.update(version=2))),
             "version 2, but .* reads 1",
         ),
+        (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(version=0))), "version 0, but"),
         (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(model="x"))), "lacks what"),
         (lambda p: rewrite(p, meta=meta(p, lambda m: m.pop("config"))), "lacks what"),
         (lambda p: rewrite(p, meta=meta(p, lambda m: m["config"].update(colour=1))), "lacks what"),

@@ -52,6 +52,15 @@ def test_grid_places_each_image():
     assert table.sum() == 1.5
 
 
+def test_pictures_stand_upright():
+    images = np.zeros((4, 9))
+    images[:, 0:3] = 1  # the first row of each image
+    (axes,) = plots.samples(images).axes
+    (shown,) = axes.images
+    np.testing.assert_array_equal(shown.get_array(), plots.grid(images))
+    assert shown.get_array()[1, 1:4].sum() == 3
+
+
 @pytest.mark.parametrize("n", [1, 5, 100])
 def test_samples_and_reconstructions(n, rng):
     X = rng.random((n, 16))

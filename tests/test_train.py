@@ -316,6 +316,22 @@ def test_ctrl_c_between_steps_keeps_a_run_that_can_go_on(tmp_path, X, when, monk
         assert {**a, "seconds": 0} == {**b, "seconds": 0}
 
 
+@pytest.mark.parametrize(
+    ("rows", "change", "message"),
+    [
+        (29, lambda arrays: None, "trained on 29 examples, but the data now hold 30"),
+        (30, lambda arrays: arrays.pop("adam_v"), "no usable adam_v"),
+        (30, lambda arrays: arrays.update(sums=np.zeros(2)), "no usable sums"),
+    ],
+)
+def test_a_run_that_does_not_fit_cannot_be_resumed(X, rows, change, message):
+    trainer = Trainer(small().build(9), X)
+    arrays = dict(trainer.state()[1])
+    change(arrays)
+    with pytest.raises(InputError, match=message):
+        trainer.resume({"rows": rows, "step": 1, "seconds": 0}, arrays)
+
+
 def test_more_epochs_continue_the_run(X):
     straight = small().fit(X, epochs=4, batch_size=8)
     vae = small().build(9)
