@@ -174,9 +174,13 @@ def parser() -> Parser:
     v = command(
         "verify",
         commands.verify,
-        "Check every gradient against finite differences.",
-        f"{PROG} verify",
+        "Check every gradient of this package, or of your own file, against differences.",
+        f"{PROG} verify my_layers.py",
     )
+    v.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE.py",
+        help="check each pair f, f_backward in it; inputs from inputs_f() or a decorator",
+    )  # fmt: skip
     v.add_argument(
         "--seed", type=_number(int, 0), default=0, help="of the random inputs, default 0"
     )

@@ -208,6 +208,8 @@ def verify(a: argparse.Namespace) -> int:
     from .verify import reports
 
     check_seed(a.seed)
+    if a.file is not None:
+        return _verify_file(a.file, a.seed)
     print("gradients by hand against differences, float64; relative to the size of each gradient,")
     print("the error that was found, and the smallest one that would have failed\n")
     print(f"{'':44} {'error':>8} {'seen from':>10}")
@@ -230,6 +232,19 @@ def verify(a: argparse.Namespace) -> int:
     for line in failed:
         print(line)
     return 1 if failed else 0
+
+
+def _verify_file(path: Path, seed: int) -> int:
+    from .gradcheck import check_file
+    from .gradcheck.report import GOOD
+
+    reports = []
+    for report in check_file(path, seed=seed):
+        print(f"{report}\n", flush=True)
+        reports.append(report)
+    good = sum(report.verdict in GOOD for report in reports)
+    print(f"{good} of {len(reports)} pairs passed")
+    return 0 if good == len(reports) else 1
 
 
 def _row(text: str, error: float, resolution: float, verdict: str) -> str:

@@ -6,7 +6,18 @@ loss.
 """
 
 from .core import check
+from .files import check_file, inputs
 from .report import GradientError, Leaf, Report
 from .subjects import check_model, check_op, draw_inputs
 
-__all__ = ["GradientError", "Leaf", "Report", "check", "check_model", "check_op", "draw_inputs"]
+__all__ = [
+    "GradientError",
+    "Leaf",
+    "Report",
+    "check",
+    "check_file",
+    "check_model",
+    "check_op",
+    "draw_inputs",
+    "inputs",
+]

@@ -148,7 +148,8 @@ def _probes(pair: Pair, inputs: Any, name: str, dy: Array, g: Array, seed: int) 
     relative = bool(first.reason)
     if relative:  # steps of each entry's own size stay in more domains
         first = probe(f, dy, x, g, direction(x, name, seed, relative))
-    if not first.reason and first.resolution > ENOUGH:  # f may vary faster than x is large
+    vague = not (first.reason or first.wrong or first.kink) and first.resolution > ENOUGH
+    if vague:  # f may vary faster than x is large
         finer = probe(f, dy, x, g, direction(x, name, seed, relative), FINER)
         first = min(first, finer, key=lambda p: p.resolution)
     if first.reason or first.wrong or first.kink or first.resolution > ENOUGH:

@@ -23,6 +23,7 @@ RUNGS = 13  # two evaluations each: with the one at x, 27 a direction
 RATIO = 4.0
 FIRST = 0.25  # the largest step, relative to the size of x
 SURE = 5.0  # estimated errors: a residual above so many is a failure
+SMOOTHER = 16.0  # between 1, what round-off does from rung to rung, and 64, what truncation does
 SMOOTH = 2.5  # one-sided slopes meet by a factor of RATIO a rung if smooth, by 1 at a kink
 
 
@@ -110,12 +111,14 @@ def probe(
         h, r, right, left = h[first:], r[first:], right[first:], left[first:]
         if len(h) < 5:
             return Probe(0.0, np.inf, scale, reason="steps leave the domain of the forward")
-        noise = _noise(h, r, 0.5 * eps * float(xp.sqrt(((v * y) ** 2).sum())))
+        own = float(xp.sqrt(((v * y) ** 2).sum()))
+        noise = _noise(h, r, 0.5 * eps * own)
         R = (RATIO**2 * r[1:] - r[:-1]) / (RATIO**2 - 1)
         floor = 4 * eps * float(xp.abs(g * u).sum())
         error = np.abs(np.diff(R)) + 3 * noise / h[2:] + floor
     best = _best(R[:-1], error)
-    scale = max(scale, abs(float((g * u).sum()) + float(R[best])))
+    # where neither gradient nor differences see a slope, errors are relative to the forward itself
+    scale = max(scale, abs(float((g * u).sum()) + float(R[best]))) or own
     kink, at = _kink(h, right - left, noise, scale)
     return Probe(
         *(float(R[best]), float(error[best]), scale, float(right[at]), float(left[at]), kink),
@@ -147,11 +150,16 @@ def confirm(
 def _noise(h: Any, r: Any, least: float) -> float:
     """eps_f, from how the smallest steps disagree.
 
-    h |r(h/4) - r(h)| stays the same where round-off rules. Where truncation still does, it falls by
-    64 a rung, so a larger step counts for less.
+    h |r(h/4) - r(h)| stays the same where round-off rules, and the largest of several counts. Where
+    truncation still rules, it falls by 64 a rung: larger steps then say nothing of round-off.
     """
-    disagree = (h[1:] * np.abs(np.diff(r)))[::-1][:4]
-    return max(least, float((disagree / 32.0 ** np.arange(len(disagree))).max()))
+    disagree = (h[1:] * np.abs(np.diff(r)))[::-1][:6]
+    noise = float(disagree[:2].max())  # one alone may be small by chance
+    for larger in disagree[2:]:
+        if larger > SMOOTHER * max(noise, least):
+            break
+        noise = max(noise, float(larger))
+    return max(noise, least)
 
 
 def _best(R: Any, error: Any) -> int:

@@ -1,6 +1,8 @@
 """The checker applied to what this package knows: ops by name, and the training loss of a model."""
 
 import re
+from collections.abc import Mapping
+from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,23 @@ def draw_inputs(
     name: str, seed: int = 0, sizes: dict[str, int] | None = None
 ) -> dict[str, np.ndarray]:
     """Random float64 inputs for an op, of the shapes and in the domains of its registration."""
+    return draw(OPS[name].inputs, seed, sizes)
+
+
+def draw(
+    specs: Mapping[str, str], seed: int = 0, sizes: Mapping[str, int] | None = None
+) -> dict[str, np.ndarray]:
+    """Random float64 arrays for shapes and domains such as "BD in [0,1]"."""
     rng = np.random.default_rng(seed)
-    sizes = SIZES if sizes is None else SIZES | sizes
-    return {key: _draw(rng, spec, sizes) for key, spec in OPS[name].inputs.items()}
+    other = {letter: 10 + i for i, letter in enumerate(ascii_uppercase)}
+    sizes = {**other, **SIZES, **(sizes or {})}
+    return {key: _draw(rng, spec, sizes) for key, spec in specs.items()}
 
 
-def _draw(rng: np.random.Generator, spec: str, sizes: dict[str, int]) -> np.ndarray:
+def _draw(rng: np.random.Generator, spec: str, sizes: Mapping[str, int]) -> np.ndarray:
     letters, _, domain = spec.partition(" ")
+    if unknown := set(letters) - sizes.keys():
+        raise InputError(f"{spec!r}: a size is a capital letter or 1, not {sorted(unknown)}")
     shape = tuple(sizes[letter] for letter in letters)
     if not domain:
         return rng.standard_normal(shape)

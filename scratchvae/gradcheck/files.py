@@ -1,0 +1,102 @@
+"""Checks every pair `f` / `f_backward` in a file: what `scratchvae verify FILE.py` does.
+
+The inputs of a pair come from a function `inputs_f()` beside it, which returns a dict of name to
+array, or from shapes given to the decorator `inputs`. The file is run as any script that one
+starts; nothing else is executed.
+"""
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import InputError
+from .core import check
+from .report import Report
+from .subjects import draw
+
+# what running a file may raise; KeyboardInterrupt and SystemExit are its own business
+TROUBLE = (
+    *(
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        ImportError,
+        LookupError,
+        NameError,
+        OSError,
+    ),
+    *(RuntimeError, SyntaxError, TypeError, ValueError),
+)
+
+
+def inputs(**specs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give the shapes and domains of a forward's inputs, such as x="BI", W="IO", p="BD in (0,1)".
+
+    A letter is a size, the same one wherever it stands; B is the batch. The decorated function is
+    returned untouched, but for an attribute that `scratchvae verify FILE.py` reads.
+    """
+
+    def remember(f: Callable[..., Any]) -> Callable[..., Any]:
+        f.gradcheck_inputs = specs  # type: ignore[attr-defined]
+        return f
+
+    return remember
+
+
+def check_file(path: str | Path, *, seed: int = 0) -> Iterator[Report]:
+    """A report for each pair in the file, in the order in which the forwards stand there.
+
+    Raises InputError where the file cannot be run, holds no pair, or a pair has no inputs.
+    """
+    path = Path(path)
+    functions = _functions(_run(path))
+    names = [name for name in functions if f"{name}_backward" in functions]
+    if not names:
+        raise InputError(
+            f"{path} holds no pair f, f_backward: name each backward after its forward"
+        )
+    for name in names:
+        f, f_backward = functions[name], functions[f"{name}_backward"]
+        if f"inputs_{name}" in functions:
+            drawn, batch = functions[f"inputs_{name}"](), []
+        elif specs := getattr(f, "gradcheck_inputs", None):
+            drawn = draw(specs, seed)
+            batch = [key for key, spec in specs.items() if spec.startswith("B")]
+        else:
+            raise InputError(
+                f"{path}: {name} has no inputs: add a function inputs_{name}() that returns a dict of "
+                "arrays, or the decorator scratchvae.gradcheck.inputs with their shapes"
+            )
+        yield check(f, f_backward, drawn, seed=seed, batch=batch)
+
+
+def _run(path: Path) -> ModuleType:
+    if not path.is_file() or path.suffix != ".py":
+        raise InputError(f"{path} is no Python file: check the path")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} cannot be run as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(
+        0, str(path.parent.resolve())
+    )  # as for a script, so that it finds its neighbours
+    try:
+        spec.loader.exec_module(module)
+    except TROUBLE as error:
+        raise InputError(f"{path} does not run: {type(error).__name__}: {error}") from None
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    """The functions that the file itself defines, in its order."""
+    return {
+        name: f
+        for name, f in vars(module).items()
+        if inspect.isfunction(f) and f.__module__ == module.__name__
+    }

@@ -1,0 +1,111 @@
+"""`scratchvae verify FILE.py`: a user's pairs are found and checked, or refused in one sentence."""
+
+import numpy as np
+import pytest
+
+from scratchvae import cli
+from scratchvae.gradcheck import check_file, inputs
+
+GOOD = """
+import numpy as np
+from scratchvae.gradcheck import inputs
+from helper import two
+
+@inputs(x="BD", W="DH")
+def product(x, W):
+    return x @ W
+
+def product_backward(dy, x, W, *, dx=None, dW=None):
+    return dy @ W.T, x.T @ dy
+
+def inputs_cube():
+    return {"x": np.linspace(0.5, 2, 6).reshape(2, 3)}
+
+def cube(x):
+    return x**3
+
+def cube_backward(dy, x):
+    return (two + 1) * x**2 * dy
+
+def helper_of_nobody(x):
+    return x
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "helper.py").write_text("two = 2\n")
+
+    def to(text):
+        path = tmp_path / "mine.py"
+        path.write_text(text)
+        return path
+
+    return to
+
+
+def test_pairs_are_found_with_their_inputs(write, capsys):
+    path = write(GOOD)
+    assert [(r.name, r.verdict) for r in check_file(path)] == [
+        ("product", "PASS"),
+        ("cube", "PASS"),
+    ]
+    assert cli.main(["verify", str(path)]) == 0
+    assert "2 of 2 pairs passed" in capsys.readouterr().out
+
+
+def test_a_wrong_pair_fails_with_its_name_and_exit_code_1(write, capsys):
+    assert cli.main(["verify", str(write(GOOD.replace("two + 1", "two")))]) == 1
+    out, err = capsys.readouterr()
+    assert "cube: FAIL" in out
+    assert "1.5 x too small at all 6 entries" in out
+    assert "1 of 2 pairs passed" in out
+    assert err == ""
+
+
+def test_batches_of_one_are_tried_where_the_shapes_say_which(write):
+    text = GOOD.replace("x.T @ dy", "x.T @ dy if len(dy) > 1 else 0 * W")
+    report = next(check_file(write(text)))
+    assert "dW is wrong for a batch of one" in report.violations
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nothing_of_that_name", ["does not run", "nothing_of_that_name"]),
+        ("def f(:", ["does not run", "SyntaxError"]),
+        ("1 / 0", ["does not run", "ZeroDivisionError"]),
+        ("def f(x): return x", ["holds no pair"]),
+        ("def f(x): return x\ndef f_backward(dy): return dy", ["f has no inputs", "inputs_f()"]),
+        (GOOD.replace('"x": np', '"q": np'), ["cube cannot be called with q"]),
+        (GOOD.replace("cube_backward(dy, x)", "cube_backward(dy, q)"), ["asks for q"]),
+        (GOOD.replace("0.5, 2, 6", "np.nan, 2, 6"), ["the input x holds a NaN"]),
+        (GOOD.replace('"BD"', '"bd"'), ["'bd'", "capital letter"]),
+        (
+            GOOD.replace("return dy @ W.T, x.T @ dy", "return dy @ W.T"),
+            ["returned 1 gradients", "x, W"],
+        ),
+        (GOOD.replace("np.linspace(0.5, 2, 6).reshape(2, 3)", "np.arange(3)"), ["floating point"]),
+        (GOOD.replace('{"x": np.linspace(0.5, 2, 6).reshape(2, 3)}', "{}"), ["not empty"]),
+    ],
+)
+def test_what_cannot_be_checked_is_one_sentence(write, capsys, text, words):
+    assert cli.main(["verify", str(write(text))]) == 2
+    _, err = capsys.readouterr()
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err
+
+
+def test_a_file_that_is_not_there(tmp_path, capsys):
+    for name in ("none.py", "."):
+        assert cli.main(["verify", str(tmp_path / name)]) == 2
+        assert "is no Python file" in capsys.readouterr().err
+
+
+def test_the_decorator_returns_the_function():
+    def f(x):
+        return x
+
+    assert inputs(x="BD")(f) is f
+    assert np.ones(1) == f(np.ones(1))
