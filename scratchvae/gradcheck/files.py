@@ -68,8 +68,8 @@ def check_file(path: str | Path, *, seed: int = 0) -> Iterator[Report]:
             batch = [key for key, spec in specs.items() if spec.startswith("B")]
         else:
             raise InputError(
-                f"{path}: {name} has no inputs: add a function inputs_{name}() that returns a dict of "
-                "arrays, or the decorator scratchvae.gradcheck.inputs with their shapes"
+                f"{path}: {name} has no inputs: add a function inputs_{name}() that returns a dict "
+                "of arrays, or the decorator scratchvae.gradcheck.inputs with their shapes"
             )
         yield check(f, f_backward, drawn, seed=seed, batch=batch)
 
