@@ -12,13 +12,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from .. import noise, ops
+from .. import noise, ops, torch_names
 from ..backend import Array, namespace, to_numpy
 from ..data.batches import check_codes, check_images, chunks, to_float
 from ..errors import InputError, finite_number, whole_number
 from ..memory import Flat, Workspace
 from ..nets import ACTIVATIONS, layer_shapes
-from . import torch_names
 
 LIKELIHOODS = ("bernoulli", "gaussian")
 DTYPES = ("float32", "float64")

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import array_module, to_numpy
-from ..errors import InputError
+from .backend import array_module, to_numpy
+from .errors import InputError
 
 Layer = tuple[str, str, slice]  # own prefix, PyTorch's prefix, columns of the own tensor
 
