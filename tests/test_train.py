@@ -332,6 +332,41 @@ def test_a_run_that_does_not_fit_cannot_be_resumed(X, rows, change, message):
         trainer.resume({"rows": rows, "step": 1, "seconds": 0}, arrays)
 
 
+def test_ctrl_c_in_the_middle_of_taking_a_copy(X):
+    """Half a copy is none: the run itself is whole at that moment, and stays as it is."""
+    straight = small().build(9)
+    Trainer(straight, X, batch_size=8).run(3)
+    vae = small().build(9)
+    trainer = Trainer(vae, X, batch_size=8)
+
+    class Interrupting:
+        def __setitem__(self, key, value):
+            trainer._kept[1] = np.zeros_like(trainer.adam.m)
+            raise KeyboardInterrupt
+
+    trainer._kept[1] = Interrupting()  # the parameters are copied by then, the moments are not
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(3)
+    assert trainer.step == 4
+    trainer.run(3)
+    np.testing.assert_array_equal(vae.params_.array, straight.params_.array)
+
+
+def test_ctrl_c_right_after_resuming(X):
+    vae = small().build(9)
+    trainer = Trainer(vae, X, batch_size=8)
+    trainer.run(1)
+    numbers, arrays = trainer.state()
+    moments = arrays["adam_m"].copy()
+    again = Trainer(vae, X, batch_size=8)
+    again.resume(numbers, arrays)
+    interrupt_at(again, 5)
+    with pytest.raises(KeyboardInterrupt):
+        again.run(3)
+    assert again.step == 4
+    np.testing.assert_array_equal(again.adam.m, moments)
+
+
 def test_more_epochs_continue_the_run(X):
     straight = small().fit(X, epochs=4, batch_size=8)
     vae = small().build(9)
