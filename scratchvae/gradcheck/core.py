@@ -29,6 +29,7 @@ def check(
     wrt: Iterable[str] | None = None,
     seed: int = 0,
     batch: Iterable[str] = (),
+    upstream: float = 1.0,
     name: str = "",
 ) -> Report:
     """Check a hand-written backward against differences of its forward; no tolerance is needed.
@@ -40,6 +41,7 @@ def check(
     inputs    arrays by name, NumPy's or CuPy's; integers are passed on, but have no gradient
     wrt       inputs whose gradients are checked: by default all that backward returns
     seed      of the upstream gradient and the directions, which also depend on each input's name
+    upstream  the size of the random upstream gradient
     batch     inputs whose first axis counts examples: batches of one and of none are tried too
 
     The mathematics is decided in float64. Where inputs are float32, the float32 gradient is then
@@ -50,17 +52,19 @@ def check(
         warnings.simplefilter(
             "ignore"
         )  # steps reach where the forward overflows; it shows in the result
-        return _check(pair, wrt, tuple(batch), seed)
+        return _check(pair, wrt, tuple(batch), seed, upstream)
 
 
-def _check(pair: Pair, wrt: Iterable[str] | None, batch: tuple[str, ...], seed: int) -> Report:
+def _check(
+    pair: Pair, wrt: Iterable[str] | None, batch: tuple[str, ...], seed: int, upstream: float
+) -> Report:
     y = pair.forward(pair.inputs)
     if not np.array_equal(to_numpy(y), to_numpy(pair.forward(pair.inputs)), equal_nan=True):
         text = "the forward gives other values when called again: pass the noise as an argument"
         return Report(pair.name, random=text)
     if not bool(array_module(y).isfinite(y).all()):
         raise InputError(f"{pair.name} gives NaN or infinity at these inputs: choose others")
-    dy = _upstream(y, seed)
+    dy = upstream * _upstream(y, seed)
     gradients, violations = _contract(pair, dy, y)
     if not gradients:
         return Report(pair.name, violations=tuple(violations))

@@ -121,26 +121,24 @@ class Pair:
     def low_precision(self, name: str, dy: Array, exact: Array, seed: int) -> str:
         """What is wrong with the float32 gradient, if its input is float32, or "".
 
-        It may differ from the float64 one by what rounding the inputs to float32 changes, times
-        SPREAD.
+        It may differ from the float64 one by what rounding inputs, output and upstream gradient
+        changes, taken SPREAD times.
         """
         if self.given[name].dtype != np.float32:
             return ""
         rng = np.random.default_rng([seed, 2])
         eps = float(np.finfo(np.float32).eps)
         exact = to_numpy(exact)
-        spread = eps * np.abs(exact).max(initial=0)
+        spread = eps * max(np.abs(exact).max(initial=0), np.abs(to_numpy(dy)).max(initial=0))
+
+        def nudged(a: Array) -> Array:
+            return a + eps * a * array_module(a).asarray(rng.standard_normal(a.shape))
+
         for _ in range(3):
-            moved = {
-                n: a + eps * a * array_module(a).asarray(rng.standard_normal(a.shape))
-                if n in self.floats
-                else a
-                for n, a in self.inputs.items()
-            }
-            up = dy + eps * dy * array_module(dy).asarray(rng.standard_normal(dy.shape))
-            spread = max(
-                spread, np.abs(to_numpy(self.backward(up, moved)[name]) - exact).max(initial=0)
-            )
+            moved = {n: nudged(a) if n in self.floats else a for n, a in self.inputs.items()}
+            y = nudged(self.forward(moved))
+            off = to_numpy(self.backward(nudged(dy), moved, y)[name]) - exact
+            spread = max(spread, np.abs(off).max(initial=0))
         low = to_numpy(self.backward(dy.astype("float32"), self.given)[name])
         off = np.abs(low - exact).max(initial=0)
         if off <= SPREAD * spread:
