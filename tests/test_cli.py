@@ -101,6 +101,18 @@ def test_the_metrics_are_what_evaluate_says(train, capsys):
     assert "binarised once" in out
 
 
+def test_the_latent_plane_shows_the_means(train, monkeypatch):
+    from scratchvae import data, plots
+
+    shown = []
+    original = plots.latent_plane
+    monkeypatch.setattr(plots, "latent_plane", lambda z, y: (shown.append(z), original(z, y))[1])
+    _, folder = train()
+    config = json.loads((folder / "config.json").read_text())
+    mu, _ = load_model(folder).encode(data.load_data(config["data"], "test")[0])
+    np.testing.assert_array_equal(shown[0], mu)
+
+
 def test_only_grey_pixels_are_called_incomparable(train, capsys):
     for options, said in (
         ((), True),

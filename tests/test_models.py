@@ -52,6 +52,13 @@ def test_shapes_and_dtypes(model, X):
     assert model.sample(50).max() <= 1
 
 
+def test_gaussian_means_are_not_squeezed_into_the_unit_interval():
+    vae = VAE(latent_dim=2, hidden=(3,), likelihood="gaussian").build(4)
+    vae.params_.array[...] = 0
+    vae.params_.out_b[...] = [-7, 0, 0.5, 7]
+    np.testing.assert_array_equal(vae.decode(np.zeros((1, 2))), [[-7, 0, 0.5, 7]])
+
+
 def test_no_rows_give_no_rows(model):
     assert model.reconstruct(np.zeros((0, 9))).shape == (0, 9)
     assert model.score_samples(np.zeros((0, 9))).shape == (0,)
