@@ -8,8 +8,6 @@ sums of the epoch.
 import json
 import os
 import secrets
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -17,11 +15,10 @@ from typing import IO, Any
 import numpy as np
 
 from .backend import to_numpy
-from .errors import CheckpointError, InputError
+from .errors import DAMAGE, CheckpointError, InputError
 from .models import MODELS, Model
 
 VERSION = 1
-DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, TypeError)
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
@@ -93,7 +90,7 @@ def load(
             arrays = {name: content[name] for name in content.files}
         meta = json.loads(str(arrays.pop("meta")))
         version = meta["version"]
-    except DAMAGED:
+    except DAMAGE:
         raise CheckpointError(
             f"{path} is not a readable checkpoint: it is damaged, or was not written by scratchvae"
         ) from None
@@ -110,7 +107,7 @@ def load(
         own = {name: arrays.pop(f"param/{name}") for name in model.params_}
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    except DAMAGED as error:
+    except DAMAGE as error:
         raise CheckpointError(
             f"{path} lacks what a checkpoint must have ({error}): it is damaged"
         ) from None

@@ -1,5 +1,8 @@
 """The ways in which a run is refused or stopped; the command line prints each as one line."""
 
+import tokenize
+import zipfile
+import zlib
 from math import inf
 from operator import index
 from typing import Any
@@ -21,6 +24,12 @@ class NonFiniteError(ArithmeticError):
     """Training met a NaN or an infinity. The message names epoch, step and first tensor."""
 
 
+# what reading a damaged file of NumPy arrays, or of JSON in one, may raise
+DAMAGE = (
+    *(OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
+
 MOST = 2**31 - 1  # of anything that is counted here
 
 
@@ -40,7 +49,7 @@ def finite_number(value: Any, name: str, *, above: float | None = None) -> float
     """The value as a float, or InputError unless it is finite and >= 0 (or > `above`)."""
     try:
         number = -inf if isinstance(value, (bool, str)) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = -inf
     if not (number < inf and (number >= 0 if above is None else number > above)):
         wanted = ">= 0" if above is None else f"> {above:g}"

@@ -97,16 +97,21 @@ def evaluate(
 
 def prepare(model: Model, X: Any, binarize: str, *, step: int) -> np.ndarray:
     """X checked against the model and, unless binarize is "none", made binary once."""
+    check_binarize(model, binarize)
+    X = model.check(X)
+    if len(X) == 0:
+        raise InputError("the data hold no examples: pass at least one row")
+    return X if binarize == "none" else binarized_once(X, seed=model.seed, step=step)
+
+
+def check_binarize(model: Model, binarize: str) -> None:
+    """InputError for an unknown way, or for pixels that are not Bernoulli."""
     if binarize not in BINARIZE:
         raise InputError(f"binarize must be one of {', '.join(BINARIZE)}, got {binarize!r}")
     if binarize != "none" and model.likelihood != "bernoulli":
         raise InputError(
             f"binarize={binarize!r} needs likelihood='bernoulli': binary pixels are not Gaussian"
         )
-    X = model.check(X)
-    if len(X) == 0:
-        raise InputError("the data hold no examples: pass at least one row")
-    return X if binarize == "none" else binarized_once(X, seed=model.seed, step=step)
 
 
 def bound(model: Model, X: Any, k: int | None = None, seed: int | None = None) -> np.ndarray:

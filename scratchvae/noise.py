@@ -53,7 +53,7 @@ def bits(
     block = xp.arange(blocks, dtype=xp.uint64)[None, :]
     rows = xp.arange(row, row + n, dtype=xp.uint64)[:, None]
     zero = xp.zeros((n, blocks), dtype=xp.uint64)
-    words = philox(zero + block, zero + rows, zero + step, zero + stream, seed)
+    words = philox(zero + block, zero + rows, zero + step, zero + stream, int(seed))
     return xp.concatenate(words, axis=1)[:, :width]
 
 

@@ -150,10 +150,9 @@ def gaussian_kl(mu, logvar, *, out=None):
     mu, logvar (B,Z)   ->   y (B,).  Kingma & Welling, arXiv:1312.6114, appendix B.
     """
     xp = module(mu)
-    term = xp.exp(logvar)
-    term += mu * mu
+    term = xp.expm1(logvar)  # near 0, exp(logvar) - 1 - logvar would be lost in rounding
     term -= logvar
-    term -= 1
+    term += mu * mu
     y = xp.sum(term, axis=1, out=out)
     y *= 0.5
     return y
@@ -180,7 +179,7 @@ def bce(p, t, *, out=None):
     tiny = float(xp.finfo(p.dtype).tiny)
 
     def clamped_log(q):
-        return xp.where(q > 0, xp.maximum(xp.log(xp.maximum(q, tiny)), -100), -100)
+        return xp.where(q <= 0, -100, xp.maximum(xp.log(xp.maximum(q, tiny)), -100))
 
     y = xp.sum(t * clamped_log(p) + (1 - t) * clamped_log(1 - p), axis=1, out=out)
     return xp.negative(y, out=y)

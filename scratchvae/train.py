@@ -18,7 +18,7 @@ from . import noise
 from .backend import Array, array_module, to_numpy
 from .data.batches import binarized, to_float
 from .errors import InputError, NonFiniteError, finite_number, whole_number
-from .evaluate import losses, prepare
+from .evaluate import check_binarize, losses, prepare
 from .models.base import CHUNK, Model
 from .optim import Adam, kl_weight
 from .progress import Progress
@@ -57,17 +57,18 @@ class Trainer:
         self.kl_warmup = finite_number(kl_warmup, "kl_warmup")
         self.binarize = binarize
         self.xp = model._ws.xp
+        check_binarize(model, binarize)
         X = prepare(model, X, "static" if binarize == "static" else "none", step=0)
         self.X = self.xp.asarray(X)
         self.X_test = None
         if X_test is not None:
             self.X_test = self.xp.asarray(prepare(model, X_test, binarize, step=1))
-        prepare(model, X[:1], binarize, step=0)
         self.adam = Adam(model.params_.array, self.lr)
         # over the epoch so far: sum of rec, sum of kl; and 1 while all parameters are finite
         self.sums = self.xp.zeros(3, dtype="float64")
         self.seconds = 0.0  # of the epoch so far
         self.steps_per_epoch = -(-len(X) // self.batch_size)
+        self._before = len(model.history_)  # epochs that the model had learned before this run
         self._kept = [a.copy() for a in self._state()]
         self._kept_step: int | None = self.step
 
@@ -78,8 +79,8 @@ class Trainer:
 
     @property
     def epoch(self) -> int:
-        """Epochs completed."""
-        return len(self.model.history_)
+        """Epochs completed, of this run."""
+        return len(self.model.history_) - self._before
 
     def _state(self) -> tuple[Array, ...]:
         return self.model.params_.array, self.adam.m, self.adam.v, self.sums
@@ -116,6 +117,7 @@ class Trainer:
                     f"the checkpoint holds no usable {name}: the run cannot be resumed"
                 )
             live[...] = self.xp.asarray(arrays[name])
+        self._before = 0
         self.adam.t, self.seconds = int(numbers["step"]), float(numbers["seconds"])
         self.keep()
 
@@ -178,7 +180,10 @@ class Trainer:
         X = self.X[:CHUNK] if self.X_test is None else self.X_test
         measured = losses(model, X)  # without a test split, to see that the last step did no harm
         if not isfinite(measured["loss"]):
-            raise self._error(self.step, self._first_bad_in(X))
+            error = self._error(self.step, self._first_bad_in(X))
+            self.go_back()
+            raise error
+        self.keep()
         if self.X_test is not None:
             record |= {"test_loss": measured.pop("loss"), **measured}
         return record | {"seconds": time.perf_counter() - start}
@@ -204,7 +209,10 @@ class Trainer:
         self.sums[2] = self.xp.isfinite(self.model.params_.array).all()
         rec, kl, finite = to_numpy(self.sums)
         if isfinite(rec) and isfinite(kl) and finite:
-            self.keep()
+            if (
+                self.step % self.steps_per_epoch
+            ):  # at the end of an epoch, the evaluation comes first
+                self.keep()
             return np.array([rec, kl])
         last = self.step
         self.go_back()

@@ -313,6 +313,12 @@ def test_what_cannot_be_checked_is_refused_in_one_sentence(inputs, f_backward, m
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("nothing", [None, {}, (None, None, None)])
+def test_a_forgotten_return_is_no_pass(xWb, nothing):
+    with pytest.raises(InputError, match=r"returns no gradient|returned 1 gradients"):
+        check(linear, lambda dy, x, W: nothing, xWb)
+
+
 def test_nothing_to_check_is_no_pass(xWb):
     with pytest.raises(InputError, match="returns no gradient"):
         check(linear, linear_backward, xWb, wrt=[])

@@ -296,6 +296,19 @@ def test_bce_of_certain_and_wrong_probabilities_is_clamped(dtype):
     assert np.isfinite(ops.bce_backward(np.ones(1, dtype=dtype), p, t)).all()
 
 
+def test_the_kl_near_collapse_is_precise_in_float32_and_never_negative(rng):
+    mu, logvar = (1e-4 * rng.standard_normal((200, 32)) for _ in range(2))
+    exact = ops.gaussian_kl(mu, logvar)
+    low = ops.gaussian_kl(mu.astype("f4"), logvar.astype("f4"))
+    assert (low >= 0).all()
+    np.testing.assert_allclose(low, exact, rtol=1e-3)
+
+
+def test_bce_does_not_hide_a_nan():
+    p = np.array([[np.nan, 0.5]])
+    assert np.isnan(ops.bce(p, np.ones((1, 2)))).all()
+
+
 def test_bce_is_clamped_where_pytorch_clamps_it_and_nowhere_else():
     p, t = np.array([[1e-200, 1e-30, 1e-9]]).T, np.ones((3, 1))
     np.testing.assert_allclose(ops.bce(p, t), [100, -np.log(1e-30), -np.log(1e-9)], rtol=1e-12)

@@ -177,6 +177,9 @@ def test_unusable_array_files(tmp_path):
     np.savez(path, X=np.zeros((5, 2)), y=np.zeros(4))
     with pytest.raises(DataError, match=r"5 rows of data, but labels of shape \(4,\)"):
         load_data(path)
+    np.savez(path, x_train=np.zeros((5, 2)))
+    with pytest.raises(DataError, match=r"it holds x_train"):
+        load_data(path)
     np.savez(path, a=np.zeros((5, 2)), b=np.zeros(4))
     with pytest.raises(DataError, match=r"should hold X .* it holds a, b"):
         load_data(path)
@@ -209,7 +212,7 @@ def test_unusable_array_files(tmp_path):
         (np.array([[0.5, 1.5]]), r"must lie in \[0, 1\], but these reach from 0.5 to 1.5"),
         (np.array([[-0.1, 0.5]]), r"must lie in \[0, 1\]"),
         (np.array([[0, 255]]), r"must lie in \[0, 1\], but these reach from 0 to 255"),
-        (np.array([[0, 1]], dtype=np.uint8), "all 0 or 1: pass X.astype"),
+        (np.array([[0, 1], [1, 0]], dtype=np.uint8), "all 0 or 1: pass X.astype"),
         (np.zeros((3, 0)), "no features"),
     ],
 )

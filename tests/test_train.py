@@ -223,8 +223,26 @@ def test_a_step_size_that_is_far_too_large_stops_with_the_parameters_from_before
 
 def test_a_last_step_that_does_harm_is_seen_without_a_test_split(X):
     """The loss of a step is that before its update: nothing else would look at the last one."""
+    vae = small(dtype="float32")
     with pytest.raises(NonFiniteError, match="in the evaluation"):
-        small(dtype="float32").fit(X, epochs=1, lr=1e30)
+        vae.fit(X, epochs=1, lr=1e30)
+    assert np.abs(vae.params_.array).max() < 1, "the parameters from before that step"
+
+
+def test_settings_are_refused_before_anything_learned_is_lost(X):
+    vae = small().fit(X, epochs=1)
+    before = vae.params_.array.copy()
+    for wrong in ({"lr": 0}, {"epochs": 0}, {"X_test": X[:, :4]}):
+        with pytest.raises(InputError):
+            vae.fit(X, **wrong)
+        np.testing.assert_array_equal(vae.params_.array, before)
+    assert len(vae.history_) == 1
+
+
+def test_a_fitted_model_can_be_trained_further(X):
+    vae = small().fit(X, epochs=2)
+    Trainer(vae, X, batch_size=8).run(3)
+    assert [r["epoch"] for r in vae.history_] == [1, 2, 1, 2, 3]
 
 
 def test_a_test_loss_that_is_not_finite_names_the_tensor_and_the_example(X):

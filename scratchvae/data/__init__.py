@@ -1,15 +1,13 @@
 """Data sets by name, or from own files: `load_data` gives images and labels of one split."""
 
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import noise
-from ..errors import DataError, InputError
+from ..errors import DAMAGE, DataError, InputError
 from . import idx, strokes
 
 IDX_SETS = ("mnist", "fashion-mnist")  # one folder of the four standard files each
@@ -87,15 +85,15 @@ def _from_numpy(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
             arrays = {"X": content} if isinstance(content, np.ndarray) else dict(content)
     except FileNotFoundError:
         raise DataError(f"there is no file {path}: check the path") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+    except DAMAGE:
         raise DataError(
             f"{path} cannot be read: it is damaged, holds Python objects, or is no NumPy file"
         ) from None
     arrays = {key.lower(): a for key, a in arrays.items()}
-    own_splits = f"x_{split}" in arrays
+    own_splits = {"x_train", "x_test"} <= arrays.keys()
     if own_splits:
         X, y = arrays[f"x_{split}"], arrays.get(f"y_{split}")
-    elif "x" in arrays or len(arrays) == 1:
+    elif not any(key.startswith("x_") for key in arrays) and ("x" in arrays or len(arrays) == 1):
         X, y = arrays.get("x", next(iter(arrays.values()))), arrays.get("y")
     else:
         found = ", ".join(sorted(arrays)) or "nothing"

@@ -42,7 +42,7 @@ def check_images(X: Any, n_features: int | None = None, unit_interval: bool = Tr
         return X
     low, high = X.min(), X.max()
     if X.dtype == np.uint8:
-        if high == 1:
+        if high == 1 and len(X) > 1:
             raise InputError(
                 "uint8 pixels run from 0 to 255, but these are all 0 or 1: pass X.astype(bool)"
             )

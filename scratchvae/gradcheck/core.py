@@ -66,6 +66,8 @@ def _check(
         raise InputError(f"{pair.name} gives NaN or infinity at these inputs: choose others")
     dy = upstream * _upstream(y, seed)
     gradients, violations = _contract(pair, dy, y)
+    if not gradients and not violations:
+        raise InputError(f"{pair.back} returns no gradient: is its return missing?")
     if not gradients:
         return Report(pair.name, violations=tuple(violations))
     wrt = tuple(gradients if wrt is None else wrt)

@@ -30,8 +30,11 @@ def explain(
     """
     size = max(np.abs(n).max(initial=0), np.abs(a[np.isfinite(a)]).max(initial=0))
 
+    # what an explanation leaves over must be small, and small beside what it explains
+    limit = min(CLOSE * size, 0.01 * float(np.nan_to_num(np.abs(a - n)).max(initial=0)))
+
     def fits(candidate: np.ndarray) -> bool:
-        return candidate.shape == a.shape and bool(np.abs(a - candidate).max() <= CLOSE * size)
+        return candidate.shape == a.shape and bool(np.abs(a - candidate).max() <= limit)
 
     return (
         _nothing(a, n, size)

@@ -193,8 +193,12 @@ class Model:
 
         self.check_config()
         X = check_images(X, unit_interval=self.likelihood == "bernoulli")
-        self.build(X.shape[1])
-        Trainer(self, X, X_test, **settings).run(epochs, verbose=verbose, callbacks=callbacks)
+        whole_number(epochs, "epochs")
+        twin = type(self)(**self.get_config()).build(X.shape[1])
+        trainer = Trainer(twin, X, X_test, **settings)  # refuses before anything learned is lost
+        self.__dict__.update(twin.__dict__)
+        trainer.model = self
+        trainer.run(epochs, verbose=verbose, callbacks=callbacks)
         return self
 
     def loss_and_grad(self, x: Any, eps: Any = None) -> tuple[float, dict[str, np.ndarray]]:
