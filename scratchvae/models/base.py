@@ -185,13 +185,11 @@ class Model:
 
         X holds uint8 pixels (0 to 255) or floating point in [0, 1]; y is ignored. `X_test` is
         evaluated after each epoch. `settings` are those of `scratchvae.train.Trainer` (batch_size,
-        lr, kl_warmup, binarize), and `callbacks` of its `run`. After Ctrl-C the model keeps what it
-        had learned. Raises InputError for unusable input, and NonFiniteError when training meets a
-        NaN: the model then has the parameters from before that step.
+        lr, kl_warmup, binarize), and `callbacks` of its `run`. Ctrl-C loses nothing learned. Raises
+        InputError for unusable input, NonFiniteError (parameters as before that step) at a NaN.
         """
         from ..train import Trainer  # on use: the loop stands above the models
 
-        self.check_config()
         X = check_images(X, unit_interval=self.likelihood == "bernoulli")
         whole_number(epochs, "epochs")
         twin = type(self)(**self.get_config()).build(X.shape[1])
