@@ -182,6 +182,10 @@ def parser() -> Parser:
         help="check each pair f, f_backward in it; inputs from inputs_f() or a decorator",
     )  # fmt: skip
     v.add_argument(
+        "--teeth", action="store_true",
+        help="instead, break every gradient in every way, and see whether the checks notice",
+    )  # fmt: skip
+    v.add_argument(
         "--seed", type=_number(int, 0), default=0, help="of the random inputs, default 0"
     )
     return top

@@ -204,34 +204,14 @@ def _write(path: Path, array: np.ndarray, figure: Any) -> int:
 
 
 def verify(a: argparse.Namespace) -> int:
-    from .gradcheck.report import GOOD
-    from .verify import reports
-
     check_seed(a.seed)
+    if a.file is not None and a.teeth:
+        raise InputError("--teeth is about the checks of this package: leave the file out")
     if a.file is not None:
         return _verify_file(a.file, a.seed)
-    print("gradients by hand against differences, float64; relative to the size of each gradient,")
-    print("the error that was found, and the smallest one that would have failed\n")
-    print(f"{'':44} {'error':>8} {'seen from':>10}")
-    worst, failed, count = 0.0, [], 0
-    for name, report in reports(a.seed):
-        count += 1
-        worst = max(worst, report.error)
-        if ":" in name:
-            print(f"\n{name}")
-            for leaf in report.leaves:
-                print(_row(f"  {leaf.name}", leaf.error, leaf.resolution, leaf.verdict))
-        else:
-            gradients = ", ".join(f"d{leaf.name}" for leaf in report.leaves)
-            text = f"{name:22} {gradients}"
-            print(_row(text, report.error, report.resolution, report.verdict))
-        if report.verdict not in GOOD:
-            print(f"\n{report}\n")
-            failed.append(f"{report.verdict} {name}")
-    print(f"\nworst error {worst:.1e}; {count - len(failed)} of {count} checks passed")
-    for line in failed:
-        print(line)
-    return 1 if failed else 0
+    from . import teeth, verify  # on use: they stand above the checker and every model
+
+    return (teeth if a.teeth else verify).show(a.seed)
 
 
 def _verify_file(path: Path, seed: int) -> int:
@@ -245,7 +225,3 @@ def _verify_file(path: Path, seed: int) -> int:
     good = sum(report.verdict in GOOD for report in reports)
     print(f"{good} of {len(reports)} pairs passed")
     return 0 if good == len(reports) else 1
-
-
-def _row(text: str, error: float, resolution: float, verdict: str) -> str:
-    return f"{text:44} {error:8.1e} {resolution:10.1e}  {verdict}"

@@ -373,6 +373,6 @@ def test_the_zoo(dtype):
     mutants that change more than the printed resolution, none passes for right."""
     counts, survivors = measure([1], dtype, scales=(1e-2, 1.0, 10.0), upstreams=(1e-6, 1e4))
     assert counts["right FAIL"] == counts["right CONTRACT"] == counts["right RANDOM"] == 0
-    assert counts["right PASS"] > 100
+    assert counts["right PASS"] > 90
     assert counts["mutant killed"] > 500
     assert survivors == []

@@ -1,169 +1,223 @@
 """Family 2: the checks must fail when a gradient is wrong, as it was in real projects."""
 
-import inspect
-
 import numpy as np
 import pytest
+from entrywise import LIMIT, compare
 from test_gradients import check_shipped_step
 
-from scratchvae import VAE, ops
-from scratchvae.gradcheck import GradientError, check, check_model, draw_inputs
-from scratchvae.models import vae as vae_module
+from scratchvae import InputError, cli, teeth, verify
+from scratchvae.bugs import BUGS
+from scratchvae.gradcheck import GradientError, check, check_model, draw_inputs, mutation_score
+from scratchvae.gradcheck.mutants import MUTANTS, mutants
 from scratchvae.registry import OPS
 from scratchvae.train import Trainer
 
-MUTANTS = {
-    "scaled by 1.0001": lambda g: g * 1.0001,
-    "zeroed": lambda g: g * 0,
-    "negated": lambda g: -g,
-    "mean for sum": lambda g: g / 4,
-    "one entry wrong": lambda g: (
-        g + 1e-3 * np.abs(g).max() * (np.arange(g.size) == 0).reshape(g.shape)
-    ),
-    "NaN in one entry": lambda g: np.where((np.arange(g.size) == 0).reshape(g.shape), np.nan, g),
-    "rolled": lambda g: np.roll(g, 1, axis=0) if len(g) > 1 else g + 1,
-    "transposed": lambda g: g.T,
+# what must notice each bug: one finding, or the gradients of at least these parameters
+ENCODER = "gradient denc0_W, denc0_b, dhead_W, dhead_b"
+EVERY = f"{ENCODER}, ddec0_W, ddec0_b, dout_W, dout_b"
+KILLERS = {
+    "noise redrawn in backward": ENCODER,
+    "leftover gradient of the decoder in the encoder": "gradient denc0_W, denc0_b",
+    "weights from before training in backward": "gradients after 20 steps",
+    "sum over the batch in backward": EVERY,
+    "sum over the pixels too many in backward": EVERY,
+    "derivative of the activation forgotten": f"{ENCODER}, ddec0_W, ddec0_b",
+    "derivative of a sigmoid too many": EVERY,
+    "activation in backward only": f"{ENCODER}, ddec0_W, ddec0_b",
+    "sign of the kl in backward": ENCODER,
+    "sign of the kl by mu in backward": ENCODER,
+    "kl forgotten in backward": ENCODER,
+    "mu and logvar exchanged in backward": ENCODER,
+    "no gradient for the encoder": ENCODER,
+    "gradients add up from step to step": EVERY,
+    "beta in the loss only": "gradients at beta + 1",
+    "division by a saturated probability": "gradients at extremes",
+    "exp logvar as standard deviation": "spread of the samples",
+    "noise scaled in the sampler": "spread of the samples",
+    "noise scaled where it is drawn": "spread of the samples",
+    "uniform noise": "mean of the samples",
+    "kl identically zero": "KL by Monte Carlo",
+    "kl without its half": "KL by Monte Carlo",
+    "beta accepted but unused": "beta times the KL",
+    "mean of pixels and sum of units": "rec is -log p(x|z)",
+    "loss summed over the batch": "mean of the examples",
+    "probabilities clipped at 0 999": "rec at logits of 40",
+    "bound is the mean of the logs": "L_10 of ten samples",
+    "bound not divided by the samples": "L_10 of ten samples",
+    "one adam update for each example": "the update of a step",
+    "adam without its first moment": "the update of a step",
+    "adam without bias correction": "the update of a step",
+    "kl left out of training": "the gradient that a step uses",
 }
+# what no difference can see: the gradient is the right one, of something else
+BY_MEANING = list(KILLERS)[list(KILLERS).index("exp logvar as standard deviation") :]
 
 
-def mutated(op, gradient, mutant):
-    """The op's backward with one of its gradients changed."""
-
-    def backward(*args, **kwargs):
-        out = op.backward(*args, **kwargs)
-        grads = dict(zip(op.gradients, out if isinstance(out, tuple) else (out,), strict=True))
-        grads[gradient] = mutant(grads[gradient])
-        return grads
-
-    backward.__signature__ = inspect.signature(op.backward)
-    return backward
+@pytest.fixture(scope="module")
+def killers():
+    return dict(teeth.results())
 
 
-CASES = [
-    (name, gradient, mutant)
-    for name, op in OPS.items()
-    for gradient in op.gradients
-    for mutant in MUTANTS
-    if mutant != "transposed" or len(op.inputs[gradient].split()[0]) == 2
-]
+def test_every_mutant_is_killed(killers):
+    assert [name for name, killer in killers.items() if not killer] == []
+    assert len(killers) == len(BUGS) + sum(
+        1 for name, op in OPS.items() for _ in mutants(op.forward, op.backward, draw_inputs(name))
+    )
 
 
-@pytest.mark.parametrize(("name", "gradient", "mutant"), CASES)
-def test_a_wrong_gradient_of_an_op_fails(name, gradient, mutant):
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_bug_is_noticed_by_what_is_there_to_notice_it(killers, bug):
+    assert KILLERS[bug] in killers[bug].split("; ")
+    if bug in BY_MEANING:
+        assert "gradient d" not in killers[bug]
+        assert "gradients" not in killers[bug]
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_the_checker_tells_every_wrong_gradient_of_an_op(name):
     op = OPS[name]
-    # square where transposed, so that it fits and only its values are wrong
-    sizes = dict.fromkeys("BIODHZCK", 4) if mutant == "transposed" else {}
-    inputs = draw_inputs(name, sizes=sizes)
-    right = check(op.forward, op.backward, inputs, wrt=op.gradients)
-    wrong = check(op.forward, mutated(op, gradient, MUTANTS[mutant]), inputs, wrt=op.gradients)
-    assert right.verdict == "PASS", right
-    assert wrong.verdict == "FAIL", wrong
-    assert [leaf.name for leaf in wrong.leaves if leaf.verdict == "FAIL"] == [gradient]
-    with pytest.raises(GradientError, match=rf"d{gradient} +FAIL"):
-        wrong.raise_if_failed()
+    inputs = draw_inputs(name)
+    found = []
+    for leaf, mutant, wrong in mutants(op.forward, op.backward, inputs):
+        report = check(op.forward, wrong, inputs, wrt=op.gradients)
+        failed = [found.name for found in report.leaves if found.verdict == "FAIL"]
+        assert failed == [leaf], f"{mutant}: {report}"
+        with pytest.raises(GradientError, match=rf"d{leaf} +FAIL"):
+            report.raise_if_failed()
+        found.append((leaf, mutant))
+    # of one noise level that all share, five are the same as another or as nothing
+    assert len(found) >= len(MUTANTS) * len(op.gradients) - 6
 
 
-# ----------------------------------------------------- mutants of the VAE, through its shipped step
-
-
-def small_vae(**config):
-    config = {"latent_dim": 3, "hidden": (7,), "dtype": "float64", "seed": 1} | config
-    return VAE(**config).build(9)
-
-
-def step_fails(trainer):
-    with pytest.raises(AssertionError, match="FAIL"):
+@pytest.mark.parametrize("bug", [bug for bug in BUGS if KILLERS[bug].startswith("gradient d")])
+def test_the_entrywise_oracle_sees_the_bug_in_the_shipped_step(bug, rng):
+    """The bugs are real: another checker, which shares no code with ours, finds them too."""
+    model, x, _ = verify.subject("vae")
+    trainer = Trainer(model, x, batch_size=len(x))
+    check_shipped_step(trainer, np.arange(4))
+    with BUGS[bug](), pytest.raises(AssertionError, match="FAIL"):
         check_shipped_step(trainer, np.arange(4))
 
 
-def test_noise_redrawn_between_forward_and_backward(monkeypatch, rng):
-    trainer = Trainer(small_vae(), rng.random((8, 9)), batch_size=4)
-    original = vae_module.backward
-
-    def redrawn(p, g, acts, *rest):
-        acts.eps = rng.standard_normal(acts.eps.shape)
-        original(p, g, acts, *rest)
-
-    monkeypatch.setattr(vae_module, "backward", redrawn)
-    step_fails(trainer)
-
-
-def test_leftover_gradient_of_the_decoder_reused_in_the_encoder(monkeypatch, rng):
-    trainer = Trainer(small_vae(), rng.random((8, 9)), batch_size=4)
-    original = vae_module.encode_backward
-
-    def reused(p, g, dhead, enc, ws, activation):
-        original(p, g, dhead, enc, ws, activation)
-        vae_module.mlp_backward(p, g, "enc", enc, ws("ddec", *enc[-1].shape), activation, ws)
-
-    monkeypatch.setattr(vae_module, "encode_backward", reused)
-    step_fails(trainer)
+@pytest.mark.parametrize(
+    "bug", ["exp logvar as standard deviation", "probabilities clipped at 0 999"]
+)
+def test_the_entrywise_oracle_is_blind_to_a_right_gradient_of_the_wrong_thing(bug):
+    model, x, eps = verify.subject("vae")
+    with BUGS[bug]():
+        _, gradients = model.loss_and_grad(x, eps)
+        for name, tensor in model.params_.items():
+            leaf = compare(name, lambda: model.loss_and_grad(x, eps)[0], tensor, gradients[name])
+            assert leaf.relative <= LIMIT
 
 
-def test_stale_weights_pass_at_initialisation_and_fail_after_steps(monkeypatch, rng):
-    vae = small_vae()
-    trainer = Trainer(vae, rng.random((8, 9)), batch_size=4, lr=0.05)
-    original, stale = vae_module.backward, vae.params_.like(np)
-    stale.array[...] = vae.params_.array
-    monkeypatch.setattr(vae_module, "backward", lambda p, *rest: original(stale, *rest))
-    check_shipped_step(trainer, np.arange(4))
-    for _ in range(3):
-        trainer.take_step(np.arange(4))
-    step_fails(trainer)
+def test_a_bug_is_gone_when_its_switch_is_off():
+    for switch in BUGS.values():
+        with switch():
+            pass
+    assert check_model(*verify.subject("vae")).verdict == "PASS"
 
 
-def test_reduction_mismatch(monkeypatch, rng):
-    trainer = Trainer(small_vae(), rng.random((8, 9)), batch_size=4)
-    original = vae_module.reconstruction_backward
-
-    def without_mean(p, g, drec, *rest):
-        return original(p, g, drec * len(drec), *rest)
-
-    monkeypatch.setattr(vae_module, "reconstruction_backward", without_mean)
-    step_fails(trainer)
+@pytest.mark.parametrize("name", verify.MODELS)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_no_false_alarm_on_the_shipped_models(name, seed):
+    report = check_model(*verify.subject(name, seed), seed=seed)
+    assert report.verdict == "PASS", report
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "softplus"])
-def test_missing_activation_derivative(monkeypatch, rng, activation):
-    trainer = Trainer(small_vae(activation=activation), rng.random((8, 9)), batch_size=4)
-    forward, _ = vae_module.mlp.__globals__["ACTIVATIONS"][activation]
-    monkeypatch.setitem(
-        vae_module.mlp.__globals__["ACTIVATIONS"], activation, (forward, lambda dy, y, *, dx: dy)
-    )
-    step_fails(trainer)
+def test_the_command_names_each_mutant_with_its_killer(capsys, monkeypatch):
+    kept = {"kl identically zero": BUGS["kl identically zero"]}
+    monkeypatch.setattr(teeth, "BUGS", kept)
+    monkeypatch.setattr(teeth, "OPS", {"relu": OPS["relu"]})
+    assert cli.main(["verify", "--teeth"]) == 0
+    out, _ = capsys.readouterr()
+    assert "kl identically zero                                KL by Monte Carlo; beta" in out
+    assert "relu: dx x 2                                       gradient dx" in out
+    assert "killed 16 of 16" in out
+    monkeypatch.setattr(teeth, "check_model", lambda *a, **k: check_model(*verify.subject("ae")))
+    assert cli.main(["verify", "--teeth"]) == 1
+    out, _ = capsys.readouterr()
+    assert "kl identically zero                                SURVIVED" in out
+    assert "killed 15 of 16" in out
+    assert cli.main(["verify", "mine.py", "--teeth"]) == 2
 
 
-def test_sign_of_the_kl(monkeypatch, rng):
-    trainer = Trainer(small_vae(), rng.random((8, 9)), batch_size=4)
-    original = ops.gaussian_kl_backward
-    monkeypatch.setattr(ops, "gaussian_kl_backward", lambda dy, *a, **k: original(-dy, *a, **k))
-    step_fails(trainer)
+# ------------------------------------------------------------------------- tests of other people
 
 
-def test_kl_forgotten_in_backward(monkeypatch, rng):
-    trainer = Trainer(small_vae(), rng.random((8, 9)), batch_size=4)
-    original = ops.gaussian_kl_backward
-    monkeypatch.setattr(ops, "gaussian_kl_backward", lambda dy, *a, **k: original(0 * dy, *a, **k))
-    step_fails(trainer)
+def product(x, W):
+    return x @ W
 
 
-def test_a_gradient_that_is_not_written_at_all(monkeypatch, rng):
-    trainer = Trainer(small_vae(), rng.random((8, 9)), batch_size=4)
-    monkeypatch.setattr(vae_module, "encode_backward", lambda *args: None)
-    step_fails(trainer)
+def product_backward(dy, x, W):
+    return dy @ W.T, x.T @ dy
 
 
-def test_a_public_loss_and_grad_with_a_wrong_gradient_fails(monkeypatch, tiny):
-    vae, x, eps = tiny
-    original = ops.reparameterize_backward
+@pytest.fixture
+def xW(rng):
+    return {"x": rng.standard_normal((4, 6)), "W": rng.standard_normal((6, 3))}
 
-    def without_half(dy, logvar, eps, *, dmu=None, dlogvar=None):
-        dmu, dlogvar = original(dy, logvar, eps, dmu=dmu, dlogvar=dlogvar)
-        dlogvar *= 2
-        return dmu, dlogvar
 
-    monkeypatch.setattr(ops, "reparameterize_backward", without_half)
-    report = check_model(vae, x, eps)
-    assert report.verdict == "FAIL"
-    failed = {leaf.name for leaf in report.leaves if leaf.verdict == "FAIL"}
-    assert failed == {"enc0_W", "enc0_b", "head_W", "head_b"}
+def test_the_checker_itself_is_a_test_that_catches_all(xW):
+    found = mutation_score(product, product_backward, xW, check)
+    assert found.score == 1
+    assert found.total == 2 * len(MUTANTS)
+    assert str(found) == "product: 30 of 30 wrong gradients caught"
+
+
+def test_a_weak_test_is_told_what_it_lets_pass(xW):
+    def only_shapes(f, f_backward, inputs):
+        dx, dW = f_backward(f(**inputs), **inputs)
+        assert dx.shape == inputs["x"].shape
+        assert not np.isnan(dW).any()
+
+    found = mutation_score(product, product_backward, xW, only_shapes)
+    assert (found.killed, found.total) == (1, 30)
+    assert "passed for right: dx x 2" in str(found)
+    assert "dW NaN in one entry" not in found.survivors
+
+
+def test_a_test_may_answer_with_a_bool(xW):
+    def loose(f, f_backward, inputs):
+        right, wrong = (b(f(**inputs), **inputs)[0] for b in (product_backward, f_backward))
+        return np.allclose(right, wrong, rtol=1e-3, atol=1e-8)
+
+    found = mutation_score(product, product_backward, xW, loose)
+    assert {text for text in found.survivors if text.startswith("dx")} == {
+        "dx + 0.1 %",
+        "dx x 1.0001",
+    }
+
+
+def test_a_test_that_fails_the_right_backward_tells_nothing(xW):
+    with pytest.raises(InputError, match="the test fails product_backward as it is"):
+        mutation_score(product, product_backward, xW, lambda f, b, inputs: False)
+
+
+def test_mutants_are_called_as_the_right_backward_is(xW):
+    """By position or by name; they return what it returns: one array, a tuple or a dict."""
+    x, W = xW["x"], xW["W"]
+    dy = np.ones((4, 3))
+    for leaf, mutant, wrong in mutants(product, product_backward, xW):
+        if mutant == "x 2":
+            dx, dW = wrong(dy, x, W=W)
+            np.testing.assert_array_equal(dx, (2 if leaf == "x" else 1) * (dy @ W.T))
+            np.testing.assert_array_equal(dW, (2 if leaf == "W" else 1) * (x.T @ dy))
+    named = lambda dy, x, W: {"W": x.T @ dy}  # noqa: E731
+    _, _, wrong = next(mutants(product, named, xW))
+    np.testing.assert_array_equal(wrong(dy, x, W)["W"], 2 * (x.T @ dy))
+    _, _, wrong = next(mutants(lambda x: x * x, lambda dy, x: 2 * dy * x, {"x": x}))
+    np.testing.assert_array_equal(wrong(x, x), 4 * x * x)
+
+
+def test_a_mutant_that_changes_nothing_is_none():
+    """A single entry has no transpose and no other row."""
+    made = [
+        mutant
+        for _, mutant, _ in mutants(
+            lambda x: x * x, lambda dy, x: 2 * dy * x, {"x": np.ones((1, 1))}
+        )
+    ]
+    assert "transposed" not in made
+    assert "rolled" not in made
+    assert "x 2" in made

@@ -7,12 +7,15 @@ loss.
 
 from .core import check
 from .files import check_file, inputs
+from .model import check_model
+from .mutants import MutationScore, mutation_score
 from .report import GradientError, Leaf, Report
-from .subjects import check_model, check_op, draw_inputs
+from .subjects import check_op, draw_inputs
 
 __all__ = [
     "GradientError",
     "Leaf",
+    "MutationScore",
     "Report",
     "check",
     "check_file",
@@ -20,4 +23,5 @@ __all__ = [
     "check_op",
     "draw_inputs",
     "inputs",
+    "mutation_score",
 ]

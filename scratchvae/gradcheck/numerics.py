@@ -13,6 +13,7 @@ the points that floating point really reached, so that rounding x + h u costs no
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import pi, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,12 @@ RUNGS = 13  # two evaluations each: with the one at x, 27 a direction
 RATIO = 4.0
 FIRST = 0.25  # the largest step, relative to the size of x
 SURE = 5.0  # estimated errors: a residual above so many is a failure
-SMOOTHER = 16.0  # between 1, what round-off does from rung to rung, and 64, what truncation does
+DIRECTIONS = 5  # an error may be nearly orthogonal to one, hardly to all of them
+MISSED = 1e-4  # the chance that they all miss an error of the size that is printed
+SMOOTHER = 16.0  # a larger jump of the noise, from rung to rung, is none of round-off
+GRAIN = 1e-3  # of the forward: if it changes by less at once, that is its rounding, not a step
+ORDER = 1e3  # entries of x that are further apart are moved one group after the other
+SEVERAL = 4  # smallest steps: more than agree by chance
 SMOOTH = 2.5  # one-sided slopes meet by a factor of RATIO a rung if smooth, by 1 at a kink
 
 
@@ -40,6 +46,7 @@ class Probe:
     reason: str = ""  # why nothing can be said, if so
     step: float = FIRST  # the largest step of the rungs that decided
     noise: float = 0.0  # of the forward, along any direction
+    flat: bool = False  # no step, however large, changed anything
 
     @property
     def wrong(self) -> bool:
@@ -52,8 +59,8 @@ class Probe:
 
     @property
     def resolution(self) -> float:
-        """The smallest relative error that would have been seen."""
-        return SURE * self.error / self.scale if self.scale else 0.0
+        """The smallest relative error that would have been seen, were all directions like this."""
+        return resolution([self])
 
     @property
     def bracketed(self) -> bool:
@@ -62,20 +69,51 @@ class Probe:
         return min(self.right, self.left) <= slack and max(self.right, self.left) >= -slack
 
 
+def resolution(probes: list[Probe]) -> float:
+    """The relative error that directions such as these miss together with a chance of MISSED.
+
+    Along a normal direction an error has a normal slope, which is below t of its size with a chance
+    of sqrt(2/pi) t, for small t; it is seen above (SURE + 1) estimated errors.
+    """
+    errors = [p.error / p.scale if p.scale else 0.0 for p in probes]
+    mean = prod(errors) ** (1 / len(errors)) if min(errors) > 0 else 0.0
+    return sqrt(2 / pi) * (SURE + 1) * mean * MISSED ** (-1 / DIRECTIONS)
+
+
 def size(x: Array) -> float:
     """The root mean square of x, which is what steps are relative to; 1 if x is 0."""
     rms = float(array_module(x).sqrt((x * x).mean())) if x.size else 0.0
     return rms if rms > 0 else 1.0
 
 
-def direction(x: Array, name: str, seed: int, relative: bool = False) -> Array:
-    """Random normal numbers of x's size, keyed by the name: other inputs do not change them."""
+def direction(x: Array, name: str, seed: int, sizes: Array | None = None) -> Array:
+    """A random direction, isotropic, of the size of x, or with steps of the sizes given.
+
+    Keyed by the name, so that other inputs do not change it.
+    """
     rng = np.random.default_rng([seed, *name.encode()])
     xp = array_module(x)
     n = xp.asarray(rng.standard_normal(x.shape))
-    if relative:
-        return n * xp.abs(x)
-    return n * size(x)
+    if sizes is not None:
+        n = xp.where(sizes > 0, n, 0)
+    return n * (size(x) if sizes is None else sizes) / xp.sqrt((n * n).sum() / (n != 0).sum())
+
+
+def groups(x: Array) -> list[Array]:
+    """Sizes of steps, each entry's own, in arrays of one order of magnitude that are 0 elsewhere.
+
+    Steps of its own size keep an entry in most domains, and apart from much larger ones its slope
+    is not lost. Entries that are 0 have steps of the smallest size that there is.
+    """
+    xp = array_module(x)
+    own = xp.abs(x)
+    least = float(own[own > 0].min()) if bool((own > 0).any()) else 1.0
+    found = [xp.where(own > 0, 0.0, least)]
+    while bool((own > 0).any()):
+        near = own > own.max() / ORDER
+        found.append(xp.where(near, own, 0.0))
+        own = xp.where(near, 0.0, own)
+    return [sizes for sizes in found if bool(sizes.any())]
 
 
 def entry(x: Array, index: tuple[int, ...]) -> Array:
@@ -104,26 +142,30 @@ def probe(
             xa, xb = x + h * u, x - h * u
             ya, yb = f(xa), f(xb)
             central = residual(ya, yb, xa, xb, 2 * h)
-            rows.append((h, central, residual(ya, y, xa, x, h), residual(y, yb, x, xb, h)))
-        h, r, right, left = np.array(rows).T
-        # rungs that leave the domain of f are too large
+            moved = float(xp.abs(v * (ya - yb)).max(initial=0))
+            rows.append((h, central, residual(ya, y, xa, x, h), residual(y, yb, x, xb, h), moved))
+        h, r, right, left, moved = np.array(rows).T
+        own = float(xp.sqrt(((v * y) ** 2).sum()))
+        # rungs that leave the domain of f are too large; too small are those that f rounds away
         first = int(np.flatnonzero(~np.isfinite(r))[-1]) + 1 if not np.isfinite(r).all() else 0
-        h, r, right, left = h[first:], r[first:], right[first:], left[first:]
+        last = int(np.flatnonzero(moved)[-1]) + 1 if moved.any() else RUNGS
+        last = last if moved[last - 1] < GRAIN * own else RUNGS
+        h, r, right, left = h[first:last], r[first:last], right[first:last], left[first:last]
         if len(h) < 5:
             return Probe(0.0, np.inf, scale, reason="steps leave the domain of the forward")
-        own = float(xp.sqrt(((v * y) ** 2).sum()))
         noise = _noise(h, r, 0.5 * eps * own)
         R = (RATIO**2 * r[1:] - r[:-1]) / (RATIO**2 - 1)
         floor = 4 * eps * float(xp.abs(g * u).sum())
         error = np.abs(np.diff(R)) + 3 * noise / h[2:] + floor
     best = _best(R[:-1], error)
     # where neither gradient nor differences see a slope, errors are relative to the forward itself
-    scale = max(scale, abs(float((g * u).sum()) + float(R[best]))) or own
+    scale = max(scale, abs(float((g * u).sum()) + float(R[best]))) or own or float(moved.max())
     kink, at = _kink(h, right - left, noise, scale)
     return Probe(
         *(float(R[best]), float(error[best]), scale, float(right[at]), float(left[at]), kink),
         step=float(h[best]),
         noise=noise,
+        flat=not moved.any(),
     )
 
 
@@ -142,6 +184,7 @@ def confirm(
     floor = 4 * float(xp.finfo(x.dtype).eps) * float(xp.abs(g * u).sum())
     error = abs(R[1] - R[0]) + 3 * first.noise * RATIO**2 / first.step + floor
     scale = max(float(xp.sqrt(((g * u) ** 2).sum())), abs(float((g * u).sum()) + R[0]))
+    scale = scale or first.scale
     if not np.isfinite(error):
         return Probe(0.0, np.inf, scale, reason="steps leave the domain of the forward")
     return Probe(R[0], error, scale, step=first.step, noise=first.noise)
@@ -150,16 +193,18 @@ def confirm(
 def _noise(h: Any, r: Any, least: float) -> float:
     """eps_f, from how the smallest steps disagree.
 
-    h |r(h/4) - r(h)| stays the same where round-off rules, and the largest of several counts. Where
-    truncation still rules, it falls by 64 a rung: larger steps then say nothing of round-off.
+    h (r(h/4) - r(h)) falls by 64 a rung where truncation rules; what does not is round-off. The
+    largest of several counts, as a few may be small by chance, but none from beyond a jump, where
+    steps may cross a kink.
     """
-    disagree = (h[1:] * np.abs(np.diff(r)))[::-1][:6]
-    noise = float(disagree[:2].max())  # one alone may be small by chance
-    for larger in disagree[2:]:
-        if larger > SMOOTHER * max(noise, least):
+    change = (h[1:] * np.diff(r))[::-1]
+    off = np.minimum(np.abs(change[:-1]), np.abs(change[:-1] - change[1:] / RATIO**3))[:6]
+    noise = max(least, *off[:SEVERAL].tolist())
+    for larger in off[SEVERAL:]:
+        if larger > SMOOTHER * noise:
             break
         noise = max(noise, float(larger))
-    return max(noise, least)
+    return noise
 
 
 def _best(R: Any, error: Any) -> int:

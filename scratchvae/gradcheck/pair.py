@@ -83,7 +83,8 @@ class Pair:
             y = np.asarray(y)
         if y.dtype.kind != "f":
             raise InputError(f"{self.name} should return a floating-point array, got {y.dtype}")
-        return y if isinstance(y, np.ndarray) or array_module(y) is not np else np.asarray(y)
+        y = y if isinstance(y, np.ndarray) or array_module(y) is not np else np.asarray(y)
+        return y.copy()  # forward may use the same memory again
 
     def backward(
         self, dy: Array, inputs: Mapping[str, Array], y: Array | None = None
@@ -94,21 +95,7 @@ class Pair:
         out = self.f_backward(
             dy, **{n: y if n == "y" and n not in inputs else inputs[n] for n in self.needs}
         )
-        if isinstance(out, Mapping):
-            named = dict(out)
-        else:
-            names = [
-                p.name[1:]
-                for p in inspect.signature(self.f_backward).parameters.values()
-                if p.kind is p.KEYWORD_ONLY and p.name[0] == "d"
-            ] or list(self.floats)
-            values = out if isinstance(out, (tuple, list)) else (out,)
-            if len(values) != len(names):
-                raise InputError(
-                    f"{self.back} returned {len(values)} gradients, but there should be "
-                    f"{len(names)}: {', '.join(names)}"
-                )
-            named = dict(zip(names, values, strict=True))
+        named = self.named(out)
         if odd := [n for n in named if n not in self.floats]:
             what = ", ".join(map(str, odd))
             raise InputError(f"{self.back} returns a gradient of {what}, no floating-point input")
@@ -117,6 +104,25 @@ class Pair:
             for n, g in named.items()
             if g is not None
         }
+
+    @property
+    def order(self) -> list[str]:
+        """Names of the inputs whose gradients backward returns, where it returns a tuple."""
+        parameters = inspect.signature(self.f_backward).parameters.values()
+        names = [p.name[1:] for p in parameters if p.kind is p.KEYWORD_ONLY and p.name[0] == "d"]
+        return names or list(self.floats)
+
+    def named(self, out: Any) -> dict[str, Any]:
+        """What backward returned, by input name."""
+        if isinstance(out, Mapping):
+            return dict(out)
+        names, values = self.order, out if isinstance(out, (tuple, list)) else (out,)
+        if len(values) != len(names):
+            raise InputError(
+                f"{self.back} returned {len(values)} gradients, but there should be "
+                f"{len(names)}: {', '.join(names)}"
+            )
+        return dict(zip(names, values, strict=True))
 
     def low_precision(self, name: str, dy: Array, exact: Array, seed: int) -> str:
         """What is wrong with the float32 gradient, if its input is float32, or "".

@@ -44,6 +44,21 @@ class Leaf:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What was found beyond the gradients. error and resolution are in the unit that it names."""
+
+    name: str
+    verdict: str
+    error: float
+    resolution: float
+    message: str = ""
+
+    def __str__(self) -> str:
+        numbers = f"off by {self.error:.1e}, {self.resolution:.1e} would have been seen"
+        return f"{self.name}: {self.verdict} ({numbers})" + f": {self.message}" * bool(self.message)
+
+
+@dataclass(frozen=True)
 class Report:
     """What was found for each gradient of one subject, and for the subject as a whole."""
 
@@ -52,10 +67,12 @@ class Report:
     violations: tuple[str, ...] = ()  # of the contract
     random: str = ""
     notes: tuple[str, ...] = field(default=())
+    findings: tuple[Finding, ...] = ()  # of a model, beyond the gradients where it stands
 
     @property
     def verdict(self) -> str:
         found = {leaf.verdict for leaf in self.leaves}
+        found |= {finding.verdict for finding in self.findings}
         found |= {CONTRACT} if self.violations else set()
         found |= {RANDOM} if self.random else set()
         return next((verdict for verdict in WORST_FIRST if verdict in found), PASS)
@@ -79,6 +96,8 @@ class Report:
         lines += [f"contract: {violation}" for violation in self.violations]
         for leaf in self.leaves:
             lines += str(leaf).split("\n")
+        for finding in self.findings:
+            lines += str(finding).split("\n")
         lines += self.notes
         return "\n  ".join(lines)
 

@@ -1,13 +1,11 @@
-"""The checker applied to what this package knows: ops by name, and the training loss of a model."""
+"""Random inputs from shapes and domains, and the checker applied to the ops of this package."""
 
 import re
 from collections.abc import Mapping
 from string import ascii_uppercase
-from typing import Any
 
 import numpy as np
 
-from ..backend import array_module
 from ..errors import InputError
 from ..registry import OPS
 from .core import check
@@ -58,36 +56,3 @@ def check_op(name: str, *, seed: int = 0, sizes: dict[str, int] | None = None) -
     batch = [key for key, spec in op.inputs.items() if spec.startswith("B")]
     inputs = draw_inputs(name, seed, sizes)
     return check(op.forward, op.backward, inputs, wrt=op.gradients, seed=seed, batch=batch)
-
-
-def check_model(model: Any, x: Any, eps: Any = None, *, seed: int = 0) -> Report:
-    """Check the gradient of every parameter of a float64 model, through its public `loss_and_grad`.
-
-    x (B,D) and eps (B,Z) are passed to it. The parameters are moved and put back, so they stay the
-    same.
-    """
-    model.loss_and_grad(x, eps)
-    if model.dtype != "float64":
-        raise InputError(
-            f"check_model needs dtype='float64', got {model.dtype!r}: build such a twin"
-        )
-    p = model.params_
-    before = p.array.copy()
-
-    def place(tensors: dict[str, Any]) -> None:
-        for name, a in tensors.items():
-            p[name][...] = a
-
-    def loss(**tensors: Any) -> Any:
-        place(tensors)
-        return np.asarray(model.loss_and_grad(x, eps)[0])
-
-    def loss_backward(dy: Any, **tensors: Any) -> dict[str, Any]:
-        place(tensors)
-        gradients = model.loss_and_grad(x, eps)[1]
-        return {name: array_module(p.array).asarray(float(dy) * g) for name, g in gradients.items()}
-
-    try:
-        return check(loss, loss_backward, dict(p), seed=seed, name=type(model).__name__)
-    finally:
-        p.array[...] = before

@@ -1,0 +1,158 @@
+"""What differences cannot see: whether the loss whose gradient is right is the loss of a VAE.
+
+A model that samples with exp(logvar) as its standard deviation, or forgets its KL, has perfect
+gradients of the wrong thing. Each test here holds two parts of a model against each other, by its
+own sampler: where they are random, five standard errors apart is too far.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..backend import to_numpy
+from ..noise import INIT, SAMPLE, normal
+from .report import FAIL, PASS, Finding
+
+DRAWS = 20_000  # of z, over all examples
+ROWS = 2_000  # of the bounds
+ERRORS = 5.0  # standard errors
+LIVELY = 1.5  # nats of logvar: where the parameters are moved to, so that every part matters
+EXTREME = 40.0  # a logit at which a clamp, or a sigmoid that rounds to 1, shows
+
+
+def findings(model: Any, x: np.ndarray, eps: Any, seed: int) -> Iterator[Finding]:
+    """The tests, at random parameters: what they test holds at any. x (B,D), eps (B,Z).
+
+    Leaves the model, and its beta, changed: a Bernoulli's logits are then of the order of EXTREME.
+    """
+    _enliven(model, x, eps, seed)
+    yield from _sampler(model, x, seed)
+    yield _beta(model, x, eps)
+    yield _batch(model, x, eps)
+    yield from _bounds(model, x)
+    yield _likelihood(model, x, eps, "rec is -log p(x|z)")
+    if model.likelihood == "bernoulli":
+        b = model.params_.out_b
+        b[...] = EXTREME
+        b[::2] = -EXTREME
+        yield _likelihood(model, x, eps, f"rec at logits of {EXTREME:.0f}")
+
+
+def _close(name: str, error: float, limit: float, otherwise: str) -> Finding:
+    good = error <= limit  # a NaN is not
+    return Finding(name, PASS if good else FAIL, error, limit, "" if good else otherwise)
+
+
+def _forward(model: Any, x: np.ndarray, eps: Any) -> Any:
+    return model._forward(model._to_device(x, "x"), model._to_device(np.asarray(eps), "eps"))
+
+
+def _enliven(model: Any, x: np.ndarray, eps: Any, seed: int) -> None:
+    """Random parameters, so small that mu and logvar are of the order of 1."""
+    p = model.params_.array
+    n = normal(1, p.size, seed=seed, stream=INIT, dtype="float64")[0]
+    p[...] = model._ws.xp.asarray(n)
+    for _ in range(60):
+        acts = _forward(model, x, eps)
+        if max(np.sqrt(np.mean(to_numpy(a) ** 2)) for a in (acts.mu, acts.logvar)) <= LIVELY:
+            break
+        p /= 2
+
+
+def _sampler(model: Any, x: np.ndarray, seed: int) -> Iterator[Finding]:
+    """The samples have mean mu and deviation exp(logvar/2), and cost the KL on average."""
+    B = len(x)
+    rows = np.arange(DRAWS) % B
+
+    def draw(part: slice) -> tuple[Any, ...]:
+        picked = x[rows[part]]
+        noise = model._draw(len(picked), seed=seed, stream=SAMPLE, step=0, row=part.start)
+        acts = model._forward(model._to_device(picked, "x"), noise)
+        return acts.mu, acts.logvar, acts.z, acts.kl
+
+    mu, logvar, z, kl = model._by_rows(DRAWS, draw)
+    u = (z - mu) * np.exp(-logvar / 2)
+    off = float(np.abs(u.mean(axis=0)).max())
+    limit = ERRORS / DRAWS**0.5
+    yield _close("mean of the samples", off, limit, "it is not mu, in units of exp(logvar/2)")
+    std = u.std(axis=0)
+    worst = float(std[np.abs(std - 1).argmax()])
+    limit = ERRORS / (2 * DRAWS) ** 0.5
+    text = f"it is {worst:.3g} times exp(logvar/2), the deviation that the KL assumes"
+    yield _close("spread of the samples", abs(worst - 1), limit, text)
+    # log q(z|x) - log p(z), whose mean over z is the KL; the constants cancel
+    ratio = ((z * z - u * u - logvar) / 2).sum(axis=1)
+    error, limit, text = 0.0, np.inf, ""
+    for b in range(B):
+        draws = ratio[rows == b]
+        found = float(draws.mean() - kl[b])
+        standard = ERRORS * float(draws.std()) / len(draws) ** 0.5
+        if abs(found) / standard >= error / limit:
+            error, limit = abs(found), standard
+            text = f"{kl[b]:.4g} nats in closed form, {draws.mean():.4g} over the model's samples"
+    yield _close("KL by Monte Carlo", error, limit, text)
+
+
+def _beta(model: Any, x: np.ndarray, eps: Any) -> Finding:
+    losses = []
+    for beta in (1.0, 2.0):
+        model.beta = beta
+        losses.append(model.loss_and_grad(x, eps)[0])
+    kl = float(_forward(model, x, eps).kl.mean())
+    gain = losses[1] - losses[0]
+    text = f"from beta 1 to 2 the loss grows by {gain:.4g} nats, but the KL is {kl:.4g}"
+    model.beta = 1.0
+    error = abs(gain - kl) / kl if kl > 0 else np.inf
+    return _close("beta times the KL", error, 1e-9, text)
+
+
+def _batch(model: Any, x: np.ndarray, eps: Any) -> Finding:
+    eps = np.asarray(eps)
+    whole, _ = model.loss_and_grad(x, eps)
+    alone = [model.loss_and_grad(x[i : i + 1], eps[i : i + 1])[0] for i in range(len(x))]
+    text = f"the loss of the batch is {whole:.4g}, the mean of its examples alone {np.mean(alone)}"
+    return _close("mean of the examples", abs(whole - np.mean(alone)) / abs(whole), 1e-9, text)
+
+
+def _bounds(model: Any, x: np.ndarray) -> Iterator[Finding]:
+    """ELBO = L_1 on average, L_k = log mean exp of k L_1, and L_1 <= L_10 <= L_100.
+
+    Burda et al., arXiv:1509.00519.
+    """
+    B = len(x)
+
+    def scores(n: int, k: int | None) -> np.ndarray:
+        """(B,n): n independent scores of each example."""
+        return model.score_samples(np.repeat(x, n, axis=0), k).reshape(B, n)
+
+    def gap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+        """Of the means; and how far chance may take it."""
+        variance = a.var(axis=1) / a.shape[1] + b.var(axis=1) / b.shape[1]
+        return float(b.mean() - a.mean()), ERRORS * float(np.sqrt(variance.mean() / B))
+
+    n = 10 * max(1, ROWS // 10 // B)
+    one, ten, hundred = scores(n, 1), scores(n // 10, 10), scores(max(n // 100, 2), 100)
+    off = one - scores(n, None)
+    found, limit = gap(np.zeros_like(off), off)
+    yield _close("ELBO is L_1 on average", abs(found), limit, f"L_1 is {found:+.3g} nats away")
+    groups = one.reshape(B, -1, 10)
+    top = groups.max(axis=2)
+    found, limit = gap(top + np.log(np.exp(groups - top[..., None]).mean(axis=2)), ten)
+    yield _close("L_10 of ten samples", abs(found), limit, f"it is {found:+.3g} nats away")
+    gaps = [gap(one, ten), gap(ten, hundred)]
+    lost, limit = max((-found, limit) for found, limit in gaps)
+    yield _close("L_1 <= L_10 <= L_100", max(0.0, lost), limit, "more samples loosen the bound")
+
+
+def _likelihood(model: Any, x: np.ndarray, eps: Any, name: str) -> Finding:
+    acts = _forward(model, x, eps)
+    y, t, rec = (to_numpy(a) for a in (acts.y, acts.x, acts.rec))
+    if model.likelihood == "bernoulli":
+        right = (np.logaddexp(0, y) - t * y).sum(axis=1)
+    else:
+        s = float(model.params_.x_logvar[0])
+        right = ((t - y) ** 2 * np.exp(-s) + s + np.log(2 * np.pi)).sum(axis=1) / 2
+    worst = int(np.abs(rec / right - 1).argmax())
+    text = f"rec is {rec[worst]:.6g} nats, -log p(x|z) {right[worst]:.6g}"
+    return _close(name, float(abs(rec[worst] / right[worst] - 1)), 1e-9, text)

@@ -1,0 +1,156 @@
+"""Backwards made wrong on purpose: could a test have failed?
+
+A test of gradients is trusted because it passes. It deserves that only if it fails when a gradient
+is wrong, so `mutation_score` makes one wrong after the other and counts what the test catches.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array, array_module, to_numpy
+from ..errors import InputError
+from .files import TROUBLE
+from .pair import Pair
+from .report import GOOD, Report
+
+SEEN = 1e-9  # a mutant that changes less of the gradient is none
+
+
+def _entry(g: Array, k: int) -> Array:
+    return (array_module(g).arange(g.size) == k).reshape(g.shape)
+
+
+def _last_row_lost(g: Array, ones: Array) -> Array:
+    g = g.copy()
+    g[-1:] = 0
+    return g
+
+
+def _one_entry(g: Array, ones: Array) -> Array:
+    return g * (1 + 0.1 * _entry(g, int(abs(g).argmax())))
+
+
+def _not_a_number(g: Array, ones: Array) -> Array:
+    return array_module(g).where(_entry(g, 0), np.nan, g)
+
+
+# of the gradient g, and of the same for an upstream gradient of ones
+MUTANTS: dict[str, Callable[[Array, Array], Array]] = {
+    "x 2": lambda g, ones: 2 * g,
+    "/ 2": lambda g, ones: g / 2,
+    "sign": lambda g, ones: -g,
+    "+ 1 %": lambda g, ones: 1.01 * g,
+    "+ 0.1 %": lambda g, ones: 1.001 * g,
+    "x 1.0001": lambda g, ones: 1.0001 * g,
+    "zero": lambda g, ones: 0 * g,
+    "transposed": lambda g, ones: g.T.copy().reshape(g.shape),
+    "one entry 10 % off": _one_entry,
+    "NaN in one entry": _not_a_number,
+    "mean for sum": lambda g, ones: g / 4,
+    "rolled": lambda g, ones: array_module(g).roll(g, 1, axis=0) if g.ndim else g,
+    "+ 1 % offset": lambda g, ones: g + 0.01 * array_module(g).sqrt((g * g).mean()),
+    "last row lost": lambda g, ones: _last_row_lost(g, ones) if g.ndim else 0 * g,
+    "upstream ignored": lambda g, ones: ones,
+}
+
+Backward = Callable[..., Any]
+
+
+def mutants(
+    f: Callable[..., Array], f_backward: Backward, inputs: Mapping[str, Array], name: str = ""
+) -> Iterator[tuple[str, str, Backward]]:
+    """Name of the gradient, name of the mutant, and a backward that is called as the right one is.
+
+    Those that change nothing at these inputs are left out: a transpose of a symmetric matrix.
+    """
+    pair = Pair(f, f_backward, inputs, name)
+    y = pair.forward(pair.given)
+    dy = array_module(y).asarray(np.random.default_rng(0).standard_normal(y.shape), dtype=y.dtype)
+    right = pair.backward(dy, pair.given, y)
+    for leaf in right:
+        for mutant in MUTANTS:
+            wrong = _mutated(pair, leaf, mutant)
+            g, h = (to_numpy(b[leaf]) for b in (right, _named(pair, wrong, dy, y)))
+            if not np.linalg.norm(g - h) <= SEEN * np.linalg.norm(g):
+                yield leaf, mutant, wrong
+
+
+def _named(pair: Pair, backward: Backward, dy: Array, y: Array) -> dict[str, Array]:
+    arguments = {**pair.given, "y": y}
+    return pair.named(backward(dy, **{n: arguments[n] for n in pair.needs}))
+
+
+def _mutated(pair: Pair, leaf: str, mutant: str) -> Backward:
+    change = MUTANTS[mutant]
+
+    @functools.wraps(pair.f_backward)
+    def wrong(dy: Array, *args: Any, **kwargs: Any) -> Any:
+        ones = pair.named(pair.f_backward(array_module(dy).ones_like(dy), *args, **kwargs))[leaf]
+        out = pair.f_backward(dy, *args, **kwargs)
+        gradients = pair.named(out)
+        g = gradients[leaf]
+        gradients[leaf] = array_module(g).asarray(change(g, ones), dtype=g.dtype)
+        if isinstance(out, Mapping):
+            return gradients
+        return tuple(gradients.values()) if isinstance(out, (tuple, list)) else gradients[leaf]
+
+    return wrong
+
+
+@dataclass(frozen=True)
+class MutationScore:
+    """What a test made of wrong backwards: how many it caught, and which it took for right."""
+
+    name: str
+    killed: int
+    survivors: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        return self.killed + len(self.survivors)
+
+    @property
+    def score(self) -> float:
+        return self.killed / self.total
+
+    def __str__(self) -> str:
+        head = f"{self.name}: {self.killed} of {self.total} wrong gradients caught"
+        return "\n  ".join([head, *(f"passed for right: {text}" for text in self.survivors)])
+
+
+def mutation_score(
+    f: Callable[..., Array],
+    f_backward: Backward,
+    inputs: Mapping[str, Array],
+    test: Callable[..., Any],
+) -> MutationScore:
+    """How many wrong backwards a test of yours catches, one gradient wrong at a time.
+
+    test(f, f_backward, inputs) catches a backward by raising, or by returning False or a report
+    that is not PASS or KINK: so `check` itself is such a test. Raises InputError if it does not
+    pass the backward as it is.
+    """
+    pair = Pair(f, f_backward, inputs, "")
+    if not _passes(test, f, f_backward, inputs):
+        raise InputError(f"{pair.name}: the test fails {pair.back} as it is, so it tells nothing")
+    killed, survivors = 0, []
+    for leaf, mutant, wrong in mutants(f, f_backward, inputs):
+        if _passes(test, f, wrong, inputs):
+            survivors.append(f"d{leaf} {mutant}")
+        else:
+            killed += 1
+    return MutationScore(pair.name, killed, tuple(survivors))
+
+
+def _passes(test: Callable[..., Any], *arguments: Any) -> bool:
+    try:
+        found = test(*arguments)
+    except TROUBLE:
+        return False
+    if isinstance(found, Report):
+        return found.verdict in GOOD
+    return found is None or bool(found)

@@ -1,0 +1,469 @@
+"""Family 2, of the checker itself: each rule has a gradient that only this rule finds."""
+
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import as_strided
+
+from scratchvae import VAE, InputError
+from scratchvae.gradcheck import GradientError, check, check_model, check_op, core
+from scratchvae.gradcheck.numerics import confirm, direction, probe
+from scratchvae.gradcheck.report import FAIL, INCONCLUSIVE, KINK, PASS
+from scratchvae.registry import OPS
+
+
+def square(x):
+    return x * x
+
+
+def square_backward(dy, x):
+    return dy * 2 * x
+
+
+def linear(x, W, b):
+    return x @ W + b
+
+
+@pytest.fixture
+def x(rng):
+    return rng.standard_normal(6)
+
+
+@pytest.fixture
+def xWb(rng):
+    return {
+        "x": rng.standard_normal((4, 6)),
+        "W": rng.standard_normal((6, 3)),
+        "b": rng.standard_normal(3),
+    }
+
+
+def the_violation(f, f_backward, inputs, **options):
+    """The only one, of a gradient that is right."""
+    report = check(f, f_backward, inputs, **options)
+    assert {leaf.verdict for leaf in report.leaves} <= {PASS}, report
+    assert len(report.violations) == 1, report
+    return report.violations[0]
+
+
+# ------------------------------------------------------------------------------ what is right
+
+
+@pytest.mark.parametrize("size", [1, 1e-3, 1e-6, 1e-9])
+def test_an_error_that_the_first_direction_does_not_see(x, size):
+    u, again = direction(x, "x", 0), direction(x, "x, again", 0)
+    unseen = again - u * (again @ u) / (u @ u)
+    report = check(square, lambda dy, x: dy * 2 * x + size * dy.sum() * unseen, {"x": x})
+    assert report.verdict == FAIL, report
+
+
+def test_a_resolution_of_some_percent_is_not_enough_to_pass():
+    leaf = check(lambda x: x + 3e10, lambda dy, x: dy * 1, {"x": np.array([0.3, 0.4])}).leaves[0]
+    assert leaf.verdict == INCONCLUSIVE
+    assert 0.01 < leaf.resolution < 0.1
+    assert leaf.message == f"round-off hides errors below {leaf.resolution:.1g} of its size"
+
+
+def test_an_error_of_a_few_times_the_round_off_is_seen():
+    inputs = {"x": np.array([0.3, -0.4, 1.2])}
+    right = check(lambda x: square(x) + 1e6, square_backward, inputs)
+    wrong = check(lambda x: square(x) + 1e6, lambda dy, x: dy * 2.0000005 * x, inputs)
+    assert right.verdict == PASS
+    assert 1e-8 < right.resolution < 1e-6
+    assert wrong.verdict == FAIL
+
+
+def test_large_steps_that_agree_do_not_outvote_small_ones():
+    def narrow(x):
+        return (x - 0.3) * np.exp(-((1e6 * (x - 0.3)) ** 2))
+
+    inputs = {"x": np.array([0.3])}
+    assert check(narrow, lambda dy, x: dy * 1, inputs).verdict == PASS
+    assert check(narrow, lambda dy, x: dy * 0, inputs).verdict == FAIL
+
+
+@pytest.mark.parametrize("seed", [0, 162, 195])
+def test_round_off_that_is_small_by_chance_at_the_smallest_steps(seed):
+    x = np.random.default_rng(seed).standard_normal(10)
+    report = check(lambda x: (x + 1e6) - 1e6, lambda dy, x: dy * 1, {"x": x}, seed=seed)
+    assert report.verdict == PASS, report
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_rounding_of_the_gradient_itself_is_no_error(rng, seed):
+    """At 0 every step rounds alike, so that no step disagrees with another."""
+    A = rng.standard_normal((3, 6))
+    report = check(lambda x: A @ x, lambda dy, x: A.T @ dy, {"x": np.zeros(6)}, seed=seed)
+    assert report.verdict == PASS, report
+
+
+def test_errors_are_relative_to_the_larger_gradient(x):
+    u, v = direction(x, "x", 0), np.ones(6)
+    first = probe(square, v, x, 2e-9 * x, u)
+    assert first.relative == pytest.approx(1)
+    assert confirm(square, v, x, 2e-9 * x, u, first).relative == pytest.approx(1)
+    leaf = check(square, lambda dy, x: dy * 2e-9 * x, {"x": x}).leaves[0]
+    assert leaf.error == pytest.approx(1)
+
+
+def test_without_a_slope_errors_are_relative_to_the_forward(x):
+    flat = probe(lambda x: 0 * x + 3, np.ones(6), x, 0 * x, direction(x, "x", 0))
+    assert flat.scale == pytest.approx(3 * np.sqrt(6))
+    assert 0 < flat.resolution < 1e-9
+
+
+# -------------------------------------------------------------------------------------- kinks
+
+
+def test_a_gradient_that_is_smoothed_over_the_kink_is_wrong_beside_it():
+    def smoothed(dy, x):
+        return dy * np.clip(x / 0.1 + 0.5, 0, 1)
+
+    report = check(lambda x: np.maximum(x, 0), smoothed, {"x": np.array([0.0])})
+    assert report.verdict == FAIL, report
+
+
+@pytest.mark.parametrize("slope", [-5, 5])
+def test_a_slope_that_no_kink_allows(slope):
+    f_backward = lambda dy, x: dy * np.where(x == 0, slope, x > 0)  # noqa: E731
+    report = check(lambda x: np.maximum(x, 0), f_backward, {"x": np.array([0.0])})
+    assert report.verdict == FAIL, report
+    assert "at a kink in 1 of 1 entries, the gradient is none of the possible ones" in str(report)
+
+
+def test_a_kink_beside_which_nothing_can_be_seen_is_no_pass(monkeypatch):
+    monkeypatch.setattr(core, "NUDGE", 0.5)
+
+    def f(x):
+        return np.where(np.abs(x[1] - 1) < 1e-3, np.abs(x), np.nan)
+
+    report = check(f, lambda dy, x: dy * np.sign(x), {"x": np.array([0.0, 1.0, -2.0])})
+    assert report.verdict == INCONCLUSIVE, report
+    assert "the gradient is a possible one, but beside it steps leave the domain" in str(report)
+
+
+def test_a_kink_is_no_error_of_a_batch_of_one():
+    inputs = {"x": np.array([[0.0, 1.0], [2.0, -1.0]])}
+    report = check(lambda x: np.maximum(x, 0), lambda dy, x: dy * (x > 0), inputs, batch=["x"])
+    assert report.verdict == KINK, report
+
+
+# ----------------------------------------------------------------------------------- contract
+
+
+def test_last_bits_that_change_from_call_to_call(x):
+    calls = []
+
+    def f_backward(dy, x):
+        calls.append(1)
+        return dy * 2 * x * (1 + len(calls) * np.finfo(float).eps)
+
+    found = the_violation(square, f_backward, {"x": x})
+    assert found == "dx differs between two calls with the same arguments"
+
+
+def test_an_upstream_gradient_of_which_only_the_direction_counts(x):
+    size = {}
+
+    def f_backward(dy, x):
+        now = np.abs(dy).max() or 1.0
+        return dy * (size.setdefault("first", now) / now) * 2 * x
+
+    found = the_violation(square, f_backward, {"x": x})
+    assert found == "dx ignores the upstream gradient: twice dy gives the same"
+
+
+def test_last_bits_that_are_not_linear_in_the_upstream_gradient(x):
+    f_backward = lambda dy, x: dy * (1 + 1e-3 * np.abs(dy)) * 2 * x  # noqa: E731
+    found = the_violation(square, f_backward, {"x": x}, upstream=1e-12)
+    assert found == "dx is not linear in the upstream gradient: 2 dy does not give twice"
+
+
+def test_numbers_that_underflow_need_not_be_linear(x):
+    report = check(lambda x: 1e-310 * x, lambda dy, x: 1e-310 * dy, {"x": x})
+    assert report.violations == ()
+
+
+def test_a_gradient_of_0_over_0(x):
+    def f_backward(dy, x):
+        with np.errstate(invalid="ignore"):
+            return dy / np.abs(dy).max() * np.abs(dy).max() * 2 * x
+
+    found = the_violation(square, f_backward, {"x": x})
+    assert found == "dx is not 0 for an upstream gradient of 0"
+
+
+def test_last_bits_that_depend_on_the_forwards_before(x):
+    forwards = []
+
+    def f(x):
+        forwards.append(1)
+        return x * x
+
+    def f_backward(dy, x):
+        return dy * 2 * x * (1 + len(forwards) * np.finfo(float).eps)
+
+    found = the_violation(f, f_backward, {"x": x})
+    assert found == "dx changes if forward is called in between: it depends on hidden state"
+
+
+WRONG_LAYOUTS = {
+    "off by 1e-9 of its size": lambda g: g * (1 + 1e-9),
+    "NaN": lambda g: g * np.nan,
+    "another shape": lambda g: g[None],
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_LAYOUTS)
+@pytest.mark.parametrize("argument", ["dy", "x"])
+@pytest.mark.parametrize("layout", ["Fortran-ordered", "strided"])
+def test_a_gradient_that_is_another_one_in_one_layout(rng, layout, argument, wrong):
+    def f_backward(dy, x):
+        flags = {"dy": dy, "x": x}[argument].flags
+        other = flags.f_contiguous if layout == "Fortran-ordered" else not flags.forc
+        broadcast = 0 in dy.strides
+        return WRONG_LAYOUTS[wrong](dy * 2 * x) if other and not broadcast else dy * 2 * x
+
+    found = the_violation(square, f_backward, {"x": rng.standard_normal((4, 6))})
+    assert found == f"dx is another one for {layout} arguments"
+
+
+def test_strides_that_are_taken_for_granted(x):
+    f_backward = lambda dy, x: dy * 2 * as_strided(x, strides=(8,))  # noqa: E731
+    found = the_violation(square, f_backward, {"x": x})
+    assert found == "dx is another one for strided arguments"
+
+
+def test_a_shortcut_for_a_constant_upstream_gradient(x):
+    def f_backward(dy, x):
+        return np.full_like(x, dy[0]) if dy.strides == (0,) else dy * 2 * x
+
+    found = the_violation(square, f_backward, {"x": x})
+    assert found == "dx is another one for a broadcast upstream gradient"
+
+
+def test_a_backward_that_lifts_the_write_protection(rng):
+    def f_backward(dy, a, b):
+        a.flags.writeable = True
+        a[0] = 0
+        return dy.copy(), dy.copy()
+
+    pair = {"a": rng.standard_normal(3), "b": rng.standard_normal(3)}
+    found = the_violation(lambda a, b: a + b, f_backward, pair)
+    assert found == "the backward changes a, which it was given"
+
+
+def test_a_backward_that_writes_into_the_arrays_of_a_device(double, rng):
+    def f_backward(dy, a, b):
+        a[...] = 0
+        return dy.copy(), dy.copy()
+
+    pair = {name: double.asarray(rng.standard_normal(3)) for name in "ab"}
+    found = the_violation(lambda a, b: a + b, f_backward, pair)
+    assert found == "the backward changes a, which it was given"
+
+
+def test_a_forward_that_writes_is_found_and_the_check_goes_on(x):
+    def f(x, t):
+        t += 0
+        return t * x
+
+    found = the_violation(f, lambda dy, t: dy * t, {"x": x, "t": np.arange(6)})
+    assert found.startswith("the forward writes into what it was given, in line")
+    assert found.endswith(": t += 0")
+
+
+SHARED = {
+    "an input": (
+        lambda x, z: x + 0 * z,
+        lambda dy, z: (dy * 1, z),
+        "dz shares memory with z: writing into one changes the other",
+    ),
+    "the output": (
+        lambda x, z: 0 * x * z,
+        lambda dy, y: (0 * dy, y),
+        "dz shares memory with y: writing into one changes the other",
+    ),
+    "the upstream gradient": (
+        lambda x, z: x + z,
+        lambda dy: (dy * 1, dy[:]),
+        "dz shares memory with dy: writing into one changes the other",
+    ),
+    "another gradient": (
+        lambda x, z: x + z,
+        lambda dy: (dy.copy(),) * 2,
+        "dx and dz share memory",
+    ),
+    "a part of another gradient": (
+        lambda x, z: x + z,
+        lambda dy: (g := dy * 1, g[::-1][::-1]),
+        "dx and dz share memory",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SHARED)
+def test_memory_that_is_shared_with(x, what):
+    f, f_backward, sentence = SHARED[what]
+    assert the_violation(f, f_backward, {"x": x, "z": np.zeros(6)}) == sentence
+
+
+def test_memory_of_a_device_that_is_shared(double, x):
+    found = the_violation(lambda x: x + 1, lambda dy: dy, {"x": double.asarray(x)})
+    assert found == "dx shares memory with dy: writing into one changes the other"
+
+
+NO_GRADIENTS = {
+    "dx is a list, not an array": lambda dy, x: {"x": list(dy * 2 * x)},
+    "dx has shape (1, 6), but x has (6,)": lambda dy, x: (dy * 2 * x)[None],
+    "dx is float32, but x is float64": lambda dy, x: (dy * 2 * x).astype("float32"),
+}
+
+
+@pytest.mark.parametrize("sentence", NO_GRADIENTS)
+def test_what_is_no_gradient_of_its_input(x, sentence):
+    assert the_violation(square, NO_GRADIENTS[sentence], {"x": x}) == sentence
+
+
+def test_a_gradient_on_another_device(double, x):
+    f_backward = lambda dy, x: (dy * 2 * x).get()  # noqa: E731
+    found = the_violation(square, f_backward, {"x": double.asarray(x)})
+    assert found == "dx is on another device than x"
+
+
+BATCHES = {
+    "db has shape (), but b has (3,), for a batch of one": (
+        lambda dy, x, W: (dy @ W.T, x.T @ dy, dy.squeeze().sum(axis=0))
+    ),
+    "dx is wrong for a batch of one": (
+        lambda dy, x, W: (dy @ W.T * (1 + 1e-9 * (len(x) == 1)), x.T @ dy, dy.sum(axis=0))
+    ),
+    "fails for a batch of one: no spread": (
+        lambda dy, x, W: (dy @ W.T, x.T @ dy, dy.sum(axis=0) * spread(x))
+    ),
+    "dW is wrong for an empty batch": (
+        lambda dy, x, W: (dy @ W.T, x.T @ dy if len(x) else np.ones_like(W), dy.sum(axis=0))
+    ),
+    "fails for an empty batch: index 0 is out of bounds for axis 0 with size 0": (
+        lambda dy, x, W: (dy @ W.T, x.T @ dy, dy[0] + dy[1:].sum(axis=0))
+    ),
+}
+
+
+def spread(x):
+    if len(x) == 1:
+        raise ValueError("no spread")
+    return 1
+
+
+@pytest.mark.parametrize("sentence", BATCHES)
+def test_batches_of_one_and_of_none(xWb, sentence):
+    assert the_violation(linear, BATCHES[sentence], xWb, batch=["x"]) == sentence
+
+
+def test_an_op_is_tried_with_a_batch_of_one(monkeypatch):
+    def linear_backward(dy, x, W, *, dx=None, dW=None, db=None):
+        return dy @ W.T, x.T @ dy, dy.squeeze().sum(axis=0)
+
+    monkeypatch.setitem(OPS, "linear", OPS["linear"]._replace(backward=linear_backward))
+    (found,) = check_op("linear").violations
+    assert found == "db has shape (), but b has (3,), for a batch of one"
+
+
+# ------------------------------------------------------------------------------------ float32
+
+
+def test_float32_that_is_further_off_than_rounding_explains(x):
+    def f_backward(dy, x):
+        return dy * 2 * x * x.dtype.type(1 if x.dtype == np.float64 else 1 + 1e-4)
+
+    report = check(square, f_backward, {"x": x.astype("float32")})
+    assert report.verdict == FAIL, report
+    assert "right in float64, but its float32 values are off" in str(report)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_float32_may_add_up_in_any_order(seed):
+    """One after the other rounds more than NumPy's own sums do."""
+    inputs = {"x": np.full((1000, 1), 5, "float32"), "W": np.ones((1, 1), "float32")}
+
+    def f_backward(dy, x, W):
+        return dy @ W.T, np.cumsum(x * dy, axis=0)[-1:]
+
+    report = check(lambda x, W: x @ W, f_backward, inputs, seed=seed)
+    assert report.verdict == PASS, report
+
+
+def test_float32_may_lose_what_the_forward_blows_up(x):
+    def f_backward(dy, x):
+        return dy * 1000 * np.cos(1000 * x)
+
+    report = check(lambda x: np.sin(1000 * x), f_backward, {"x": x.astype("float32")})
+    assert report.verdict == PASS, report
+
+
+# ------------------------------------------------------------------------ the name of the bug
+
+
+@pytest.mark.parametrize(
+    ("factor", "left_over", "message"),
+    [(2, 0, "2 x too large at all 6 entries"), (2, 1e-4, ""), (1, 1e-7, "")],
+)
+def test_an_explanation_that_leaves_something_over(x, rng, factor, left_over, message):
+    over = factor * (1 + left_over * rng.standard_normal(6))
+    leaf = check(square, lambda dy, x: dy * 2 * x * over, {"x": x}).leaves[0]
+    assert leaf.verdict == FAIL
+    assert leaf.message == message
+
+
+NAMES = {
+    "1 of 18 entries is NaN: not written, or 0/0": lambda g: g + one(np.nan),
+    "1 of 18 entries is infinite": lambda g: g + one(np.inf),
+    "it is the transpose of the right one, reshaped to fit": lambda g: g.T.reshape(6, 3).copy(),
+    "it is permuted along axis 0": lambda g: g[[1, 0, 2, 3, 4, 5]],
+    "the first slice along axis 0 is lost (zero)": lambda g: g * (np.arange(6) > 0)[:, None],
+    "the last slice along axis 1 is lost (zero)": lambda g: g * (np.arange(3) < 2),
+    "with the wrong sign, and 2 x too large at all 18 entries": lambda g: -2 * g,
+}
+
+
+def one(value):
+    return np.where(np.arange(18) == 0, value, 0).reshape(6, 3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_bug_is_named_word_for_word(xWb, name):
+    report = check(linear, lambda dy, x: {"W": NAMES[name](x.T @ dy)}, xWb)
+    assert report.leaves[0].verdict == FAIL
+    assert report.leaves[0].message == name
+
+
+def test_a_gradient_of_what_the_forward_does_not_use(x):
+    report = check(lambda x, z: x + 0 * z, lambda dy: (dy * 1, dy * 1), {"x": x, "z": x})
+    assert [leaf.verdict for leaf in report.leaves] == [PASS, FAIL]
+    message = "it should be zero: the forward does not depend on this input"
+    assert report.leaves[1].message == message
+
+
+# --------------------------------------------------------------------------------- the report
+
+
+def test_a_report_speaks_for_its_worst_gradient(x):
+    def f_backward(dy, x, z):
+        return dy * 2.02 * x, dy * 1
+
+    report = check(lambda x, z: x * x + z + 1e6, f_backward, {"x": x, "z": 1e6 * x})
+    assert [leaf.verdict for leaf in report.leaves] == [FAIL, PASS]
+    assert report.error == report.leaves[0].error > 100 * report.leaves[1].error
+    assert report.resolution == report.leaves[0].resolution > 100 * report.leaves[1].resolution
+
+
+def test_what_cannot_be_told_raises():
+    report = check(lambda x: x + 1e17, lambda dy, x: dy * 1, {"x": np.array([0.3, 0.4])})
+    with pytest.raises(GradientError, match=r"dx +INCONCLUSIVE"):
+        report.raise_if_failed()
+
+
+def test_a_float32_model_is_sent_back(rng):
+    vae = VAE(latent_dim=2, hidden=(4,), dtype="float32").build(5)
+    with pytest.raises(InputError, match="check_model needs dtype='float64', got 'float32'"):
+        check_model(vae, rng.random((3, 5)), np.zeros((3, 2)))
