@@ -209,14 +209,17 @@ def _probes(
 def _closely(f: Callable[[Array], Array], dy: Array, x: Array, g: Array, u: Array) -> Probe:
     """A probe that other steps than the usual ones confirm, where it is wrong or vague."""
     found = probe(f, dy, x, g, u)
-    if found.wrong:  # by chance, a forward that rounds may do so alike at all steps
-        again = probe(f, dy, x, g, OTHER * u)
-        found = again if again.kink or not again.wrong else found
-    if found.reason or found.kink or not (found.wrong or found.resolution > ENOUGH):
+    vague = found.resolution > ENOUGH
+    if found.kink or found.reason or not (found.wrong or vague):
         return found
     finer = probe(f, dy, x, g, u, FINER)  # f may vary faster than x is large, or have a kink near x
-    better = finer.resolution < (found.relative if found.wrong else found.resolution)
-    return finer if better and not (finer.flat and finer.wrong) else found
+    if found.wrong:
+        # by chance, a forward that rounds may do so alike at all steps
+        for again in (probe(f, dy, x, g, OTHER * u), finer):
+            if again.kink or (not again.wrong and again.sees(found.relative)):
+                return again
+    better = vague and finer.resolution < found.resolution and not (finer.flat and finer.wrong)
+    return finer if better else found
 
 
 def _second_look(

@@ -43,6 +43,7 @@ def explain(
         or _lost(n, fits)
         or _upstream(v, fits, numeric_for)
         or _other(fits, others())
+        or _product(a, n, arrays, v)
         or _term(a, n, arrays, v)
         or _some(a, n, size)
     )
@@ -159,9 +160,38 @@ def _term(a: np.ndarray, n: np.ndarray, arrays: Mapping[str, np.ndarray], v: np.
             continue
         c = float((rest * T).sum()) / square
         if np.abs(rest - c * T).max() <= CLOSE * np.abs(rest).max():
-            what = "an extra term" if c > 0 else "a missing term"
-            return f"{what} {abs(c):.4g} {name}".replace(" 1 ", " ")
+            number = "" if abs(abs(c) - 1) < 1e-4 else f"{abs(c):.4g} "
+            if c < 0:
+                return f"a missing term {number}{name}"
+            return f"an extra term {number}{name}, or a missing -{number}{name}"
     return ""
+
+
+def _product(a: np.ndarray, n: np.ndarray, arrays: Mapping[str, np.ndarray], v: np.ndarray) -> str:
+    """a is n times one array of that shape, or n is a times it: a factor of the chain rule."""
+    for name, T in _factors(arrays, a.shape):
+        for found, right, what in ((a, n * T, "too many"), (n, a * T, "missing")):
+            if np.abs(found - right).max() <= CLOSE * np.abs(found).max() and T.std() > 0:
+                return f"a factor {name} {'is ' if what == 'missing' else ''}{what}"
+    return ""
+
+
+def _factors(
+    arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]
+) -> Iterator[tuple[str, np.ndarray]]:
+    for name, x in arrays.items():
+        if x.shape != shape:
+            continue
+        yield name, x
+        if name == "y":
+            yield "(1 - y^2)", 1 - x * x
+            yield "y (1 - y)", x * (1 - x)
+        else:
+            small = np.clip(x, -300, 300)
+            yield f"exp({name})", np.exp(small)
+            yield f"exp({name}/2)", np.exp(small / 2)
+            s = 1 / (1 + np.exp(-small))
+            yield f"sigmoid({name}) (1 - sigmoid({name}))", s * (1 - s)
 
 
 def _terms(
@@ -185,9 +215,15 @@ def _terms(
 
 def _some(a: np.ndarray, n: np.ndarray, size: float) -> str:
     wrong = np.abs(a - n) > CLOSE * size
-    if not 0 < wrong.mean() <= FEW:
+    if not 0 < wrong.mean() < 1:
         return ""
-    return f"{_count(wrong)} wrong, the others are right"
+    if not (np.abs(n[wrong]) > CLOSE * size).any() and wrong.sum() > 1:
+        return (
+            f"it should be 0 at {int(wrong.sum())} of {wrong.size} entries, and is right elsewhere"
+        )
+    if not a[wrong].any() and wrong.sum() > 1:
+        return f"it is 0 at {wrong.sum()} of {wrong.size} entries, and is right elsewhere"
+    return f"{_count(wrong)} wrong, the others are right" if wrong.mean() <= FEW else ""
 
 
 def _count(mask: np.ndarray) -> str:

@@ -1,21 +1,24 @@
 """Checks every pair `f` / `f_backward` in a file: what `scratchvae verify FILE.py` does.
 
 The inputs of a pair come from a function `inputs_f()` beside it, which returns a dict of name to
-array, or from shapes given to the decorator `inputs`. The file is run as any script that one
-starts; nothing else is executed.
+array, or from shapes given to the decorator `inputs`. A function `hints_f(wrong)`, of the set of
+names whose gradients are wrong, may add a sentence of the teacher's. The file is run as any script
+that one starts; nothing else is executed.
 """
 
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ..errors import InputError
 from .core import check
-from .report import Report
+from .report import GOOD, Report
 from .subjects import draw
 
 # what running a file may raise; KeyboardInterrupt and SystemExit are its own business
@@ -60,18 +63,43 @@ def check_file(path: str | Path, *, seed: int = 0) -> Iterator[Report]:
             f"{path} holds no pair f, f_backward: name each backward after its forward"
         )
     for name in names:
-        f, f_backward = functions[name], functions[f"{name}_backward"]
-        if f"inputs_{name}" in functions:
-            drawn, batch = functions[f"inputs_{name}"](), []
-        elif specs := getattr(f, "gradcheck_inputs", None):
-            drawn = draw(specs, seed)
-            batch = [key for key, spec in specs.items() if spec.startswith("B")]
-        else:
-            raise InputError(
-                f"{path}: {name} has no inputs: add a function inputs_{name}() that returns a dict "
-                "of arrays, or the decorator scratchvae.gradcheck.inputs with their shapes"
-            )
-        yield check(f, f_backward, drawn, seed=seed, batch=batch)
+        try:
+            yield _check(functions, name, path, seed)
+        except InputError:
+            raise
+        except TROUBLE as error:
+            yield Report(name, violations=(_crash(error, path),))
+
+
+def _check(functions: Mapping[str, Callable[..., Any]], name: str, path: Path, seed: int) -> Report:
+    f, f_backward = functions[name], functions[f"{name}_backward"]
+    if f"inputs_{name}" in functions:
+        drawn, batch = functions[f"inputs_{name}"](), []
+    elif specs := getattr(f, "gradcheck_inputs", None):
+        drawn = draw(specs, seed)
+        batch = [key for key, spec in specs.items() if spec.startswith("B")]
+    else:
+        raise InputError(
+            f"{path}: {name} has no inputs: add a function inputs_{name}() that returns a dict "
+            "of arrays, or the decorator scratchvae.gradcheck.inputs with their shapes"
+        )
+    report = check(f, f_backward, drawn, seed=seed, batch=batch)
+    wrong = {leaf.name for leaf in report.leaves if leaf.verdict not in GOOD}
+    if wrong and f"hints_{name}" in functions:
+        hint = f"hint: {functions[f'hints_{name}'](wrong)}"
+        report = replace(report, notes=(*report.notes, hint))
+    return report
+
+
+def _crash(error: Exception, path: Path) -> str:
+    """What a pair raised, and in which line of its file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename) == path.resolve()]
+    frame = (own or frames)[-1]
+    if isinstance(error, NotImplementedError):
+        return f"{frame.name} is not written yet: {str(error) or 'it raises NotImplementedError'}"
+    kind = type(error).__name__
+    return f"{frame.name} raises {kind} in line {frame.lineno}: {frame.line}: {error}"
 
 
 def _run(path: Path) -> ModuleType:

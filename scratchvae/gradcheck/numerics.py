@@ -13,7 +13,7 @@ the points that floating point really reached, so that rounding x + h u costs no
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import pi, prod, sqrt
+from math import inf, pi, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,10 @@ class Probe:
     def wrong(self) -> bool:
         return abs(self.residual) > SURE * self.error
 
+    def sees(self, relative: float) -> bool:
+        """Whether an error of this size, along this direction, would have been called wrong."""
+        return (SURE + 1) * self.error < relative * self.scale
+
     @property
     def relative(self) -> float:
         """The residual as far as it is not round-off, relative to the gradient's size."""
@@ -75,7 +79,7 @@ def resolution(probes: list[Probe]) -> float:
     Along a normal direction an error has a normal slope, which is below t of its size with a chance
     of sqrt(2/pi) t, for small t; it is seen above (SURE + 1) estimated errors.
     """
-    errors = [p.error / p.scale if p.scale else 0.0 for p in probes]
+    errors = [p.error / p.scale if p.scale else (inf if p.error else 0.0) for p in probes]
     mean = prod(errors) ** (1 / len(errors)) if min(errors) > 0 else 0.0
     return sqrt(2 / pi) * (SURE + 1) * mean * MISSED ** (-1 / DIRECTIONS)
 

@@ -1,0 +1,43 @@
+"""Hypothesis strategies of inputs for a gradient check; needs the package hypothesis.
+
+    @given(inputs(x="BI", W="IO", b="O"))
+    def test_linear(drawn):
+        check(linear, linear_backward, drawn).raise_if_failed()
+
+Sizes are drawn, and a failure shrinks to the smallest sizes that fail: a bug that needs two rows
+and three columns is shown with two rows and three columns.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import strategies as st
+
+from ..errors import InputError
+from ..registry import OPS
+from .subjects import draw
+
+
+def inputs(sizes: tuple[int, int] = (1, 5), /, **specs: str) -> st.SearchStrategy[Any]:
+    """Dicts of name to float64 array, for shapes and domains such as x="BI", p="BD in (0,1)".
+
+    Each letter is a size, from the first to the second of `sizes`, the same wherever it stands.
+    Values are normal numbers, or uniform in the domain.
+    """
+    if not specs:
+        raise InputError('inputs() needs the shape of each input, such as x="BI"')
+    draw(specs)  # refuses a shape or domain that it does not know
+    letters = sorted({letter for spec in specs.values() for letter in spec.split(" ")[0]} - {"1"})
+    size = st.integers(*sizes)
+    chosen = st.fixed_dictionaries(dict.fromkeys(letters, size))
+    return st.builds(lambda sizes, seed: draw(specs, seed, sizes), chosen, st.integers(0, 2**16))
+
+
+def inputs_of(f: Any, sizes: tuple[int, int] = (1, 5), /) -> st.SearchStrategy[Any]:
+    """The same for an op of this package by its name, or a function with the decorator `inputs`."""
+    specs: Mapping[str, str] | None
+    specs = OPS[f].inputs if isinstance(f, str) and f in OPS else None
+    specs = specs or getattr(f, "gradcheck_inputs", None)
+    if specs is None:
+        raise InputError(f"{f!r} has no shapes: decorate it with scratchvae.gradcheck.inputs")
+    return inputs(sizes, **specs)
