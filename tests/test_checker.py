@@ -204,7 +204,7 @@ def test_a_missing_kl_term_is_named(rng):
         return dmu, dlogvar + 0.5 * dy[:, None]
 
     report = check(op.forward, without_half, inputs)
-    assert report.leaves[1].message == "an extra term 0.5 dy"
+    assert report.leaves[1].message == "an extra term 0.5 dy, or a missing -0.5 dy"
 
 
 def test_what_no_explanation_fits_is_not_explained(xWb, rng):

@@ -215,10 +215,10 @@ def _closely(f: Callable[[Array], Array], dy: Array, x: Array, g: Array, u: Arra
     finer = probe(f, dy, x, g, u, FINER)  # f may vary faster than x is large, or have a kink near x
     if found.wrong:
         # by chance, a forward that rounds may do so alike at all steps
-        for again in (probe(f, dy, x, g, OTHER * u), finer):
-            if again.kink or (not again.wrong and again.sees(found.relative)):
+        for again, share in ((probe(f, dy, x, g, OTHER * u), OTHER), (finer, 1.0)):
+            if again.kink or (not again.wrong and again.sees(share * found.residual)):
                 return again
-    better = vague and finer.resolution < found.resolution and not (finer.flat and finer.wrong)
+    better = vague and finer.error < found.error and not (finer.flat and finer.wrong)
     return finer if better else found
 
 

@@ -74,7 +74,8 @@ def mutants(
     for leaf in right:
         for mutant in MUTANTS:
             wrong = _mutated(pair, leaf, mutant)
-            g, h = (to_numpy(b[leaf]) for b in (right, _named(pair, wrong, dy, y)))
+            with np.errstate(all="ignore"):
+                g, h = (to_numpy(b[leaf]) for b in (right, _named(pair, wrong, dy, y)))
             if not np.linalg.norm(g - h) <= SEEN * np.linalg.norm(g):
                 yield leaf, mutant, wrong
 

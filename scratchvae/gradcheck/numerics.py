@@ -52,9 +52,9 @@ class Probe:
     def wrong(self) -> bool:
         return abs(self.residual) > SURE * self.error
 
-    def sees(self, relative: float) -> bool:
-        """Whether an error of this size, along this direction, would have been called wrong."""
-        return (SURE + 1) * self.error < relative * self.scale
+    def sees(self, residual: float) -> bool:
+        """Whether an error of this slope, along this direction, would have been called wrong."""
+        return (SURE + 1) * self.error < abs(residual)
 
     @property
     def relative(self) -> float:

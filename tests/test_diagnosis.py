@@ -1,0 +1,58 @@
+"""The name of the bug, over the zoo: right nine times of ten, and never wrong with certainty."""
+
+import re
+
+import pytest
+from zoo import LAYERS, layer
+
+from scratchvae.gradcheck import check
+from scratchvae.gradcheck.mutants import MUTANTS, mutants
+
+# what is right to say of a mutant; where two things are the same at one point, either is
+SAYS = {
+    "x 2": r"2 x too large at (all|its one)",
+    "/ 2": r"2 x too small at (all|its one)",
+    "sign": r"the sign is wrong at",
+    "+ 1 %": r"0\.01 of its size too large at",
+    "+ 0.1 %": r"0\.001 of its size too large at",
+    "x 1.0001": r"0\.0001 of its size too large at",
+    "zero": r"zero everywhere, but the forward does depend",
+    "transposed": r"the transpose of the right one",
+    "one entry 10 % off": r"1 of \d+ entries is wrong|0\.1 of its size too large at its one entry",
+    "NaN in one entry": r"1 of \d+ entries is NaN",
+    "mean for sum": r"4 x too small at (all|its one)",
+    "rolled": r"it is (rolled by 1|reversed) along axis 0",
+    "+ 1 % offset": r"an extra term [\d.e-]+ \(a constant\)",
+    "last row lost": r"the last slice along axis 0 is lost",
+    # of a scalar output, an upstream gradient of 1 is a factor
+    "upstream ignored": r"the upstream gradient is ignored|x too (large|small) at (all|its one)",
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_named_mutants_are_named_and_never_misnamed(seed):
+    right, silent, wrong = 0, [], []
+    for name in LAYERS:
+        f, f_backward, inputs = layer(name, seed, 1.0, "float64")
+        for leaf, mutant, backward in mutants(f, f_backward, inputs):
+            report = check(f, backward, inputs, wrt=[leaf], seed=seed)
+            assert report.verdict in ("FAIL", "CONTRACT"), report
+            said = report.leaves[0].message
+            if re.search(SAYS[mutant], said):
+                right += 1
+            else:
+                (wrong if said else silent).append((name, leaf, mutant, said))
+    assert wrong == []
+    assert right >= 0.9 * (right + len(silent)), silent
+    assert right > 200
+
+
+def test_every_mutant_has_a_name():
+    assert set(SAYS) == set(MUTANTS)
+
+
+def test_a_hint_about_sizes_is_a_question(rng):
+    """2 x may be a mean for a sum over an axis of length two, or not: that is asked, not said."""
+    x = {"x": rng.standard_normal((2, 3))}
+    report = check(lambda x: x * x, lambda dy, x: 4 * dy * x, x)
+    assert re.search(r"2 x too large .*: a sum where .*\? 2 is the size of", str(report))
