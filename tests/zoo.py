@@ -92,7 +92,8 @@ def _one(name, seed, scale, upstream, dtype, counts, survivors):
     for mutated, mutant, wrong in mutants(f, f_backward, inputs):
         if mutated != leaf or mutant not in MUTANTS:
             continue
-        g, h = (np.asarray(b(dy, **inputs)[leaf], dtype="float64") for b in (f_backward, wrong))
+        with np.errstate(all="ignore"):
+            g, h = (np.asarray(b(dy, **inputs)[leaf], dtype="float64") for b in (f_backward, wrong))
         if not np.linalg.norm(h - g) > resolution * np.linalg.norm(g):
             counts["mutant below the printed resolution"] += 1
             continue
