@@ -27,7 +27,7 @@ SURE = 5.0  # estimated errors: a residual above so many is a failure
 DIRECTIONS = 5  # an error may be nearly orthogonal to one, hardly to all of them
 MISSED = 1e-4  # the chance that they all miss an error of the size that is printed
 SMOOTHER = 16.0  # a larger jump of the noise, from rung to rung, is none of round-off
-GRAIN = 1e-3  # of the forward: if it changes by less at once, that is its rounding, not a step
+GRAIN = 1e-3  # of the forward: if it changes by less at once, that is rounding, not a step
 ORDER = 1e3  # entries of x that are further apart are moved one group after the other
 SEVERAL = 4  # smallest steps: more than agree by chance
 SMOOTH = 2.5  # one-sided slopes meet by a factor of RATIO a rung if smooth, by 1 at a kink
@@ -150,14 +150,12 @@ def probe(
             rows.append((h, central, residual(ya, y, xa, x, h), residual(y, yb, x, xb, h), moved))
         h, r, right, left, moved = np.array(rows).T
         own = float(xp.sqrt(((v * y) ** 2).sum()))
-        # rungs that leave the domain of f are too large; too small are those that f rounds away
+        # rungs that leave the domain of f are too large
         first = int(np.flatnonzero(~np.isfinite(r))[-1]) + 1 if not np.isfinite(r).all() else 0
-        last = int(np.flatnonzero(moved)[-1]) + 1 if moved.any() else RUNGS
-        last = last if moved[last - 1] < GRAIN * own else RUNGS
-        h, r, right, left = h[first:last], r[first:last], right[first:last], left[first:last]
+        h, r, right, left = h[first:], r[first:], right[first:], left[first:]
         if len(h) < 5:
             return Probe(0.0, np.inf, scale, reason="steps leave the domain of the forward")
-        noise = _noise(h, r, 0.5 * eps * own)
+        noise = max(_noise(h, r, 0.5 * eps * own), _grain(moved, own))
         R = (RATIO**2 * r[1:] - r[:-1]) / (RATIO**2 - 1)
         floor = 4 * eps * float(xp.abs(g * u).sum())
         error = np.abs(np.diff(R)) + 3 * noise / h[2:] + floor
@@ -209,6 +207,14 @@ def _noise(h: Any, r: Any, least: float) -> float:
             break
         noise = max(noise, float(larger))
     return noise
+
+
+def _grain(moved: Any, own: float) -> float:
+    """What f changes by at once, where steps are so small that it does not change at all."""
+    if moved[-1] or not moved.any():
+        return 0.0
+    least = float(moved[np.flatnonzero(moved)[-1]])
+    return least if least < GRAIN * own else 0.0
 
 
 def _best(R: Any, error: Any) -> int:
