@@ -5,7 +5,7 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 from scratchvae import VAE, InputError
-from scratchvae.gradcheck import GradientError, check, check_model, check_op, core
+from scratchvae.gradcheck import GradientError, check, check_model, check_op, leaf
 from scratchvae.gradcheck.numerics import confirm, direction, probe
 from scratchvae.gradcheck.report import FAIL, INCONCLUSIVE, KINK, PASS
 from scratchvae.registry import OPS
@@ -131,7 +131,7 @@ def test_a_slope_that_no_kink_allows(slope):
 
 
 def test_a_kink_beside_which_nothing_can_be_seen_is_no_pass(monkeypatch):
-    monkeypatch.setattr(core, "NUDGE", 0.5)
+    monkeypatch.setattr(leaf, "NUDGE", 0.5)
 
     def f(x):
         return np.where(np.abs(x[1] - 1) < 1e-3, np.abs(x), np.nan)
@@ -467,3 +467,23 @@ def test_a_float32_model_is_sent_back(rng):
     vae = VAE(latent_dim=2, hidden=(4,), dtype="float32").build(5)
     with pytest.raises(InputError, match="check_model needs dtype='float64', got 'float32'"):
         check_model(vae, rng.random((3, 5)), np.zeros((3, 2)))
+
+
+def test_a_look_beside_a_kink_does_not_move_the_others(rng):
+    """The first gradient is smoothed over its kink; the second is checked where it was."""
+    inputs = {"x": np.array([0.0, 0.5, -2.0]), "w": rng.standard_normal(3)}
+
+    def f_backward(dy, x, w):
+        return dy * np.clip(0.5 + 10 * x, 0, 1) * w, dy * np.maximum(x, 0)
+
+    both = check(lambda x, w: np.maximum(x, 0) * w, f_backward, inputs)
+    alone = check(lambda x, w: np.maximum(x, 0) * w, f_backward, inputs, wrt=["w"])
+    assert "but wrong right beside it" in both.leaves[0].message
+    assert both.leaves[1] == alone.leaves[0]
+    assert both.leaves[1].verdict == PASS
+
+
+def test_a_batch_of_one_near_a_kink_is_no_violation():
+    x = {"x": np.array([[1e-7, 1.0], [2.0, -1.0]])}
+    report = check(lambda x: np.maximum(x, 0), lambda dy, x: dy * (x > 0), x, batch=["x"])
+    assert report.verdict == PASS, report

@@ -9,30 +9,10 @@ import numpy as np
 from ..backend import Array, array_module, to_numpy
 from ..errors import InputError
 from . import contract
-from .diagnose import explain, table
-from .numerics import (
-    DIRECTIONS,
-    FIRST,
-    RATIO,
-    Probe,
-    confirm,
-    direction,
-    entry,
-    groups,
-    probe,
-    resolution,
-    size,
-)
+from .leaf import along, closely, leaf
+from .numerics import direction
 from .pair import Pair
-from .report import FAIL, INCONCLUSIVE, KINK, PASS, Leaf, Report
-
-ENOUGH = 1e-2  # PASS only if a relative error of this size would have been seen
-ACCUSE = 0.5  # FAIL only if one of this size would have
-FINER = FIRST * RATIO**-9  # the largest step of a second attempt
-OTHER = 0.7  # of the usual steps, where they are doubted
-NUDGE = 1e-2  # how far beside a kink the gradient is looked at again, relative to the size of x
-ENTRIES = 2000  # of a failing gradient are compared one by one; fewer where the arrays are large
-WORK = 40_000_000  # numbers that such a comparison may compute
+from .report import Report
 
 
 def check(
@@ -63,9 +43,8 @@ def check(
     """
     pair = Pair(f, f_backward, inputs, name)
     with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # steps reach where the forward overflows; it shows in the result
+        # steps reach where the forward overflows; it shows in the result
+        warnings.simplefilter("ignore")
         return _check(pair, wrt, tuple(batch), seed, upstream)
 
 
@@ -88,7 +67,7 @@ def _check(
     if odd := [n for n in wrt if n not in gradients] or not wrt:
         what = f"for {', '.join(odd)}" if isinstance(odd, list) else "to check"
         raise InputError(f"{pair.name}: backward returns no gradient {what}")
-    leaves = tuple(_leaf(pair, leaf, dy, gradients, seed) for leaf in wrt)
+    leaves = tuple(leaf(pair, n, dy, gradients[n], seed) for n in wrt)
     violations += _batches(pair, wrt, batch, seed)
     unchecked = [n for n in pair.floats if n not in wrt]
     notes = (f"not checked: {', '.join(unchecked)}",) if unchecked else ()
@@ -141,204 +120,7 @@ def _batches(pair: Pair, wrt: tuple[str, ...], batch: tuple[str, ...], seed: int
             x, g = inputs[name], gradients[name]
             if x.size == 0:
                 continue
-            found = probe(_along(pair, inputs, name), dy, x, g, direction(x, name, seed))
+            found = closely(along(pair, inputs, name), dy, x, g, direction(x, name, seed))
             if found.wrong and not found.kink:
                 violations.append(f"d{name} is wrong for {what}")
     return violations
-
-
-def _leaf(pair: Pair, name: str, dy: Array, gradients: Mapping[str, Array], seed: int) -> Leaf:
-    x, g = pair.inputs[name], gradients[name]
-    if x.size == 0:
-        return Leaf(name, PASS, resolution=0.0, message="it has no entries")
-    if not bool(array_module(g).isfinite(g).all()):
-        return _failed(pair, name, dy, g, np.inf, 0.0)
-    looks = _looks(pair, pair.inputs, name, dy, g, seed)
-    seen = max(resolution(probes) for probes in looks)
-    probes = [p for probes in looks for p in probes]
-    if any(p.wrong or p.kink for p in probes):
-        return _second_look(pair, name, dy, g, seed, probes)
-    if not seen <= ENOUGH:
-        return _inconclusive(name, probes, seen)
-    if message := pair.low_precision(name, dy, g, seed):
-        return Leaf(name, FAIL, np.inf, seen, message)
-    best = min(probes, key=lambda p: p.resolution)
-    return Leaf(name, PASS, best.relative, seen)
-
-
-def _inconclusive(name: str, probes: list[Probe], seen: float) -> Leaf:
-    reason = next((p.reason for p in probes if p.reason), "")
-    reason = reason or f"round-off hides errors below {seen:.1g} of its size"
-    return Leaf(name, INCONCLUSIVE, resolution=seen, message=reason)
-
-
-def _along(pair: Pair, inputs: Mapping[str, Array], name: str) -> Callable[[Array], Array]:
-    """The forward as a function of one of its inputs."""
-    return lambda z: pair.forward({**inputs, name: z})
-
-
-def _looks(pair: Pair, inputs: Any, name: str, dy: Array, g: Array, seed: int) -> list[list[Probe]]:
-    """Probes along random directions, of all entries at once; in groups, if that goes too far."""
-    x = inputs[name]
-
-    def look(sizes: Array | None) -> list[Probe]:
-        return _probes(pair, inputs, name, dy, g, lambda key: direction(x, key, seed, sizes))
-
-    first = look(None)
-    return [look(sizes) for sizes in groups(x)] if first[0].reason else [first]
-
-
-def _probes(
-    pair: Pair, inputs: Any, name: str, dy: Array, g: Array, along: Callable[[str], Array]
-) -> list[Probe]:
-    """The first looks closely, others at its rungs: only one where that one already decides."""
-    f, x = _along(pair, inputs, name), inputs[name]
-    first = _closely(f, dy, x, g, along(name))
-    if first.reason or first.wrong or first.kink or first.resolution > ENOUGH:
-        return [first]
-    found = [first]
-    for k in range(1, DIRECTIONS):
-        u = along(f"{name}, {k}")
-        another = confirm(f, dy, x, g, u, first)
-        if another.wrong or another.resolution > ENOUGH:
-            another = _closely(f, dy, x, g, u)
-        found.append(another)
-    return found
-
-
-def _closely(f: Callable[[Array], Array], dy: Array, x: Array, g: Array, u: Array) -> Probe:
-    """A probe that other steps than the usual ones confirm, where it is wrong or vague."""
-    found = probe(f, dy, x, g, u)
-    vague = found.resolution > ENOUGH
-    if found.kink or found.reason or not (found.wrong or vague):
-        return found
-    finer = probe(f, dy, x, g, u, FINER)  # f may vary faster than x is large, or have a kink near x
-    if found.wrong:
-        # by chance, a forward that rounds may do so alike at all steps
-        for again, share in ((probe(f, dy, x, g, OTHER * u), OTHER), (finer, 1.0)):
-            if again.kink or (not again.wrong and again.sees(share * found.residual)):
-                return again
-    better = vague and finer.error < found.error and not (finer.flat and finer.wrong)
-    return finer if better else found
-
-
-def _second_look(
-    pair: Pair, name: str, dy: Array, g: Array, seed: int, probes: list[Probe]
-) -> Leaf:
-    """x may lie at a kink: then the gradient must be possible there, and right beside it."""
-    error, seen = max(p.relative for p in probes), min(p.resolution for p in probes)
-    worst = max(probes, key=lambda p: p.relative)
-    if not any(p.kink for p in probes) and worst.resolution > ACCUSE:
-        return _inconclusive(name, probes, worst.resolution)
-    beside, again = _beside(pair, name, dy, seed)
-    wrong_beside = any(p.wrong or p.kink for p in again)
-    if wrong_beside and not any(p.kink for p in probes):
-        return _failed(pair, name, dy, g, error, seen, probes[0])
-    entries = _entries(pair, name, dy, g)
-    kinks = sum(p.kink for _, p in entries)
-    if not kinks and not any(p.wrong for _, p in entries) and len(entries) == g.size:
-        seen = max(p.resolution for _, p in entries)
-        return Leaf(name, PASS, 0.0, seen, "entry by entry, as x is near a kink")
-    if not kinks:
-        return _failed(pair, name, dy, g, error, seen, probes[0])
-    text = f"at a kink in {kinks} of {len(entries)} entries"
-    if not all(p.bracketed for _, p in entries):
-        text += ", the gradient is none of the possible ones"
-        return _failed(pair, name, dy, g, error, seen, probes[0], text)
-    text += ", the gradient is a possible one"
-    if wrong_beside:
-        g = pair.backward(dy, beside)[name]
-        text += ", but wrong right beside it"
-        pair.inputs = beside
-        return _failed(pair, name, dy, g, again[0].relative, again[0].resolution, again[0], text)
-    if reason := next((p.reason for p in again if p.reason), ""):
-        return Leaf(name, INCONCLUSIVE, resolution=seen, message=f"{text}, but beside it {reason}")
-    return Leaf(name, KINK, 0.0, min(p.resolution for p in again), f"{text}, and right beside it")
-
-
-def _beside(pair: Pair, name: str, dy: Array, seed: int) -> tuple[dict[str, Array], list[Probe]]:
-    """Inputs with every entry of x a little away, and what is seen there; nearer if need be."""
-    x = pair.inputs[name]
-    u = direction(x, f"{name} beside", seed)
-    u += array_module(x).where(u < 0, -size(x), size(x))  # no entry stays where it is
-    for nudge in (NUDGE, NUDGE**2, NUDGE**3):
-        beside = {**pair.inputs, name: x + nudge * u}
-        y = pair.forward(beside)
-        looks = _looks(pair, beside, name, dy, pair.backward(dy, beside, y)[name], seed)
-        again = [p for probes in looks for p in probes]
-        if not any(p.reason for p in again):
-            break
-    return beside, again
-
-
-def _entries(
-    pair: Pair, name: str, dy: Array, g: Array, first: Probe | None = None
-) -> list[tuple[tuple[int, ...], Probe]]:
-    """What differences along single entries say: of all entries, or of as many as WORK allows.
-
-    first: a probe whose rungs will do; without it each entry is looked at as closely as can be.
-    """
-    x = pair.inputs[name]
-    cost = (30 if first is None else 6) * (sum(a.size for a in pair.inputs.values()) + dy.size)
-    count = min(x.size, ENTRIES, max(16, WORK // cost))
-    step = max(1, x.size // count)
-
-    f = _along(pair, pair.inputs, name)
-    found = []
-    for flat in range(0, x.size, step):
-        index = tuple(int(i) for i in np.unravel_index(flat, x.shape))
-        u = entry(x, index)
-        found.append(
-            (index, _closely(f, dy, x, g, u) if first is None else confirm(f, dy, x, g, u, first))
-        )
-    return found
-
-
-def _failed(
-    pair: Pair,
-    name: str,
-    dy: Array,
-    g: Array,
-    error: float,
-    resolution: float,
-    first: Probe | None = None,
-    message: str = "",
-) -> Leaf:
-    """The leaf, with the name of the bug where one fits, and the worst entries."""
-    analytic = to_numpy(g)
-    clean = np.nan_to_num(analytic, posinf=0.0, neginf=0.0)
-    first = None if first is None or first.reason else first
-    entries = _entries(pair, name, dy, array_module(g).asarray(clean), first)
-    picked = [index for index, _ in entries]
-    numeric = np.array([clean[i] + p.residual / size(pair.inputs[name]) for i, p in entries])
-    whole = len(picked) == analytic.size
-    a = np.array([analytic[i] for i in picked])
-    alike = [o for o in pair.floats if o != name and pair.inputs[o].shape == analytic.shape]
-    if message:
-        pass
-    elif whole:
-        message = explain(
-            a.reshape(analytic.shape),
-            numeric.reshape(analytic.shape),
-            {n: to_numpy(x) for n, x in pair.inputs.items() if x.dtype.kind == "f"}
-            | {"y": to_numpy(pair.forward(pair.inputs))},
-            lambda: {o: _numeric(pair, o, dy, first) for o in alike},
-            lambda v: _numeric(pair, name, array_module(dy).asarray(v), first),
-            to_numpy(dy),
-        )
-    else:
-        message = explain(a, numeric, {}, dict, lambda v: np.full(a.shape, np.inf), np.ones(()))
-        message += (
-            f"{'; ' if message else ''}{len(picked)} of {analytic.size} entries were compared"
-        )
-    return Leaf(name, FAIL, error, resolution, message, table(picked, a, numeric))
-
-
-def _numeric(pair: Pair, name: str, dy: Array, first: Probe | None) -> np.ndarray:
-    """The numeric gradient of one input, entry by entry."""
-    x = pair.inputs[name]
-    zero = array_module(x).zeros_like(x)
-    entries = _entries(pair, name, dy, zero, first)
-    if len(entries) < x.size:
-        return np.full(x.shape, np.inf)
-    return np.array([p.residual for _, p in entries]).reshape(x.shape) / size(x)
