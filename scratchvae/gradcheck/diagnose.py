@@ -76,18 +76,16 @@ def _factor(
     whole = ratio if ratio > 1 else 1 / ratio
     if whole < 1.05:
         text = f"{abs(ratio - 1):.3g} of its size too {'large' if ratio > 1 else 'small'}"
-    where = sorted(
-        {
-            f"axis {i} of {name}"
-            for name, x in arrays.items()
-            for i, s in enumerate(x.shape)
-            if s == round(whole)
-        }
-    )
+    axes: dict[int, list[str]] = {}
+    for name, x in sorted(arrays.items()):
+        for i, length in enumerate(x.shape):
+            if length == round(whole):
+                axes.setdefault(i, []).append(name)
     hint = ""
-    if where and abs(whole - round(whole)) < 1e-4 * whole and round(whole) > 1:
+    if axes and abs(whole - round(whole)) < 1e-4 * whole and round(whole) > 1:
+        over = " or ".join(f"axis {i} of {', '.join(names[:3])}" for i, names in axes.items())
         kinds = ("a sum where the forward has a mean", "a mean where the forward has a sum")
-        hint = f": {kinds[ratio < 1]}? {round(whole)} is the size of {', '.join(where[:3])}"
+        hint = f": {kinds[ratio < 1]}, over {over}?"
     return f"{sign}{text} {everywhere}{hint}"
 
 

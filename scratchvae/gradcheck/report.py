@@ -33,14 +33,17 @@ class Leaf:
     table: str = ""
 
     def __str__(self) -> str:
-        head = f"d{self.name:<12} {self.verdict:<12}"
+        head = f"d{self.name:<12} {self.verdict:<12} "
+        how = f"off by {self.error:.2g} of its size; {seen(self.resolution)}"
         if self.verdict in GOOD:
-            head += f" {agreement(self.resolution)}"
-        elif self.verdict == FAIL:
-            head += f" off by {self.error:.2g} of its size; {seen(self.resolution)}"
-        if self.message:
-            head += f": {self.message}" if self.verdict != PASS else f" ({self.message})"
-        return head if not self.table else head + "\n" + self.table
+            how = agreement(self.resolution)
+        if self.verdict == PASS:
+            return f"{head}{how}" + f" ({self.message})" * bool(self.message)
+        first = self.message or how
+        lines = [head + first]
+        if self.verdict != INCONCLUSIVE and first is not how:
+            lines.append(f"{'':27}{how}")
+        return "\n".join([*lines, *filter(None, [self.table])])
 
 
 @dataclass(frozen=True)
