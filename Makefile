@@ -35,5 +35,6 @@ clean:
 	touch $@
 
 .venv/dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --group dev
 	touch $@

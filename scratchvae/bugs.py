@@ -219,6 +219,24 @@ def noise_scaled_where_it_is_drawn():
 
 
 @bug
+def one_noise_for_all_units():
+    right = Model._draw
+
+    def _draw(self, n, **key):
+        eps = right(self, n, **key)
+        eps[:] = eps[:, :1]
+        return eps
+
+    return patch.object(Model, "_draw", _draw)
+
+
+@bug
+def noise_of_plus_and_minus_one():
+    right = Model._draw
+    return patch.object(Model, "_draw", lambda self, n, **key: np.sign(right(self, n, **key)))
+
+
+@bug
 def uniform_noise():
     right = Model._draw
     return patch.object(Model, "_draw", lambda self, n, **key: _cdf(right(self, n, **key)))
@@ -301,6 +319,20 @@ def probabilities_clipped_at_0_999():
     return patch.multiple(
         ops, bce_with_logits=bce_with_logits, bce_with_logits_backward=bce_with_logits_backward
     )
+
+
+@bug
+def score_without_the_kl():
+    right = Model.score_samples
+
+    def score_samples(self, X, k=None, **rest):
+        scores = right(self, X, k, **rest)
+        if k is None:
+            x = self._to_device(np.asarray(X, dtype=self.dtype), "x")
+            scores += self._forward(x, np.zeros((len(X), self.latent_dim))).kl
+        return scores
+
+    return patch.object(Model, "score_samples", score_samples)
 
 
 @bug

@@ -216,11 +216,13 @@ def verify(a: argparse.Namespace) -> int:
 
 def _verify_file(path: Path, seed: int) -> int:
     from .gradcheck import check_file
-    from .gradcheck.report import GOOD
+    from .gradcheck.report import GOOD, folded
 
     reports = []
     for report in check_file(path, seed=seed):
-        print(f"{report}\n", flush=True)
+        for line in str(report).split("\n"):
+            print(folded(line, 29))
+        print(flush=True)
         reports.append(report)
     good = sum(report.verdict in GOOD for report in reports)
     print(f"{good} of {len(reports)} pairs passed")

@@ -41,13 +41,14 @@ def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    reports = [r for group in terminalreporter.stats.values() for r in group if _called(r)]
-    found = [
-        (report.nodeid, value)
-        for report in reports
-        for key, value in report.user_properties
-        if key == KEY
-    ]
+    # a test has several reports: of its phases, of subtests, of reruns; the last says all
+    properties = {
+        report.nodeid: report.user_properties
+        for group in terminalreporter.stats.values()
+        for report in group
+        if getattr(report, "user_properties", None)
+    }
+    found = [(at, value) for at, pairs in properties.items() for key, value in pairs if key == KEY]
     if not found:
         return
     terminalreporter.section("gradient checks")
@@ -62,7 +63,3 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if good:
         coarsest = f"an error above {max(good):.1e} of a gradient's size would have been seen"
         terminalreporter.line(f"in every one that passed, {coarsest}")
-
-
-def _called(report: Any) -> bool:
-    return getattr(report, "when", "") == "call"

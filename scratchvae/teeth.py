@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from .bugs import BUGS
 from .gradcheck import Report, check, check_model, draw_inputs
 from .gradcheck.mutants import mutants
-from .gradcheck.report import GOOD
+from .gradcheck.report import GOOD, folded
 from .registry import OPS
 from .verify import subject
 
@@ -43,6 +43,6 @@ def show(seed: int = 0) -> int:
     for name, killer in results(seed):
         total += 1
         killed += bool(killer)
-        print(f"{name:50} {killer or 'SURVIVED'}")
+        print(folded(f"{name:50} {killer or 'SURVIVED'}", 51))
     print(f"\nkilled {killed} of {total}")
     return 0 if killed == total else 1

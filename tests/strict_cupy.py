@@ -19,7 +19,7 @@ uint8, uint32, uint64, int64, float32, float64 = (
 FUNCTIONS = (
     "abs add all any arange asfortranarray broadcast_to concatenate cos divide empty equal exp "
     "expm1 finfo greater isfinite less log log1p matmul max maximum mean min minimum multiply "
-    "negative ones repeat sin sqrt square subtract sum tanh where zeros zeros_like"
+    "negative ones ones_like repeat roll sin sqrt square subtract sum tanh where zeros zeros_like"
 ).split()
 
 
@@ -47,7 +47,19 @@ class ndarray:
             return getattr(self._host, name)
         if name == "T":
             return ndarray(self._host.T)
-        if name in ("sum", "mean", "max", "min", "all", "any", "reshape", "astype", "copy", "fill"):
+        if name in (
+            "sum",
+            "mean",
+            "max",
+            "min",
+            "all",
+            "any",
+            "reshape",
+            "astype",
+            "copy",
+            "fill",
+            "argmax",
+        ):
             return lambda *args, **kwargs: _call(getattr(self._host, name), args, kwargs)
         raise AttributeError(f"the double of CuPy has no ndarray.{name}")
 
@@ -117,6 +129,7 @@ for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
     setattr(ndarray, f"__{_name}__", _binary(getattr(operator, _name))[0])
 ndarray.__hash__ = None
 ndarray.__neg__ = lambda self: _call(operator.neg, (self,), {})
+ndarray.__abs__ = lambda self: _call(operator.abs, (self,), {})
 
 
 def _host(value):

@@ -297,7 +297,11 @@ def test_an_order_of_memory_that_is_taken_for_granted(xWb):
         ({"x": np.array([1, 2])}, lambda dy, x: dy, "no input is floating point"),
         ({"x": np.array([1.0, np.nan])}, lambda dy, x: dy, "the input x holds a NaN"),
         ({"q": np.ones(2)}, lambda dy, q: dy, "cannot be called with q"),
-        ({"x": np.ones(2)}, lambda dy, q: dy, "asks for q, but there are only x, y"),
+        (
+            {"x": np.ones(2)},
+            lambda dy, q: dy,
+            "asks for q, but after the upstream gradient, its first argument, there are only x, y",
+        ),
         (
             {"x": np.ones(2)},
             lambda dy, x: (dy, dy),
@@ -320,7 +324,7 @@ def test_a_forgotten_return_is_no_pass(xWb, nothing):
 
 
 def test_nothing_to_check_is_no_pass(xWb):
-    with pytest.raises(InputError, match="returns no gradient"):
+    with pytest.raises(InputError, match="wrt is empty, so there is nothing to check"):
         check(linear, linear_backward, xWb, wrt=[])
     report = check(linear, lambda dy, W: {"x": dy @ W.T}, xWb)
     assert report.notes == ("not checked: W, b",)

@@ -1,5 +1,7 @@
 """Family 2, of the checker itself: each rule has a gradient that only this rule finds."""
 
+import re
+
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
@@ -7,7 +9,7 @@ from numpy.lib.stride_tricks import as_strided
 from scratchvae import VAE, InputError
 from scratchvae.gradcheck import GradientError, check, check_model, check_op, leaf
 from scratchvae.gradcheck.numerics import confirm, direction, probe
-from scratchvae.gradcheck.report import FAIL, INCONCLUSIVE, KINK, PASS
+from scratchvae.gradcheck.report import FAIL, GOOD, INCONCLUSIVE, KINK, PASS
 from scratchvae.registry import OPS
 
 
@@ -138,7 +140,9 @@ def test_a_kink_beside_which_nothing_can_be_seen_is_no_pass(monkeypatch):
 
     report = check(f, lambda dy, x: dy * np.sign(x), {"x": np.array([0.0, 1.0, -2.0])})
     assert report.verdict == INCONCLUSIVE, report
-    assert "the gradient is a possible one, but beside it steps leave the domain" in str(report)
+    assert "the gradient is a possible one in each, but beside it steps leave the domain" in str(
+        report
+    )
 
 
 def test_a_kink_is_no_error_of_a_batch_of_one():
@@ -276,27 +280,27 @@ SHARED = {
     "an input": (
         lambda x, z: x + 0 * z,
         lambda dy, z: (dy * 1, z),
-        "dz shares memory with z: writing into one changes the other",
+        "dz shares memory with z: return a copy, or both change at once",
     ),
     "the output": (
         lambda x, z: 0 * x * z,
         lambda dy, y: (0 * dy, y),
-        "dz shares memory with y: writing into one changes the other",
+        "dz shares memory with y: return a copy, or both change at once",
     ),
     "the upstream gradient": (
         lambda x, z: x + z,
         lambda dy: (dy * 1, dy[:]),
-        "dz shares memory with dy: writing into one changes the other",
+        "dz shares memory with dy: return a copy, or both change at once",
     ),
     "another gradient": (
         lambda x, z: x + z,
         lambda dy: (dy.copy(),) * 2,
-        "dx and dz share memory",
+        "dx and dz share memory: return a copy of one",
     ),
     "a part of another gradient": (
         lambda x, z: x + z,
         lambda dy: (g := dy * 1, g[::-1][::-1]),
-        "dx and dz share memory",
+        "dx and dz share memory: return a copy of one",
     ),
 }
 
@@ -309,7 +313,7 @@ def test_memory_that_is_shared_with(x, what):
 
 def test_memory_of_a_device_that_is_shared(double, x):
     found = the_violation(lambda x: x + 1, lambda dy: dy, {"x": double.asarray(x)})
-    assert found == "dx shares memory with dy: writing into one changes the other"
+    assert found == "dx shares memory with dy: return a copy, or both change at once"
 
 
 NO_GRADIENTS = {
@@ -416,8 +420,8 @@ def test_an_explanation_that_leaves_something_over(x, rng, factor, left_over, me
 
 
 NAMES = {
-    "1 of 18 entries is NaN: not written, or 0/0": lambda g: g + one(np.nan),
-    "1 of 18 entries is infinite": lambda g: g + one(np.inf),
+    "1 of 18 entries is NaN: not written, or 0/0; the first is [0, 0]": lambda g: g + one(np.nan),
+    "1 of 18 entries is infinite; the first is [0, 0]": lambda g: g + one(np.inf),
     "it is the transpose of the right one, reshaped to fit": lambda g: g.T.reshape(6, 3).copy(),
     "it is permuted along axis 0": lambda g: g[[1, 0, 2, 3, 4, 5]],
     "the first slice along axis 0 is lost (zero)": lambda g: g * (np.arange(6) > 0)[:, None],
@@ -487,3 +491,169 @@ def test_a_batch_of_one_near_a_kink_is_no_violation():
     x = {"x": np.array([[-3.1e-7, 1.0], [2.0, -1.0]])}
     report = check(lambda x: np.maximum(x, 0), lambda dy, x: dy * (x > 0), x, batch=["x"])
     assert report.violations == ()
+
+
+# ------------------------------------------------------------------------- what is asked for
+
+
+def test_a_gradient_that_was_asked_for_and_is_not_returned(x):
+    inputs = {"x": x, "w": x + 1}
+    pair = lambda x, w: x * w, lambda dy, w: {"x": dy * w}
+    report = check(*pair, inputs, wrt=["x", "w"])
+    assert report.violations == ("<lambda> returns no dw",)
+    assert [leaf.verdict for leaf in report.leaves] == [PASS]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch": "x"}, "batch must be a list of some of x, got 'x'"),
+        ({"batch": ["y"]}, r"batch must be a list of some of x, got \['y'\]"),
+        ({"wrt": "x"}, "wrt must be a list of some of x, got 'x'"),
+        ({"wrt": ["q"]}, r"wrt must be a list of some of x, got \['q'\]"),
+        ({"upstream": 0}, "upstream must be a finite number > 0"),
+        ({"upstream": np.nan}, "upstream must be a finite number > 0"),
+        ({"seed": -1}, "seed must be a whole number"),
+    ],
+)
+def test_options_that_would_check_nothing_are_refused(x, options, message):
+    with pytest.raises(InputError, match=message):
+        check(square, square_backward, {"x": x}, **options)
+
+
+def test_pairs_that_do_not_fit_say_what_to_do(x):
+    with pytest.raises(InputError, match="returns a tuple of 2, not one array: pass"):
+        check(lambda x: (x, x), square_backward, {"x": x})
+    with pytest.raises(InputError, match="must name its arguments"):
+        check(square, lambda *args: args[0], {"x": x})
+    with pytest.raises(InputError, match=r"positional only.*; wrap it in a lambda"):
+        check(np.square, square_backward, {"x": x})
+
+
+def test_gradients_may_be_named_as_gradients(x):
+    assert check(square, lambda dy, x: {"dx": dy * 2 * x}, {"x": x}).verdict == PASS
+
+
+def test_a_forward_that_overwrites_its_input_is_not_called_random(x):
+    report = check(lambda x: np.multiply(x, 2, out=x), lambda dy: 2 * dy, {"x": x})
+    assert report.violations[0].startswith("the forward writes into what it was given, in line")
+
+
+def test_a_batch_of_one_is_not_blamed_for_what_is_wrong_at_once(rng):
+    inputs = {"x": rng.standard_normal((4, 3))}
+    report = check(square, lambda dy, x: dy * x, inputs, batch=["x"])
+    assert report.violations == ()
+    assert report.leaves[0].error == pytest.approx(0.5), "relative to the right gradient"
+
+
+def test_some_entries_are_called_right_only_if_they_are(rng):
+    """All are a little off, few by much: that is no mistake at single entries."""
+    x = {"x": rng.standard_normal((4, 6))}
+    off = 1 + 1e-6 * rng.random((4, 6)) + 1e-2 * (np.arange(24) == 5).reshape(4, 6)
+    report = check(square, lambda dy, x: dy * 2 * x * off, x)
+    assert report.verdict == FAIL
+    assert report.leaves[0].message == ""
+
+
+def test_the_size_of_everything_is_named_too(rng):
+    x = {"p": rng.standard_normal((4, 5))}
+    report = check(lambda p: np.asarray((p * p).mean()), lambda dy, p: dy * 2 * p, x)
+    words = "20 x too large at all 20 entries: a sum where the forward has a mean, over all of p?"
+    assert report.leaves[0].message == words
+
+
+# ----------------------------------------------------------- what a strict reader found
+
+
+def test_the_resolution_that_is_printed_is_true():
+    """An error a little above it, in any direction, is not once in three hundred called right."""
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        x = {"x": rng.standard_normal(20)}
+        f = lambda x: square(x) + 1e6  # noqa: E731
+        report = check(f, square_backward, x, seed=seed)
+        dy = np.random.default_rng([seed, 1]).standard_normal(20)
+        gradient = dy * 2 * x["x"]
+        error = rng.standard_normal(20)
+        error *= 1.2 * report.resolution * np.linalg.norm(gradient) / np.linalg.norm(error)
+        wrong = check(f, lambda v, x, e=error / dy: v * (2 * x + e), x, seed=seed)
+        assert wrong.verdict == FAIL, (seed, wrong)
+
+
+def test_an_error_at_a_tiny_entry_among_others_is_no_pass(rng):
+    """Steps of the size of the others leave the domain there, or step over it."""
+    p = np.array([[1e-7, 0.5, 0.3], [0.2, 0.6, 0.9]])
+    t = np.array([[1.0, 0, 1], [1, 1, 0]])
+
+    def bce(p, t):
+        return -(t * np.log(p) + (1 - t) * np.log1p(-p)).sum(axis=1)
+
+    def bce_backward(dy, p, t, sign=1.0):
+        g = dy[:, None] * ((1 - t) / (1 - p) - t / p)
+        g[0, 0] *= sign
+        return {"p": g}
+
+    assert check(bce, bce_backward, {"p": p, "t": t}).verdict == PASS
+    wrong = check(bce, lambda dy, p, t: bce_backward(dy, p, t, -1.0), {"p": p, "t": t})
+    assert wrong.verdict not in GOOD, wrong
+    x = {"x": np.array([1e-11, 1.0, -1.0])}
+    steep = lambda x: 1 / (1 + np.exp(-1e10 * x))  # noqa: E731
+    assert check(steep, lambda dy, x: 0 * dy, x).verdict not in GOOD
+
+
+def test_a_dead_unit_is_flat_and_not_rounded_away():
+    w = {"w": np.array([1.0, 0.9, 1.01])}
+    f = lambda w: np.asarray(500 + np.maximum(w - 1.05, 0).sum())  # noqa: E731
+    assert check(f, lambda dy, w: dy * (w > 1.05), w).verdict == PASS
+    assert check(f, lambda dy, w: dy * np.ones(3), w).verdict == FAIL
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_what_is_known_in_low_precision_is_printed(dtype):
+    x = {"x": np.array([0.3, 1.5, -2.0], dtype=dtype)}
+    report = check(square, square_backward, x)
+    assert report.verdict == PASS, report
+    assert re.search(
+        rf"\(in {dtype}, an error above \d\.\de-\d+ of the largest entry\)", str(report)
+    )
+
+    def low(dy, x, factor):
+        return dy * 2 * x * (x.dtype.type(factor) if x.dtype == dtype else 1)
+
+    assert check(square, lambda dy, x: low(dy, x, 3), x).verdict == FAIL
+    assert check(lambda x: 1e-7 * x, lambda dy, x: low(dy, 0 * x, 0), x).verdict == FAIL
+
+
+def test_a_much_too_large_gradient_is_a_factor(rng):
+    x = {"x": rng.standard_normal((128, 784))}
+    report = check(lambda x: np.asarray((x * x).mean()), lambda dy, x: dy * 2 * x, x)
+    assert report.leaves[0].message.startswith("1.004e+05 x too large at all")
+
+
+def test_a_nan_in_a_large_gradient_is_found(rng):
+    x = {"x": rng.standard_normal((300, 300))}
+    nan = (np.arange(90_000) == 12_345).reshape(300, 300)
+    report = check(square, lambda dy, x: np.where(nan, np.nan, dy * 2 * x), x)
+    assert report.leaves[0].message == (
+        "1 of 90000 entries is NaN: not written, or 0/0; the first is [41, 45]"
+    )
+
+
+def test_what_differences_cannot_tell_is_not_in_the_table():
+    """At 1e-9 the steps of the other entry leave the domain of the logarithm."""
+    x = {"x": np.array([1e-9, 1.0])}
+    report = check(lambda x: np.log(x), lambda dy, x: 1.05 * dy / x, x)
+    assert report.verdict == FAIL
+    for said in ("factor exp", "of its size too large"):
+        if said in report.leaves[0].message:
+            assert "0.05 of its size too large at all 2 entries" in report.leaves[0].message
+
+
+def test_a_gradient_that_resolves_little_accuses_nobody():
+    found = check(lambda x: x + 3e12, lambda dy, x: 0 * dy, {"x": np.array([0.3, 0.4])})
+    assert found.verdict == INCONCLUSIVE, found
+
+
+def test_a_rounding_that_looks_alike_at_all_steps_is_no_error():
+    x = {"x": np.random.default_rng(87).standard_normal(1)}
+    assert check(lambda x: (x + 1e4) - 1e4, lambda dy, x: dy * 1, x, seed=87).verdict == PASS

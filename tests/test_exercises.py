@@ -61,6 +61,7 @@ MISTAKES = [  # the exercise, what is written, in the place of what, and what is
     ("vae", "dmu + dmu_kl, dlogvar - dlogvar_kl", "dmu + dmu_kl, dlogvar + dlogvar_kl", "hint: dmu is right, dlogvar is not"),
     ("vae", "dh = 1 * dh", "dh = dh + dh_logvar", "hint: dmu and dlogvar are right; h goes into both"),
     ("vae", "ops.linear_backward(dk, z, W2)", "ops.linear_backward(ops.tanh_backward(dk, k), z, W2)", "hint: dlogits is right; look at dk"),
+    ("vae", '"b2": 0 * db2', '"b2": db2', "hint: only db2 is wrong: what reaches that layer is right"),
     ("vae", "(-dy, logits, x)", "(dy, logits, x)", "(?s)dW3 .* the sign is wrong at all 63 entries.*hint: begin at the end"),
 ]  # fmt: skip
 
@@ -97,6 +98,11 @@ def test_there_are_no_other_exercises():
 def test_a_solution_passes(solve, name):
     (report,) = solve(name, SOLUTIONS[name])
     assert report.verdict == "PASS", report
+
+
+def test_a_gradient_that_is_left_out_is_no_pass(solve):
+    (report,) = solve("vae", SOLUTIONS["vae"].replace('"W1": dW1, "b1": db1, ', ""))
+    assert report.violations == ("vae_backward returns no dW1, db1",)
 
 
 @pytest.mark.parametrize(("name", "wrong", "right", "words"), MISTAKES)

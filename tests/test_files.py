@@ -1,5 +1,7 @@
 """`scratchvae verify FILE.py`: a user's pairs are found and checked, or refused in one sentence."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -109,3 +111,34 @@ def test_the_decorator_returns_the_function():
 
     assert inputs(x="BD")(f) is f
     assert np.ones(1) == f(np.ones(1))
+
+
+def test_a_file_that_ends_by_itself_is_no_success(write, capsys):
+    assert cli.main(["verify", str(write(GOOD + "\nimport sys; sys.exit(0)"))]) == 2
+    assert "ends by itself (sys.exit)" in capsys.readouterr().err
+
+
+def test_pairs_after_one_that_cannot_be_checked_are_checked(write, capsys):
+    """The file exits with 2, but what could be said of the others was said."""
+    text = "def f(x): return x\ndef f_backward(dy): return dy\n" + GOOD.replace("two + 1", "two")
+    assert cli.main(["verify", str(write(text))]) == 2
+    out, err = capsys.readouterr()
+    assert "cube: FAIL" in out
+    assert "f has no inputs" in err
+
+
+def test_gradients_that_the_decorator_names_must_be_returned(write):
+    text = GOOD.replace("@inputs(", '@inputs("x", "W", ').replace(
+        "return dy @ W.T, x.T @ dy", 'return {"x": dy @ W.T}'
+    )
+    report = next(check_file(write(text)))
+    assert "product_backward returns no dW" in report.violations
+
+
+def test_a_pair_that_raises_is_a_report_with_the_line(write, capsys):
+    text = GOOD.replace("return dy @ W.T, x.T @ dy", "return dy[99], x.T @ dy")
+    assert cli.main(["verify", str(write(text))]) == 1
+    out, err = capsys.readouterr()
+    assert re.search(r"product_backward raises IndexError in line \d+: return dy\[99\]", out)
+    assert "cube: PASS" in out
+    assert err == ""

@@ -9,6 +9,7 @@ from scratchvae import InputError, cli, teeth, verify
 from scratchvae.bugs import BUGS
 from scratchvae.gradcheck import GradientError, check, check_model, draw_inputs, mutation_score
 from scratchvae.gradcheck.mutants import MUTANTS, mutants
+from scratchvae.optim import Adam
 from scratchvae.registry import OPS
 from scratchvae.train import Trainer
 
@@ -35,6 +36,8 @@ KILLERS = {
     "exp logvar as standard deviation": "spread of the samples",
     "noise scaled in the sampler": "spread of the samples",
     "noise scaled where it is drawn": "spread of the samples",
+    "one noise for all units": "samples are independent",
+    "noise of plus and minus one": "samples are normal",
     "uniform noise": "mean of the samples",
     "kl identically zero": "KL by Monte Carlo",
     "kl without its half": "KL by Monte Carlo",
@@ -42,6 +45,7 @@ KILLERS = {
     "mean of pixels and sum of units": "rec is -log p(x|z)",
     "loss summed over the batch": "mean of the examples",
     "probabilities clipped at 0 999": "rec at logits of 40",
+    "score without the kl": "ELBO is L_1 on average",
     "bound is the mean of the logs": "L_10 of ten samples",
     "bound not divided by the samples": "L_10 of ten samples",
     "one adam update for each example": "the update of a step",
@@ -125,6 +129,42 @@ def test_no_false_alarm_on_the_shipped_models(name, seed):
     assert report.verdict == "PASS", report
 
 
+@pytest.mark.parametrize("rows", [1, 128, 600])
+def test_batches_of_any_size_are_no_false_alarm(rows, rng):
+    model = verify.MODELS["vae"][0](latent_dim=2, hidden=(5,), dtype="float64")
+    report = check_model(model, rng.random((rows, 6)))
+    assert report.verdict == "PASS", report
+
+
+def test_a_model_is_afterwards_what_it_was(rng):
+    model, x, eps = verify.subject("vae, deep, tanh, beta 4")
+    before = model.params_.array.copy()
+    check_model(model, x, eps)
+    np.testing.assert_array_equal(model.params_.array, before)
+    assert model.beta == 4.0
+    assert model.history_ == []
+
+
+def test_an_update_that_is_off_by_little_is_noticed():
+    right = Adam.step
+
+    def step(self, p, g):
+        right(self, p, g)
+        p *= 1 + 1e-11
+
+    model, x, eps = verify.subject("vae")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Adam, "step", step)
+        report = check_model(model, x, eps)
+    assert teeth.killers(report) == "the update of a step"
+
+
+def test_a_device_model_can_be_checked(double, rng):
+    model = verify.MODELS["vae"][0](latent_dim=2, hidden=(5,), dtype="float64", device="cuda")
+    report = check_model(model, rng.random((3, 6)))
+    assert report.verdict == "PASS", report
+
+
 def test_the_command_names_each_mutant_with_its_killer(capsys, monkeypatch):
     kept = {"kl identically zero": BUGS["kl identically zero"]}
     monkeypatch.setattr(teeth, "BUGS", kept)
@@ -190,8 +230,10 @@ def test_a_test_may_answer_with_a_bool(xW):
 
 
 def test_a_test_that_fails_the_right_backward_tells_nothing(xW):
-    with pytest.raises(InputError, match="the test fails product_backward as it is"):
+    with pytest.raises(InputError, match=r"fails product_backward as it is.*returns False"):
         mutation_score(product, product_backward, xW, lambda f, b, inputs: False)
+    with pytest.raises(InputError, match=r"TypeError: .* takes 1 positional argument"):
+        mutation_score(product, product_backward, xW, lambda f: True)
 
 
 def test_mutants_are_called_as_the_right_backward_is(xW):
@@ -221,3 +263,38 @@ def test_a_mutant_that_changes_nothing_is_none():
     assert "transposed" not in made
     assert "rolled" not in made
     assert "x 2" in made
+
+
+def test_a_test_may_fail_as_tests_do(xW):
+    def fails(f, f_backward, inputs):
+        right, wrong = (b(f(**inputs), **inputs)[0] for b in (product_backward, f_backward))
+        if not np.allclose(right, wrong):
+            pytest.fail("wrong")
+
+    def destroys(f, f_backward, inputs):
+        fails(f, f_backward, inputs)
+        inputs["x"][...] = 0
+
+    for test in (fails, destroys):
+        found = mutation_score(product, product_backward, xW, test)
+        assert {text[1] for text in found.survivors} == {"W"}
+
+
+def test_a_mutant_writes_into_the_destination_that_it_is_given():
+    op = OPS["tanh"]
+    inputs = draw_inputs("tanh")
+    y = op.forward(**inputs)
+    dy, buffer = np.ones_like(y), np.empty_like(y)
+    for _, mutant, wrong in mutants(op.forward, op.backward, inputs):
+        out = wrong(dy, y, dx=buffer)
+        assert out is buffer, mutant
+        if mutant == "x 2":
+            np.testing.assert_array_equal(buffer, 2 * op.backward(dy, y))
+
+
+def test_mutants_of_device_arrays(xp):
+    op = OPS["tanh"]
+    inputs = {n: xp.asarray(a) for n, a in draw_inputs("tanh").items()}
+    found = mutation_score(op.forward, op.backward, inputs, check)
+    assert found.total == len(MUTANTS)
+    assert found.survivors == ()

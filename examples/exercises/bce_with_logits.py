@@ -8,7 +8,7 @@ import numpy as np
 from scratchvae.gradcheck import inputs
 
 
-@inputs(logits="BD", t="BD in [0,1]")
+@inputs("logits", logits="BD", t="BD in [0,1]")
 def bce_with_logits(logits, t):
     """y[n] = sum_d log(1 + exp(l[n,d])) - l[n,d] t[n,d], nats.      logits l, t (B,D)  ->  y (B,)
 

@@ -8,7 +8,7 @@ Replace the last line, and let the checker grade it, as often as you like:
 from scratchvae.gradcheck import inputs
 
 
-@inputs(x="BI", W="IO", b="O")
+@inputs("x", "W", "b", x="BI", W="IO", b="O")
 def linear(x, W, b):
     """y[n,o] = sum_i x[n,i] W[i,o] + b[o].        x (B,I)   W (I,O)   b (O,)   ->   y (B,O)"""
     return x @ W + b

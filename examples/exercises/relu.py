@@ -8,7 +8,7 @@ import numpy as np
 from scratchvae.gradcheck import inputs
 
 
-@inputs(x="BH away from 0")
+@inputs("x", x="BH away from 0")
 def relu(x):
     """y = max(x, 0), entry by entry.        x (B,H)   ->   y (B,H)"""
     return np.maximum(x, 0)

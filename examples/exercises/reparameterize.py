@@ -8,7 +8,7 @@ import numpy as np
 from scratchvae.gradcheck import inputs
 
 
-@inputs(mu="BZ", logvar="BZ", eps="BZ")
+@inputs("mu", "logvar", mu="BZ", logvar="BZ", eps="BZ")
 def reparameterize(mu, logvar, eps):
     """z = mu + exp(logvar/2) eps: a sample of N(mu, exp(logvar)), if eps is one of N(0, 1).   (B,Z)
 

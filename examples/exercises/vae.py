@@ -11,6 +11,7 @@ from scratchvae.gradcheck import inputs
 
 
 @inputs(
+    "W1", "b1", "Wm", "bm", "Wv", "bv", "W2", "b2", "W3", "b3",
     x="BD in [0,1]", eps="BZ",
     W1="DH", b1="H", Wm="HZ", bm="Z", Wv="HZ", bv="Z", W2="ZK", b2="K", W3="KD", b3="D",
 )  # fmt: skip
@@ -35,6 +36,11 @@ def vae_backward(dy, x, eps, W1, b1, Wm, bm, Wv, bv, W2, b2, W3, b3):
 
 def hints_vae(wrong):
     """Where to look, by which gradients are wrong: those that are right lie below the mistake."""
+    if len(wrong) == 1:
+        (name,) = wrong
+        return (
+            f"only d{name} is wrong: what reaches that layer is right, so look at this line alone"
+        )
     if wrong & {"W3", "b3"}:
         return "begin at the end: dlogits is (sigmoid(logits) - x) dy, and W3 and b3 see only that"
     if wrong & {"W2", "b2"}:

@@ -6,7 +6,7 @@ and does not depend on how arrays lie in memory.
 """
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -15,6 +15,10 @@ import numpy as np
 from ..backend import Array, array_module, to_numpy
 
 Gradients = Mapping[str, Array]
+
+
+def names(leaves: Iterable[str]) -> str:
+    return ", ".join(f"d{name}" for name in leaves)
 
 
 def shapes(gradients: Gradients, inputs: Mapping[str, Array]) -> Iterator[str]:
@@ -60,10 +64,10 @@ def aliases(gradients: Gradients, given: Mapping[str, Array]) -> Iterator[str]:
     for name, g in gradients.items():
         for other, a in given.items():
             if _share(g, a):
-                yield f"d{name} shares memory with {other}: writing into one changes the other"
+                yield f"d{name} shares memory with {other}: return a copy, or both change at once"
     for (one, a), (two, b) in combinations(gradients.items(), 2):
         if _share(a, b):
-            yield f"d{one} and d{two} share memory"
+            yield f"d{one} and d{two} share memory: return a copy of one"
 
 
 def _share(a: Array, b: Array) -> bool:
@@ -95,36 +99,40 @@ def behaviour(
 ) -> Iterator[str]:
     """Violations that show only when the pair's backward is called again, in another way."""
     f, backward = pair.forward, pair.backward
-    names = ", ".join
     if bad := same_bits(gradients, backward(dy, inputs)):
-        yield f"d{names(bad)} differs between two calls with the same arguments"
+        yield f"{names(bad)} differs between two calls with the same arguments"
         return
     if bad := same_bits(gradients, backward(2 * dy, inputs), 2.0):
         once = same_bits(gradients, backward(2 * dy, inputs))
         if len(once) < len(gradients) and not set(bad) & set(once):
-            yield f"d{names(bad)} ignores the upstream gradient: twice dy gives the same"
+            yield f"{names(bad)} ignores the upstream gradient: twice dy gives the same"
         else:
-            yield f"d{names(bad)} is not linear in the upstream gradient: 2 dy does not give twice"
+            yield f"{names(bad)} is not linear in the upstream gradient: 2 dy does not give twice"
     if not all(np.isfinite(to_numpy(g)).all() for g in gradients.values()):
         return  # the rest would say that NaN is not NaN
     zero = backward(0 * dy, inputs)
     if bad := [n for n, g in zero.items() if bool((g != 0).any())]:
-        yield f"d{names(bad)} is not 0 for an upstream gradient of 0"
+        yield f"{names(bad)} is not 0 for an upstream gradient of 0"
     f({n: 0.99 * x if x.dtype.kind == "f" else x for n, x in inputs.items()})
     if bad := same_bits(gradients, backward(dy, inputs)):
-        yield f"d{names(bad)} changes if forward is called in between: it depends on hidden state"
+        yield f"{names(bad)} changes if forward is called in between: it depends on hidden state"
         return
-    xp = array_module(dy)
-    for how, arrange in (
-        ("Fortran-ordered", xp.asfortranarray),
-        ("strided", lambda a: xp.repeat(a, 2, axis=-1)[..., ::2]),
-    ):
+    for how, arrange in (("Fortran-ordered", _fortran), ("strided", _strided)):
         other = {n: arrange(x) if x.ndim else x for n, x in inputs.items()}
         if bad := _far(gradients, backward(arrange(dy) if dy.ndim else dy, other)):
-            yield f"d{names(bad)} is another one for {how} arguments"
+            yield f"{names(bad)} is another one for {how} arguments"
+    xp = array_module(dy)
     flat = xp.broadcast_to(xp.asarray(0.5, dtype=dy.dtype), dy.shape)
     if bad := _far(backward(flat.copy(), inputs), backward(flat, inputs)):
-        yield f"d{names(bad)} is another one for a broadcast upstream gradient"
+        yield f"{names(bad)} is another one for a broadcast upstream gradient"
+
+
+def _fortran(a: Array) -> Array:
+    return array_module(a).asfortranarray(a)
+
+
+def _strided(a: Array) -> Array:
+    return array_module(a).repeat(a, 2, axis=-1)[..., ::2]
 
 
 def _far(a: Gradients, b: Gradients) -> list[str]:

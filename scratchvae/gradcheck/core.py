@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
-from ..errors import InputError
+from ..errors import InputError, finite_number
+from ..noise import check_seed
 from . import contract
 from .leaf import along, closely, leaf
 from .numerics import direction
 from .pair import Pair
-from .report import Report
+from .report import GOOD, Report
 
 
 def check(
@@ -42,6 +43,11 @@ def check(
     held against the float64 one. Raises InputError where there is nothing to check.
     """
     pair = Pair(f, f_backward, inputs, name)
+    finite_number(upstream, "upstream", above=0)
+    check_seed(seed)
+    for what, names in (("batch", batch), ("wrt", wrt or ())):
+        if isinstance(names, str) or not set(names) <= set(inputs):
+            raise InputError(f"{what} must be a list of some of {', '.join(inputs)}, got {names!r}")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         # steps reach where the forward overflows; it shows in the result
         warnings.simplefilter("ignore")
@@ -51,7 +57,9 @@ def check(
 def _check(
     pair: Pair, wrt: Iterable[str] | None, batch: tuple[str, ...], seed: int, upstream: float
 ) -> Report:
-    y = pair.forward(pair.inputs)
+    y, wrote = contract.locked(lambda: pair.forward(pair.inputs), pair.inputs, "the forward")
+    if wrote:
+        return Report(pair.name, violations=(wrote,))
     if not np.array_equal(to_numpy(y), to_numpy(pair.forward(pair.inputs)), equal_nan=True):
         text = "the forward gives other values when called again: pass the noise as an argument"
         return Report(pair.name, random=text)
@@ -64,11 +72,14 @@ def _check(
     if not gradients:
         return Report(pair.name, violations=tuple(violations))
     wrt = tuple(gradients if wrt is None else wrt)
-    if odd := [n for n in wrt if n not in gradients] or not wrt:
-        what = f"for {', '.join(odd)}" if isinstance(odd, list) else "to check"
-        raise InputError(f"{pair.name}: backward returns no gradient {what}")
+    if not wrt:
+        raise InputError(f"{pair.name}: wrt is empty, so there is nothing to check")
+    if lost := contract.names(n for n in wrt if n not in gradients):
+        violations.append(f"{pair.back} returns no {lost}")
+    wrt = tuple(n for n in wrt if n in gradients)
     leaves = tuple(leaf(pair, n, dy, gradients[n], seed) for n in wrt)
-    violations += _batches(pair, wrt, batch, seed)
+    right = tuple(found.name for found in leaves if found.verdict in GOOD)
+    violations += _batches(pair, right, batch, seed)
     unchecked = [n for n in pair.floats if n not in wrt]
     notes = (f"not checked: {', '.join(unchecked)}",) if unchecked else ()
     return Report(pair.name, leaves, tuple(violations), notes=notes)
@@ -85,14 +96,13 @@ def _contract(pair: Pair, dy: Array, y: Array) -> tuple[dict[str, Array], list[s
     low = pair.given
     low_y = pair.forward(low)
     low_dy = dy.astype(low_y.dtype)
-    _, wrote = contract.locked(lambda: pair.forward(low), low, "the forward")
     # an input may be called y or dy itself
     given = {**{"y": low_y, "dy": low_dy}, **low}
     given |= {f"the {n} of the call": a for n, a in (("y", low_y), ("dy", low_dy)) if n in low}
-    gradients, wrote_too = contract.locked(
+    gradients, wrote = contract.locked(
         lambda: pair.backward(low_dy, low, low_y), given, "the backward"
     )
-    violations = [text for text in (wrote, wrote_too) if text]
+    violations = [wrote] if wrote else []
     if gradients is None:
         return {}, violations
     if broken := list(contract.shapes(gradients, low)):

@@ -11,6 +11,8 @@ from itertools import combinations
 import numpy as np
 
 CLOSE = 1e-5  # what an explanation may leave over, of the largest entry
+RIGHT = 1e-8  # of the largest entry: nearer than that, an entry is right
+NOTHING = 1e-11  # of the gradient: differences of a constant show no more
 FEW = 0.25  # "some entries are wrong" is an explanation only if most are right
 
 
@@ -28,10 +30,10 @@ def explain(
     output by name. others(): numeric gradients of other inputs. numeric_for(v): n for another
     upstream v.
     """
-    size = max(np.abs(n).max(initial=0), np.abs(a[np.isfinite(a)]).max(initial=0))
+    size = max(np.abs(n).max(initial=0), np.abs(a).max(initial=0))
 
     # what an explanation leaves over must be small, and small beside what it explains
-    limit = min(CLOSE * size, 0.01 * float(np.nan_to_num(np.abs(a - n)).max(initial=0)))
+    limit = min(CLOSE * size, 0.01 * float(np.abs(a - n).max(initial=0)))
 
     def fits(candidate: np.ndarray) -> bool:
         return candidate.shape == a.shape and bool(np.abs(a - candidate).max() <= limit)
@@ -49,14 +51,18 @@ def explain(
     )
 
 
+def not_finite(a: np.ndarray) -> str:
+    """What is said of a gradient with NaN or infinity in it."""
+    bad = ~np.isfinite(a)
+    first = ", ".join(str(i) for i in np.argwhere(bad)[0])
+    kind = "NaN: not written, or 0/0" if np.isnan(a).any() else "infinite"
+    return f"{_count(bad)} {kind}; the first is [{first}]"
+
+
 def _nothing(a: np.ndarray, n: np.ndarray, size: float) -> str:
-    if np.isnan(a).any():
-        return f"{_count(np.isnan(a))} NaN: not written, or 0/0"
-    if np.isinf(a).any():
-        return f"{_count(np.isinf(a))} infinite"
     if not a.any():
         return "it is zero everywhere, but the forward does depend on this input"
-    if np.abs(n).max(initial=0) <= CLOSE * size:
+    if np.abs(n).max(initial=0) <= NOTHING * size:
         return "it should be zero: the forward does not depend on this input"
     return ""
 
@@ -76,14 +82,17 @@ def _factor(
     whole = ratio if ratio > 1 else 1 / ratio
     if whole < 1.05:
         text = f"{abs(ratio - 1):.3g} of its size too {'large' if ratio > 1 else 'small'}"
-    axes: dict[int, list[str]] = {}
+    where: dict[str, list[str]] = {}
     for name, x in sorted(arrays.items()):
         for i, length in enumerate(x.shape):
             if length == round(whole):
-                axes.setdefault(i, []).append(name)
+                where.setdefault(f"axis {i} of", []).append(name)
+        if x.size == round(whole) and x.ndim > 1:
+            where.setdefault("all of", []).append(name)
     hint = ""
-    if axes and abs(whole - round(whole)) < 1e-4 * whole and round(whole) > 1:
-        over = " or ".join(f"axis {i} of {', '.join(names[:3])}" for i, names in axes.items())
+    # a factor of 2 has other causes more often than an axis of that length
+    if where and abs(whole - round(whole)) < 1e-4 * whole and round(whole) > 2:
+        over = " or ".join(f"{part} {', '.join(names[:3])}" for part, names in where.items())
         kinds = ("a sum where the forward has a mean", "a mean where the forward has a sum")
         hint = f": {kinds[ratio < 1]}, over {over}?"
     return f"{sign}{text} {everywhere}{hint}"
@@ -212,8 +221,10 @@ def _terms(
 
 
 def _some(a: np.ndarray, n: np.ndarray, size: float) -> str:
-    wrong = np.abs(a - n) > CLOSE * size
-    if not 0 < wrong.mean() < 1:
+    difference = np.abs(a - n)
+    wrong = difference > CLOSE * size
+    # the others are right only if they are so to the accuracy of differences
+    if not 0 < wrong.mean() < 1 or difference[~wrong].max() > RIGHT * size:
         return ""
     if not (np.abs(n[wrong]) > CLOSE * size).any() and wrong.sum() > 1:
         return (

@@ -23,28 +23,33 @@ from .subjects import draw
 
 # what running a file may raise; KeyboardInterrupt and SystemExit are its own business
 TROUBLE = (
-    *(
-        ArithmeticError,
-        AssertionError,
-        AttributeError,
-        ImportError,
-        LookupError,
-        NameError,
-        OSError,
-    ),
-    *(RuntimeError, SyntaxError, TypeError, ValueError),
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ExceptionGroup,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    Warning,
 )
 
 
-def inputs(**specs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def inputs(*gradients: str, **specs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give the shapes and domains of a forward's inputs, such as x="BI", W="IO", p="BD in (0,1)".
 
-    A letter is a size, the same one wherever it stands; B is the batch. The decorated function is
-    returned untouched, but for an attribute that `scratchvae verify FILE.py` reads.
+    A letter is a size, the same one wherever it stands; B is the batch. `gradients` are the names
+    of those that backward must return: without them, whatever it returns is checked. The decorated
+    function is returned untouched, but for attributes that `scratchvae verify FILE.py` reads.
     """
 
     def remember(f: Callable[..., Any]) -> Callable[..., Any]:
         f.gradcheck_inputs = specs  # type: ignore[attr-defined]
+        f.gradcheck_gradients = gradients  # type: ignore[attr-defined]
         return f
 
     return remember
@@ -53,7 +58,8 @@ def inputs(**specs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 def check_file(path: str | Path, *, seed: int = 0) -> Iterator[Report]:
     """A report for each pair in the file, in the order in which the forwards stand there.
 
-    Raises InputError where the file cannot be run, holds no pair, or a pair has no inputs.
+    Raises InputError where the file cannot be run or holds no pair, and, after the reports of all
+    the others, where a pair cannot be checked.
     """
     path = Path(path)
     functions = _functions(_run(path))
@@ -62,13 +68,16 @@ def check_file(path: str | Path, *, seed: int = 0) -> Iterator[Report]:
         raise InputError(
             f"{path} holds no pair f, f_backward: name each backward after its forward"
         )
+    refused = []
     for name in names:
         try:
             yield _check(functions, name, path, seed)
-        except InputError:
-            raise
+        except InputError as error:
+            refused.append(str(error))
         except TROUBLE as error:
             yield Report(name, violations=(_crash(error, path),))
+    if refused:
+        raise InputError("; ".join(refused))
 
 
 def _check(functions: Mapping[str, Callable[..., Any]], name: str, path: Path, seed: int) -> Report:
@@ -83,7 +92,8 @@ def _check(functions: Mapping[str, Callable[..., Any]], name: str, path: Path, s
             f"{path}: {name} has no inputs: add a function inputs_{name}() that returns a dict "
             "of arrays, or the decorator scratchvae.gradcheck.inputs with their shapes"
         )
-    report = check(f, f_backward, drawn, seed=seed, batch=batch)
+    wrt = getattr(f, "gradcheck_gradients", None) or None
+    report = check(f, f_backward, drawn, wrt=wrt, seed=seed, batch=batch)
     wrong = {leaf.name for leaf in report.leaves if leaf.verdict not in GOOD}
     if wrong and f"hints_{name}" in functions:
         hint = f"hint: {functions[f'hints_{name}'](wrong)}"
@@ -114,6 +124,8 @@ def _run(path: Path) -> ModuleType:
     )  # as for a script, so that it finds its neighbours
     try:
         spec.loader.exec_module(module)
+    except SystemExit:
+        raise InputError(f"{path} ends by itself (sys.exit) before its pairs are checked") from None
     except TROUBLE as error:
         raise InputError(f"{path} does not run: {type(error).__name__}: {error}") from None
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
-from .diagnose import explain, table
+from .diagnose import explain, not_finite, table
 from .numerics import (
     DIRECTIONS,
     FIRST,
@@ -29,6 +29,7 @@ from .pair import Pair
 from .report import FAIL, INCONCLUSIVE, KINK, PASS, Leaf
 
 ENOUGH = 1e-2  # PASS only if a relative error of this size would have been seen
+VAGUE = 1e-4  # estimated error of an entry, of the largest one, with which it is not known
 ACCUSE = 0.5  # FAIL only if one of this size would have
 FINER = FIRST * RATIO**-9  # the largest step of a second attempt
 OTHER = 0.7  # of the usual steps, where they are doubted
@@ -51,10 +52,11 @@ def leaf(pair: Pair, name: str, dy: Array, g: Array, seed: int) -> Leaf:
         return _second_look(pair, name, dy, g, seed, probes)
     if not seen <= ENOUGH:
         return _inconclusive(name, probes, seen)
-    if message := pair.low_precision(name, dy, g, seed):
+    message, wrong = pair.low_precision(name, dy, g, seed)
+    if wrong:
         return Leaf(name, FAIL, np.inf, seen, message)
     best = min(probes, key=lambda p: p.resolution)
-    return Leaf(name, PASS, best.relative, seen)
+    return Leaf(name, PASS, best.relative, seen, message)
 
 
 def _inconclusive(name: str, probes: list[Probe], seen: float) -> Leaf:
@@ -129,6 +131,8 @@ def _second_look(
     kinks = sum(p.kink for _, p in entries)
     if not kinks and not any(p.wrong for _, p in entries) and len(entries) == g.size:
         seen = max(p.resolution for _, p in entries)
+        if not seen <= ENOUGH:
+            return _inconclusive(name, [p for _, p in entries], seen)
         return Leaf(name, PASS, 0.0, seen, "entry by entry, as x is near a kink")
     if not kinks:
         return _failed(pair, name, dy, g, error, seen, probes[0])
@@ -136,7 +140,7 @@ def _second_look(
     if not all(p.bracketed for _, p in entries):
         text += ", the gradient is none of the possible ones"
         return _failed(pair, name, dy, g, error, seen, probes[0], text)
-    text += ", the gradient is a possible one"
+    text += ", the gradient is a possible one in each"
     if wrong_beside:
         g = pair.backward(dy, beside)[name]
         text += ", but wrong right beside it"
@@ -145,7 +149,7 @@ def _second_look(
         return _failed(there, name, dy, g, again[0].relative, again[0].resolution, again[0], text)
     if reason := next((p.reason for p in again if p.reason), ""):
         return Leaf(name, INCONCLUSIVE, resolution=seen, message=f"{text}, but beside it {reason}")
-    return Leaf(name, KINK, 0.0, min(p.resolution for p in again), f"{text}, and right beside it")
+    return Leaf(name, KINK, 0.0, max(p.resolution for p in again), f"{text}, and right beside it")
 
 
 def _beside(pair: Pair, name: str, dy: Array, seed: int) -> tuple[dict[str, Array], list[Probe]]:
@@ -202,11 +206,14 @@ def _failed(
     first = None if first is None or first.reason else first
     entries = _entries(pair, name, dy, array_module(g).asarray(clean), first)
     picked = [index for index, _ in entries]
-    numeric = np.array([clean[i] + p.residual / size(pair.inputs[name]) for i, p in entries])
+    step = size(pair.inputs[name])
+    numeric = _values(entries, np.abs(clean).max() * step) / step
     whole = len(picked) == analytic.size
     a = np.array([analytic[i] for i in picked])
     alike = [o for o in pair.floats if o != name and pair.inputs[o].shape == analytic.shape]
-    if message:
+    if not np.isfinite(analytic).all():
+        message = not_finite(analytic)
+    elif message or np.isnan(numeric).any():
         pass
     elif whole:
         message = explain(
@@ -223,6 +230,9 @@ def _failed(
         message += (
             f"{'; ' if message else ''}{len(picked)} of {analytic.size} entries were compared"
         )
+    norm = float(np.linalg.norm(numeric))  # NaN where some entries are not known
+    if norm > 0 and np.isfinite(a).all():
+        error = float(np.linalg.norm(a - numeric)) / norm
     return Leaf(name, FAIL, error, resolution, message, table(picked, a, numeric))
 
 
@@ -233,4 +243,15 @@ def _numeric(pair: Pair, name: str, dy: Array, first: Probe | None) -> np.ndarra
     entries = _entries(pair, name, dy, zero, first)
     if len(entries) < x.size:
         return np.full(x.shape, np.inf)
-    return np.array([p.residual for _, p in entries]).reshape(x.shape) / size(x)
+    return _values(entries, 0.0).reshape(x.shape) / size(x)
+
+
+def _values(entries: list[tuple[tuple[int, ...], Probe]], least: float) -> np.ndarray:
+    """What differences say of each entry, times its step; NaN where they say too little.
+
+    That is, of the largest entry, or of `least`, if that is more.
+    """
+    values = np.array([p.slope for _, p in entries])
+    most = np.abs(values).max(initial=least)
+    vague = [bool(p.reason) or p.error > VAGUE * most for _, p in entries]
+    return np.where(vague, np.nan, values)

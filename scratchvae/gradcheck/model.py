@@ -16,7 +16,7 @@ from ..noise import SAMPLE, TRAIN
 from ..train import Trainer
 from . import meaning
 from .core import check
-from .report import FAIL, GOOD, PASS, Finding, Report
+from .report import GOOD, Finding, Report, within
 
 LR = 0.01  # of the steps that are taken: large enough for stale weights to differ
 
@@ -32,7 +32,9 @@ def check_model(model: Any, x: Any, eps: Any = None, *, seed: int = 0, steps: in
     the model is not in float64.
     """
     whole_number(steps, "steps")
-    if eps is None and model.noisy and hasattr(model, "params_"):
+    if not hasattr(model, "params_") and np.ndim(x) == 2:
+        model.build(np.shape(x)[1])
+    if eps is None and model.noisy:
         eps = to_numpy(model._draw(len(x), seed=seed, stream=SAMPLE, step=0))
     model.loss_and_grad(x, eps)
     if model.dtype != "float64":
@@ -54,7 +56,7 @@ def check_model(model: Any, x: Any, eps: Any = None, *, seed: int = 0, steps: in
         with _kept(model):
             model.beta += 1
             findings += gradients("at beta + 1")
-        with _kept(model):
+        with _kept(model), np.errstate(all="ignore"):
             findings += meaning.findings(model, model.check(x), eps, seed)
             findings += gradients("at extremes")
     return Report(
@@ -119,15 +121,12 @@ def _training(model: Any, x: Any, steps: int) -> Iterator[Finding]:
     _, gradients = model.loss_and_grad(x, None if noise is None else to_numpy(noise))
     p[...] = after
     right = np.concatenate([g.ravel() for g in gradients.values()])
-    yield same("the gradient that a step uses", g, right, "not that of loss_and_grad at its noise")
-    yield same("the update of a step", to_numpy(p), expected, "not Adam's, as the paper has it")
+    yield _same("the gradient that a step uses", g, right, "not that of loss_and_grad at its noise")
+    yield _same("the update of a step", to_numpy(p), expected, "not Adam's, as the paper has it")
 
 
-def same(name: str, found: Any, right: Any, otherwise: str) -> Finding:
+def _same(name: str, found: Any, right: Any, otherwise: str) -> Finding:
     """Whether two arrays are equal, but for rounding: relative to the largest entry."""
-    found, right = np.asarray(found), np.asarray(right)
     limit = 1e4 * float(np.finfo(right.dtype).eps)
     scale = float(np.abs(right).max()) or 1.0
-    error = float(np.abs(found - right).max()) / scale
-    good = error <= limit
-    return Finding(name, PASS if good else FAIL, error, limit, "" if good else otherwise)
+    return within(name, float(np.abs(found - right).max()) / scale, limit, otherwise)

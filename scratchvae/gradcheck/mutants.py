@@ -5,7 +5,9 @@ is wrong, so `mutation_score` makes one wrong after the other and counts what th
 """
 
 import functools
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,11 +92,16 @@ def _mutated(pair: Pair, leaf: str, mutant: str) -> Backward:
 
     @functools.wraps(pair.f_backward)
     def wrong(dy: Array, *args: Any, **kwargs: Any) -> Any:
-        ones = pair.named(pair.f_backward(array_module(dy).ones_like(dy), *args, **kwargs))[leaf]
+        free = {n: a for n, a in kwargs.items() if n[:1] != "d" or n[1:] not in pair.floats}
+        ones = pair.named(pair.f_backward(array_module(dy).ones_like(dy), *args, **free))[leaf]
         out = pair.f_backward(dy, *args, **kwargs)
         gradients = pair.named(out)
-        g = gradients[leaf]
-        gradients[leaf] = array_module(g).asarray(change(g, ones), dtype=g.dtype)
+        g = gradients[leaf] if hasattr(gradients[leaf], "dtype") else np.asarray(gradients[leaf])
+        changed = array_module(g).asarray(change(g, ones), dtype=g.dtype)
+        if hasattr(kwargs.get(f"d{leaf}"), "dtype"):  # a destination: the gradient is written there
+            g[...] = changed
+        else:
+            gradients[leaf] = changed
         if isinstance(out, Mapping):
             return gradients
         return tuple(gradients.values()) if isinstance(out, (tuple, list)) else gradients[leaf]
@@ -136,22 +143,39 @@ def mutation_score(
     pass the backward as it is.
     """
     pair = Pair(f, f_backward, inputs, "")
-    if not _passes(test, f, f_backward, inputs):
-        raise InputError(f"{pair.name}: the test fails {pair.back} as it is, so it tells nothing")
+    try:
+        passes = _good(test(f, f_backward, deepcopy(dict(inputs))))
+        why = "it returns False, or a report that is not PASS"
+    except _failures() as error:
+        passes, why = False, f"{type(error).__name__}: {error}"
+    if not passes:
+        what = f"the test fails {pair.back} as it is, so it tells nothing"
+        raise InputError(f"{pair.name}: {what} ({why})")
     killed, survivors = 0, []
     for leaf, mutant, wrong in mutants(f, f_backward, inputs):
-        if _passes(test, f, wrong, inputs):
+        if _passes(test, f, wrong, deepcopy(dict(inputs))):
             survivors.append(f"d{leaf} {mutant}")
         else:
             killed += 1
+    if not killed and not survivors:
+        raise InputError(f"{pair.name} has no gradient that could be made wrong at these inputs")
     return MutationScore(pair.name, killed, tuple(survivors))
 
 
 def _passes(test: Callable[..., Any], *arguments: Any) -> bool:
     try:
-        found = test(*arguments)
-    except TROUBLE:
+        return _good(test(*arguments))
+    except _failures():
         return False
+
+
+def _failures() -> tuple[type[BaseException], ...]:
+    """What a test may raise: also pytest.fail and pytest.raises, where pytest is in use."""
+    pytest: Any = sys.modules.get("pytest")
+    return (*TROUBLE, pytest.fail.Exception) if pytest else TROUBLE
+
+
+def _good(found: Any) -> bool:
     if isinstance(found, Report):
         return found.verdict in GOOD
-    return found is None or bool(found)
+    return found is None or bool(np.all(found))

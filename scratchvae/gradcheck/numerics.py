@@ -27,7 +27,7 @@ SURE = 5.0  # estimated errors: a residual above so many is a failure
 DIRECTIONS = 5  # an error may be nearly orthogonal to one, hardly to all of them
 MISSED = 1e-4  # the chance that they all miss an error of the size that is printed
 SMOOTHER = 16.0  # a larger jump of the noise, from rung to rung, is none of round-off
-GRAIN = 1e-3  # of the forward: if it changes by less at once, that is rounding, not a step
+GRAIN = 1e-6  # of the forward: if it changes by less at once, that is rounding, not a step
 ORDER = 1e3  # entries of x that are further apart are moved one group after the other
 SEVERAL = 4  # smallest steps: more than agree by chance
 SMOOTH = 2.5  # one-sided slopes meet by a factor of RATIO a rung if smooth, by 1 at a kink
@@ -47,6 +47,7 @@ class Probe:
     step: float = FIRST  # the largest step of the rungs that decided
     noise: float = 0.0  # of the forward, along any direction
     flat: bool = False  # no step, however large, changed anything
+    slope: float = 0.0  # what differences say, analytic plus residual
 
     @property
     def wrong(self) -> bool:
@@ -133,11 +134,11 @@ def probe(
     """Compare the gradient g of <v, f(x)> with differences along u; f is evaluated 27 times."""
     xp = array_module(x)
     y = f(x)
-    eps = float(xp.finfo(y.dtype).eps)
+    eps = float(np.finfo(y.dtype).eps)
     scale = float(xp.sqrt(((g * u) ** 2).sum()))
 
     def residual(ya: Array, yb: Array, xa: Array, xb: Array, width: float) -> float:
-        return float((v * (ya - yb)).sum() - (g * (xa - xb)).sum()) / width
+        return (float((v * (ya - yb)).sum()) - float((g * (xa - xb)).sum())) / width
 
     rows = []
     with np.errstate(all="ignore"):
@@ -146,16 +147,18 @@ def probe(
             xa, xb = x + h * u, x - h * u
             ya, yb = f(xa), f(xb)
             central = residual(ya, yb, xa, xb, 2 * h)
-            moved = float(xp.abs(v * (ya - yb)).max(initial=0))
+            moved = float(array_module(v).abs(v * (ya - yb)).max()) if v.size else 0.0
             rows.append((h, central, residual(ya, y, xa, x, h), residual(y, yb, x, xb, h), moved))
         h, r, right, left, moved = np.array(rows).T
-        own = float(xp.sqrt(((v * y) ** 2).sum()))
+        own = float(((v * y) ** 2).sum()) ** 0.5
         # rungs that leave the domain of f are too large
         first = int(np.flatnonzero(~np.isfinite(r))[-1]) + 1 if not np.isfinite(r).all() else 0
         h, r, right, left = h[first:], r[first:], right[first:], left[first:]
         if len(h) < 5:
             return Probe(0.0, np.inf, scale, reason="steps leave the domain of the forward")
-        noise = max(_noise(h, r, 0.5 * eps * own), _grain(moved, own))
+        noise = _noise(h, r, 0.5 * eps * own)
+        if bool((g * u).any()):
+            noise = max(noise, _grain(moved, own))
         R = (RATIO**2 * r[1:] - r[:-1]) / (RATIO**2 - 1)
         floor = 4 * eps * float(xp.abs(g * u).sum())
         error = np.abs(np.diff(R)) + 3 * noise / h[2:] + floor
@@ -168,6 +171,7 @@ def probe(
         step=float(h[best]),
         noise=noise,
         flat=not moved.any(),
+        slope=float((g * u).sum()) + float(R[best]),
     )
 
 
@@ -181,7 +185,8 @@ def confirm(
         for k in range(3):
             h = first.step * RATIO**-k
             xa, xb = x + h * u, x - h * u
-            r.append(float((v * (f(xa) - f(xb))).sum() - (g * (xa - xb)).sum()) / (2 * h))
+            dv, dg = (v * (f(xa) - f(xb))).sum(), (g * (xa - xb)).sum()
+            r.append((float(dv) - float(dg)) / (2 * h))
     R = [(RATIO**2 * r[k + 1] - r[k]) / (RATIO**2 - 1) for k in range(2)]
     floor = 4 * float(xp.finfo(x.dtype).eps) * float(xp.abs(g * u).sum())
     error = abs(R[1] - R[0]) + 3 * first.noise * RATIO**2 / first.step + floor
@@ -189,7 +194,8 @@ def confirm(
     scale = scale or first.scale
     if not np.isfinite(error):
         return Probe(0.0, np.inf, scale, reason="steps leave the domain of the forward")
-    return Probe(R[0], error, scale, step=first.step, noise=first.noise)
+    slope = float((g * u).sum()) + R[0]
+    return Probe(R[0], error, scale, step=first.step, noise=first.noise, slope=slope)
 
 
 def _noise(h: Any, r: Any, least: float) -> float:

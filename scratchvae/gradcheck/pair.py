@@ -31,7 +31,7 @@ class Pair:
         self.name = name or getattr(f, "__name__", "the forward")
         if not isinstance(inputs, Mapping) or not inputs:
             raise InputError(f"{self.name}: inputs must be a dict of name to array, and not empty")
-        self.given = {}
+        self.given: dict[str, Array] = {}
         for key, a in inputs.items():
             xp = array_module(a)
             self.given[key] = (a if hasattr(a, "dtype") else np.asarray(a)).copy()
@@ -45,6 +45,8 @@ class Pair:
         }
         self._fit(f, self.name, inputs)
         parameters = list(inspect.signature(f_backward).parameters.values())
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters) or not parameters:
+            raise InputError(f"{self.back} must name its arguments: dy, then inputs of the forward")
         if any(p.kind is p.VAR_KEYWORD for p in parameters):
             self.needs = list(inputs)
         else:
@@ -58,7 +60,8 @@ class Pair:
         if missing:
             names = ", ".join(sorted(known))
             raise InputError(
-                f"{self.back} asks for {', '.join(missing)}, but there are only {names}"
+                f"{self.back} asks for {', '.join(missing)}, but after the upstream gradient, its "
+                f"first argument, there are only {names}"
             )
 
     @property
@@ -75,10 +78,17 @@ class Pair:
         try:
             inspect.signature(f).bind(**inputs)
         except TypeError as error:
-            raise InputError(f"{name} cannot be called with {', '.join(inputs)}: {error}") from None
+            hint = "; wrap it in a lambda" if "positional only" in str(error) else ""
+            names = ", ".join(inputs)
+            raise InputError(f"{name} cannot be called with {names}: {error}{hint}") from None
 
     def forward(self, inputs: Mapping[str, Array]) -> Array:
         y = self.f(**inputs)
+        if isinstance(y, (tuple, list)):
+            raise InputError(
+                f"{self.name} returns a {type(y).__name__} of {len(y)}, not one array: "
+                "pass a function that drops the cache"
+            )
         if not hasattr(y, "dtype"):
             y = np.asarray(y)
         if y.dtype.kind != "f":
@@ -114,8 +124,11 @@ class Pair:
 
     def named(self, out: Any) -> dict[str, Any]:
         """What backward returned, by input name."""
+        if out is None:
+            raise InputError(f"{self.back} returns no gradient: is its return missing?")
         if isinstance(out, Mapping):
-            return dict(out)
+            by_d = {f"d{n}": n for n in self.floats if f"d{n}" not in self.given}
+            return {by_d.get(str(n), str(n)): g for n, g in out.items()}
         names, values = self.order, out if isinstance(out, (tuple, list)) else (out,)
         if len(values) != len(names):
             raise InputError(
@@ -124,18 +137,20 @@ class Pair:
             )
         return dict(zip(names, values, strict=True))
 
-    def low_precision(self, name: str, dy: Array, exact: Array, seed: int) -> str:
-        """What is wrong with the float32 gradient, if its input is float32, or "".
+    def low_precision(self, name: str, dy: Array, exact: Array, seed: int) -> tuple[str, bool]:
+        """Of a gradient whose input is float32, or float16: what is said of it, and if it is wrong.
 
         It may differ from the float64 one by what rounding inputs, output and upstream gradient
         changes, taken SPREAD times.
         """
-        if self.given[name].dtype != np.float32:
-            return ""
+        dtype = self.given[name].dtype
+        if dtype == np.float64:
+            return "", False
         rng = np.random.default_rng([seed, 2])
-        eps = float(np.finfo(np.float32).eps)
+        eps = float(np.finfo(dtype).eps)
         exact = to_numpy(exact)
-        spread = eps * max(np.abs(exact).max(initial=0), np.abs(to_numpy(dy)).max(initial=0))
+        largest = float(np.abs(exact).max(initial=0))
+        spread = eps * largest
 
         def nudged(a: Array) -> Array:
             return a + eps * a * array_module(a).asarray(rng.standard_normal(a.shape))
@@ -145,9 +160,11 @@ class Pair:
             y = nudged(self.forward(moved))
             off = to_numpy(self.backward(nudged(dy), moved, y)[name]) - exact
             spread = max(spread, np.abs(off).max(initial=0))
-        low = to_numpy(self.backward(dy.astype("float32"), self.given)[name])
+        y_type = self.forward(self.given).dtype
+        low = to_numpy(self.backward(dy.astype(y_type), self.given)[name])
         off = np.abs(low - exact).max(initial=0)
         if off <= SPREAD * spread:
-            return ""
+            seen = SPREAD * spread / largest if largest else 0.0
+            return f"in {dtype}, an error above {seen:.1e} of the largest entry", False
         found = f"off by up to {off:.2g}, where rounding explains {spread:.2g}"
-        return f"right in float64, but its float32 values are {found}"
+        return f"right in float64, but its {dtype} values are {found}", True

@@ -10,6 +10,8 @@ CONTRACT       right or not, it breaks what a backward must keep (see `contract.
 
 from dataclasses import dataclass, field
 from math import inf, log10
+from shutil import get_terminal_size
+from textwrap import fill
 
 PASS, FAIL, KINK = "PASS", "FAIL", "KINK"
 INCONCLUSIVE, RANDOM, CONTRACT = "INCONCLUSIVE", "RANDOM", "CONTRACT"
@@ -41,7 +43,7 @@ class Leaf:
             return f"{head}{how}" + f" ({self.message})" * bool(self.message)
         first = self.message or how
         lines = [head + first]
-        if self.verdict != INCONCLUSIVE and first is not how:
+        if self.verdict != INCONCLUSIVE and first is not how and self.error < inf:
             lines.append(f"{'':27}{how}")
         return "\n".join([*lines, *filter(None, [self.table])])
 
@@ -108,6 +110,19 @@ class Report:
         """Raise GradientError, with this report as its message, unless it is PASS or KINK."""
         if self.verdict not in GOOD:
             raise GradientError(str(self))
+
+
+def folded(text: str, indent: int) -> str:
+    """A line for the terminal, what does not fit put below, indented."""
+    width = max(60, get_terminal_size((160, 24)).columns)
+    return fill(text, width, subsequent_indent=" " * indent, break_long_words=False)
+
+
+def within(name: str, error: float, limit: float, otherwise: str) -> Finding:
+    """PASS if the error is at most the limit, which a NaN is not; else FAIL, and what is wrong."""
+    if error <= limit:
+        return Finding(name, PASS, error, limit)
+    return Finding(name, FAIL, error, limit, otherwise)
 
 
 def seen(resolution: float) -> str:
