@@ -1,6 +1,6 @@
 """Do the checks have teeth? What `scratchvae verify --teeth` does.
 
-It switches on each bug of `bugs.py`, and makes every gradient of every op wrong in every way of
+It switches on each bug of `bugs`, and makes every gradient of every op wrong in every way of
 `gradcheck.mutants`, one after the other. What passes for right would be a hole in the checks.
 """
 

@@ -1,188 +1,19 @@
 # mypy: disallow-untyped-defs=false
-"""Bugs that real VAEs have shipped with, each as a switch on this one.
+"""Right gradients of what is not a VAE's loss, and right gradients that training misuses.
 
-    with BUGS["noise redrawn in backward"]():
-        report = check_model(vae, x, eps)
-
-Each replaces a function of this package while the context lasts, and the checks are expected to
-notice: `teeth.py` asks whether they do. `examples/wrong_gradient.py` shows what such a VAE draws.
+No difference can see them: what does is `gradcheck/meaning.py`, and the look at a step of training.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from itertools import count
-from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 
-from . import nets, noise, ops, train
-from .models import vae
-from .models.base import Model
-from .optim import Adam
-from .train import Trainer
-
-BUGS: dict[str, Callable[[], AbstractContextManager]] = {}
-
-
-def bug(switch: Callable[[], AbstractContextManager]) -> Callable[[], AbstractContextManager]:
-    BUGS[switch.__name__.replace("_", " ")] = switch
-    return switch
-
-
-# ---------------------------------------------------------------- gradients that are not the loss's
-
-
-@bug
-def noise_redrawn_in_backward():
-    right, calls = vae.backward, count()
-
-    def backward(p, g, acts, *rest):
-        key = {"seed": 1, "stream": noise.TRAIN, "step": next(calls)}
-        acts.eps = noise.normal(*acts.eps.shape, **key, dtype=acts.eps.dtype)
-        right(p, g, acts, *rest)
-
-    return patch.object(vae, "backward", backward)
-
-
-@bug
-def leftover_gradient_of_the_decoder_in_the_encoder():
-    right = vae.encode_backward
-
-    def encode_backward(p, g, dhead, enc, ws, activation):
-        right(p, g, dhead, enc, ws, activation)
-        leftover = ws("ddec", *enc[-1].shape)  # the widths are mirrored, so it fits
-        nets.mlp_backward(p, g, "enc", enc, leftover, activation, ws)
-
-    return patch.object(vae, "encode_backward", encode_backward)
-
-
-@bug
-def weights_from_before_training_in_backward():
-    right = vae.backward
-    stale: list[Any] = []
-
-    def backward(p, *rest):
-        if not stale:
-            stale.append(p.like(np))
-            stale[0].array[...] = p.array
-        right(stale[0], *rest)
-
-    return patch.object(vae, "backward", backward)
-
-
-@bug
-def sum_over_the_batch_in_backward():
-    right = vae.reconstruction_backward
-    return patch.object(
-        vae, "reconstruction_backward", lambda p, g, drec, *a: right(p, g, drec * len(drec), *a)
-    )
-
-
-@bug
-def sum_over_the_pixels_too_many_in_backward():
-    right = vae.reconstruction_backward
-    return patch.object(
-        vae,
-        "reconstruction_backward",
-        lambda p, g, drec, y, *a: right(p, g, drec * y.shape[1], y, *a),
-    )
-
-
-@bug
-def derivative_of_the_activation_forgotten():
-    return patch.dict(nets.ACTIVATIONS, relu=(ops.relu, lambda dy, y, *, dx: dy))
-
-
-@bug
-def derivative_of_a_sigmoid_too_many():
-    right = ops.bce_with_logits_backward
-
-    def bce_with_logits_backward(dy, logits, t, *, dlogits=None):
-        dlogits = right(dy, logits, t, dlogits=dlogits)
-        dlogits *= ops.sigmoid_backward(1, ops.sigmoid(logits))
-        return dlogits
-
-    return patch.object(ops, "bce_with_logits_backward", bce_with_logits_backward)
-
-
-@bug
-def activation_in_backward_only():
-    return patch.dict(nets.ACTIVATIONS, relu=(lambda x, *, out: x, ops.relu_backward))
-
-
-@bug
-def sign_of_the_kl_in_backward():
-    return _kl_backward(lambda dmu, dlogvar: (-dmu, -dlogvar))
-
-
-@bug
-def sign_of_the_kl_by_mu_in_backward():
-    return _kl_backward(lambda dmu, dlogvar: (-dmu, dlogvar))
-
-
-@bug
-def kl_forgotten_in_backward():
-    return _kl_backward(lambda dmu, dlogvar: (0 * dmu, 0 * dlogvar))
-
-
-def _kl_backward(change):
-    right = ops.gaussian_kl_backward
-
-    def gaussian_kl_backward(dy, mu, logvar, *, dmu=None, dlogvar=None):
-        dmu, dlogvar = right(dy, mu, logvar, dmu=dmu, dlogvar=dlogvar)
-        return change(dmu, dlogvar)
-
-    return patch.object(ops, "gaussian_kl_backward", gaussian_kl_backward)
-
-
-@bug
-def mu_and_logvar_exchanged_in_backward():
-    right = ops.reparameterize_backward
-
-    def reparameterize_backward(dy, logvar, eps, *, dmu, dlogvar):
-        return right(dy, logvar, eps, dmu=dlogvar, dlogvar=dmu)
-
-    return patch.object(ops, "reparameterize_backward", reparameterize_backward)
-
-
-@bug
-def no_gradient_for_the_encoder():
-    return patch.object(vae, "encode_backward", lambda *args: None)
-
-
-@bug
-def gradients_add_up_from_step_to_step():
-    right = vae.backward
-
-    def backward(p, g, *rest):
-        before = g.array.copy()
-        right(p, g, *rest)
-        g.array += before
-
-    return patch.object(vae, "backward", backward)
-
-
-@bug
-def beta_in_the_loss_only():
-    right = vae.backward
-    return patch.object(
-        vae, "backward", lambda p, g, acts, ws, beta, *rest: right(p, g, acts, ws, 1.0, *rest)
-    )
-
-
-@bug
-def division_by_a_saturated_probability():
-    def bce_with_logits_backward(dy, logits, t, *, dlogits=None):
-        p = ops.sigmoid(logits)
-        with np.errstate(all="ignore"):
-            slope = (p - t) / (p * (1 - p))
-            return np.multiply(dy[:, None], slope * (p * (1 - p)), out=dlogits)
-
-    return patch.object(ops, "bce_with_logits_backward", bce_with_logits_backward)
-
-
-# ------------------------------------------------------ right gradients of what is not a VAE's loss
+from .. import ops, train
+from ..models import vae
+from ..models.base import Model
+from ..optim import Adam
+from ..train import Trainer
+from .switch import bug
 
 
 @bug
@@ -344,9 +175,6 @@ def bound_is_the_mean_of_the_logs():
 def bound_not_divided_by_the_samples():
     right = ops.log_mean_exp
     return patch.object(ops, "log_mean_exp", lambda x: right(x) + np.log(x.shape[1]))
-
-
-# ------------------------------------------------------------ right gradients that training misuses
 
 
 @bug
