@@ -13,6 +13,8 @@ import numpy as np
 CLOSE = 1e-5  # what an explanation may leave over, of the largest entry
 RIGHT = 1e-8  # of the largest entry: nearer than that, an entry is right
 NOTHING = 1e-11  # of the gradient: differences of a constant show no more
+SILENT = 1e-4  # of the largest entry: an explanation hardly has to fit smaller ones
+ZERO = "it is zero everywhere, but the forward does depend on this input"
 FEW = 0.25  # "some entries are wrong" is an explanation only if most are right
 
 
@@ -38,9 +40,10 @@ def explain(
     def fits(candidate: np.ndarray) -> bool:
         return candidate.shape == a.shape and bool(np.abs(a - candidate).max() <= limit)
 
-    return (
-        _nothing(a, n, size)
-        or _factor(a, n, fits, {**arrays, "dy": v})
+    if text := _nothing(a, n, size):
+        return text
+    text = (
+        _factor(a, n, fits, {**arrays, "dy": v})
         or _moved(a, n, fits)
         or _lost(n, fits)
         or _upstream(v, fits, numeric_for)
@@ -49,6 +52,10 @@ def explain(
         or _term(a, n, arrays, v)
         or _some(a, n, size)
     )
+    # where a few entries outweigh the others by far, the others have no say
+    larger = np.maximum(np.abs(a), np.abs(n))
+    silent = (larger > 0) & (larger < SILENT * size)
+    return f"perhaps {text}" if text and silent.mean() > 0.1 else text
 
 
 def not_finite(a: np.ndarray) -> str:
@@ -60,8 +67,6 @@ def not_finite(a: np.ndarray) -> str:
 
 
 def _nothing(a: np.ndarray, n: np.ndarray, size: float) -> str:
-    if not a.any():
-        return "it is zero everywhere, but the forward does depend on this input"
     if np.abs(n).max(initial=0) <= NOTHING * size:
         return "it should be zero: the forward does not depend on this input"
     return ""
@@ -161,6 +166,8 @@ def _other(fits: Callable[..., bool], others: Mapping[str, np.ndarray]) -> str:
 def _term(a: np.ndarray, n: np.ndarray, arrays: Mapping[str, np.ndarray], v: np.ndarray) -> str:
     """a - n as a multiple of one array of that shape, perhaps times the upstream gradient."""
     rest = a - n
+    if rest.size > 1 and (np.abs(rest) > CLOSE * np.abs(rest).max()).sum() < 2:
+        return ""  # one entry is no evidence of a term
     for name, T in _terms(arrays, v, a.shape):
         square = float((T * T).sum())
         if square == 0:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
-from .diagnose import explain, not_finite, table
+from .diagnose import ZERO, explain, not_finite, table
 from .numerics import (
     DIRECTIONS,
     FIRST,
@@ -213,6 +213,8 @@ def _failed(
     alike = [o for o in pair.floats if o != name and pair.inputs[o].shape == analytic.shape]
     if not np.isfinite(analytic).all():
         message = not_finite(analytic)
+    elif not message and not analytic.any():
+        message = ZERO
     elif message or np.isnan(numeric).any():
         pass
     elif whole:
