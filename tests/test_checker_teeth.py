@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from scratchvae import VAE, InputError
 from scratchvae.gradcheck import GradientError, check, check_model, check_op, leaf
-from scratchvae.gradcheck.numerics import confirm, direction, probe
+from scratchvae.gradcheck.numerics import Probe, confirm, direction, probe, resolution
 from scratchvae.gradcheck.report import FAIL, GOOD, INCONCLUSIVE, KINK, PASS
 from scratchvae.registry import OPS
 
@@ -670,3 +670,9 @@ def test_a_gradient_that_resolves_little_accuses_nobody():
 def test_a_rounding_that_looks_alike_at_all_steps_is_no_error():
     x = {"x": np.random.default_rng(87).standard_normal(1)}
     assert check(lambda x: (x + 1e4) - 1e4, lambda dy, x: dy * 1, x, seed=87).verdict == PASS
+
+
+def test_a_direction_that_says_nothing_is_not_outweighed_by_an_exact_one():
+    blind, exact = Probe(0.0, np.inf, 1.0), Probe(0.0, 0.0, 1.0)
+    assert resolution([exact, blind]) == np.inf
+    assert resolution([exact, exact]) == 0

@@ -63,3 +63,13 @@ def test_a_hint_about_sizes_is_a_question(rng):
     assert said.endswith("over axis 1 of dy, x, y?")
     said = check(lambda x: x * x, lambda dy, x: 4 * dy * x, x).leaves[0].message
     assert said == "2 x too large at all 6 entries"
+
+
+def test_entries_that_are_lost_in_round_off_are_not_shown_as_known():
+    """Gradients of 1e-9 of a loss of 3: the slope along a direction is seen, an entry is not."""
+    f, f_backward, inputs = layer("elbo", 0, 1e-3, "float64")
+    twice = next(b for n, m, b in mutants(f, f_backward, inputs) if (n, m) == ("enc0_W", "x 2"))
+    leaf = check(f, twice, inputs, wrt=["enc0_W"]).leaves[0]
+    assert leaf.verdict == "FAIL"
+    assert leaf.message == ""
+    assert "nan" in leaf.table

@@ -211,13 +211,12 @@ def _failed(
     whole = len(picked) == analytic.size
     a = np.array([analytic[i] for i in picked])
     alike = [o for o in pair.floats if o != name and pair.inputs[o].shape == analytic.shape]
+    known = not message and not np.isnan(numeric).any()
     if not np.isfinite(analytic).all():
         message = not_finite(analytic)
     elif not message and not analytic.any():
         message = ZERO
-    elif message or np.isnan(numeric).any():
-        pass
-    elif whole:
+    elif known and whole:
         message = explain(
             a.reshape(analytic.shape),
             numeric.reshape(analytic.shape),
@@ -227,7 +226,7 @@ def _failed(
             lambda v: _numeric(pair, name, array_module(dy).asarray(v), first),
             to_numpy(dy),
         )
-    else:
+    elif known:
         message = explain(a, numeric, {}, dict, lambda v: np.full(a.shape, np.inf), np.ones(()))
         message += (
             f"{'; ' if message else ''}{len(picked)} of {analytic.size} entries were compared"

@@ -26,22 +26,22 @@ def _entry(g: Array, k: int) -> Array:
     return (array_module(g).arange(g.size) == k).reshape(g.shape)
 
 
-def _last_row_lost(g: Array, ones: Array) -> Array:
+def _last_row_lost(g: Array, ones: Callable[[], Array]) -> Array:
     g = g.copy()
     g[-1:] = 0
     return g
 
 
-def _one_entry(g: Array, ones: Array) -> Array:
+def _one_entry(g: Array, ones: Callable[[], Array]) -> Array:
     return g * (1 + 0.1 * _entry(g, int(abs(g).argmax())))
 
 
-def _not_a_number(g: Array, ones: Array) -> Array:
+def _not_a_number(g: Array, ones: Callable[[], Array]) -> Array:
     return array_module(g).where(_entry(g, 0), np.nan, g)
 
 
-# of the gradient g, and of the same for an upstream gradient of ones
-MUTANTS: dict[str, Callable[[Array, Array], Array]] = {
+# of the gradient g; ones() is the same for an upstream gradient of ones
+MUTANTS: dict[str, Callable[[Array, Callable[[], Array]], Array]] = {
     "x 2": lambda g, ones: 2 * g,
     "/ 2": lambda g, ones: g / 2,
     "sign": lambda g, ones: -g,
@@ -56,7 +56,7 @@ MUTANTS: dict[str, Callable[[Array, Array], Array]] = {
     "rolled": lambda g, ones: array_module(g).roll(g, 1, axis=0) if g.ndim else g,
     "+ 1 % offset": lambda g, ones: g + 0.01 * array_module(g).sqrt((g * g).mean()),
     "last row lost": lambda g, ones: _last_row_lost(g, ones) if g.ndim else 0 * g,
-    "upstream ignored": lambda g, ones: ones,
+    "upstream ignored": lambda g, ones: ones(),
 }
 
 Backward = Callable[..., Any]
@@ -92,8 +92,10 @@ def _mutated(pair: Pair, leaf: str, mutant: str) -> Backward:
 
     @functools.wraps(pair.f_backward)
     def wrong(dy: Array, *args: Any, **kwargs: Any) -> Any:
-        free = {n: a for n, a in kwargs.items() if n[:1] != "d" or n[1:] not in pair.floats}
-        ones = pair.named(pair.f_backward(array_module(dy).ones_like(dy), *args, **free))[leaf]
+        def ones() -> Array:
+            free = {n: a for n, a in kwargs.items() if n[:1] != "d" or n[1:] not in pair.floats}
+            return pair.named(pair.f_backward(array_module(dy).ones_like(dy), *args, **free))[leaf]
+
         out = pair.f_backward(dy, *args, **kwargs)
         gradients = pair.named(out)
         g = gradients[leaf] if hasattr(gradients[leaf], "dtype") else np.asarray(gradients[leaf])

@@ -81,7 +81,9 @@ def resolution(probes: list[Probe]) -> float:
     of sqrt(2/pi) t, for small t; it is seen above (SURE + 1) estimated errors.
     """
     errors = [p.error / p.scale if p.scale else (inf if p.error else 0.0) for p in probes]
-    mean = prod(errors) ** (1 / len(errors)) if min(errors) > 0 else 0.0
+    if inf in errors:  # not 0, though another direction be exact
+        return inf
+    mean = prod(errors) ** (1 / len(errors))
     return sqrt(2 / pi) * (SURE + 1) * mean * MISSED ** (-1 / DIRECTIONS)
 
 
