@@ -3,17 +3,20 @@
 from .checkpoint import load_model
 from .data import load_data
 from .errors import CheckpointError, DataError, InputError, NonFiniteError
-from .models import VAE, Autoencoder
+from .models import IWAE, VAE, Autoencoder, ConditionalVAE, SemiSupervisedVAE
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "IWAE",
     "VAE",
     "Autoencoder",
     "CheckpointError",
+    "ConditionalVAE",
     "DataError",
     "InputError",
     "NonFiniteError",
+    "SemiSupervisedVAE",
     "load_data",
     "load_model",
 ]

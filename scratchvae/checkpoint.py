@@ -16,7 +16,7 @@ import numpy as np
 
 from .backend import to_numpy
 from .errors import DAMAGE, CheckpointError, InputError
-from .models import MODELS, Model
+from .models import MODELS, Labelled, Model
 
 VERSION = 1
 
@@ -57,8 +57,9 @@ def save_model(
     meta = {
         "version": VERSION,
         "model": kinds[type(model)],
-        "config": model.get_config(),
+        "config": model.get_params(),
         "n_features": model.n_features_,
+        "classes": model.classes_.tolist() if isinstance(model, Labelled) else None,
         "history": model.history_,
         "run": dict(run or {}),
     }
@@ -102,7 +103,11 @@ def load(
     try:
         config = meta["config"] | ({} if device is None else {"device": device})
         config["hidden"] = tuple(config["hidden"])
-        model = MODELS[meta["model"]](**config).build(meta["n_features"])
+        model = MODELS[meta["model"]](**config)
+        if isinstance(model, Labelled):
+            model.build(meta["n_features"], list(meta["classes"]))
+        else:
+            model.build(meta["n_features"])
         run, history = dict(meta["run"]), list(meta["history"])
         own = {name: arrays.pop(f"param/{name}") for name in model.params_}
     except InputError as error:

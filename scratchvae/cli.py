@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 from . import __version__, commands, runs
 from .data.batches import BINARIZE
 from .errors import InputError, NonFiniteError
+from .likelihoods import LIKELIHOODS
 from .models import MODELS
-from .models.base import LIKELIHOODS
 from .nets import ACTIVATIONS
 
 PROG = "scratchvae"

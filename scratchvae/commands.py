@@ -113,14 +113,14 @@ def train(a: argparse.Namespace) -> int:
 
 def _refuse_what_does_not_apply(model: str, given: dict[str, Any]) -> None:
     """InputError for an option that this model would ignore."""
-    for name in given.keys() & set(MODEL_SETTINGS) - MODELS[model]().get_config().keys():
+    for name in given.keys() & set(MODEL_SETTINGS) - MODELS[model]().get_params().keys():
         raise InputError(
             f"--{name.replace('_', '-')} means nothing for --model {model}: leave it out"
         )
 
 
 def _model_config(settings: dict[str, Any]) -> dict[str, Any]:
-    names = MODELS[settings["model"]]().get_config()
+    names = MODELS[settings["model"]]().get_params()
     return {name: settings[name] for name in MODEL_SETTINGS if name in names}
 
 

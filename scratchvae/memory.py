@@ -20,15 +20,30 @@ class Flat(Mapping[str, Any]):
 
     array: Array
     shapes: Shapes
+    constants: dict[str, Array]
 
     def __init__(self, shapes: Shapes, xp: Any, dtype: Any) -> None:
-        sizes = [prod(shape) for shape in shapes.values()]
-        array = xp.zeros(sum(sizes), dtype=dtype)
+        self._name(shapes, xp.zeros(sum(map(prod, shapes.values())), dtype=dtype))
+
+    def _name(self, shapes: Shapes, array: Array) -> None:
         views, start = {}, 0
-        for (name, shape), size in zip(shapes.items(), sizes, strict=True):
-            views[name] = array[start : start + size].reshape(shape)
-            start += size
-        self.__dict__.update(array=array, shapes=dict(shapes), _views=views)
+        for name, shape in shapes.items():
+            views[name] = array[start : start + prod(shape)].reshape(shape)
+            start += prod(shape)
+        self.__dict__.update(array=array, shapes=dict(shapes), constants={}, _views=views)
+
+    def constant(self, name: str, value: Array) -> None:
+        """Let `p.name` be this array, though it is no parameter: not in the mapping or vector."""
+        self.constants[name] = value
+
+    # a copy names the pieces of its own vector
+    def __getstate__(self) -> Any:
+        return self.shapes, self.array, self.constants
+
+    def __setstate__(self, state: Any) -> None:
+        shapes, array, constants = state
+        self._name(shapes, array)
+        self.constants.update(constants)
 
     def like(self, xp: Any) -> "Flat":
         """Another vector of zeros with the same names, shapes and dtype."""
@@ -38,10 +53,11 @@ class Flat(Mapping[str, Any]):
         return self._views[name]
 
     def __getattr__(self, name: str) -> Array:
-        try:
-            return self.__dict__["_views"][name]
-        except KeyError:
-            raise AttributeError(f"no tensor named {name!r} among {list(self.shapes)}") from None
+        for tensors in (self.__dict__.get("_views", {}), self.__dict__.get("constants", {})):
+            if name in tensors:
+                return tensors[name]
+        names = list(self.__dict__.get("shapes", ()))
+        raise AttributeError(f"no tensor named {name!r} among {names}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if value is not getattr(self, name):  # `p.b += 1` ends by binding the same view again

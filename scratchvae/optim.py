@@ -1,4 +1,4 @@
-"""Adam (Kingma & Ba, arXiv:1412.6980) on one flat vector, and the schedule of the KL weight."""
+"""Adam (Kingma & Ba, arXiv:1412.6980) on one flat vector, and the schedule of the KL term."""
 
 from math import sqrt
 from typing import Any
@@ -14,7 +14,7 @@ BLOCK = 65_536
 class Adam:
     """m = b1 m + (1-b1) g,  v = b2 v + (1-b2) g^2,  p -= lr (m / c1) / (sqrt(v / c2) + eps)
 
-    with c1 = 1 - b1^t and c2 = 1 - b2^t, t counting the steps from 1.
+    with c1 = 1 - b1^t and c2 = 1 - b2^t, t counting the steps from 1; v begins at v0.
 
     Epsilon stands outside the square root of the bias-corrected second moment, as in the paper's
     algorithm 1.
@@ -27,12 +27,13 @@ class Adam:
         beta1: float = 0.9,
         beta2: float = 0.999,
         eps: float = 1e-8,
+        v0: float = 0.0,
     ) -> None:
         xp = array_module(p)
         self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
         self.t = 0
         self.m = xp.zeros_like(p)
-        self.v = xp.zeros_like(p)
+        self.v = xp.full_like(p, v0)
         self._block = min(BLOCK, p.size) if xp is np else p.size
         self._tmp = xp.empty(self._block, dtype=p.dtype)
 
@@ -61,6 +62,12 @@ class Adam:
             pi -= tmp
 
 
-def kl_weight(beta: float, epoch: float, warmup: float) -> float:
-    """beta, reached linearly over the first `warmup` epochs, fractions counted; at once if 0."""
-    return beta * min(1.0, epoch / warmup) if warmup > 0 else beta
+def ramp(epoch: float, warmup: float = 0, cycle: float = 0) -> float:
+    """How far the KL term has come in, from 0 to 1, fractions of an epoch counted.
+
+    It grows linearly over the first `warmup` epochs; with `cycle`, over the first half of each
+    `cycle` epochs, to begin anew after each (Fu et al., arXiv:1903.10145). At once if both are 0.
+    """
+    if cycle > 0:
+        return min(1.0, 2 * (epoch % cycle) / cycle)
+    return min(1.0, epoch / warmup) if warmup > 0 else 1.0

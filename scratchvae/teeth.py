@@ -17,7 +17,7 @@ from .verify import subject
 def results(seed: int = 0) -> Iterator[tuple[str, str]]:
     """Each mutant, and what killed it: "" if nothing did."""
     for name, switch in BUGS.items():
-        model, x, eps = subject("vae", seed)
+        model, x, eps, _ = subject("vae", seed)
         with switch():
             report = check_model(model, x, eps, seed=seed)
         yield name, killers(report)

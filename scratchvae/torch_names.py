@@ -43,12 +43,12 @@ def read_state(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {name: np.asarray(to_numpy(a)) for name, a in state.items()}
 
 
-def width(layers: list[Layer], arrays: Mapping[str, np.ndarray]) -> int:
-    """The number of features that the first layer takes, or InputError if it is not there."""
-    first = f"{layers[0][1]}.weight"
-    if first not in arrays or arrays[first].ndim != 2:
-        raise InputError(f"the state holds no matrix {first!r}; it holds {sorted(arrays)}")
-    return arrays[first].shape[1]
+def width(layer: str, arrays: Mapping[str, np.ndarray]) -> int:
+    """The number of columns that a layer takes, or InputError if it is not there."""
+    name = f"{layer}.weight"
+    if name not in arrays or arrays[name].ndim != 2:
+        raise InputError(f"the state holds no matrix {name!r}; it holds {sorted(arrays)}")
+    return arrays[name].shape[1]
 
 
 def from_torch(

@@ -20,7 +20,7 @@ from .data.batches import binarized, to_float
 from .errors import InputError, NonFiniteError, finite_number, whole_number
 from .evaluate import check_binarize, losses, prepare
 from .models.base import CHUNK, Model
-from .optim import Adam, kl_weight
+from .optim import Adam, ramp
 from .progress import Progress
 
 CHECK = 50  # steps between two looks at the losses: each look waits for the device
@@ -34,9 +34,12 @@ class Trainer:
     """A run: a built model, its data on its device, an optimiser, and how far it has come.
 
     X, X_test     (N,D), as `fit` takes them; X_test may be None
+    y, y_test     (N,), their labels, for models with labels
     batch_size    examples a step; the last batch of an epoch may be smaller
-    lr            Adam's step size
-    kl_warmup     epochs over which the weight of the KL term grows from 0 to beta
+    lr            Adam's step size: a number, or a function of the epoch (fractions counted)
+    adam          other settings of `optim.Adam`: beta1, beta2, eps, v0
+    kl_warmup     epochs over which the weight of the KL term (or the capacity) grows from 0
+    kl_cycle      instead, it grows over the first half of each so many epochs
     binarize      "none"; "static": grey pixels made binary once; "dynamic": drawn anew each step
     """
 
@@ -46,26 +49,33 @@ class Trainer:
         X: Any,
         X_test: Any = None,
         *,
+        y: Any = None,
+        y_test: Any = None,
         batch_size: int = 128,
-        lr: float = 1e-3,
+        lr: float | Callable[[float], float] = 1e-3,
+        adam: Mapping[str, float] | None = None,
         kl_warmup: float = 0,
+        kl_cycle: float = 0,
         binarize: str = "none",
     ) -> None:
         self.model = model
         self.batch_size = whole_number(batch_size, "batch_size")
-        self.lr = finite_number(lr, "lr", above=0)
+        self.lr = lr if callable(lr) else finite_number(lr, "lr", above=0)
         self.kl_warmup = finite_number(kl_warmup, "kl_warmup")
+        self.kl_cycle = finite_number(kl_cycle, "kl_cycle")
+        if kl_warmup and kl_cycle:
+            raise InputError("kl_warmup and kl_cycle exclude each other: choose one")
         self.binarize = binarize
         self.xp = model._ws.xp
         check_binarize(model, binarize)
-        X = prepare(model, X, "static" if binarize == "static" else "none", step=0)
+        X = prepare(model, X, y, "static" if binarize == "static" else "none", step=0)
         self.X = self.xp.asarray(X)
         self.X_test = None
         if X_test is not None:
-            self.X_test = self.xp.asarray(prepare(model, X_test, binarize, step=1))
-        self.adam = Adam(model.params_.array, self.lr)
-        # over the epoch so far: sum of rec, sum of kl; and 1 while all parameters are finite
-        self.sums = self.xp.zeros(3, dtype="float64")
+            self.X_test = self.xp.asarray(prepare(model, X_test, y_test, binarize, step=1))
+        self.adam = Adam(model.params_.array, **(adam or {}))
+        # over the epoch so far: sums of rec, kl and loss; and 1 while all parameters are finite
+        self.sums = self.xp.zeros(4, dtype="float64")
         self.seconds = 0.0  # of the epoch so far
         self.steps_per_epoch = -(-len(X) // self.batch_size)
         self._before = len(model.history_)  # epochs that the model had learned before this run
@@ -163,14 +173,14 @@ class Trainer:
         for i in range(done, total):
             self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
             if (i + 1) % CHECK == 0 or i + 1 == total:
-                rec, kl = self._check(order) / min((i + 1) * self.batch_size, len(self.X))
+                loss = self._check(order) / min((i + 1) * self.batch_size, len(self.X))
                 self.seconds = time.perf_counter() - start
-                progress.show(self.step, rec + model.beta * kl)
-        rec, kl, _ = to_numpy(self.sums) / len(self.X)
+                progress.show(self.step, loss)
+        rec, kl, loss, _ = to_numpy(self.sums) / len(self.X)
         record = {
             "epoch": self.epoch + 1,
             "step": self.step,
-            "train_loss": float(rec + model.beta * kl),
+            "train_loss": float(loss),
             "test_loss": nan,
             "rec": float(rec),
             "kl": float(kl),
@@ -195,25 +205,26 @@ class Trainer:
         if self.binarize == "dynamic":
             binarized(x, seed=model.seed, step=step)
         acts = model._forward(x, model._draw(B, seed=model.seed, stream=noise.TRAIN, step=step))
-        beta = kl_weight(model.beta, step / self.steps_per_epoch, self.kl_warmup)
-        model._backward(model._grads, acts, beta)
+        epoch = step / self.steps_per_epoch
+        model._backward(model._grads, acts, ramp(epoch, self.kl_warmup, self.kl_cycle))
+        self.adam.lr = self.lr(epoch) if callable(self.lr) else self.lr
         self.adam.step(model.params_.array, model._grads.array)
-        self.sums[0] += self.xp.sum(acts.rec, dtype="float64")
-        self.sums[1] += self.xp.sum(acts.kl, dtype="float64")
+        for i, values in enumerate((acts.rec, acts.kl, model._loss(acts))):
+            self.sums[i] += self.xp.sum(values, dtype="float64")
         return acts, model._grads
 
     # ------------------------------------------------------------------- when it goes wrong
 
-    def _check(self, order: Array) -> Any:
-        """The sums of rec and kl, on the host; NonFiniteError if they or the parameters are bad."""
-        self.sums[2] = self.xp.isfinite(self.model.params_.array).all()
-        rec, kl, finite = to_numpy(self.sums)
-        if isfinite(rec) and isfinite(kl) and finite:
+    def _check(self, order: Array) -> float:
+        """The sum of the losses, on the host; NonFiniteError if it or the parameters are bad."""
+        self.sums[-1] = self.xp.isfinite(self.model.params_.array).all()
+        *sums, finite = to_numpy(self.sums)
+        if np.isfinite(sums).all() and finite:
             if (
                 self.step % self.steps_per_epoch
             ):  # at the end of an epoch, the evaluation comes first
                 self.keep()
-            return np.array([rec, kl])
+            return float(sums[-1])
         last = self.step
         self.go_back()
         while self.step < last:

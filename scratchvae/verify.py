@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from . import noise
 from .gradcheck import Report, check_model, check_op
 from .gradcheck.report import GOOD, Finding, Leaf
-from .models import VAE, Autoencoder, Model
+from .models import IWAE, VAE, Autoencoder, ConditionalVAE, Labelled, Model, SemiSupervisedVAE
+from .models.labelled import UNLABELLED
 from .registry import OPS
 
 ROWS, FEATURES = 4, 9
@@ -21,6 +24,39 @@ MODELS: dict[str, tuple[type[Model], dict[str, Any]]] = {
     "vae, layers of one width": (VAE, {"latent_dim": 6, "hidden": (6, 6, 6)}),
     "vae, softplus": (VAE, {"latent_dim": 3, "hidden": (6,), "activation": "softplus"}),
     "vae, linear, gaussian": (VAE, {"latent_dim": 3, "hidden": (), "likelihood": "gaussian"}),
+    "vae, continuous bernoulli": (
+        VAE,
+        {"latent_dim": 3, "hidden": (7,), "likelihood": "continuous_bernoulli"},
+    ),
+    "vae, gaussian of variance 0.3": (
+        VAE,
+        {"latent_dim": 3, "hidden": (7,), "likelihood": "gaussian", "x_variance": 0.3},
+    ),
+    "vae, free bits": (VAE, {"latent_dim": 3, "hidden": (7,), "free_bits": 0.1}),
+    "vae, capacity": (VAE, {"latent_dim": 3, "hidden": (7,), "capacity": 2.0, "beta": 5.0}),
+    "iwae": (IWAE, {"latent_dim": 3, "hidden": (7,), "k": 5}),
+    "iwae, gaussian, deep, tanh, k 2": (
+        IWAE,
+        {"latent_dim": 2, "hidden": (7, 5), "activation": "tanh", "likelihood": "gaussian", "k": 2},
+    ),
+    "iwae, objective vae": (IWAE, {"latent_dim": 3, "hidden": (7,), "k": 4, "objective": "vae"}),
+    "iwae, dreg": (IWAE, {"latent_dim": 3, "hidden": (7,), "k": 5, "dreg": True}),
+    "cvae": (ConditionalVAE, {"latent_dim": 3, "hidden": (7,)}),
+    "cvae, linear, gaussian": (
+        ConditionalVAE,
+        {"latent_dim": 3, "hidden": (), "likelihood": "gaussian"},
+    ),
+    "m2": (SemiSupervisedVAE, {"latent_dim": 3, "hidden": (7,), "alpha": 2.0}),
+    "m2, deep, softplus, gaussian": (
+        SemiSupervisedVAE,
+        {
+            "latent_dim": 2,
+            "hidden": (7, 5),
+            "activation": "softplus",
+            "likelihood": "gaussian",
+            "alpha": 0.5,
+        },
+    ),
     "ae": (Autoencoder, {"latent_dim": 3, "hidden": (7,)}),
     "ae, gaussian, tanh": (
         Autoencoder,
@@ -29,13 +65,18 @@ MODELS: dict[str, tuple[type[Model], dict[str, Any]]] = {
 }
 
 
-def subject(name: str, seed: int = 0) -> tuple[Model, Any, Any]:
-    """A fresh model of that name, with data and noise for one batch."""
+def subject(name: str, seed: int = 0) -> tuple[Model, Any, Any, Any]:
+    """A fresh model of that name; data, noise, and perhaps labels, for one batch."""
     cls, config = MODELS[name]
-    model = cls(**config, dtype="float64", seed=seed).build(FEATURES)
+    model, y = cls(**config, dtype="float64", seed=seed), None
+    if isinstance(model, Labelled):
+        model.build(FEATURES, 3)
+        y = np.array([2, 0, 1, 2] if model.needs_labels else [2, UNLABELLED, 0, UNLABELLED])
+    else:
+        model.build(FEATURES)
     key = {"seed": seed, "stream": noise.SAMPLE}
     x = noise.uniform(ROWS, FEATURES, **key, dtype="float64")
-    return model, x, noise.normal(ROWS, model.latent_dim, **key, dtype="float64")
+    return model, x, noise.normal(ROWS, model._noise_width, **key, dtype="float64"), y
 
 
 def reports(seed: int = 0) -> Iterator[tuple[str, Report]]:

@@ -18,8 +18,9 @@ uint8, uint32, uint64, int64, float32, float64 = (
 )
 FUNCTIONS = (
     "abs add all any arange asfortranarray broadcast_to concatenate cos divide empty equal exp "
-    "expm1 finfo greater isfinite less log log1p matmul max maximum mean min minimum multiply "
-    "negative ones ones_like repeat roll sin sqrt square subtract sum tanh where zeros zeros_like"
+    "expm1 eye finfo full full_like greater isfinite less log log1p matmul max maximum mean min "
+    "minimum multiply negative ones ones_like repeat roll sign sin sqrt square subtract sum tanh "
+    "where zeros zeros_like"
 ).split()
 
 
@@ -174,7 +175,7 @@ def _make(name):
             return ndarray(np.concatenate([_host(a) for a in args[0]], **kwargs))
         if name == "finfo":
             return np.finfo(*args)
-        if name in ("empty", "zeros", "ones"):
+        if name in ("empty", "zeros", "ones", "full", "eye"):
             return ndarray(function(*args, **kwargs))
         out = kwargs.get("out")
         if out is not None and not isinstance(out, ndarray):

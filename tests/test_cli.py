@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import scratchvae
-from scratchvae import cli, load_model
+from scratchvae import cli, load_model, verify
 from scratchvae.train import COLUMNS
 
 
@@ -286,7 +286,9 @@ def test_verify_prints_every_op_and_parameter_and_passes(capsys):
     out, _ = capsys.readouterr()
     for op in scratchvae.registry.OPS:
         assert any(line.startswith(op) and line.endswith("PASS") for line in out.splitlines()), op
-    assert out.count("denc0_W ") == 7, "each model but the linear one"
+    names = [name for name in verify.MODELS if f"\n{name}\n" in out]
+    assert names == list(verify.MODELS)
+    assert out.count("dhead_W ") == len(verify.MODELS)
     for finding in ("gradients after 20 steps", "KL by Monte Carlo", "the update of a step"):
         assert out.count(finding) >= 6
     assert "FAIL" not in out

@@ -193,7 +193,7 @@ def test_a_linear_vae_reaches_the_exact_likelihood_of_probabilistic_pca(linear_v
 def test_bounds_are_in_order(linear_vae):
     """ELBO <= L_5 <= L_50 <= log p(x), at a poor encoder, so that the gaps are wide."""
     trained, X, _ = linear_vae
-    vae = VAE(**trained.get_config()).load_state_dict(trained.state_dict())
+    vae = VAE(**trained.get_params()).load_state_dict(trained.state_dict())
     vae.params_.head_b[2:] += 1.5  # logvar: too wide a posterior
     vae.params_.head_W[:, 0] *= 0.8
     exact = exact_log_likelihood(vae, X).mean()

@@ -20,9 +20,11 @@ def model(request, X):
 
 def test_the_default_is_the_blog_posts_architecture():
     vae = VAE().build(784)
-    assert vae.get_config() == {
+    assert vae.get_params() == {
         **{"latent_dim": 32, "hidden": (400,), "activation": "relu", "likelihood": "bernoulli"},
-        **{"beta": 1.0, "dtype": "float32", "device": "cpu", "seed": 0},
+        **{"beta": 1.0, "free_bits": 0.0, "capacity": None, "x_variance": None},
+        **{"init": "uniform", "bias_from_data": False},
+        **{"dtype": "float32", "device": "cpu", "seed": 0},
     }
     assert {name: a.shape for name, a in vae.params_.items()} == {
         **{"enc0_W": (784, 400), "enc0_b": (400,), "head_W": (400, 64), "head_b": (64,)},
@@ -225,7 +227,7 @@ def test_a_saved_model_is_the_same_model(model, X, tmp_path):
     model.save(tmp_path / "m.npz")
     again = load_model(tmp_path / "m.npz")
     assert type(again) is type(model)
-    assert again.get_config() == model.get_config()
+    assert again.get_params() == model.get_params()
     np.testing.assert_array_equal(again.params_.array, model.params_.array)
     np.testing.assert_array_equal(again.score_samples(X), model.score_samples(X))
     np.testing.assert_equal(again.history_, model.history_)

@@ -96,7 +96,7 @@ def test_the_checker_tells_every_wrong_gradient_of_an_op(name):
 @pytest.mark.parametrize("bug", [bug for bug in BUGS if KILLERS[bug].startswith("gradient d")])
 def test_the_entrywise_oracle_sees_the_bug_in_the_shipped_step(bug, rng):
     """The bugs are real: another checker, which shares no code with ours, finds them too."""
-    model, x, _ = verify.subject("vae")
+    model, x, _, _ = verify.subject("vae")
     trainer = Trainer(model, x, batch_size=len(x))
     check_shipped_step(trainer, np.arange(4))
     with BUGS[bug](), pytest.raises(AssertionError, match="FAIL"):
@@ -107,7 +107,7 @@ def test_the_entrywise_oracle_sees_the_bug_in_the_shipped_step(bug, rng):
     "bug", ["exp logvar as standard deviation", "probabilities clipped at 0 999"]
 )
 def test_the_entrywise_oracle_is_blind_to_a_right_gradient_of_the_wrong_thing(bug):
-    model, x, eps = verify.subject("vae")
+    model, x, eps, _ = verify.subject("vae")
     with BUGS[bug]():
         _, gradients = model.loss_and_grad(x, eps)
         for name, tensor in model.params_.items():
@@ -137,7 +137,7 @@ def test_batches_of_any_size_are_no_false_alarm(rows, rng):
 
 
 def test_a_model_is_afterwards_what_it_was(rng):
-    model, x, eps = verify.subject("vae, deep, tanh, beta 4")
+    model, x, eps, _ = verify.subject("vae, deep, tanh, beta 4")
     before = model.params_.array.copy()
     check_model(model, x, eps)
     np.testing.assert_array_equal(model.params_.array, before)
@@ -152,7 +152,7 @@ def test_an_update_that_is_off_by_little_is_noticed():
         right(self, p, g)
         p *= 1 + 1e-11
 
-    model, x, eps = verify.subject("vae")
+    model, x, eps, _ = verify.subject("vae")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Adam, "step", step)
         report = check_model(model, x, eps)

@@ -7,7 +7,7 @@ import pytest
 
 from scratchvae import VAE, InputError, NonFiniteError
 from scratchvae.checkpoint import load, save_model
-from scratchvae.optim import kl_weight
+from scratchvae.optim import ramp
 from scratchvae.train import CHECK, COLUMNS, EarlyStopping, Trainer
 
 
@@ -123,14 +123,15 @@ def test_fit_begins_anew(X):
 def test_a_trainer_goes_on_from_given_weights(X):
     vae = small().fit(X, epochs=2, batch_size=8)
     before = vae.score_samples(X).mean()
-    tuned = VAE(**vae.get_config()).load_state_dict(vae.state_dict())
+    tuned = VAE(**vae.get_params()).load_state_dict(vae.state_dict())
     Trainer(tuned, X, batch_size=8).run(20)
     assert tuned.score_samples(X).mean() > before + 0.05
 
 
 def test_kl_warmup():
-    assert kl_weight(2.0, 0, 0) == 2.0
-    assert [kl_weight(2.0, e, 4) for e in (0, 1, 2.5, 4, 9)] == [0, 0.5, 1.25, 2, 2]
+    assert ramp(0) == 1.0
+    assert [ramp(e, 4) for e in (0, 1, 2.5, 4, 9)] == [0, 0.25, 0.625, 1, 1]
+    assert [ramp(e, cycle=4) for e in (0, 1, 2, 3.5, 4, 5)] == [0, 0.5, 1, 1, 0, 0.5]
 
 
 def test_losses_are_reported_at_the_full_beta_during_warmup(X):
@@ -426,7 +427,10 @@ def test_unusable_settings(X, settings, message):
         ({"hidden": (5, 0)}, "each layer width in hidden"),
         ({"hidden": 400}, r"hidden must be layer widths such as \(400,\), got 400"),
         ({"activation": "gelu"}, "activation must be one of relu, tanh, softplus, got 'gelu'"),
-        ({"likelihood": "poisson"}, "likelihood must be one of bernoulli, gaussian"),
+        (
+            {"likelihood": "poisson"},
+            "likelihood must be one of bernoulli, continuous",
+        ),
         ({"beta": -1}, "beta must be a finite number >= 0"),
         ({"beta": float("inf")}, "beta must be a finite number"),
         ({"dtype": "float16"}, "dtype must be one of float32, float64"),

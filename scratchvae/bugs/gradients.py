@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from .. import nets, noise, ops
+from .. import likelihoods, nets, noise, ops
 from ..models import vae
 from .switch import bug
 
@@ -52,7 +52,7 @@ def weights_from_before_training_in_backward():
 
 @bug
 def sum_over_the_batch_in_backward():
-    right = vae.reconstruction_backward
+    right = likelihoods.reconstruction_backward
     return patch.object(
         vae, "reconstruction_backward", lambda p, g, drec, *a: right(p, g, drec * len(drec), *a)
     )
@@ -60,7 +60,7 @@ def sum_over_the_batch_in_backward():
 
 @bug
 def sum_over_the_pixels_too_many_in_backward():
-    right = vae.reconstruction_backward
+    right = likelihoods.reconstruction_backward
     return patch.object(
         vae,
         "reconstruction_backward",

@@ -6,11 +6,13 @@ own sampler: where they are random, five standard errors apart is too far.
 """
 
 from collections.abc import Iterator
+from math import log
 from typing import Any
 
 import numpy as np
 
 from ..backend import to_numpy
+from ..models.labelled import UNLABELLED
 from ..noise import INIT, SAMPLE, normal
 from .report import Finding, within
 
@@ -22,27 +24,45 @@ LIVELY = 1.5  # nats of logvar: where the parameters are moved to, so that every
 EXTREME = 40.0  # a logit at which a clamp, or a sigmoid that rounds to 1, shows
 
 
-def findings(model: Any, x: np.ndarray, eps: Any, seed: int) -> Iterator[Finding]:
-    """The tests, at random parameters: what they test holds at any. x (B,D), eps (B,Z).
+def findings(model: Any, x: Any, eps: Any, y: Any, seed: int) -> Iterator[Finding]:
+    """The tests, at random parameters: what they test holds at any. x (B,D), eps (B,Z), y (B,).
 
     Leaves the model, and its beta, changed: a Bernoulli's logits are then of the order of EXTREME.
     """
-    x, eps = x[:EXAMPLES], np.asarray(eps)[:EXAMPLES]
-    _enliven(model, x, eps, seed)
-    yield from _sampler(model, x, seed)
-    yield _beta(model, x, eps)
-    yield _batch(model, x, eps)
-    yield from _bounds(model, x)
-    yield _likelihood(model, x, eps, "rec is -log p(x|z)")
-    if model.likelihood == "bernoulli":
+    x, eps = np.asarray(x)[:EXAMPLES], np.asarray(eps)[:EXAMPLES]
+    if y is not None:  # each row with a label: without, a bound is a mean over the classes
+        y = np.asarray(y)[:EXAMPLES]
+        y = np.where(y == UNLABELLED, model.classes_[0], y)
+    rows = model.check(x, y)
+    _enliven(model, rows, eps, seed)
+    yield from _sampler(model, rows, seed)
+    # free bits and capacity are charged for the mean of a batch, and not in proportion
+    if not getattr(model, "free_bits", 0) and getattr(model, "capacity", None) is None:
+        if hasattr(model, "beta"):
+            yield _beta(model, x, eps, y)
+        yield _batch(model, x, eps, y)
+    yield from _bounds(model, x, y)
+    yield _likelihood(model, rows, eps, "rec is -log p(x|z)")
+    if model.likelihood != "gaussian":
         b = model.params_.out_b
         b[...] = EXTREME
         b[::2] = -EXTREME
-        yield _likelihood(model, x, eps, f"rec at logits of {EXTREME:.0f}")
+        yield _likelihood(model, rows, eps, f"rec at logits of {EXTREME:.0f}")
 
 
-def _forward(model: Any, x: np.ndarray, eps: Any) -> Any:
-    return model._forward(model._to_device(x, "x"), model._to_device(np.asarray(eps), "eps"))
+def _forward(model: Any, rows: np.ndarray, eps: Any) -> Any:
+    """One sample of z for each row, whatever the number that the model trains with."""
+    eps = np.asarray(eps)[:, : model.latent_dim]
+    return model._forward(model._to_device(rows, "x"), model._to_device(eps, "eps"))
+
+
+def _of_label(acts: Any, *names: str) -> list[Any]:
+    """Those activations, on the host; of a model that computes all classes, the row's label's."""
+    arrays = [getattr(acts, f"{name}s", getattr(acts, name, None)) for name in names]
+    if not hasattr(acts, "t"):
+        return [to_numpy(a) for a in arrays]
+    t = to_numpy(acts.t)
+    return [to_numpy(a).reshape(*t.shape, -1)[t > 0] for a in arrays]
 
 
 def _enliven(model: Any, x: np.ndarray, eps: Any, seed: int) -> None:
@@ -52,7 +72,7 @@ def _enliven(model: Any, x: np.ndarray, eps: Any, seed: int) -> None:
     p[...] = model._ws.xp.asarray(n)
     for _ in range(60):
         acts = _forward(model, x, eps)
-        if max(np.sqrt(np.mean(to_numpy(a) ** 2)) for a in (acts.mu, acts.logvar)) <= LIVELY:
+        if max(np.sqrt(np.mean(a**2)) for a in _of_label(acts, "mu", "logvar")) <= LIVELY:
             break
         p /= 2
 
@@ -64,9 +84,11 @@ def _sampler(model: Any, x: np.ndarray, seed: int) -> Iterator[Finding]:
 
     def draw(part: slice) -> tuple[Any, ...]:
         picked = x[rows[part]]
-        noise = model._draw(len(picked), seed=seed, stream=SAMPLE, step=0, row=part.start)
+        key = {"seed": seed, "stream": SAMPLE, "step": 0, "row": part.start}
+        noise = model._draw(len(picked), width=model.latent_dim, **key)
         acts = model._forward(model._to_device(picked, "x"), noise)
-        return acts.mu, acts.logvar, acts.z, acts.kl
+        prior = log(acts.t.shape[1]) if hasattr(acts, "t") else 0.0  # -log p(y)
+        return *_of_label(acts, "mu", "logvar", "z"), acts.kl - prior
 
     mu, logvar, z, kl = model._by_rows(DRAWS, draw)
     u = (z - mu) * np.exp(-logvar / 2)
@@ -101,12 +123,12 @@ def _sampler(model: Any, x: np.ndarray, seed: int) -> Iterator[Finding]:
     yield within("KL by Monte Carlo", error, limit, text)
 
 
-def _beta(model: Any, x: np.ndarray, eps: Any) -> Finding:
+def _beta(model: Any, x: np.ndarray, eps: Any, y: Any) -> Finding:
     losses = []
     for beta in (1.0, 2.0):
         model.beta = beta
-        losses.append(model.loss_and_grad(x, eps)[0])
-    kl = float(_forward(model, x, eps).kl.mean())
+        losses.append(model.loss_and_grad(x, eps, y)[0])
+    kl = float(_forward(model, model.check(x, y), eps).kl.mean())
     gain = losses[1] - losses[0]
     text = f"from beta 1 to 2 the loss grows by {gain:.4g} nats, but the KL is {kl:.4g}"
     model.beta = 1.0
@@ -115,16 +137,16 @@ def _beta(model: Any, x: np.ndarray, eps: Any) -> Finding:
     return within("beta times the KL", error, rounding, text)
 
 
-def _batch(model: Any, x: np.ndarray, eps: Any) -> Finding:
-    eps = np.asarray(eps)
-    whole, _ = model.loss_and_grad(x, eps)
-    alone = [model.loss_and_grad(x[i : i + 1], eps[i : i + 1])[0] for i in range(len(x))]
+def _batch(model: Any, x: np.ndarray, eps: Any, y: Any) -> Finding:
+    whole, _ = model.loss_and_grad(x, eps, y)
+    each = [slice(i, i + 1) for i in range(len(x))]
+    alone = [model.loss_and_grad(x[i], eps[i], None if y is None else y[i])[0] for i in each]
     mean = float(np.mean(alone))
     text = f"the loss of the batch is {whole:.4g}, the mean of its examples alone {mean:.4g}"
     return within("mean of the examples", abs(whole - mean) / abs(whole), 1e-9, text)
 
 
-def _bounds(model: Any, x: np.ndarray) -> Iterator[Finding]:
+def _bounds(model: Any, x: np.ndarray, y: Any) -> Iterator[Finding]:
     """ELBO = L_1 on average, L_k = log mean exp of k L_1, and L_1 <= L_10 <= L_100.
 
     Burda et al., arXiv:1509.00519.
@@ -133,7 +155,8 @@ def _bounds(model: Any, x: np.ndarray) -> Iterator[Finding]:
 
     def scores(n: int, k: int | None) -> np.ndarray:
         """(B,n): n independent scores of each example."""
-        return model.score_samples(np.repeat(x, n, axis=0), k).reshape(B, n)
+        labels = None if y is None else np.repeat(y, n)
+        return model.score_samples(np.repeat(x, n, axis=0), k, y=labels).reshape(B, n)
 
     def gap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
         """Of the means; and how far chance may take it."""
@@ -156,9 +179,14 @@ def _bounds(model: Any, x: np.ndarray) -> Iterator[Finding]:
 
 def _likelihood(model: Any, x: np.ndarray, eps: Any, name: str) -> Finding:
     acts = _forward(model, x, eps)
-    y, t, rec = (to_numpy(a) for a in (acts.y, acts.x, acts.rec))
+    (y, t), rec = _of_label(acts, "y", "x"), to_numpy(acts.rec)
     if model.likelihood == "bernoulli":
         right = (np.logaddexp(0, y) - t * y).sum(axis=1)
+    elif model.likelihood == "continuous_bernoulli":
+        # log of the integral of exp(y t) over t from 0 to 1: (exp(y) - 1) / y
+        size = np.maximum(np.abs(y), 1e-300)
+        log_integral = np.maximum(y, 0) + np.log(-np.expm1(-size)) - np.log(size)
+        right = (log_integral - t * y).sum(axis=1)
     else:
         s = float(model.params_.x_logvar[0])
         right = ((t - y) ** 2 * np.exp(-s) + s + np.log(2 * np.pi)).sum(axis=1) / 2

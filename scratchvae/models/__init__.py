@@ -2,8 +2,27 @@
 
 from .autoencoder import Autoencoder
 from .base import Model
+from .cvae import ConditionalVAE
+from .iwae import IWAE
+from .labelled import Labelled
+from .m2 import SemiSupervisedVAE
 from .vae import VAE
 
-MODELS: dict[str, type[Model]] = {"ae": Autoencoder, "vae": VAE}
+MODELS: dict[str, type[Model]] = {
+    "ae": Autoencoder,
+    "vae": VAE,
+    "iwae": IWAE,
+    "cvae": ConditionalVAE,
+    "m2": SemiSupervisedVAE,
+}
 
-__all__ = ["MODELS", "VAE", "Autoencoder", "Model"]
+__all__ = [
+    "IWAE",
+    "MODELS",
+    "VAE",
+    "Autoencoder",
+    "ConditionalVAE",
+    "Labelled",
+    "Model",
+    "SemiSupervisedVAE",
+]

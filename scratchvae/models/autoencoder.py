@@ -5,13 +5,13 @@ decoded there need not look like anything. Compare `forward` and `backward` with
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from .. import ops
 from ..backend import Array
+from ..likelihoods import reconstruction, reconstruction_backward
 from ..nets import mlp
 from .base import Model
-from .vae import decode, decode_backward, encode_backward, reconstruction, reconstruction_backward
+from .vae import decode, decode_backward, encode_backward
 
 
 @dataclass(slots=True)
@@ -50,6 +50,7 @@ def encode(p, x, ws, activation):
     return enc, ops.linear(enc[-1], p.head_W, p.head_b, out=ws("mu", len(x), p.head_W.shape[1]))
 
 
+@dataclass(eq=False, repr=False)
 class Autoencoder(Model):
     """Plain autoencoder: fit(X), then encode, decode, reconstruct, score_samples (-rec).
 
@@ -59,28 +60,18 @@ class Autoencoder(Model):
     heads = ("fc_code",)
     noisy = False
 
-    def __init__(
-        self,
-        latent_dim: int = 32,
-        hidden: tuple[int, ...] = (400,),
-        activation: str = "relu",
-        likelihood: str = "bernoulli",
-        dtype: str = "float32",
-        device: str = "cpu",
-        seed: int = 0,
-    ) -> None:
-        super().__init__(latent_dim, hidden, activation, likelihood, 0.0, dtype, device, seed)
-
-    def encode(self, X: Any) -> Any:
+    def encode(self, X):
         """The code z of each row of X (N,D): (N,Z)."""
-        X = self.check(X)
-        return self._by_rows(len(X), lambda rows: self._encode(self._to_device(X[rows], "x")))[0]
+        return super().encode(X)[0]
 
     def _forward(self, x, eps):
         return forward(self.params_, x, self._ws, self.activation, self.likelihood)
 
-    def _backward(self, g, acts, beta):
+    def _backward(self, g, acts, ramp=1.0):
         backward(self.params_, g, acts, self._ws, self.activation, self.likelihood)
+
+    def _loss(self, acts):
+        return acts.rec
 
     def _encode(self, x):
         return encode(self.params_, x, self._ws, self.activation)[1:]

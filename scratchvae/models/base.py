@@ -5,82 +5,81 @@ come back as NumPy copies. Behind it stand a model's `forward` and `backward`, w
 get.
 """
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from math import log
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from .. import noise, ops, torch_names
+from .. import likelihoods, noise, ops, torch_names
 from ..backend import Array, namespace, to_numpy
 from ..data.batches import check_codes, check_images, chunks, to_float
 from ..errors import InputError, finite_number, whole_number
 from ..memory import Flat, Workspace
 from ..nets import ACTIVATIONS, layer_shapes
+from .estimator import Estimator
 
-LIKELIHOODS = ("bernoulli", "gaussian")
+INITS = ("uniform", "glorot", "small")
 DTYPES = ("float32", "float64")
 CHUNK = 500  # rows at a time where a whole data set passes through
 
 
-class Model:
+@dataclass(eq=False, repr=False)
+class Model(Estimator):
     """What all models share: hyper-parameters, memory, and the calls that users make.
 
-    latent_dim    number of latent units, Z
-    hidden        widths of the encoder's hidden layers; the decoder has them in reverse
-    activation    "relu", "tanh" or "softplus", between layers
-    likelihood    "bernoulli" (pixels in [0, 1]) or "gaussian" (any numbers; learned noise level)
-    beta          weight of the KL term (1 is the evidence lower bound; others: Higgins et al. 2017)
-    dtype         "float32" or "float64"
-    device        "cpu" or "cuda"
-    seed          the key of all randomness, from 0 to 2**64 - 1
+    latent_dim      number of latent units, Z
+    hidden          widths of the encoder's hidden layers; the decoder has them in reverse
+    activation      "relu", "tanh" or "softplus", between layers
+    likelihood      "bernoulli", "continuous_bernoulli" (pixels in [0, 1]) or "gaussian" (numbers)
+    x_variance      of the gaussian likelihood, for all pixels; None: learned
+    init            weights uniform in +-1/sqrt(fan in), as PyTorch's ("uniform"); or in
+                    +-sqrt(6 / (fan in + fan out)), with zero biases ("glorot"); or from
+                    N(0, 0.001^2), with zero biases ("small")
+    bias_from_data  whether `fit` starts the output bias at the mean pixel (at its logit)
+    dtype           "float32" or "float64"
+    device          "cpu" or "cuda"
+    seed            the key of all randomness, from 0 to 2**64 - 1
 
     Learned attributes end in an underscore: `n_features_` (width of the data), `params_` (the named
     parameters, on the device), `history_` (one dict an epoch: the columns of metrics.csv).
     """
 
-    n_features_: int
-    params_: Flat
-    history_: list[dict[str, float]]
-
-    def __init__(
-        self,
-        latent_dim: int = 32,
-        hidden: tuple[int, ...] = (400,),
-        activation: str = "relu",
-        likelihood: str = "bernoulli",
-        beta: float = 1.0,
-        dtype: str = "float32",
-        device: str = "cpu",
-        seed: int = 0,
-    ) -> None:
-        self.latent_dim = latent_dim
-        self.hidden = hidden
-        self.activation = activation
-        self.likelihood = likelihood
-        self.beta = beta
-        self.dtype = dtype
-        self.device = device
-        self.seed = seed
-
-    def __repr__(self) -> str:
-        config = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
-        return f"{type(self).__name__}({config})"
+    latent_dim: int = 32
+    hidden: Sequence[int] = (400,)
+    activation: str = "relu"
+    likelihood: str = "bernoulli"
+    _: KW_ONLY
+    x_variance: float | None = None
+    init: str = "uniform"
+    bias_from_data: bool = False
+    dtype: str = "float32"
+    device: str = "cpu"
+    seed: int = 0
 
     # ------------------------------------------------------------- what a subclass provides
 
-    heads: tuple[str, ...]  # PyTorch's names for the parts, each (H,Z), of the encoder's last layer
-
-    noisy = True  # whether forward reads eps
+    # PyTorch's names for the parts, each (H,Z), of the encoder's last layer
+    heads: ClassVar[tuple[str, ...]]
+    noisy: ClassVar[bool] = True  # whether forward reads eps
 
     def _forward(self, x: Array, eps: Array) -> Any:
         """A dataclass of what was computed, in order; it has `mu` (B,Z), `rec` and `kl` (B,)."""
         raise NotImplementedError
 
-    def _backward(self, g: Flat, acts: Any, beta: float) -> None:
-        """Writes into g the gradient of mean(rec + beta kl)."""
+    def _backward(self, g: Flat, acts: Any, ramp: float = 1.0) -> None:
+        """Writes into g the gradient of the objective; ramp in [0, 1] scales its KL schedule."""
         raise NotImplementedError
+
+    def _loss(self, acts: Any) -> Array:
+        """What each example costs, (B,), nats: a bound of -log p(x), but for weights."""
+        raise NotImplementedError
+
+    def _objective(self, acts: Any) -> Array:
+        """What training minimises: the mean of the losses, where nothing else is said."""
+        return self._loss(acts).mean()
 
     def _encode(self, x: Array) -> tuple[Array, ...]:
         """x (B,D)  ->  the code that stands for x (B,Z), and what else the encoder says."""
@@ -90,11 +89,16 @@ class Model:
         """z (B,Z)  ->  logits (Bernoulli) or means (Gaussian) of p(x|z), (B,D)"""
         raise NotImplementedError
 
-    # ---------------------------------------------------------------------- life and memory
+    def _log_weight(self, x: Array, codes: Any, eps: Array) -> Array:
+        """log p(x,z) / q(z|x) of one sample z for each example; codes: mu and logvar.  -> (B,)"""
+        mu, logvar = codes
+        z = ops.reparameterize(mu, logvar, eps, out=self._ws("z", *eps.shape))
+        rec = likelihoods.reconstruction(
+            self.params_, self._decode(z), x, self._ws, self.likelihood
+        )
+        return likelihoods.log_prior_ratio(z, logvar, eps) - rec
 
-    def get_config(self) -> dict[str, Any]:
-        """The hyper-parameters: `type(model)(**model.get_config())` is its untrained twin."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+    # ---------------------------------------------------------------------- life and memory
 
     def check_config(self) -> Any:
         """The device's array module, or InputError for the first unusable hyper-parameter."""
@@ -105,49 +109,113 @@ class Model:
             whole_number(width, "each layer width in hidden")
         for name, choices in (
             ("activation", tuple(ACTIVATIONS)),
-            ("likelihood", LIKELIHOODS),
+            ("likelihood", likelihoods.LIKELIHOODS),
+            ("init", INITS),
             ("dtype", DTYPES),
         ):
             value = getattr(self, name)
             if value not in choices:
                 raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-        finite_number(self.beta, "beta")
+        if self.x_variance is not None:
+            finite_number(self.x_variance, "x_variance", above=0)
+            if self.likelihood != "gaussian":
+                raise InputError(f"x_variance means nothing for likelihood={self.likelihood!r}")
         noise.check_seed(self.seed)
         return namespace(self.device)
 
     def build(self, n_features: int) -> Self:
-        """Fresh parameters for data of this width, from the seed: uniform in +-1/sqrt(fan in).
+        """Fresh parameters, from the seed, for data of this width.
 
-        That is PyTorch's default for a linear layer. Raises InputError for bad hyper-parameters.
+        Raises InputError for bad hyper-parameters.
         """
         xp = self.check_config()
-        self.n_features_ = whole_number(n_features, "n_features")
+        self.n_features_: int = whole_number(n_features, "n_features")
         self.params_ = Flat(self._shapes(), xp, self.dtype)
-        self.history_ = []
-        self._ws = Workspace(xp, self.dtype)
-        self._grads = self.params_.like(xp)
+        self.history_: list[dict[str, float]] = []
+        if self.x_variance is not None:
+            value = xp.full(1, log(self.x_variance), dtype=self.dtype)
+            self.params_.constant("x_logvar", value)
+        self._make_buffers()
         for i, prefix in enumerate(dict.fromkeys(prefix for prefix, _, _ in self._layers())):
             W, b = self.params_[f"{prefix}_W"], self.params_[f"{prefix}_b"]
             fan_in, width = W.shape
             key = {"seed": self.seed, "stream": noise.INIT, "step": i}
+            if self.init == "small":
+                W[...] = 0.001 * noise.normal(fan_in, width, **key, dtype=self.dtype, xp=xp)
+                continue
             u = noise.uniform(fan_in + 1, width, **key, dtype=self.dtype, xp=xp)
-            u = (2 * u - 1) * fan_in**-0.5
-            W[...], b[...] = u[:-1], u[-1]
+            if self.init == "glorot":
+                W[...] = (2 * u[:-1] - 1) * (6 / (fan_in + width)) ** 0.5
+            else:
+                u = (2 * u - 1) * fan_in**-0.5
+                W[...], b[...] = u[:-1], u[-1]
         return self
+
+    def _make_buffers(self) -> None:
+        xp = namespace(self.device)
+        self._ws = Workspace(xp, self.dtype)
+        self._grads = self.params_.like(xp)
+
+    def _start(self, X: Any, y: Any = None) -> Self:
+        """Fresh parameters for these data, before any training."""
+        X = check_images(X, unit_interval=self._unit_interval)
+        self.build(X.shape[1])
+        return self._set_output_bias(X)
+
+    def _set_output_bias(self, X: np.ndarray) -> Self:
+        if self.bias_from_data:
+            mean = X.mean(axis=0, dtype=np.float64) / (255 if X.dtype == np.uint8 else 1)
+            if self._unit_interval:
+                mean = np.clip(mean, 0.001, 0.999)
+                mean = np.log(mean / (1 - mean))
+            self.params_.out_b[...] = self._ws.xp.asarray(mean)
+        return self
+
+    # a copy has buffers of its own
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_ws", "_grads")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "params_" in state:
+            self._make_buffers()
+
+    @property
+    def _row_width(self) -> int:
+        """Columns of the encoder's input."""
+        return self.n_features_
+
+    @property
+    def _code_width(self) -> int:
+        """Columns of the decoder's input."""
+        return self.latent_dim
+
+    @property
+    def _unit_interval(self) -> bool:
+        return self.likelihood != "gaussian"
+
+    @property
+    def _noise_width(self) -> int:
+        """Normal numbers that forward reads for each example."""
+        return self.latent_dim
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of all parameters; weights are (fan in, fan out)."""
-        D, Z = self.n_features_, self.latent_dim
-        enc, dec = (D, *self.hidden), (Z, *reversed(self.hidden))
+        enc, dec = (self._row_width, *self.hidden), (self._code_width, *reversed(self.hidden))
+        width = len(self.heads) * self.latent_dim
         return {
             **layer_shapes("enc", enc),
-            "head_W": (enc[-1], len(self.heads) * Z),
-            "head_b": (len(self.heads) * Z,),
+            "head_W": (enc[-1], width),
+            "head_b": (width,),
             **layer_shapes("dec", dec),
-            "out_W": (dec[-1], D),
-            "out_b": (D,),
-            **({"x_logvar": (1,)} if self.likelihood == "gaussian" else {}),
+            "out_W": (dec[-1], self.n_features_),
+            "out_b": (self.n_features_,),
+            **self._likelihood_shapes(),
         }
+
+    def _likelihood_shapes(self) -> dict[str, tuple[int, ...]]:
+        learned = self.likelihood == "gaussian" and self.x_variance is None
+        return {"x_logvar": (1,)} if learned else {}
 
     def _layers(self) -> list[torch_names.Layer]:
         return list(torch_names.layers(len(self.hidden), self.heads, self.latent_dim))
@@ -159,10 +227,10 @@ class Model:
                 f"this {name} has no parameters: call fit, load_state_dict or build first"
             )
 
-    def check(self, X: Any) -> np.ndarray:
-        """X as (N,D) on the host; InputError if it does not fit the built model."""
+    def check(self, X: Any, y: Any = None) -> np.ndarray:
+        """X as (N,D) on the host; InputError if it does not fit the built model. y is ignored."""
         self._check_built()
-        return check_images(X, self.n_features_, unit_interval=self.likelihood == "bernoulli")
+        return check_images(X, self.n_features_, unit_interval=self._unit_interval)
 
     def _to_device(self, rows: np.ndarray, name: str) -> Array:
         """Rows of the host as floating point on the device, in the buffer of that name."""
@@ -176,6 +244,7 @@ class Model:
         y: Any = None,
         *,
         X_test: Any = None,
+        y_test: Any = None,
         epochs: int = 10,
         verbose: bool = False,
         callbacks: Any = (),
@@ -183,53 +252,63 @@ class Model:
     ) -> Self:
         """Learn from X (N,D) from scratch; returns self.
 
-        X holds uint8 pixels (0 to 255) or floating point in [0, 1]; y is ignored. `X_test` is
-        evaluated after each epoch. `settings` are those of `scratchvae.train.Trainer` (batch_size,
-        lr, kl_warmup, binarize), and `callbacks` of its `run`. Ctrl-C loses nothing learned. Raises
-        InputError for unusable input, NonFiniteError (parameters as before that step) at a NaN.
+        X holds uint8 pixels (0 to 255) or floating point in [0, 1]; y, the labels (N,), is ignored
+        by models without labels. `X_test` is evaluated after each epoch. `settings` are those of
+        `scratchvae.train.Trainer` (batch_size, lr, kl_warmup, ...), and `callbacks` of its `run`.
+        Ctrl-C loses nothing learned. Raises InputError for unusable input, NonFiniteError
+        (parameters as before that step) at a NaN.
         """
         from ..train import Trainer  # on use: the loop stands above the models
 
-        X = check_images(X, unit_interval=self.likelihood == "bernoulli")
         whole_number(epochs, "epochs")
-        twin = type(self)(**self.get_config()).build(X.shape[1])
-        trainer = Trainer(twin, X, X_test, **settings)  # refuses before anything learned is lost
+        twin = type(self)(**self.get_params())._start(X, y)
+        # refuses before anything learned is lost
+        trainer = Trainer(twin, X, X_test, y=y, y_test=y_test, **settings)
         self.__dict__.update(twin.__dict__)
         trainer.model = self
         trainer.run(epochs, verbose=verbose, callbacks=callbacks)
         return self
 
-    def loss_and_grad(self, x: Any, eps: Any = None) -> tuple[float, dict[str, np.ndarray]]:
-        """The training loss of a batch, mean nats per example of rec + beta kl, and its gradients.
+    def loss_and_grad(
+        self, x: Any, eps: Any = None, y: Any = None
+    ) -> tuple[float, dict[str, np.ndarray]]:
+        """The training loss of a batch, mean nats per example, and its gradients.
 
-        x (B,D) are the data and eps (B,Z) the noise of the sample, which only a model without noise
-        can do without. The gradients are copies, by the model's own names; `state_dict(gradients)`
-        gives them PyTorch's.
+        x (B,D) are the data, y (B,) their labels where the model has labels, and eps (B,Z) the
+        noise of the sample (IWAE: (B,kZ)), which only a model without noise can do without. The
+        gradients are copies, by the model's own names; `state_dict(gradients)` gives them
+        PyTorch's.
         """
         if not hasattr(self, "params_"):
             self.build(check_images(x, unit_interval=False).shape[1])
-        x = self.check(x)
+        x = self.check(x, y)
         if len(x) == 0:
             raise InputError("the mean loss of no examples is undefined: pass at least one row")
         if eps is None and not self.noisy:
-            eps = np.zeros((len(x), self.latent_dim))
-        eps = self._to_device(check_codes(eps, self.latent_dim, "eps", len(x)), "eps")
+            eps = np.zeros((len(x), self._noise_width))
+        eps = self._to_device(check_codes(eps, self._noise_width, "eps", len(x)), "eps")
         acts = self._forward(self._to_device(x, "x"), eps)
-        self._backward(self._grads, acts, self.beta)
-        loss = float((acts.rec + self.beta * acts.kl).mean())
+        self._backward(self._grads, acts)
+        loss = float(self._objective(acts))
         return loss, {name: to_numpy(g).copy() for name, g in self._grads.items()}
 
     # ----------------------------------------------------------------------------------- using
 
     def encode(self, X: Any) -> Any:
-        """What the encoder says of each row of X (N,D): arrays of shape (N,Z)."""
-        raise NotImplementedError
+        """mu and logvar, both (N,Z): the Gaussian q(z|x) of each row of X (N,D)."""
+        return self._codes(self.check(X))
 
-    def _draw(self, n: int, **key: int) -> Array:
-        """Noise (n,Z) for the rows from `row` on, on the device; None where forward reads none."""
+    def _codes(self, X: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self._by_rows(len(X), lambda rows: self._encode(self._to_device(X[rows], "x")))
+
+    def _draw(self, n: int, width: int | None = None, **key: int) -> Array:
+        """Noise for the rows from `row` on, on the device; None where forward reads none.
+
+        width: forward's own, if None.
+        """
         if not self.noisy:
             return None
-        return noise.normal(n, self.latent_dim, **key, dtype=self.dtype, xp=self._ws.xp)
+        return noise.normal(n, width or self._noise_width, **key, dtype=self.dtype, xp=self._ws.xp)
 
     def _by_rows(self, n: int, f: Callable[[slice], tuple[Array, ...]]) -> tuple[np.ndarray, ...]:
         """f on slices that cover n rows; what it returns, copied to the host and joined."""
@@ -238,8 +317,7 @@ class Model:
 
     def _means(self, z: Array) -> Array:
         """z (B,Z)  ->  the mean of p(x|z), (B,D)"""
-        y = self._decode(z)
-        return ops.sigmoid(y, out=y) if self.likelihood == "bernoulli" else y
+        return likelihoods.mean(self._decode(z), self.likelihood)
 
     def decode(self, z: Any) -> np.ndarray:
         """The mean of p(x|z) for each code: z (N,Z)  ->  (N,D); Bernoulli means lie in [0, 1]."""
@@ -250,12 +328,10 @@ class Model:
     def reconstruct(self, X: Any) -> np.ndarray:
         """Each x encoded to the code that stands for it, and decoded again: X (N,D)  ->  (N,D)"""
         X = self.check(X)
+        return self._by_rows(len(X), lambda r: (self._reconstruct(self._to_device(X[r], "x")),))[0]
 
-        def there_and_back(rows: slice) -> tuple[Array, ...]:
-            code, *_ = self._encode(self._to_device(X[rows], "x"))
-            return (self._means(code),)
-
-        return self._by_rows(len(X), there_and_back)[0]
+    def _reconstruct(self, x: Array) -> Array:
+        return self._means(self._encode(x)[0])
 
     def sample(self, n: int = 1, *, seed: int | None = None) -> np.ndarray:
         """n new examples, (n,D): means of p(x|z) for z from N(0, 1). seed: the model's, if None."""
@@ -263,15 +339,18 @@ class Model:
         z = noise.normal(n, self.latent_dim, seed=seed, stream=noise.SAMPLE, dtype=self.dtype)
         return self.decode(z)
 
-    def score_samples(self, X: Any, k: int | None = None, *, seed: int | None = None) -> np.ndarray:
+    def score_samples(
+        self, X: Any, k: int | None = None, *, y: Any = None, seed: int | None = None
+    ) -> np.ndarray:
         """A lower bound of log p(x) for each row of X, (N,), nats: larger is more likely.
 
         The evidence lower bound with one sample of z and the closed-form KL; given k, the
-        importance-weighted bound of `scratchvae.evaluate`. seed: the model's, if None.
+        importance-weighted bound of `scratchvae.evaluate`; given y (N,), of log p(x|y), or of
+        log p(x, y), where the model has labels. seed: the model's, if None.
         """
         from ..evaluate import bound  # on use: evaluation stands above the models
 
-        return bound(self, X, k, seed)
+        return bound(self, X, k, seed, y=y)
 
     # ------------------------------------------------------------------- keeping and exchanging
 
@@ -287,11 +366,14 @@ class Model:
         nothing, where a name is missing or unknown, a shape differs, or a value is not finite.
         """
         arrays = torch_names.read_state(state)
-        new = type(self)(**self.get_config())
-        new.build(torch_names.width(self._layers(), arrays))
-        torch_names.from_torch(self._layers(), arrays, new.params_)
+        new = type(self)(**self.get_params())
+        new._build_for(arrays)
+        torch_names.from_torch(new._layers(), arrays, new.params_)
         self.__dict__.update(new.__dict__)
         return self
+
+    def _build_for(self, arrays: Mapping[str, np.ndarray]) -> Self:
+        return self.build(torch_names.width(self._layers()[0][1], arrays))
 
     def save(self, path: str | Path) -> None:
         """One `.npz` file of parameters and hyper-parameters, which `load_model(path)` reads."""

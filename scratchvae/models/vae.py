@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from .. import ops
 from ..backend import Array
+from ..likelihoods import reconstruction, reconstruction_backward
 from ..nets import mlp, mlp_backward
 from ..registry import SKIP
+from . import kl as kl_terms
 from .base import Model
 
 
@@ -42,10 +44,12 @@ def forward(p, x, eps, ws, activation, likelihood):
 
 
 def backward(p, g, acts, ws, beta, activation, likelihood):
-    """Writes into g the gradient of the loss: the mean over the batch of rec + beta kl."""
+    """Writes into g the gradient of the loss: the mean over the batch of rec + beta kl.
+
+    beta is one number, or (Z,), one for each unit.
+    """
     B, Z = acts.z.shape
-    drec = ws.full("drec", 1 / B, B)
-    dkl = ws.full("dkl", beta / B, B)
+    drec = dkl = ws.full("dlosses", 1 / B, B)
     dhead = ws("dhead", B, 2 * Z)
     dmu, dlogvar = dhead[:, :Z], dhead[:, Z:]
 
@@ -56,6 +60,8 @@ def backward(p, g, acts, ws, beta, activation, likelihood):
     dy = reconstruction_backward(p, g, drec, acts.y, acts.x, ws, likelihood)
     dz = decode_backward(p, g, dy, acts.dec, ws, activation)
     ops.reparameterize_backward(dz, acts.logvar, acts.eps, dmu=dmu, dlogvar=dlogvar)
+    dmu_kl *= beta
+    dlogvar_kl *= beta
     dmu += dmu_kl
     dlogvar += dlogvar_kl
     encode_backward(p, g, dhead, acts.enc, ws, activation)
@@ -92,37 +98,35 @@ def decode_backward(p, g, dy, dec, ws, activation):
     return mlp_backward(p, g, "dec", dec, dh, activation, ws, dx=dz)
 
 
-def reconstruction(p, y, x, ws, likelihood):
-    """y, x (B,D)  ->  -log p(x|z), (B,), nats: y are logits (Bernoulli) or means (Gaussian)."""
-    if likelihood == "bernoulli":
-        return ops.bce_with_logits(y, x, out=ws("rec", len(x)))
-    return ops.gaussian_nll(y, p.x_logvar, x, out=ws("rec", len(x)))
-
-
-def reconstruction_backward(p, g, drec, y, x, ws, likelihood):
-    """drec (B,)  ->  dy (B,D)"""
-    dy = ws("dy", *y.shape)
-    if likelihood == "bernoulli":
-        return ops.bce_with_logits_backward(drec, y, x, dlogits=dy)
-    dy, _ = ops.gaussian_nll_backward(drec, y, p.x_logvar, x, dmu=dy, dlogvar=g.x_logvar)
-    return dy
-
-
+@dataclass(eq=False, repr=False)
 class VAE(Model):
-    """Variational autoencoder: fit(X), then encode, decode, reconstruct, sample, score_samples."""
+    """Variational autoencoder: fit(X), then encode, decode, reconstruct, sample, score_samples.
+
+    beta, free_bits, capacity    what the loss charges for the KL, see `kl.py`
+    """
+
+    beta: float = 1.0
+    free_bits: float = 0.0
+    capacity: float | None = None
 
     heads = ("fc_mu", "fc_logvar")
 
-    def encode(self, X):
-        """mu and logvar, both (N,Z): the Gaussian q(z|x) of each row of X (N,D)."""
-        X = self.check(X)
-        return self._by_rows(len(X), lambda rows: self._encode(self._to_device(X[rows], "x")))
+    def check_config(self):
+        kl_terms.check(self.beta, self.free_bits, self.capacity)
+        return super().check_config()
 
     def _forward(self, x, eps):
         return forward(self.params_, x, eps, self._ws, self.activation, self.likelihood)
 
-    def _backward(self, g, acts, beta):
+    def _backward(self, g, acts, ramp=1.0):
+        beta = kl_terms.charge_backward(acts, self.beta, self.free_bits, self.capacity, ramp)
         backward(self.params_, g, acts, self._ws, beta, self.activation, self.likelihood)
+
+    def _loss(self, acts):
+        return acts.rec + self.beta * acts.kl
+
+    def _objective(self, acts):
+        return acts.rec.mean() + kl_terms.charge(acts, self.beta, self.free_bits, self.capacity)
 
     def _encode(self, x):
         return encode(self.params_, x, self._ws, self.activation)[1:]

@@ -1,0 +1,150 @@
+"""The importance-weighted autoencoder (Burda et al., arXiv:1509.00519), forward and backward.
+
+The VAE's encoder and decoder, but K samples of z for each x, and a tighter bound:
+
+    L_K = log (1/K) sum_k w_k,    w_k = p(x, z_k) / q(z_k|x),    z_k = mu + exp(logvar/2) eps_k
+
+L_1 is the evidence lower bound, with its KL by the sample, and L_K <= L_{K+1} <= log p(x). The
+samples of example b are the rows b K to b K + K - 1 of everything that the decoder sees.
+"""
+
+from dataclasses import dataclass
+
+from .. import ops
+from ..backend import Array
+from ..backend import array_module as module
+from ..errors import InputError, whole_number
+from ..likelihoods import (
+    log_prior_ratio,
+    log_prior_ratio_backward,
+    reconstruction,
+    reconstruction_backward,
+)
+from .base import Model
+from .vae import decode, decode_backward, encode, encode_backward
+
+OBJECTIVES = ("iwae", "vae")
+
+
+@dataclass(slots=True)
+class Activations:
+    """What forward computed and backward reads, in the order of computation."""
+
+    x: Array  # (BK,D) the data, each row K times
+    enc: list[Array]  # x (B,D), then each hidden layer of the encoder (B,H)
+    mu: Array  # (B,Z) mean of q(z|x)
+    logvar: Array  # (B,Z) log of its variance
+    logvars: Array  # (BK,Z) the same, each row K times
+    eps: Array  # (BK,Z) the noise, N(0, 1)
+    z: Array  # (BK,Z) the samples
+    dec: list[Array]  # z, then each hidden layer of the decoder (BK,H)
+    y: Array  # (BK,D) logits (Bernoulli) or means (Gaussian) of p(x|z)
+    log_w: Array  # (B,K) log w_k, nats
+    rec: Array  # (B,) -log p(x|z), nats, the mean over the samples
+    kl: Array  # (B,) KL(q(z|x) || p(z)) in closed form, nats: to look at, not in the loss
+    loss: Array  # (B,) -L_K, nats
+
+
+def forward(p, x, eps, ws, activation, likelihood, objective):
+    """x (B,D), eps (B,KZ)  ->  the losses of each example, and everything on the way to them."""
+    enc, mu, logvar = encode(p, x, ws, activation)
+    B, Z = mu.shape
+    K = eps.shape[1] // Z
+    eps = eps.reshape(B * K, Z)
+    mus, logvars, xs = (repeated(a, K, ws(name, B, K, a.shape[1])) for a, name in (
+        (mu, "mus"), (logvar, "logvars"), (x, "xs")))  # fmt: skip
+    z = ops.reparameterize(mus, logvars, eps, out=ws("z", B * K, Z))
+    dec, y = decode(p, z, ws, activation)
+    rec = reconstruction(p, y, xs, ws, likelihood)
+    log_w = log_prior_ratio(z, logvars, eps, out=ws("log_w", B * K))
+    log_w -= rec
+    log_w, rec = log_w.reshape(B, K), rec.reshape(B, K).mean(axis=1)
+    loss = -ops.log_mean_exp(log_w) if objective == "iwae" else -log_w.mean(axis=1)
+    kl = ops.gaussian_kl(mu, logvar, out=ws("kl", B))
+    return Activations(xs, enc, mu, logvar, logvars, eps, z, dec, y, log_w, rec, kl, loss)
+
+
+def repeated(a, K, out):
+    """Each row K times: a (B,D)  ->  (BK,D), in the memory of out (B,K,D)"""
+    out[...] = a[:, None]
+    return out.reshape(-1, a.shape[1])
+
+
+def backward(p, g, acts, ws, activation, likelihood, objective, dreg):
+    """Writes into g the gradient of the mean loss over the batch; with dreg, an estimate of it."""
+    (B, K), Z = acts.log_w.shape, acts.z.shape[1]
+    dloss = ws.full("dloss", 1 / B, B)
+    # forward: loss = -log_mean_exp(log_w),  log_w = log_prior_ratio - rec,  z = mu + std eps
+    if objective == "iwae":
+        share = ops.log_mean_exp_backward(dloss, acts.log_w)
+    else:
+        share = ws.full("share", 1 / (B * K), B, K)
+    share = share.reshape(B * K)
+    dy = reconstruction_backward(p, g, share, acts.y, acts.x, ws, likelihood)
+    dz = decode_backward(p, g, dy, acts.dec, ws, activation)
+    dz_ratio, dlogvar_ratio = log_prior_ratio_backward(
+        -share, acts.z, dz=ws("dz_ratio", B * K, Z), dlogvar=ws("dlogvar_ratio", B * K, Z)
+    )
+    dz += dz_ratio
+    if dreg:
+        # of log w, only z depends on the encoder: q's own mu and logvar are held, so log q is
+        # derived by z, where d(-log q)/dz = eps/std; and a share enters squared (section 3 of
+        # Tucker et al., arXiv:1810.04152)
+        dz -= share[:, None] * acts.eps * module(dz).exp(acts.logvars * -0.5)
+        dz *= B * share[:, None]
+        dlogvar_ratio.fill(0)
+    dmus, dlogvars = ops.reparameterize_backward(
+        dz, acts.logvars, acts.eps, dmu=dz_ratio, dlogvar=ws("dlogvars", B * K, Z)
+    )
+    dlogvars += dlogvar_ratio
+    # mu and logvar went into each of the K samples, so their gradients add
+    dhead = ws("dhead", B, 2, Z)
+    dmus.reshape(B, K, Z).sum(axis=1, out=dhead[:, 0])
+    dlogvars.reshape(B, K, Z).sum(axis=1, out=dhead[:, 1])
+    encode_backward(p, g, dhead.reshape(B, 2 * Z), acts.enc, ws, activation)
+
+
+@dataclass(eq=False, repr=False)
+class IWAE(Model):
+    """Importance-weighted autoencoder: as the VAE, trained on the bound of k samples.
+
+    k           samples of z for each example
+    objective   "iwae": the bound L_k; "vae": the mean of k single samples' bounds
+    dreg        estimate the encoder's gradient of L_k with less noise (doubly reparameterized)
+    """
+
+    k: int = 5
+    objective: str = "iwae"
+    dreg: bool = False
+
+    heads = ("fc_mu", "fc_logvar")
+
+    def check_config(self):
+        whole_number(self.k, "k")
+        if self.objective not in OBJECTIVES:
+            choices = ", ".join(OBJECTIVES)
+            raise InputError(f"objective must be one of {choices}, got {self.objective!r}")
+        if self.dreg and self.objective != "iwae":
+            raise InputError("dreg is an estimate of the gradient of objective='iwae'")
+        return super().check_config()
+
+    @property
+    def _noise_width(self):
+        return self.k * self.latent_dim
+
+    def _forward(self, x, eps):
+        rest = self._ws, self.activation, self.likelihood, self.objective
+        return forward(self.params_, x, eps, *rest)
+
+    def _backward(self, g, acts, ramp=1.0):
+        rest = self._ws, self.activation, self.likelihood, self.objective, self.dreg
+        backward(self.params_, g, acts, *rest)
+
+    def _loss(self, acts):
+        return acts.loss
+
+    def _encode(self, x):
+        return encode(self.params_, x, self._ws, self.activation)[1:]
+
+    def _decode(self, z):
+        return decode(self.params_, z, self._ws, self.activation)[1]

@@ -1,0 +1,158 @@
+"""What models with labels share: rows that carry their label, and the calls that take one.
+
+A label travels as C columns beside the D pixels of its row, one-hot, or all zero where there is
+none. So data, batches, training and evaluation need not know of labels at all.
+"""
+
+from typing import Any, Self
+
+import numpy as np
+
+from .. import noise, torch_names
+from ..backend import Array
+from ..data.batches import check_codes, check_images
+from ..errors import InputError, whole_number
+from .base import Model
+
+UNLABELLED = -1
+
+
+def joined(a: Array, b: Array, out: Array) -> Array:
+    """a (B,I) and b (B,O) side by side, in out (B,I+O)"""
+    out[:, : a.shape[1]] = a
+    out[:, a.shape[1] :] = b
+    return out
+
+
+class Labelled(Model):
+    """A model of rows with labels. Learned: `classes_`, the labels that it knows, sorted (C,)."""
+
+    needs_labels = True  # whether each row must have one
+
+    def build(self, n_features: int, classes: Any = 10) -> Self:
+        """Fresh parameters. classes: the labels, or how many there are (then 0, 1, ...)."""
+        if np.ndim(classes) == 0:
+            classes = range(whole_number(classes, "classes"))
+        self.classes_ = np.asarray(classes)
+        return super().build(n_features)
+
+    def _start(self, X: Any, y: Any = None) -> Self:
+        X = check_images(X, unit_interval=self._unit_interval)
+        y = self._labels(y, len(X))
+        known = np.unique(y[~self._missing(y)])
+        if len(known) == 0:
+            raise InputError(
+                f"{type(self).__name__} has no label to learn from: all of y is {UNLABELLED}"
+            )
+        self.build(X.shape[1], known)
+        return self._set_output_bias(X)
+
+    # ---------------------------------------------------------------------------------- labels
+
+    def _labels(self, y: Any, n: int) -> np.ndarray:
+        """y as an array (n,); InputError where it is missing or of another length."""
+        if y is None:
+            if not self.needs_labels:
+                return np.full(n, UNLABELLED)
+            raise InputError(f"{type(self).__name__} needs the label of each row: pass y")
+        y = np.asarray(y)
+        if y.shape == (n, 1):
+            y = y[:, 0]
+        if y.shape != (n,):
+            raise InputError(f"y must hold one label a row, ({n},), got the shape {y.shape}")
+        if y.dtype.kind == "f" and not np.isfinite(y).all():
+            raise InputError("y holds a NaN or an infinity: the label of an unlabelled row is -1")
+        if self.needs_labels and self._missing(y).any():
+            raise InputError(
+                f"{type(self).__name__} needs the label of each row, but y holds {UNLABELLED}, "
+                "which means none"
+            )
+        return y
+
+    @staticmethod
+    def _missing(y: np.ndarray) -> np.ndarray:
+        return np.array(y == UNLABELLED) if y.dtype.kind in "iuf" else np.zeros(len(y), dtype=bool)
+
+    def _one_hot(self, y: np.ndarray) -> np.ndarray:
+        """y (N,)  ->  (N,C), booleans; rows of unlabelled ones are all False."""
+        place = {label: i for i, label in enumerate(self.classes_.tolist())}
+        hot = np.zeros((len(y), len(place)), dtype=bool)
+        missing = self._missing(y)
+        for i, label in enumerate(y.tolist()):
+            if label in place:
+                hot[i, place[label]] = True
+            elif not missing[i]:
+                known = ", ".join(map(str, place))
+                raise InputError(
+                    f"label {label!r} is none of the classes that were learned: {known}"
+                )
+        return hot
+
+    def check(self, X: Any, y: Any = None) -> np.ndarray:
+        """X (N,D) and the labels y (N,) as rows (N,D+C); InputError where they do not fit."""
+        X = super().check(X)
+        hot = self._one_hot(self._labels(y, len(X)))
+        if X.dtype == np.uint8:
+            return np.concatenate((X, hot * np.uint8(255)), axis=1)
+        return np.concatenate((X, hot), axis=1, dtype=X.dtype if X.dtype.kind == "f" else float)
+
+    def _split(self, rows: Array) -> tuple[Array, Array]:
+        """Rows (B,D+C)  ->  pixels (B,D), labels (B,C)"""
+        return rows[:, : self.n_features_], rows[:, self.n_features_ :]
+
+    # ------------------------------------------------------------------------------------ calls
+
+    @property
+    def _row_width(self) -> int:
+        return self.n_features_ + len(self.classes_)
+
+    @property
+    def _code_width(self) -> int:
+        return self.latent_dim + len(self.classes_)
+
+    def encode(self, X: Any, y: Any = None) -> Any:
+        """mu and logvar, both (N,Z), of q(z|x,y): of each row of X (N,D) with its label y (N,)."""
+        return self._codes(self.check(X, y))
+
+    def transform(self, X: Any, y: Any = None) -> np.ndarray:
+        return self.encode(X, y)[0]
+
+    def decode(self, z: Any, y: Any = None) -> np.ndarray:
+        """The mean of p(x|z,y): z (N,Z), and y one label for all or (N,)  ->  (N,D)"""
+        self._check_built()
+        z = check_codes(z, self.latent_dim, "z")
+        if y is None:
+            raise InputError("decode needs a label: pass y, one for all codes or one for each")
+        y = np.full(len(z), y) if np.ndim(y) == 0 else y
+        zy = np.concatenate((z, self._one_hot(self._labels(y, len(z)))), axis=1, dtype=self.dtype)
+        return self._by_rows(len(z), lambda r: (self._means(self._to_device(zy[r], "z")),))[0]
+
+    def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
+        """Each x encoded with its label, and decoded again: X (N,D), y (N,)  ->  (N,D)"""
+        X = self.check(X, y)
+        return self._by_rows(len(X), lambda r: (self._reconstruct(self._to_device(X[r], "x")),))[0]
+
+    def _joined(self, z: Array, y: Array) -> Array:
+        """What the decoder sees: z (B,Z) and y (B,C) side by side."""
+        return joined(z, y, self._ws("zy", len(z), self._code_width))
+
+    def _reconstruct(self, x: Array) -> Array:
+        return self._means(self._joined(self._encode(x)[0], self._label(x)))
+
+    def _label(self, x: Array) -> Array:
+        """The labels of rows, one-hot (B,C)."""
+        return self._split(x)[1]
+
+    def sample(self, n: int = 1, y: Any = None, *, seed: int | None = None) -> np.ndarray:
+        """n new examples (n,D) of the label y, or of labels y (n,); without y, of each in turn."""
+        self._check_built()
+        n, seed = whole_number(n, "n"), noise.check_seed(self.seed if seed is None else seed)
+        y = self.classes_[np.arange(n) % len(self.classes_)] if y is None else y
+        z = noise.normal(n, self.latent_dim, seed=seed, stream=noise.SAMPLE, dtype=self.dtype)
+        return self.decode(z, y)
+
+    def _build_for(self, arrays: Any) -> Self:
+        classes = torch_names.width("decoder.0", arrays) - self.latent_dim
+        if classes < 1:
+            raise InputError("the state has no labels in decoder.0.weight: is it another model's?")
+        return self.build(torch_names.width(self._layers()[0][1], arrays) - classes, classes)

@@ -1,0 +1,302 @@
+"""The semi-supervised VAE, M2 of Kingma et al. (arXiv:1406.5298), forward and backward.
+
+A conditional VAE, with a classifier q(y|x) for the rows whose label is unknown. With the cost of a
+label, L(x,y) = rec + kl - log p(y), an upper bound of -log p(x,y), and p(y) = 1/C:
+
+    a labelled row costs      L(x,y) - alpha log q(y|x)
+    an unlabelled row costs   U(x) = sum_y q(y|x) [L(x,y) + log q(y|x)], a bound of -log p(x)
+
+The label of every row is summed over, so L is computed for all C classes; rows b C to b C + C - 1
+of what encoder and decoder see are example b with each of them.
+"""
+
+from dataclasses import dataclass
+from math import log
+
+from .. import ops, torch_names
+from ..backend import Array
+from ..backend import array_module as module
+from ..errors import InputError, finite_number
+from ..likelihoods import log_prior_ratio, reconstruction, reconstruction_backward
+from ..nets import ACTIVATIONS, layer_shapes, mlp, mlp_backward
+from ..registry import SKIP, backward_of
+from .iwae import repeated
+from .labelled import Labelled
+from .vae import decode, decode_backward
+
+
+def linear_each_class(x, W, V, b, *, out=None):
+    """y[n,c] = x[n] W + V[c] + b: a linear layer of x joined with each class in turn.
+
+    x (B,I)   W (I,O)   V (C,O), the rows of the one-hot labels   b (O,)   ->   y (B,C,O)
+    """
+    xp = module(x)
+    return xp.add(ops.linear(x, W, b)[:, None], V, out=out)
+
+
+@backward_of(linear_each_class, x="BI", W="IO", V="CO", b="O")
+def linear_each_class_backward(dy, x, W, *, dx=None, dW=None, dV=None, db=None):
+    """dL/dV[c,o] = sum_n dy[n,c,o]; the rest is `linear`'s, of the sum over the classes"""
+    dV = None if dV is SKIP else module(dy).sum(dy, axis=0, out=dV)
+    dx, dW, db = ops.linear_backward(dy.sum(axis=1), x, W, dx=dx, dW=dW, db=db)
+    return dx, dW, dV, db
+
+
+def unknown_class(logits, cost, *, out=None):
+    """y = sum_c q_c (cost_c + log q_c), q = softmax(l): the mean cost less the entropy.
+
+    logits, cost (B,C)   ->   y (B,), equation 7 of arXiv:1406.5298 without its sign
+    """
+    xp = module(logits)
+    log_q = log_softmax(logits)
+    return xp.sum(xp.exp(log_q) * (cost + log_q), axis=1, out=out)
+
+
+@backward_of(unknown_class, logits="BC", cost="BC")
+def unknown_class_backward(dy, logits, cost, *, dlogits=None, dcost=None):
+    """dy/dl_c = q_c (cost_c + log q_c - y), because the q sum to 1;    dy/dcost_c = q_c"""
+    xp = module(dy)
+    log_q = log_softmax(logits)
+    q = xp.exp(log_q)
+    surplus = cost + log_q
+    surplus -= xp.sum(q * surplus, axis=1, keepdims=True)
+    q *= dy[:, None]
+    dlogits = None if dlogits is SKIP else xp.multiply(q, surplus, out=dlogits)
+    return dlogits, None if dcost is SKIP else xp.multiply(q, 1, out=dcost)
+
+
+def log_softmax(logits):
+    """log q_c = l_c - log sum_k exp(l_k).        (B,C)  ->  (B,C)"""
+    return logits - (ops.log_mean_exp(logits) + log(logits.shape[1]))[:, None]
+
+
+@dataclass(slots=True)
+class Activations:
+    """What forward computed and backward reads, in the order of computation."""
+
+    x: Array  # (BC,D) the pixels, each row C times
+    t: Array  # (B,C) the labels, one-hot; zeros where there is none
+    cls: list[Array]  # x (B,D), then each hidden layer of the classifier (B,H)
+    logits: Array  # (B,C) of q(y|x)
+    x1: Array  # (B,D) the pixels
+    enc: list[Array]  # each hidden layer of the encoder (BC,H)
+    mus: Array  # (BC,Z) means of q(z|x,y)
+    logvars: Array  # (BC,Z) logs of its variances
+    eps: Array  # (BC,Z) the noise, the same for all classes of a row
+    z: Array  # (BC,Z) the samples
+    dec: list[Array]  # z beside y (BC,Z+C), then each hidden layer of the decoder (BC,H)
+    y: Array  # (BC,D) logits (Bernoulli) or means (Gaussian) of p(x|z,y)
+    kls: Array  # (B,C) KL(q(z|x,y) || p(z)), nats
+    cost: Array  # (B,C) L(x,y), nats
+    mu: Array  # (B,Z) mean of q(z|x): over the classes, or that of the label
+    rec: Array  # (B,) -log p(x|z,y), nats, likewise
+    kl: Array  # (B,) what else the bound costs, nats: KL of z, log C, less the entropy of q
+    loss: Array  # (B,) the bound, and alpha times the classifier's cost
+
+
+def forward(p, x, t, eps, ws, activation, likelihood, alpha):
+    """x (B,D), t (B,C), eps (B,Z)  ->  the losses of each example, and all on the way to them."""
+    xp, (B, C), Z = module(x), t.shape, eps.shape[1]
+    cls = mlp(p, "cls", x, activation, ws)
+    logits = ops.linear(cls[-1], p.class_W, p.class_b, out=ws("logits", B, C))
+
+    enc, mus, logvars = encode(p, x, C, ws, activation)
+    eps = repeated(eps, C, ws("epss", B, C, Z))
+    z = ops.reparameterize(mus, logvars, eps, out=ws("z", B * C, Z))
+    zy = ws("zy", B, C, Z + C)
+    zy[:, :, :Z], zy[:, :, Z:] = z.reshape(B, C, Z), xp.eye(C)
+    dec, y = decode(p, zy.reshape(B * C, Z + C), ws, activation)
+    xs = repeated(x, C, ws("xs", B, C, x.shape[1]))
+    rec = reconstruction(p, y, xs, ws, likelihood).reshape(B, C)
+    kls = ops.gaussian_kl(mus, logvars, out=ws("kls", B * C)).reshape(B, C)
+    cost = kls + rec + log(C)
+
+    unlabelled = 1 - t.sum(axis=1)
+    bound = (t * cost).sum(axis=1) + unlabelled * unknown_class(logits, cost)
+    loss = bound + alpha * ops.softmax_cross_entropy(logits, t)
+    # the mean over the classes, by q(y|x) or by the label
+    share = t + unlabelled[:, None] * xp.exp(log_softmax(logits))
+    mu = xp.matmul(share[:, None], mus.reshape(B, C, Z))[:, 0]
+    rec = (share * rec).sum(axis=1)
+    kl = bound - rec
+    return Activations(
+        xs, t, cls, logits, x, enc, mus, logvars, eps, z, dec, y, kls, cost, mu, rec, kl, loss
+    )  # fmt: skip
+
+
+def backward(p, g, acts, ws, activation, likelihood, alpha, ramp):
+    """Writes into g the gradient of the mean loss over the batch, with ramp times the KL of z."""
+    (B, C), Z = acts.t.shape, acts.z.shape[1]
+    dloss = ws.full("dloss", 1 / B, B)
+    # forward: loss = sum_c t cost + unlabelled unknown_class + alpha cross-entropy
+    dlogits, dcost = unknown_class_backward(
+        dloss * (1 - acts.t.sum(axis=1)),
+        acts.logits,
+        acts.cost - (1 - ramp) * acts.kls,
+        dcost=ws("dcost", B, C),
+    )
+    dlogits += ops.softmax_cross_entropy_backward(alpha * dloss, acts.logits, acts.t)
+    dcost += acts.t * dloss[:, None]
+
+    # the classifier
+    dh = ws("dcls", *acts.cls[-1].shape)
+    dh, _, _ = ops.linear_backward(
+        dlogits, acts.cls[-1], p.class_W, dx=dh, dW=g.class_W, db=g.class_b
+    )
+    mlp_backward(p, g, "cls", acts.cls, dh, activation, ws)
+
+    # the conditional VAE of each class, each weighted by its share
+    dcost = dcost.reshape(B * C)
+    dhead = ws("dhead", B * C, 2 * Z)
+    dmu, dlogvar = dhead[:, :Z], dhead[:, Z:]
+    dmu_kl, dlogvar_kl = ops.gaussian_kl_backward(
+        dcost, acts.mus, acts.logvars, dmu=ws("dmu_kl", B * C, Z), dlogvar=ws("dlv_kl", B * C, Z)
+    )
+    dmu_kl *= ramp
+    dlogvar_kl *= ramp
+    dy = reconstruction_backward(p, g, dcost, acts.y, acts.x, ws, likelihood)
+    dzy = decode_backward(p, g, dy, acts.dec, ws, activation)
+    ops.reparameterize_backward(dzy[:, :Z], acts.logvars, acts.eps, dmu=dmu, dlogvar=dlogvar)
+    dmu += dmu_kl
+    dlogvar += dlogvar_kl
+    encode_backward(p, g, dhead, acts, ws, activation)
+
+
+def encode(p, x, C, ws, activation):
+    """x (B,D)  ->  hidden layers, mu (BC,Z), logvar (BC,Z), of q(z|x,y) for each class y"""
+    H = p.first_W.shape[1]
+    a = linear_each_class(x, p.first_W, p.first_V, p.first_b, out=ws("first", len(x), C, H))
+    f, _ = ACTIVATIONS[activation]
+    a = a.reshape(-1, H)
+    enc = mlp(p, "enc", f(a, out=a), activation, ws)
+    head = ops.linear(enc[-1], p.head_W, p.head_b, out=ws("head", len(a), p.head_W.shape[1]))
+    Z = head.shape[1] // 2
+    return enc, head[:, :Z], head[:, Z:]
+
+
+def encode_backward(p, g, dhead, acts, ws, activation):
+    """dhead (BC,2Z): the gradients of mu and logvar, side by side. x needs no gradient."""
+    enc, (B, C) = acts.enc, acts.t.shape
+    dh = ws("denc", *enc[-1].shape)
+    dh, _, _ = ops.linear_backward(dhead, enc[-1], p.head_W, dx=dh, dW=g.head_W, db=g.head_b)
+    da = mlp_backward(p, g, "enc", enc, dh, activation, ws, dx=ws("da", *enc[0].shape))
+    _, f_backward = ACTIVATIONS[activation]
+    # forward: enc[0] = f(a),  a = linear_each_class(x)
+    da = f_backward(da, enc[0], dx=da)
+    linear_each_class_backward(
+        da.reshape(B, C, -1), acts.x1, p.first_W,
+        dx=SKIP, dW=g.first_W, dV=g.first_V, db=g.first_b,
+    )  # fmt: skip
+
+
+@dataclass(eq=False, repr=False)
+class SemiSupervisedVAE(Labelled):
+    """M2: fit(X, y) with y = -1 where the label is unknown, then predict, predict_proba, sample.
+
+    alpha    weight of the classifier's cost for each labelled row, against its bound. Kingma et al.
+             have 0.1 N / (number of labelled rows).
+    """
+
+    alpha: float = 50.0
+
+    heads = ("fc_mu", "fc_logvar")
+    needs_labels = False
+
+    def check_config(self):
+        finite_number(self.alpha, "alpha")
+        xp = super().check_config()
+        if not self.hidden:
+            raise InputError("SemiSupervisedVAE needs a hidden layer: hidden=(400,), say")
+        return xp
+
+    def _shapes(self):
+        shapes = super()._shapes()
+        (D, C), first = (self.n_features_, len(self.classes_)), self.hidden[0]
+        shapes = {name: s for name, s in shapes.items() if not name.startswith("enc")}
+        return {
+            "first_W": (D, first),
+            "first_V": (C, first),
+            "first_b": (first,),
+            **layer_shapes("enc", self.hidden),
+            **layer_shapes("cls", (D, *self.hidden)),
+            "class_W": (self.hidden[-1], C),
+            "class_b": (C,),
+            **shapes,
+        }
+
+    def _layers(self):
+        every, n = slice(None), len(self.hidden)
+        renamed = {f"enc{i}": f"enc{i - 1}" if i else "first" for i in range(n)}
+        layers = [(renamed.get(own, own), torch, cols) for own, torch, cols in super()._layers()]
+        layers += [(f"cls{i}", f"classifier.{1 + 2 * i}", every) for i in range(n)]
+        return [*layers, ("class", f"classifier.{1 + 2 * n}", every)]
+
+    def _build_for(self, arrays):
+        D, C = (torch_names.width(name, arrays) for name in ("encoder.1", "decoder.0"))
+        return self.build(D, C - self.latent_dim)
+
+    def _forward(self, xt, eps):
+        x, t = self._split(xt)
+        rest = self._ws, self.activation, self.likelihood, self.alpha
+        return forward(self.params_, x, t, eps, *rest)
+
+    def _backward(self, g, acts, ramp=1.0):
+        rest = self._ws, self.activation, self.likelihood, self.alpha, ramp
+        backward(self.params_, g, acts, *rest)
+
+    def _loss(self, acts):
+        return acts.loss
+
+    def _decode(self, zy):
+        return decode(self.params_, zy, self._ws, self.activation)[1]
+
+    def _logits(self, x):
+        cls = mlp(self.params_, "cls", x, self.activation, self._ws)
+        return ops.linear(cls[-1], self.params_.class_W, self.params_.class_b)
+
+    def _label(self, xt):
+        """The label of each row, one-hot; where there is none, the likeliest one."""
+        x, t = self._split(xt)
+        logits = self._logits(x)
+        unlabelled = 1 - t.sum(axis=1, keepdims=True)
+        return t + unlabelled * (logits == logits.max(axis=1, keepdims=True))
+
+    def _encode(self, xt):
+        """mu and logvar of q(z|x,y), at `_label`"""
+        x, _ = self._split(xt)
+        t = self._label(xt)
+        codes = encode(self.params_, x, t.shape[1], self._ws, self.activation)[1:]
+        return tuple((t[:, :, None] * a.reshape(*t.shape, -1)).sum(axis=1) for a in codes)
+
+    def encode(self, X, y=None):
+        """mu and logvar of q(z|x,y), both (N,Z); y: of each row, or where -1 the likeliest one."""
+        return super().encode(X, y)
+
+    def _log_weight(self, xt, codes, eps):
+        """log p(x,y,z) / q(z|x,y), or where there is no label log sum_y of it: p(y) = 1/C"""
+        x, t = self._split(xt)
+        acts = forward(self.params_, x, t, eps, self._ws, self.activation, self.likelihood, 0)
+        (B, C), xp = t.shape, module(x)
+        rec = reconstruction(self.params_, acts.y, acts.x, self._ws, self.likelihood)
+        log_w = (log_prior_ratio(acts.z, acts.logvars, acts.eps) - rec).reshape(B, C)
+        unlabelled = t.sum(axis=1, keepdims=True) == 0
+        return ops.log_mean_exp(xp.where(unlabelled | (t > 0), log_w, -xp.inf))
+
+    def predict_proba(self, X):
+        """q(y|x) of each row, in the order of `classes_`.        X (N,D)  ->  (N,C)"""
+        X = Labelled.check(self, X)
+
+        def probabilities(rows):
+            x, _ = self._split(self._to_device(X[rows], "x"))
+            log_q = log_softmax(self._logits(x))
+            return (module(log_q).exp(log_q),)
+
+        return self._by_rows(len(X), probabilities)[0]
+
+    def predict(self, X):
+        """The likeliest label of each row.        X (N,D)  ->  (N,)"""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def score(self, X, y=None):
+        """The share of rows whose label is predicted right; without y, as for other models."""
+        return super().score(X) if y is None else float((self.predict(X) == y).mean())
