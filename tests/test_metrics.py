@@ -1,0 +1,266 @@
+"""Numbers about scores and codes, against counting, integrals and closed forms."""
+
+import tracemalloc
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from scratchvae import InputError, evaluate, metrics, ops
+from scratchvae.data.strokes import generate
+
+SCORED = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=30)
+
+
+def both_classes(scored):
+    scores, positive = map(np.array, zip(*scored, strict=True))
+    assume(positive.any() and not positive.all())
+    return scores / 4, positive
+
+
+# ------------------------------------------------------------------------- scores and labels
+
+
+@given(SCORED)
+def test_the_area_under_the_curve_is_the_share_of_pairs_in_the_right_order(scored):
+    scores, positive = both_classes(scored)
+    pairs = [(p > n) + (p == n) / 2 for p in scores[positive] for n in scores[~positive]]
+    assert metrics.roc_auc(scores, positive) == pytest.approx(np.mean(pairs), abs=1e-12)
+
+
+@given(SCORED)
+def test_average_precision_is_the_sum_over_thresholds(scored):
+    scores, positive = both_classes(scored)
+    total = recall = 0.0
+    for threshold in sorted(set(scores), reverse=True):
+        shown = positive[scores >= threshold]
+        before, recall = recall, shown.sum() / positive.sum()
+        total += (recall - before) * shown.mean()
+    assert metrics.average_precision(scores, positive) == pytest.approx(total, abs=1e-12)
+
+
+@given(SCORED)
+def test_scikit_learn_says_the_same(scored):
+    reference = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
+    scores, positive = both_classes(scored)
+    assert metrics.roc_auc(scores, positive) == pytest.approx(
+        reference.roc_auc_score(positive, scores)
+    )
+    assert metrics.average_precision(scores, positive) == pytest.approx(
+        reference.average_precision_score(positive, scores)
+    )
+
+
+def test_larger_scores_are_more_positive():
+    assert metrics.roc_auc([1, 2, 3, np.inf], [0, 0, 1, 1]) == 1
+    assert metrics.roc_auc([1, 2, 3, -np.inf], [1, 1, 0, 1]) == 0
+    assert metrics.roc_auc([5, 5, 5], [0, 1, 1]) == 0.5
+    assert metrics.average_precision([1, 2, 3, 4], [0, 0, 1, 1]) == 1
+    assert metrics.average_precision([5, 5, 5], [0, 1, 1]) == pytest.approx(2 / 3)
+    # the positives come second and third: precision 1/2 and 2/3
+    assert metrics.average_precision([3, 2, 1], [0, 1, 1]) == pytest.approx((1 / 2 + 2 / 3) / 2)
+
+
+@pytest.mark.parametrize("score", [metrics.roc_auc, metrics.average_precision])
+@pytest.mark.parametrize(
+    ("scores", "positive", "words"),
+    [
+        ([1, 2], [1, 1], "no negative"),
+        ([1, 2], [False, False], "no positive"),
+        ([], [], "no positive"),
+        ([1, 2, 3], [0, 1], r"\(3,\) and \(2,\)"),
+        ([[1, 2]], [[0, 1]], r"\(N,\)"),
+        ([1, np.nan], [0, 1], "NaN"),
+        (["a", "b"], [0, 1], "numbers"),
+        ([1, 2], [0, 2], "0 and 1"),
+        ([1, 2, 3], [0, 1, np.nan], "0 and 1"),
+        ([1, 2], ["no", "yes"], "0 and 1"),
+    ],
+)
+def test_unusable_scores_are_refused(score, scores, positive, words):
+    with pytest.raises(InputError, match=words):
+        score(scores, positive)
+
+
+def test_the_share_of_wrong_labels():
+    assert metrics.classification_error([1, 2, 3, 3], [1, 2, 0, 0]) == 0.5
+    assert metrics.classification_error(["a", "b"], ["a", "b"]) == 0
+    for wrong in ([1, 2], [1]), ([], []), ([1.0, np.nan], [1, 2]), ([1, 2], [np.nan, 1]):
+        with pytest.raises(InputError):
+            metrics.classification_error(*wrong)
+
+
+# ------------------------------------------------------------------------------------- units
+
+
+def test_a_unit_is_active_if_its_means_vary_by_more_than_a_hundredth():
+    signs = np.array([[1.0], [-1.0]] * 5)
+    mu = 3 + signs * np.sqrt([[0.0, 0.0099, 0.0101, 4.0]])
+    assert metrics.active_units(mu).tolist() == [False, False, True, True]
+    assert metrics.ACTIVE == evaluate.ACTIVE
+
+
+def test_the_kl_of_a_unit_is_the_integral_of_q_log_q_over_p(rng):
+    mu, logvar = rng.normal(size=(2, 5, 3))
+    x, step = np.linspace(-25, 25, 50_001, retstep=True)
+    for unit, value in enumerate(metrics.unit_kl(mu, logvar)):
+        total = 0.0
+        for m, s in zip(mu[:, unit], np.exp(logvar[:, unit] / 2), strict=True):
+            q = np.exp(-(((x - m) / s) ** 2) / 2) / (s * np.sqrt(2 * np.pi))
+            log_ratio = -(((x - m) / s) ** 2) / 2 - np.log(s) + x**2 / 2
+            total += (q * log_ratio).sum() * step / len(mu)
+        assert value == pytest.approx(total, rel=1e-9)
+    assert metrics.unit_kl(mu, logvar).sum() == pytest.approx(ops.gaussian_kl(mu, logvar).mean())
+
+
+def test_the_kl_is_computed_in_float64():
+    logvar = np.full((2, 1), 1e-5, dtype=np.float32)
+    kl = metrics.unit_kl(np.zeros_like(logvar), logvar)
+    assert kl[0] == pytest.approx(np.float64(logvar[0, 0]) ** 2 / 4, rel=1e-4)
+
+
+# ------------------------------------------------------------------------ mutual information
+
+
+def sample(mu, logvar, rng):
+    return mu + np.exp(logvar / 2) * rng.normal(size=mu.shape)
+
+
+def test_codes_far_apart_tell_which_row_they_are_of(rng):
+    mu = 100.0 * np.arange(50)[:, None] * np.array([1, -1])
+    logvar = rng.normal(size=mu.shape)
+    told = metrics.mutual_information(mu, logvar, sample(mu, logvar, rng))
+    assert told == pytest.approx(np.log(50), abs=1e-12)
+
+
+def test_groups_far_apart_tell_which_group_a_row_is_of(rng):
+    mu = np.repeat([[0.0], [500.0], [900.0]], [10, 10, 20], axis=0)
+    told = metrics.mutual_information(mu, 0 * mu, sample(mu, 0 * mu, rng))
+    assert told == pytest.approx(np.log(4) / 2 + np.log(2) / 2, abs=1e-12)
+
+
+def test_codes_all_alike_tell_nothing(rng):
+    mu, logvar = np.tile(rng.normal(size=(2, 1, 3)), (1, 40, 1))
+    told = metrics.mutual_information(mu, logvar, sample(mu, logvar, rng))
+    assert told == pytest.approx(0, abs=1e-12)
+
+
+def test_a_linear_gaussian_channel_has_its_capacity(rng):
+    signal, noise = np.array([1.0, 0.5]), np.array([0.5, 1.0])
+    mu = signal * rng.normal(size=(4000, 2))
+    logvar = np.tile(2 * np.log(noise), (4000, 1))
+    told = metrics.mutual_information(mu, logvar, sample(mu, logvar, rng))
+    assert told == pytest.approx(np.log(1 + (signal / noise) ** 2).sum() / 2, abs=0.04)
+
+
+@given(st.integers(1, 12), st.integers(1, 4), st.floats(-4, 4), st.integers(0, 2**32 - 1))
+def test_information_is_at_most_the_log_of_the_rows_in_whatever_blocks(N, Z, size, seed):
+    rng = np.random.default_rng(seed)
+    mu, logvar, z = np.exp(size) * rng.normal(size=(3, N, Z))
+    told = metrics.mutual_information(mu, logvar, z)
+    assert told <= np.log(N) + 1e-9
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "BLOCK", 3 * N + 1)
+        assert metrics.mutual_information(mu, logvar, z) == pytest.approx(told, rel=1e-9, abs=1e-9)
+
+
+def test_points_are_told_apart_without_overflow():
+    mu = np.arange(4.0)[:, None]
+    told = metrics.mutual_information(mu, np.full_like(mu, -5000), mu)
+    assert told == pytest.approx(np.log(4))
+
+
+def test_memory_is_that_of_a_block(rng, monkeypatch):
+    monkeypatch.setattr(metrics, "BLOCK", 2**15)
+    mu = rng.normal(size=(2000, 2))
+    tracemalloc.start()
+    try:
+        metrics.mutual_information(mu, 0 * mu, mu)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2e6  # all pairs would be 32 MB
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        (np.zeros(3), np.zeros(3), np.zeros(3)),
+        (np.zeros((0, 2)),) * 3,
+        (np.zeros((3, 2)), np.zeros((3, 1)), np.zeros((3, 2))),
+        (np.zeros((3, 2)), np.zeros((3, 2)), np.zeros((1, 2))),
+        (np.zeros((3, 2)), np.full((3, 2), np.nan), np.zeros((3, 2))),
+    ],
+)
+def test_unusable_codes_are_refused(codes):
+    with pytest.raises(InputError):
+        metrics.mutual_information(*codes)
+
+
+# ------------------------------------------------------------------------------------- the gap
+
+GRID = np.array(list(product(range(4), range(3), range(5))), dtype=float)  # every combination once
+
+
+def test_a_unit_for_each_factor_has_the_whole_gap():
+    codes = np.column_stack((-7 * GRID[:, 2] + 1, GRID[:, 0] / 3, np.zeros(60), GRID[:, 1]))
+    mean, gaps = metrics.mig(codes, GRID)
+    np.testing.assert_allclose(gaps, 1, rtol=1e-12)
+    assert mean == pytest.approx(1)
+
+
+def test_what_is_told_twice_or_not_at_all_has_no_gap():
+    mean, gaps = metrics.mig(GRID[:, [0, 0, 1]], GRID)
+    np.testing.assert_allclose(gaps, [0, 1, 0], atol=1e-12)
+    assert mean == pytest.approx(1 / 3)
+
+
+def test_a_gap_by_hand():
+    """A unit that tells (0, 0, 0, 1) of (0, 0, 1, 1), and one that tells nothing."""
+    told = np.log(4) - 0.75 * np.log(3) + np.log(2) - 1.5 * np.log(2)
+    mean, gaps = metrics.mig([[0, 9], [0, 9], [0, 9], [1, 9]], [[0], [0], [1], [1]])
+    assert gaps == pytest.approx([told / np.log(2)])
+    assert metrics.mig([[0], [0], [0], [1]], [[0], [0], [1], [1]])[0] == pytest.approx(mean)
+
+
+def test_the_factors_of_the_strokes_are_told_by_themselves_and_not_by_noise(rng):
+    _, _, factors = generate(n=4000)
+    assert metrics.mig(10 - 3 * factors[:, ::-1], factors)[1].min() > 0.9
+    assert np.abs(metrics.mig(rng.normal(size=(4000, 5)), factors)[1]).max() < 0.02
+    # half of a factor's variance in each of two units: the gap between them is small
+    mixed = np.column_stack((factors[:, 0] + factors[:, 1], factors[:, 0] - factors[:, 1]))
+    assert np.abs(metrics.mig(mixed, factors[:, :2])[1]).max() < 0.1
+
+
+def test_few_values_are_kept_apart_and_many_are_binned():
+    """0 and 1 are near: four values stay four, but of five values they share a bin of four."""
+    few, code = np.array([[0.0], [1], [50], [100]]), np.array([[0], [0], [1], [1]])
+    assert metrics.mig(code, few, bins=4)[0] == pytest.approx(np.log(2) / np.log(4))
+    many, code = np.array([[0.0], [1], [40], [60], [100]]), np.array([[0], [0], [1], [1], [1]])
+    told = 0.4 * np.log(1 / 0.4) + 0.6 * np.log(1 / 0.6)
+    binned = 0.4 * np.log(1 / 0.4) + 0.6 * np.log(5)
+    assert metrics.mig(code, many, bins=4)[0] == pytest.approx(told / binned)
+    assert metrics.mig(code, many, bins=5)[0] == pytest.approx(told / np.log(5))
+
+
+def test_twenty_bins_unless_said_otherwise(rng):
+    mu, factors = rng.normal(size=(200, 3)), rng.normal(size=(200, 2))
+    np.testing.assert_array_equal(metrics.mig(mu, factors)[1], metrics.mig(mu, factors, 20)[1])
+    assert metrics.mig(mu, factors)[0] != metrics.mig(mu, factors, 19)[0]
+
+
+@pytest.mark.parametrize(
+    ("factors", "bins", "words"),
+    [
+        (np.zeros((60, 1)), 20, "never varies"),
+        (GRID[:5], 20, "60 codes"),
+        (GRID[:, 0], 20, "factors must be"),
+        (GRID * np.nan, 20, "factors must be"),
+        (GRID, 1, "bins"),
+    ],
+)
+def test_unusable_factors_are_refused(factors, bins, words):
+    with pytest.raises(InputError, match=words):
+        metrics.mig(GRID, factors, bins)
