@@ -14,38 +14,78 @@ from . import noise
 from .backend import Array, array_module, to_numpy
 from .data.batches import BINARIZE, binarized_once, chunks, to_float
 from .errors import InputError, whole_number
+from .metrics import classification_error, mutual_information, unit_kl
+from .models import SemiSupervisedVAE
 from .models.base import CHUNK, Model
+from .published import PUBLISHED, comparable
 
 ACTIVE = 0.01  # a unit is active if the variance of its codes exceeds this (Burda et al., 2016)
+INFORMATION = 2_000  # rows of which the mutual information is estimated: at most log of it
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over a split, nats per example, and how they were measured."""
+    """Means over a split, nats per example, and the card of how they were measured."""
 
-    rec: float  # -log p(x|z), one sample of z an example
-    kl: float  # KL(q(z|x) || p(z)), closed form
-    loss: float  # rec + beta kl
+    rec: float  # -log p(x|z), the samples of z that training draws
+    kl: float  # KL(q(z|x) || p(z)), closed form; M2: and what the unknown label costs
+    loss: float  # what training minimises, on this split
     active_units: int
     n: int
-    protocol: str
-    log_likelihood: float | None = None  # importance-weighted bound of log p(x), if asked for
+    model: str
+    likelihood: str
+    data: str
+    split: str
+    pixels: str  # "none", "static", "dynamic"
+    seed: int
+    given_labels: bool = False  # the bound is that of log p(x|y)
+    k: int | None = None
+    log_likelihood: float | None = None  # importance-weighted bound of k samples, if asked for
+    standard_error: float | None = None  # of its mean over the examples
+    unit_kl: tuple[float, ...] = ()  # mean KL of each unit
+    information: float | None = None  # estimate of I(x; z)
+    error: float | None = None  # share of labels predicted wrong
 
     @property
     def elbo(self) -> float:
         return -self.rec - self.kl
 
     def __str__(self) -> str:
+        x = "x|y" if self.given_labels else "x"
+        rows = []
+        if self.model == "Autoencoder":
+            rows.append(("-log p(x|z)", f"{self.rec:10.2f}", "the code is a point: no bound"))
+        else:
+            rows.append(("ELBO", f"{self.elbo:10.2f}", "nats per example"))
+            if self.log_likelihood is not None:
+                text = f"importance-weighted bound, +- {self.standard_error:.2f} over the examples"
+                rows.append((f"log p({x})     >=", f"{self.log_likelihood:8.2f}", text))
+            rows.append(("  -log p(x|z)", f"{self.rec:10.2f}", ""))
+            units = f"in {self.active_units} of {len(self.unit_kl)} units"
+            rows.append(("  KL", f"{self.kl:10.2f}", units))
+            rows.append(("I(x; z)", f"{self.information:10.2f}", "estimate"))
+        if self.error is not None:
+            rows.append(("wrong labels", f"{100 * self.error:9.2f}%", ""))
+        lines = [f"{name:14}{value:>11}   {text}".rstrip() for name, value, text in rows]
+        return "\n".join([*lines, "", *self._card()])
+
+    def _card(self) -> list[str]:
+        """What was measured, and what it may be compared with."""
+        pixels = {
+            "none": "grey, in [0, 1]" if self.likelihood != "gaussian" else "real numbers",
+            "static": "made binary once, at random; training saw one binary version too",
+            "dynamic": "made binary once, at random; training saw a new binary version each step",
+        }[self.pixels]
+        samples = "one sample of z" if self.k is None else f"{self.k} samples for the bound"
         lines = [
-            f"ELBO           {self.elbo:10.2f} nats per example",
-            f"  -log p(x|z)  {self.rec:10.2f}",
-            f"  KL           {self.kl:10.2f}   in {self.active_units} active units",
+            f"data        {self.split} of {self.data}, {self.n:,} examples",
+            f"pixels      {pixels}",
+            f"measured    {samples}, seed {self.seed}",
         ]
-        if self.log_likelihood is not None:
-            lines.insert(
-                1, f"log p(x)     >={self.log_likelihood:10.2f}   importance-weighted bound"
-            )
-        return "\n".join([*lines, f"protocol: {self.protocol}"])
+        fit = [name for name, row in PUBLISHED.items() if not comparable(self, row)]
+        if self.model != "Autoencoder" and self.data == "mnist":
+            lines.append(f"comparable  {', '.join(fit) or 'with no published row known here'}")
+        return lines
 
 
 def losses(model: Model, X: Array) -> dict[str, Any]:
@@ -81,25 +121,39 @@ def evaluate(
     *,
     k: int | None = None,
     binarize: str = "none",
-    split: str = "given",
+    data: str = "the data given",
+    split: str = "all",
+    examples: int | None = None,
 ) -> Evaluation:
     """The ELBO of X (N,D) and its parts; with k, the importance-weighted bound of log p(x) too.
 
+    y (N,) are labels: a ConditionalVAE is given them, and a SemiSupervisedVAE has to find them.
     binarize "static" or "dynamic" turns grey pixels into one fixed binary sample of each first.
-    `split` is what the protocol says of X.
+    `examples` takes so many at random. `data` and `split` are what the card says of X.
     """
-    X = prepare(model, X, y, binarize, step=1)
-    means = losses(model, model._ws.xp.asarray(X))
-    pixels = "real values" if model.likelihood == "gaussian" else "grey pixels in [0, 1]"
-    pixels = pixels if binarize == "none" else "pixels binarised once, at random"
-    protocol = f"{split}, {len(X):,} examples, {pixels}, one sample of z, seed {model.seed}"
-    log_likelihood = None
+    given = getattr(model, "needs_labels", False)
+    rows = prepare(model, X, y if given else None, binarize, step=1)
+    if examples is not None and examples < len(rows):
+        picked = noise.permutation(len(rows), seed=model.seed, epoch=0)[:examples]
+        rows, y = rows[picked], None if y is None else np.asarray(y)[picked]
+        split = f"{examples:,} random examples of the {split}"
+    found: dict[str, Any] = losses(model, model._ws.xp.asarray(rows))
     if k is not None:
-        log_likelihood = float(bound(model, X, k).mean())
-        protocol += f"; {k} samples for the bound of log p(x)"
-    if model.likelihood == "bernoulli" and binarize == "none":
-        protocol += "; not comparable with results on binary images"
-    return Evaluation(**means, n=len(X), protocol=protocol, log_likelihood=log_likelihood)
+        scores = _bounds(model, rows, k, model.seed)
+        found["log_likelihood"] = float(scores.mean())
+        found["standard_error"] = float(scores.std() / max(1, len(scores) - 1) ** 0.5)
+    if model.noisy:
+        mu, logvar = model._codes(rows[:INFORMATION])
+        eps = noise.normal(*mu.shape, seed=model.seed, stream=noise.TEST, step=0, dtype="float64")
+        found["information"] = mutual_information(mu, logvar, mu + np.exp(logvar / 2) * eps)
+        found["unit_kl"] = tuple(unit_kl(mu, logvar).tolist())
+    if isinstance(model, SemiSupervisedVAE) and y is not None:
+        pixels = rows[:, : model.n_features_]
+        found["error"] = classification_error(y, model.predict(pixels))
+    return Evaluation(
+        **found, n=len(rows), model=type(model).__name__, likelihood=model.likelihood, data=data,
+        split=split, pixels=binarize, seed=model.seed, given_labels=given, k=k,
+    )  # fmt: skip
 
 
 def prepare(model: Model, X: Any, y: Any, binarize: str, *, step: int) -> np.ndarray:
@@ -131,7 +185,11 @@ def bound(
     arXiv:1509.00519). The sum is kept as it grows, so memory does not depend on k.
     """
     X = model.check(X, y)
-    seed = noise.check_seed(model.seed if seed is None else seed)
+    return _bounds(model, X, k, noise.check_seed(model.seed if seed is None else seed))
+
+
+def _bounds(model: Model, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
+    """`bound` of rows that were checked."""
 
     def elbo(rows: slice) -> tuple[Array]:
         x = model._to_device(X[rows], "x")

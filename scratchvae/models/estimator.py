@@ -34,8 +34,14 @@ class Estimator:
         return self
 
     def __repr__(self) -> str:
-        config = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
-        return f"{type(self).__name__}({config})"
+        """The first four hyper-parameters, and those that differ from their default."""
+        defaults = inspect.signature(type(self)).parameters
+        shown = [
+            f"{name}={value!r}"
+            for i, (name, value) in enumerate(self.get_params().items())
+            if i < 4 or value != defaults[name].default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def fit(self, X: Any, y: Any = None, **settings: Any) -> Self:
         raise NotImplementedError

@@ -1,0 +1,36 @@
+"""What the label is worth: the NLL of MNIST with and without it, and digits on demand.
+
+    python examples/recipes/conditional.py DIR --out digits.png
+
+A VAE and a conditional VAE of the same size, trained alike on images that are made binary anew at
+each step; the importance-weighted NLL of the test split with 500 samples.
+"""
+
+import argparse
+
+from scratchvae import VAE, ConditionalVAE, load_data, plots
+from scratchvae.evaluate import evaluate
+
+parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+parser.add_argument("data_dir")
+parser.add_argument("--epochs", type=int, default=40)
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--out", default="digits.png")
+a = parser.parse_args()
+
+X, y = load_data("mnist", "train", a.data_dir)
+X_test, y_test = load_data("mnist", "test", a.data_dir)
+nll = {}
+for cls in (VAE, ConditionalVAE):
+    model = cls(latent_dim=20, seed=a.seed).fit(
+        X, y, epochs=a.epochs, binarize="dynamic", lr=lambda e: 1e-3 * 0.05 ** (e / a.epochs)
+    )
+    found = evaluate(
+        model, X_test, y_test, k=500, binarize="dynamic", data="mnist", split="test split"
+    )
+    print(f"{cls.__name__}\n{found}\n", flush=True)
+    nll[cls] = -found.log_likelihood
+title = "samples of each digit, ten a column"
+plots.samples(model.sample(100), title).savefig(a.out)  # each class in turn
+print("expected   a lower NLL given the label (a label holds up to log 10 = 2.30 nats)")
+print(f"ours       {nll[ConditionalVAE]:.2f} given the label, {nll[VAE]:.2f} without; {a.out}")

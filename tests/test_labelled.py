@@ -1,0 +1,218 @@
+"""Models with labels, held against their definitions: ConditionalVAE and SemiSupervisedVAE."""
+
+import numpy as np
+import pytest
+
+from scratchvae import ConditionalVAE, InputError, SemiSupervisedVAE, load_model
+from scratchvae.evaluate import evaluate
+from scratchvae.train import Trainer
+
+SMALL = {"latent_dim": 3, "hidden": (7,), "dtype": "float64", "seed": 1}
+
+
+@pytest.fixture
+def batch(rng):
+    return rng.random((4, 9)), rng.standard_normal((4, 3))
+
+
+def m2(**config):
+    return SemiSupervisedVAE(**SMALL, **config).build(9, 3)
+
+
+def softmax_log(logits):
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+# ------------------------------------------------------------------------------------------- M2
+
+
+def test_an_unlabelled_row_costs_the_mean_over_the_labels_less_the_entropy(batch):
+    x, eps = batch
+    model = m2(alpha=0.0)
+    costs = np.array([
+        [model.loss_and_grad(x[i : i + 1], eps[i : i + 1], [c])[0] for c in range(3)]
+        for i in range(4)
+    ])  # fmt: skip
+    q = model.predict_proba(x)
+    np.testing.assert_allclose(q.sum(axis=1), 1, rtol=1e-12)
+    wanted = (q * (costs + np.log(q))).sum(axis=1).mean()
+    for y in (None, [-1] * 4):
+        assert model.loss_and_grad(x, eps, y)[0] == pytest.approx(wanted, rel=1e-12)
+
+
+def test_a_labelled_row_costs_rec_kl_the_prior_of_the_label_and_alpha_times_the_classifier(batch):
+    x, eps = batch
+    y = np.array([2, 0, 1, 1])
+    model = m2(alpha=7.0)
+    mu, logvar = model.encode(x, y)
+    p = model.decode(mu + np.exp(logvar / 2) * eps, y)
+    rec = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1)
+    kl = (mu**2 + np.exp(logvar) - 1 - logvar).sum(axis=1) / 2
+    classify = -np.log(model.predict_proba(x)[np.arange(4), y])
+    wanted = (rec + kl + np.log(3) + 7 * classify).mean()
+    assert model.loss_and_grad(x, eps, y)[0] == pytest.approx(wanted, rel=1e-12)
+
+
+def test_the_bound_of_an_unlabelled_row_sums_over_the_labels(batch):
+    """log p(x) >= log sum_y exp of the bounds of log p(x, y), sample by sample, with k = 1."""
+    x, _ = batch
+    model = m2()
+    joint = [model.score_samples(x, 1, y=np.full(4, c)) for c in range(3)]
+    np.testing.assert_allclose(
+        model.score_samples(x, 1), np.log(np.exp(joint).sum(axis=0)), rtol=1e-10
+    )
+    assert (model.score_samples(x, 200) >= np.max(joint, axis=0) - 5).all()
+
+
+def test_rows_of_a_batch_do_not_see_each_other(batch):
+    x, eps = batch
+    y = np.array([-1, 2, -1, 0])
+    model = m2()
+    whole = model.loss_and_grad(x, eps, y)[0]
+    alone = [model.loss_and_grad(x[i : i + 1], eps[i : i + 1], y[i : i + 1])[0] for i in range(4)]
+    assert whole == pytest.approx(np.mean(alone), rel=1e-12)
+
+
+def groups(rng, n=300):
+    """Three groups of rows with a few labels."""
+    centres = rng.random((3, 12)) < 0.5
+    y = rng.integers(3, size=n)
+    X = (rng.random((n, 12)) < np.where(centres[y], 0.9, 0.1)).astype(float)
+    return X, y
+
+
+def test_a_few_labels_are_enough_where_the_rest_says_what_belongs_together(rng):
+    X, y = groups(rng)
+    few = np.where(np.arange(len(y)) < 12, y, -1)
+    model = SemiSupervisedVAE(latent_dim=2, hidden=(16,), alpha=20.0, seed=0)
+    model.fit(X, few, epochs=40, batch_size=30, lr=0.003)
+    assert model.score(X, y) > 0.9
+    assert set(model.predict(X)) <= {0, 1, 2}
+
+
+def test_without_the_classifier_term_the_labels_teach_the_classifier_nothing(rng):
+    """Labelled rows alone give the classifier no gradient."""
+    X, y = groups(rng)
+    model = m2(alpha=0.0)
+    model.build(12, 3)
+    _, grads = model.loss_and_grad(X, rng.standard_normal((len(X), 3)), y)
+    assert all((grads[name] == 0).all() for name in grads if name.startswith(("cls", "class")))
+
+
+def test_evaluation_hides_the_labels_and_counts_what_was_predicted_wrong(rng):
+    X, y = groups(rng)
+    model = SemiSupervisedVAE(latent_dim=2, hidden=(8,), seed=0).fit(X, y, epochs=2)
+    found = evaluate(model, X, y, k=3)
+    assert found.error == pytest.approx(1 - model.score(X, y))
+    assert found.log_likelihood == pytest.approx(model.score_samples(X, 3).mean(), rel=1e-6)
+    assert "wrong labels" in str(found)
+
+
+# ------------------------------------------------------------------------------------------ CVAE
+
+
+def test_the_label_changes_what_is_decoded(batch):
+    _, z = batch
+    model = ConditionalVAE(**SMALL).build(9, 3)
+    a, b = model.decode(z, 0), model.decode(z, 2)
+    assert not np.allclose(a, b)
+    np.testing.assert_array_equal(model.decode(z, [0, 2, 0, 2])[1::2], b[1::2])
+
+
+def test_samples_of_a_label_are_those_of_its_group(rng):
+    X, y = groups(rng)
+    model = ConditionalVAE(latent_dim=2, hidden=(32,), seed=0)
+    model.fit(X, y, epochs=60, batch_size=30, lr=0.01)
+    means = np.array([X[y == c].mean(axis=0) for c in range(3)])
+    for c in range(3):
+        distances = np.abs(model.sample(20, y=c)[:, None] - means).mean(axis=2)
+        assert (distances.argmin(axis=1) == c).mean() > 0.9
+    in_turn = np.abs(model.sample(6)[:, None] - means).mean(axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(in_turn, [0, 1, 2, 0, 1, 2])
+
+
+def test_the_label_is_worth_something(rng):
+    """log p(x|y) is larger than log p(x) = log mean_y p(x|y) of the same model."""
+    X, y = groups(rng)
+    model = ConditionalVAE(latent_dim=2, hidden=(32,), seed=0)
+    model.fit(X, y, epochs=40, batch_size=30, lr=0.01)
+    each = np.array([model.score_samples(X, 50, y=np.full(len(X), c)) for c in range(3)])
+    right = each[y, np.arange(len(X))].mean()
+    assert right > np.log(np.exp(each).mean(axis=0)).mean() + 0.5
+
+
+# --------------------------------------------------------------------------------- what both have
+
+
+@pytest.mark.parametrize("cls", [ConditionalVAE, SemiSupervisedVAE])
+@pytest.mark.parametrize("labels", [[3, 5, 9], ["a", "b", "c"], [0.5, 1.5, 2.5]])
+def test_labels_may_be_anything_and_are_saved(cls, labels, rng, tmp_path):
+    X, index = groups(rng, 40)
+    y = np.array(labels)[index]
+    model = cls(latent_dim=2, hidden=(8,), seed=0).fit(X, y, epochs=1)
+    np.testing.assert_array_equal(model.classes_, labels)
+    model.save(tmp_path / "m.npz")
+    again = load_model(tmp_path / "m.npz")
+    np.testing.assert_array_equal(again.classes_, model.classes_)
+    np.testing.assert_array_equal(again.sample(3, y=labels[1]), model.sample(3, y=labels[1]))
+    np.testing.assert_array_equal(again.reconstruct(X, y), model.reconstruct(X, y))
+    twin = cls(latent_dim=2, hidden=(8,)).load_state_dict(model.state_dict())
+    np.testing.assert_array_equal(twin.params_.array, model.params_.array)
+
+
+@pytest.mark.parametrize("cls", [ConditionalVAE, SemiSupervisedVAE])
+@pytest.mark.parametrize("dtype", [np.uint8, bool, np.float32, np.int64])
+def test_a_label_is_one_beside_pixels_of_any_kind(cls, dtype, rng):
+    X = (rng.random((6, 9)) < 0.5).astype(dtype) * (255 if dtype == np.uint8 else 1)
+    model = cls(latent_dim=2, hidden=(8,)).build(9, 3)
+    rows = model._to_device(model.check(X, [0, 1, 2, 0, 1, 2]), "x")
+    np.testing.assert_array_equal(rows[:, 9:], np.eye(3)[[0, 1, 2, 0, 1, 2]])
+    np.testing.assert_array_equal(rows[:, :9], X / (255 if dtype == np.uint8 else 1))
+
+
+def test_binarization_leaves_the_labels_alone(rng):
+    X, y = rng.random((20, 9)), np.arange(20) % 3
+    model = ConditionalVAE(latent_dim=2, hidden=(8,))._start(X, y)
+    for binarize in ("static", "dynamic"):
+        trainer = Trainer(model, X, y=y, batch_size=20, binarize=binarize)
+        acts, _ = trainer.take_step(np.arange(20))
+        labels = acts.enc[0][:, 9:]
+        np.testing.assert_array_equal(labels, np.eye(3)[y])
+        assert set(np.unique(acts.x)) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("cls", "y", "message"),
+    [
+        (ConditionalVAE, None, "ConditionalVAE needs the label of each row: pass y"),
+        (ConditionalVAE, [0, 1, -1, 2], "needs the label of each row, but y holds -1"),
+        (ConditionalVAE, [0, 1], r"y must hold one label a row, \(4,\), got the shape \(2,\)"),
+        (SemiSupervisedVAE, [-1] * 4, "has no label to learn from: all of y is -1"),
+        (SemiSupervisedVAE, None, "has no label to learn from"),
+        (SemiSupervisedVAE, [0, 1, np.nan, 1], "y holds a NaN or an infinity"),
+    ],
+)
+def test_unusable_labels_are_refused_by_fit(cls, y, message, rng):
+    with pytest.raises(InputError, match=message):
+        cls(latent_dim=2, hidden=(5,)).fit(rng.random((4, 9)), y, epochs=1)
+
+
+@pytest.mark.parametrize("cls", [ConditionalVAE, SemiSupervisedVAE])
+def test_a_label_that_was_not_learned_is_refused(cls, batch):
+    x, z = batch
+    model = cls(**SMALL).build(9, 3)
+    for call in (
+        lambda: model.sample(2, y=7),
+        lambda: model.decode(z, [0, 1, 2, 3]),
+        lambda: model.encode(x, [0, 1, 2, "x"]),
+        lambda: model.score_samples(x, y=[9] * 4),
+    ):
+        with pytest.raises(InputError, match="is none of the classes that were learned: 0, 1, 2"):
+            call()
+    with pytest.raises(InputError, match="decode needs a label"):
+        model.decode(z)
+
+
+def test_m2_needs_a_hidden_layer():
+    with pytest.raises(InputError, match="SemiSupervisedVAE needs a hidden layer"):
+        SemiSupervisedVAE(hidden=()).build(9)
