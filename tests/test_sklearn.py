@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 
@@ -33,7 +34,6 @@ MODELS = [
     # wide enough to learn three blobs in the 30 steps that a check's `fit` takes
     SemiSupervisedVAE(**(SMALL | {"hidden": (128,)})),
 ]
-CLASSIFIER = LogisticRegression(solver="newton-cg")  # the default warns with some SciPy
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
 
 OBJECTS = (
@@ -99,6 +99,15 @@ with warnings.catch_warnings():
 @own_checks
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
+
+
+@each_model
+def test_tags_say_what_fit_needs_and_what_the_model_is(model):
+    tags = get_tags(model)
+    assert tags.target_tags.required == isinstance(model, (ConditionalVAE, SemiSupervisedVAE))
+    assert is_classifier(model) == hasattr(model, "predict")
+    assert not tags.input_tags.sparse
+    assert tags.input_tags.three_d_array
 
 
 # ---------------------------------------------------- what the failures above would leave unseen
@@ -212,10 +221,14 @@ def blobs():
     return 40 * rng.normal(size=(3, 12))[y] + 10 * rng.normal(size=(150, 12)), y
 
 
+def classifier():
+    return LogisticRegression(solver="newton-cg")  # the default solver warns with some SciPy
+
+
 def test_codes_are_features_for_a_classifier(blobs):
     X, y = blobs
     vae = VAE(latent_dim=2, hidden=(32,), seed=1)
-    pipe = Pipeline([("scale", MinMaxScaler()), ("vae", vae), ("classify", CLASSIFIER)])
+    pipe = Pipeline([("scale", MinMaxScaler()), ("vae", vae), ("classify", classifier())])
     pipe.fit(X, y, vae__epochs=60, vae__batch_size=16)
     assert len(pipe["vae"].history_) == 60
     assert pipe.score(X, y) > 0.9
@@ -280,7 +293,7 @@ def test_a_grid_search_over_latent_dim_and_beta(blobs):
 
 def test_a_grid_search_inside_a_pipeline_takes_y(blobs):
     X, y = blobs
-    pipe = make_pipeline(MinMaxScaler(clip=True), VAE(hidden=(8,)), CLASSIFIER)
+    pipe = make_pipeline(MinMaxScaler(clip=True), VAE(hidden=(8,)), classifier())
     search = GridSearchCV(pipe, {"vae__latent_dim": [1, 3]}, cv=2, error_score="raise")
     search.fit(X, y, vae__epochs=3)
     assert len(search.best_estimator_["vae"].history_) == 3
@@ -311,6 +324,13 @@ def test_fit_transform_gives_the_codes_of_the_labels_where_there_is_no_code_with
     codes = model.fit_transform(X, y, epochs=1)
     np.testing.assert_array_equal(codes, model.encode(X, y)[0])
     assert (codes != model.encode(X, (y + 1) % 3)[0]).any()
+
+
+def test_fit_transform_of_a_classifier_gives_the_codes_that_transform_will(X, y):
+    model = SemiSupervisedVAE(**SMALL)
+    codes = model.fit_transform(X, y, epochs=1)
+    np.testing.assert_array_equal(codes, model.transform(X))
+    assert (codes != model.transform(X, y)).any()
 
 
 # ------------------------------------------------------------------------------------- errors

@@ -149,6 +149,7 @@ class Labelled(Model):
         return self.transform(X, y if self.needs_labels else None)
 
     def score(self, X: Any, y: Any = None) -> float:
+        """The mean of `score_samples` with these labels, nats per example."""
         return float(self.score_samples(X, y=y).mean())
 
     def decode(self, z: Any, y: Any = None) -> np.ndarray:
