@@ -200,20 +200,20 @@ def test_unusable_array_files(tmp_path):
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        (np.zeros(4), r"must be \(examples, features\), got a ndarray of shape \(4,\): pass x"),
+        (np.zeros(4), r"must be \(examples, features\), got a ndarray of shape \(4,\)\. Reshape"),
         (np.array([["a", "b"]]), "must be real numbers"),
         ("digits.npy", "must be real numbers, got a str"),
         (None, "must be real numbers, got a NoneType"),
         (np.ones((2, 2)) * 1j, "must be real numbers"),
         ([], r"got a list of shape \(0,\)$"),
         ([[0.1, 0.2], [0.3]], "rows differ in length"),
-        (np.array([[0.5, np.nan]]), "nan at row 0, column 1"),
+        (np.array([[0.5, np.nan]]), "NaN at row 0, column 1"),
         (np.array([[0.5, 0.5], [np.inf, 0.5]]), "inf at row 1, column 0"),
         (np.array([[0.5, 1.5]]), r"must lie in \[0, 1\], but these reach from 0.5 to 1.5"),
         (np.array([[-0.1, 0.5]]), r"must lie in \[0, 1\]"),
         (np.array([[0, 255]]), r"must lie in \[0, 1\], but these reach from 0 to 255"),
         (np.array([[0, 1], [1, 0]], dtype=np.uint8), "all 0 or 1: pass X.astype"),
-        (np.zeros((3, 0)), "no features"),
+        (np.zeros((3, 0)), "0 feature"),
     ],
 )
 def test_unusable_images(X, message):
@@ -226,7 +226,7 @@ def test_usable_images():
     assert check_images(np.zeros((5, 4, 3), dtype=np.uint8)).shape == (5, 12)
     assert check_images([[0.5, 0.25]]).shape == (1, 2)
     check_images(np.array([[-3.0, 7.0]]), unit_interval=False)
-    with pytest.raises(InputError, match="the model has 3 features an example, the data 2"):
+    with pytest.raises(InputError, match="X has 2 features, but the model is expecting 3"):
         check_images(np.zeros((1, 2)), n_features=3)
 
 

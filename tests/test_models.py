@@ -157,8 +157,8 @@ def test_loss_and_grad_builds_a_model_that_is_not_built(X):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: m.reconstruct(np.zeros((2, 8))), "9 features an example, the data 8"),
-        (lambda m: m.score_samples(np.full((2, 9), np.nan)), "nan at row 0, column 0"),
+        (lambda m: m.reconstruct(np.zeros((2, 8))), "X has 8 features, but .* is expecting 9"),
+        (lambda m: m.score_samples(np.full((2, 9), np.nan)), "NaN at row 0, column 0"),
         (lambda m: m.score_samples(np.full((2, 9), 7.0)), r"must lie in \[0, 1\]"),
         (lambda m: m.reconstruct(np.zeros(9)), "pass x"),
         (lambda m: m.decode(np.zeros((2, 4))), r"z must be finite numbers of shape \(N, 3\)"),

@@ -26,7 +26,7 @@ def imports(path):
 
 
 def test_importing_it_loads_nothing_that_is_slow():
-    slow = ("matplotlib", "cupy", "tqdm")
+    slow = ("matplotlib", "cupy", "tqdm", "sklearn")
     code = f"import sys, scratchvae; print([m for m in {slow} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -5,6 +5,7 @@ GPU too.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,28 +15,43 @@ from ..backend import Array, array_module, to_numpy
 from ..errors import InputError
 
 BINARIZE = ("none", "static", "dynamic")
+ROUNDING = 1e-6  # by which a scaler's arithmetic may miss [0, 1]; no loss is harmed by it
 
 
-def check_images(X: Any, n_features: int | None = None, unit_interval: bool = True) -> np.ndarray:
+def check_images(
+    X: Any, n_features: int | None = None, unit_interval: bool = True, model: str = "the model"
+) -> np.ndarray:
     """Images or rows as an array (N,D), uint8 (0 to 255) or floating point; else InputError.
 
     (N, height, width) is flattened. Booleans become 0 and 255. Floating point must be finite and,
-    where `unit_interval` (Bernoulli pixels), lie in [0, 1]. `n_features` is the width wanted.
+    where `unit_interval` (Bernoulli pixels), lie in [0, 1]. `n_features` is the width that `model`
+    wants. Where sentences are worded as scikit-learn's are, it is because its own checks ask so.
     """
     kind = type(X).__name__
+    if hasattr(X, "toarray"):
+        raise InputError(f"data must be a dense array, got a sparse {kind}: pass X.toarray()")
     X = _array(X, "data")
+    if X.dtype.kind == "O" and X.ndim:
+        with suppress(TypeError, ValueError):
+            X = X.astype(np.float64)
     if X.dtype.kind not in "buif":
-        raise InputError(f"data must be real numbers, got a {kind} of dtype {X.dtype}")
+        hint = "Complex data not supported: " if X.dtype.kind == "c" else ""
+        raise InputError(f"{hint}data must be real numbers, got a {kind} of dtype {X.dtype}")
     if X.ndim < 2:
-        hint = ": pass x[None] for one example" if X.size else ""
+        hint = ". Reshape your data: pass x[None] for one example" if X.size else ""
         raise InputError(
             f"data must be (examples, features), got a {kind} of shape {X.shape}{hint}"
         )
     X = X.reshape(len(X), int(np.prod(X.shape[1:])))
     if n_features is not None and X.shape[1] != n_features:
-        raise InputError(f"the model has {n_features} features an example, the data {X.shape[1]}")
+        raise InputError(
+            f"X has {X.shape[1]} features, but {model} is expecting {n_features} features as input"
+        )
     if X.shape[1] == 0:
-        raise InputError("the data have no features: their second dimension is 0")
+        raise InputError(
+            f"the data have 0 feature(s) (shape={X.shape}) while a minimum of 1 is required: their "
+            "second dimension is empty"
+        )
     if X.dtype == np.bool_:
         return X.view(np.uint8) * np.uint8(255)
     if X.size == 0:
@@ -49,11 +65,11 @@ def check_images(X: Any, n_features: int | None = None, unit_interval: bool = Tr
         return X
     if not (np.isfinite(low) and np.isfinite(high)):
         row, column = np.argwhere(~np.isfinite(X))[0]
-        value = X[row, column]
+        value = "NaN" if np.isnan(X[row, column]) else X[row, column]
         raise InputError(
             f"the data hold {value} at row {row}, column {column}: fill or drop such values"
         )
-    if unit_interval and (low < 0 or high > 1):
+    if unit_interval and (low < -ROUNDING or high > 1 + ROUNDING):
         raise InputError(
             f"pixels must lie in [0, 1], but these reach from {low:.6g} to {high:.6g}: scale them, "
             "pass uint8 (0 to 255), or use likelihood='gaussian'"

@@ -19,7 +19,7 @@ from ..data.batches import check_codes, check_images, chunks, to_float
 from ..errors import InputError, finite_number, whole_number
 from ..memory import Flat, Workspace
 from ..nets import ACTIVATIONS, layer_shapes
-from .estimator import Estimator
+from .estimator import Estimator, not_fitted
 
 INITS = ("uniform", "glorot", "small")
 DTYPES = ("float32", "float64")
@@ -129,7 +129,7 @@ class Model(Estimator):
         Raises InputError for bad hyper-parameters.
         """
         xp = self.check_config()
-        self.n_features_: int = whole_number(n_features, "n_features")
+        self.n_features_ = whole_number(n_features, "n_features")
         self.params_ = Flat(self._shapes(), xp, self.dtype)
         self.history_: list[dict[str, float]] = []
         if self.x_variance is not None:
@@ -223,14 +223,14 @@ class Model(Estimator):
     def _check_built(self) -> None:
         if not hasattr(self, "params_"):
             name = type(self).__name__
-            raise InputError(
+            raise not_fitted(
                 f"this {name} has no parameters: call fit, load_state_dict or build first"
             )
 
     def check(self, X: Any, y: Any = None) -> np.ndarray:
         """X as (N,D) on the host; InputError if it does not fit the built model. y is ignored."""
         self._check_built()
-        return check_images(X, self.n_features_, unit_interval=self._unit_interval)
+        return check_images(X, self.n_features_, self._unit_interval, type(self).__name__)
 
     def _to_device(self, rows: np.ndarray, name: str) -> Array:
         """Rows of the host as floating point on the device, in the buffer of that name."""

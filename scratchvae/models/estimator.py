@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import InputError
@@ -11,8 +12,26 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+def not_fitted(message: str) -> InputError:
+    """An InputError, and scikit-learn's NotFittedError too.
+
+    scikit-learn is looked up in `sys.modules`: where nobody imported it, nobody asks for its error.
+    """
+    exceptions = sys.modules.get("sklearn.exceptions")
+    if exceptions is None:
+        return InputError(message)
+
+    class NotFitted(InputError, exceptions.NotFittedError):  # type: ignore[misc, name-defined]
+        def __reduce__(self) -> Any:
+            return not_fitted, self.args
+
+    return NotFitted(message)
+
+
 class Estimator:
     """Hyper-parameters are the arguments of the constructor, kept as they came."""
+
+    n_features_: int
 
     @classmethod
     def _names(cls) -> list[str]:
@@ -42,6 +61,22 @@ class Estimator:
             if i < 4 or value != defaults[name].default
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __sklearn_tags__(self) -> Any:
+        # on use: only scikit-learn asks
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(preserves_dtype=[]),
+            input_tags=InputTags(three_d_array=True),
+        )
+
+    @property
+    def n_features_in_(self) -> int:
+        """`n_features_`, by scikit-learn's name."""
+        return self.n_features_
 
     def fit(self, X: Any, y: Any = None, **settings: Any) -> Self:
         raise NotImplementedError

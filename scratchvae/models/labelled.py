@@ -29,6 +29,11 @@ class Labelled(Model):
 
     needs_labels = True  # whether each row must have one
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
     def build(self, n_features: int, classes: Any = 10) -> Self:
         """Fresh parameters. classes: the labels, or how many there are (then 0, 1, ...)."""
         if np.ndim(classes) == 0:
@@ -38,8 +43,16 @@ class Labelled(Model):
 
     def _start(self, X: Any, y: Any = None) -> Self:
         X = check_images(X, unit_interval=self._unit_interval)
+        if y is None:
+            raise InputError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None: give a "
+                "label for each row"
+            )
         y = self._labels(y, len(X))
-        known = np.unique(y[~self._missing(y)])
+        try:
+            known = np.unique(y[~self._missing(y)])
+        except TypeError:
+            raise InputError("y must hold numbers or names, not both") from None
         if len(known) == 0:
             raise InputError(
                 f"{type(self).__name__} has no label to learn from: all of y is {UNLABELLED}"
@@ -60,8 +73,21 @@ class Labelled(Model):
             y = y[:, 0]
         if y.shape != (n,):
             raise InputError(f"y must hold one label a row, ({n},), got the shape {y.shape}")
-        if y.dtype.kind == "f" and not np.isfinite(y).all():
-            raise InputError("y holds a NaN or an infinity: the label of an unlabelled row is -1")
+        if y.dtype.kind == "f":
+            if not np.isfinite(y).all():
+                raise InputError(
+                    "y holds a NaN or an infinity: the label of an unlabelled row is -1"
+                )
+            if (broken := y[y % 1 != 0]).size:
+                raise InputError(
+                    f"y must hold labels, whole numbers or names, not continuous values such as "
+                    f"{broken[0]:g}"
+                )
+        if y.dtype.kind in "UO" and (y == str(UNLABELLED)).any():
+            raise InputError(
+                "y holds the text '-1': beside names, a row without a label has the number -1, and "
+                "y is an array of dtype=object"
+            )
         if self.needs_labels and self._missing(y).any():
             raise InputError(
                 f"{type(self).__name__} needs the label of each row, but y holds {UNLABELLED}, "
@@ -71,7 +97,7 @@ class Labelled(Model):
 
     @staticmethod
     def _missing(y: np.ndarray) -> np.ndarray:
-        return np.array(y == UNLABELLED) if y.dtype.kind in "iuf" else np.zeros(len(y), dtype=bool)
+        return np.array(y == UNLABELLED) if y.dtype.kind in "iufO" else np.zeros(len(y), dtype=bool)
 
     def _one_hot(self, y: np.ndarray) -> np.ndarray:
         """y (N,)  ->  (N,C), booleans; rows of unlabelled ones are all False."""
@@ -116,6 +142,15 @@ class Labelled(Model):
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         return self.encode(X, y)[0]
+
+    def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> np.ndarray:
+        self.fit(X, y, **settings)
+        # as a later `transform(X)`, where that needs no labels
+        return self.transform(X, y if self.needs_labels else None)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of `score_samples` with these labels, nats per example."""
+        return float(self.score_samples(X, y=y).mean())
 
     def decode(self, z: Any, y: Any = None) -> np.ndarray:
         """The mean of p(x|z,y): z (N,Z), and y one label for all or (N,)  ->  (N,D)"""

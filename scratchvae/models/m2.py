@@ -202,6 +202,13 @@ class SemiSupervisedVAE(Labelled):
     heads = ("fc_mu", "fc_logvar")
     needs_labels = False
 
+    def __sklearn_tags__(self):
+        from sklearn.utils import ClassifierTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        return tags
+
     def check_config(self):
         finite_number(self.alpha, "alpha")
         xp = super().check_config()
@@ -295,8 +302,16 @@ class SemiSupervisedVAE(Labelled):
 
     def predict(self, X):
         """The likeliest label of each row.        X (N,D)  ->  (N,)"""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def score(self, X, y=None):
-        """The share of rows whose label is predicted right; without y, as for other models."""
-        return super().score(X) if y is None else float((self.predict(X) == y).mean())
+        """The share of labelled rows that are predicted right; without y, as for other models."""
+        if y is None:
+            return super().score(X)
+        best = self.predict(X)
+        y = self._labels(y, len(best))
+        labelled = ~self._missing(y)
+        if not labelled.any():
+            raise InputError("no row of y has a label, so none can be predicted right or wrong")
+        return float((best == y)[labelled].mean())
