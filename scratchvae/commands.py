@@ -105,7 +105,7 @@ def train(a: argparse.Namespace) -> int:
         raise NonFiniteError(f"{error}; {kept}") from None
     pictures = runs.draw(model, X_test, y_test, folder)
     result = evaluate(
-        model, X_test, binarize=settings["binarize"], split=f"test split of {data_name}"
+        model, X_test, binarize=settings["binarize"], data=data_name, split="test split"
     )
     tell(f"\n{result}\n\nin {folder}: {', '.join(path.name for path in pictures)}")
     return 0
@@ -171,7 +171,7 @@ def evaluate_run(a: argparse.Namespace) -> int:
     model, settings, _ = _load_run(a)
     X, name = _test_data(a, settings)
     binarize = settings.get("binarize", "none")
-    print(evaluate(model, X, k=a.samples, binarize=binarize, split=f"test split of {name}"))
+    print(evaluate(model, X, k=a.samples, binarize=binarize, data=name, split="test split"))
     return 0
 
 

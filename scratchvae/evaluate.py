@@ -14,12 +14,11 @@ from . import noise
 from .backend import Array, array_module, to_numpy
 from .data.batches import BINARIZE, binarized_once, chunks, to_float
 from .errors import InputError, whole_number
-from .metrics import classification_error, mutual_information, unit_kl
+from .metrics import ACTIVE, classification_error, mutual_information, unit_kl
 from .models import SemiSupervisedVAE
 from .models.base import CHUNK, Model
 from .published import PUBLISHED, comparable
 
-ACTIVE = 0.01  # a unit is active if the variance of its codes exceeds this (Burda et al., 2016)
 INFORMATION = 2_000  # rows of which the mutual information is estimated: at most log of it
 
 
