@@ -10,11 +10,11 @@ import numpy as np
 
 from .. import noise, torch_names
 from ..backend import Array
-from ..data.batches import check_codes, check_images
+from ..data.batches import check_codes
+from ..data.labels import UNLABELLED as UNLABELLED
+from ..data.labels import missing
 from ..errors import InputError, whole_number
 from .base import Model
-
-UNLABELLED = -1
 
 
 def joined(a: Array, b: Array, out: Array) -> Array:
@@ -37,9 +37,9 @@ class Labelled(Model):
         return super().build(n_features)
 
     def _start(self, X: Any, y: Any = None) -> Self:
-        X = check_images(X, unit_interval=self._unit_interval)
+        X = self._to_learn(X)
         y = self._labels(y, len(X))
-        known = np.unique(y[~self._missing(y)])
+        known = np.unique(y[~missing(y)])
         if len(known) == 0:
             raise InputError(
                 f"{type(self).__name__} has no label to learn from: all of y is {UNLABELLED}"
@@ -62,26 +62,22 @@ class Labelled(Model):
             raise InputError(f"y must hold one label a row, ({n},), got the shape {y.shape}")
         if y.dtype.kind == "f" and not np.isfinite(y).all():
             raise InputError("y holds a NaN or an infinity: the label of an unlabelled row is -1")
-        if self.needs_labels and self._missing(y).any():
+        if self.needs_labels and missing(y).any():
             raise InputError(
                 f"{type(self).__name__} needs the label of each row, but y holds {UNLABELLED}, "
                 "which means none"
             )
         return y
 
-    @staticmethod
-    def _missing(y: np.ndarray) -> np.ndarray:
-        return np.array(y == UNLABELLED) if y.dtype.kind in "iuf" else np.zeros(len(y), dtype=bool)
-
     def _one_hot(self, y: np.ndarray) -> np.ndarray:
         """y (N,)  ->  (N,C), booleans; rows of unlabelled ones are all False."""
         place = {label: i for i, label in enumerate(self.classes_.tolist())}
         hot = np.zeros((len(y), len(place)), dtype=bool)
-        missing = self._missing(y)
+        none = missing(y)
         for i, label in enumerate(y.tolist()):
             if label in place:
                 hot[i, place[label]] = True
-            elif not missing[i]:
+            elif not none[i]:
                 known = ", ".join(map(str, place))
                 raise InputError(
                     f"label {label!r} is none of the classes that were learned: {known}"
