@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .errors import InputError
 
@@ -156,10 +157,9 @@ def _strips(table: Any, marks: Sequence[str], title: str, gap: int = 0) -> tuple
         inner = parts[0][:, cell:-cell]
         parts = [parts[0][:, :cell], space, inner, space, parts[0][:, -cell:]]
     image = np.concatenate(parts, axis=1)
-    width = 9.0
-    figure = Figure(
-        figsize=(width, width * len(image) / image.shape[1] + 0.7), layout="constrained"
-    )
+    beside, below = (1.5, 0.8) if marks else (0.1, 0.6)  # inches that the text takes
+    height = (9 - beside) * len(image) / image.shape[1] + below
+    figure = Figure(figsize=(9, height), layout="constrained")
     axes = figure.subplots()
     axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     axes.spines[:].set_visible(False)
@@ -172,7 +172,7 @@ def _strips(table: Any, marks: Sequence[str], title: str, gap: int = 0) -> tuple
 
 
 def interpolations(
-    first: Any, decoded: Any, second: Any, title: str = "from one test image to another"
+    first: Any, decoded: Any, second: Any, title: str = "from one test example to another"
 ) -> Figure:
     """A row for each pair: an original, the codes between the two decoded, the other original.
 
@@ -188,14 +188,17 @@ def interpolations(
 
 
 def traversals(
-    decoded: Any, marks: Sequence[str], values: Any, title: str, along: str = "value of the unit"
+    decoded: Any, marks: Sequence[str], values: Any, title: str, of: str = "unit", along: str = ""
 ) -> Figure:
-    """A row for each unit, named by its mark, at each of its values (S,); decoded (U,S,D)"""
+    """A row for each unit, named by its mark, at each of its values (S,); decoded (U,S,D)
+
+    `of` says what the marks are, `along` what the values are.
+    """
     figure, axes, width = _strips(decoded, marks, title)
     places = (np.arange(len(values)) + 0.5) * width / len(values) - 0.5
     axes.set_xticks(places, [f"{value:g}" for value in np.round(values, 2)])
     axes.set_xlabel(along)
-    axes.set_ylabel("unit")
+    axes.set_ylabel(of)
     return figure
 
 
@@ -209,11 +212,14 @@ def manifold(decoded: Any, across: Any, up: Any, units: Sequence[int], title: st
     figure = Figure(figsize=(7, 7.2), layout="constrained")
     axes = figure.subplots()
     axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-    for axis, values, n in ((axes.xaxis, across, columns), (axes.yaxis, up[::-1], rows)):
-        places = np.unique(np.linspace(0, n - 1, min(n, 5)).round().astype(int))
-        axis.set_ticks(
-            (places + 0.5) * side - 0.5, [f"{values[i]:.1f}" for i in places], fontsize=9
-        )
+    for axis, values, cells in (
+        (axes.xaxis, np.asarray(across), np.arange(columns)),
+        (axes.yaxis, np.asarray(up), np.arange(rows)[::-1]),
+    ):
+        ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(values[0], values[-1])
+        ticks = ticks[(ticks >= values[0]) & (ticks <= values[-1])]
+        places = np.interp(ticks, values, cells)  # the cells stand at unequal values
+        axis.set_ticks((places + 0.5) * side - 0.5, [f"{tick:g}" for tick in ticks], fontsize=9)
     axes.set_xlabel(f"unit {units[0]}")
     axes.set_ylabel(f"unit {units[1]}")
     axes.set_title(title, fontsize=11, loc="left", color=DARK)
@@ -225,22 +231,24 @@ def anomalies(worst: Any, best: Any, columns: int = 8) -> Figure:
 
     Both are (images (N,D), scores as text, labels as text or None).
     """
+    columns = min(columns, len(worst[0]))
     rows = -(-len(worst[0]) // columns)
-    figure = Figure(figsize=(11, 0.85 * rows + 0.6), layout="constrained")
-    halves: Any = figure.subfigures(1, 2, wspace=0.04)
-    for half, (images, scores, labels), title in zip(
-        halves, (worst, best), ("the least likely", "the most likely"), strict=True
+    figure = Figure(figsize=(11, 6.8 / columns * rows + 0.3), layout="constrained")
+    for axes, (images, scores, labels), title in zip(
+        figure.subplots(1, 2), (worst, best), ("the least likely", "the most likely"), strict=True
     ):
-        side = image_side(np.asarray(images).shape[1])
-        half.suptitle(f"{title}: score" + (", label" if labels else ""), fontsize=11, color=DARK)
-        panels = half.subplots(rows, columns, squeeze=False).ravel()
-        for axes in panels:
-            axes.set_axis_off()
-        for i, image in enumerate(np.asarray(images)):
-            axes = panels[i]
-            axes.imshow(
-                image.reshape(side, side), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest"
-            )
-            text = scores[i] + (f", {labels[i]}" if labels else "")
-            axes.set_title(text, fontsize=8, y=-0.3, color=DARK)
+        images = np.asarray(images)
+        side = image_side(images.shape[1])
+        room = -(-side // 3)  # for the text
+        cells = np.zeros((len(images), side + room, side))
+        cells[:, :side] = images.reshape(-1, side, side)
+        axes.imshow(grid(cells, columns), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_axis_off()
+        for i, score in enumerate(scores):
+            row, column = divmod(i, columns)
+            x, y = column * (side + 2) + side / 2, row * (side + room + 2) + side + 1
+            text = score + (f", {labels[i]}" if labels else "")
+            axes.text(x, y, text, ha="center", va="top", fontsize=8, color=DARK)
+        title += ": score, label" if labels else ": score"
+        axes.set_title(title, fontsize=11, loc="left", color=DARK)
     return figure

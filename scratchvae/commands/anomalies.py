@@ -102,7 +102,7 @@ def _in_words(
     if not model.noisy:
         what = "the reconstruction error, in nats"
     elif k is None:
-        what = f"the negative ELBO, in nats, one sample of z: -{bound} is at most that"
+        what = f"the negative ELBO of {bound}, in nats, one sample of z"
     else:
         what = f"the negative importance-weighted bound of {bound}, in nats, {k} samples of z"
     binarize = settings.get("binarize", "none")

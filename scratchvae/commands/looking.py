@@ -76,8 +76,11 @@ def interpolate(a: argparse.Namespace) -> int:
     walk = latent.slerped if a.slerp else latent.interpolated
     decoded = _decode(model, walk(mu[0::2], mu[1::2], a.steps), None if y is None else y[0::2])
     ends = runs.first_rows(model, X[rows], len(rows)).reshape(len(pairs), 2, -1)
+    title = "from one test example to another" + (" of the same label" if labels else "")
     path = a.output or folder / "interpolations.png"
-    return write(path, decoded, lambda plots: plots.interpolations(ends[:, 0], decoded, ends[:, 1]))
+    return write(
+        path, decoded, lambda plots: plots.interpolations(ends[:, 0], decoded, ends[:, 1], title)
+    )
 
 
 def _ranked(model: Model, a: argparse.Namespace, settings: dict[str, Any]) -> Any:
@@ -118,12 +121,13 @@ def traverse(a: argparse.Namespace) -> int:
     values = centre[units, None] + scale[units, None] * t
     y = np.repeat(labels["y"][a.row], len(units)) if labels else None
     decoded = _decode(model, latent.traversed(mu[a.row], units, values), y)
-    unit = "" if not model.noisy else " nats"
-    names = [f"{j}  ({said[j]:.2f}{unit})" for j in units]
+    marks = [f"{j}  ({said[j]:.2f})" for j in units]
     title = f"each active unit moved alone, around the code of test example {a.row}"
+    of, along = "unit (its KL, nats)", "value of the unit"
+    if not model.noisy:
+        of, along = "unit (variance of its codes)", "standard deviations from the mean of the unit"
     path = a.output or folder / "traversals.png"
-    along = "value of the unit" if model.noisy else "standard deviations from the unit's mean"
-    return write(path, decoded, lambda plots: plots.traversals(decoded, names, t, title, along))
+    return write(path, decoded, lambda plots: plots.traversals(decoded, marks, t, title, of, along))
 
 
 def manifold(a: argparse.Namespace) -> int:

@@ -14,8 +14,6 @@ from ..errors import InputError
 from ..evaluate import evaluate, prepare
 from ..models import Labelled, Model, SemiSupervisedVAE
 
-PICTURES = (".png", ".svg", ".pdf")
-
 
 def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any], Path]:
     """A model, the settings of its run ({} for a bare file), and the folder for its pictures."""
@@ -94,20 +92,15 @@ def report(
     return text
 
 
-def check_suffix(path: Path, numbers: str = ".npy") -> None:
-    """InputError, before anything is computed, for a file that cannot be written."""
-    if path.suffix not in (*PICTURES, numbers):
-        raise InputError(f"{path} must end in .png, .svg, .pdf (a picture) or .npy (the numbers)")
-
-
 def write(path: Path, array: np.ndarray, figure: Any) -> int:
     """Write a picture or, for .npy, the numbers; and say so."""
-    check_suffix(path)
     if path.suffix == ".npy":
         write_atomically(path, lambda f: np.save(f, array))
-    else:
+    elif path.suffix in (".png", ".svg", ".pdf"):
         from .. import plots  # on use: matplotlib is slow to import
 
         runs.save_figure(figure(plots), path)
+    else:
+        raise InputError(f"{path} must end in .png, .svg, .pdf (a picture) or .npy (the numbers)")
     print(path)
     return 0
