@@ -271,6 +271,16 @@ def test_every_command_writes_its_picture(kind, trained, capsys):
         assert str(trained[kind] / picture) in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_command_works_on_a_gpu_that_refuses_to_convert(kind, trained, tmp_path, double):
+    for command in SHAPES:
+        name, *options = command.split()
+        argv = name, trained[kind], *options
+        on_cpu, on_gpu = numbers(tmp_path, *argv), numbers(tmp_path, *argv, "--device", "cuda")
+        np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-5)
+    call("anomaly", trained[kind], "-n", "1", "--device", "cuda", "-o", tmp_path / "s.csv")
+
+
 def test_overwrite_removes_the_pictures_of_the_old_run(data, tmp_path):
     train(data, tmp_path / "run", "--quiet")
     call("manifold", tmp_path / "run")

@@ -17,7 +17,7 @@ from ..data.labels import known_labels, labels_named, missing
 from ..errors import InputError
 from ..metrics import average_precision, roc_auc
 from ..models import Model
-from .opening import need_labels, open_run, pixels, test_data
+from .opening import is_told_labels, need_labels, open_run, pixels, test_data
 
 
 def anomaly(a: argparse.Namespace) -> int:
@@ -27,7 +27,7 @@ def anomaly(a: argparse.Namespace) -> int:
         raise InputError(f"{path} must end in .csv: a table of row, score and label")
     X, y, name = test_data(a, settings)
     named = _anomalous(a, settings, y, name)
-    given = getattr(model, "needs_labels", False)
+    given = is_told_labels(model)
     if given:
         need_labels(type(model), y, name)
     labels: dict[str, Any] = {"y": y} if given else {}

@@ -1,7 +1,7 @@
 """The commands that look at what a run learned: numbers, new examples, and its latent space."""
 
 import argparse
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -83,19 +83,24 @@ def interpolate(a: argparse.Namespace) -> int:
     )
 
 
-def _ranked(model: Model, a: argparse.Namespace, settings: dict[str, Any]) -> Any:
-    """The units, most informative first; what each says; which are active; and the test codes.
+class Units(NamedTuple):
+    """What the latent units do on the test split."""
 
-    A unit says so many nats on average, its KL; or, in a model without a prior, as much as its
-    codes vary.
-    """
+    order: np.ndarray  # (Z,) most informative first
+    said: np.ndarray  # (Z,) mean KL, nats; of a model without a prior, the variance of the codes
+    active: np.ndarray  # (Z,) whether the variance of the codes exceeds ACTIVE
+    mu: np.ndarray  # (N,Z) the codes
+    labels: dict[str, Any]  # the argument y=, see `with_labels`
+
+
+def _units(model: Model, a: argparse.Namespace, settings: dict[str, Any]) -> Units:
     X, y, name = test_data(a, settings)
     labels = with_labels(model, X, y, name)
     mu, logvar = means(model, pixels(model, X, labels, settings), labels)
     mu = mu.astype(np.float64)
     variance = mu.var(axis=0)
     said = variance if logvar is None else unit_kl(mu, logvar.astype(np.float64))
-    return np.argsort(-said, kind="stable"), said, variance > ACTIVE, mu, labels
+    return Units(np.argsort(-said, kind="stable"), said, variance > ACTIVE, mu, labels)
 
 
 def _spread(model: Model, mu: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +112,7 @@ def _spread(model: Model, mu: np.ndarray | None) -> tuple[np.ndarray, np.ndarray
 
 def traverse(a: argparse.Namespace) -> int:
     model, settings, folder = open_run(a)
-    order, said, active, mu, labels = _ranked(model, a, settings)
+    order, said, active, mu, labels = _units(model, a, settings)
     if a.row >= len(mu):
         raise InputError(f"--row {a.row} is out of range: the test split has {len(mu)} examples")
     units = order[active[order]][: a.n]
@@ -142,8 +147,8 @@ def manifold(a: argparse.Namespace) -> int:
         given = " ".join(map(str, units))
         raise InputError(f"--units {given}: two different ones are needed, from 0 to {Z - 1}")
     if units is None or not model.noisy:
-        order, _, _, mu, _ = _ranked(model, a, settings)
-        units = units or tuple(order[:2].tolist())
+        found = _units(model, a, settings)
+        mu, units = found.mu, units or found.order[:2].tolist()
     centre, scale = _spread(model, mu)
     q = latent.quantiles(a.n)
     across, up = (centre[j] + scale[j] * q for j in units)

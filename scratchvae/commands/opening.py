@@ -33,6 +33,11 @@ def test_data(
     return X, y, Path(name).stem
 
 
+def is_told_labels(model: Model | type[Model]) -> bool:
+    """Whether the model is one of p(x|y), which measures rows together with their labels."""
+    return bool(getattr(model, "needs_labels", False))
+
+
 def need_labels(model: type[Model], y: Any, name: str) -> None:
     """InputError where the model cannot do without labels and the data have none."""
     if y is None:
@@ -76,7 +81,7 @@ def report(
     A SemiSupervisedVAE is not told the labels: it is measured as on data that have none.
     """
     split, binarize = f"test split of {name}", settings.get("binarize", "none")
-    given = getattr(model, "needs_labels", False)
+    given = is_told_labels(model)
     if given:
         need_labels(type(model), y, name)
         split += ", given its labels"

@@ -15,7 +15,7 @@ from ..errors import InputError, NonFiniteError, whole_number
 from ..models import MODELS, Labelled, Model
 from ..progress import say
 from ..train import EarlyStopping, Record, Trainer
-from .opening import need_labels, report, with_labels
+from .opening import is_told_labels, need_labels, report, with_labels
 
 MODEL_SETTINGS = (
     *("latent_dim", "hidden", "activation", "likelihood", "x_variance", "init", "bias_from_data"),
@@ -90,7 +90,7 @@ def train(a: argparse.Namespace) -> int:
     else:
         model, run, arrays = resumed
     trainer = Trainer(
-        model, X, X_test, y=y, y_test=y_test if getattr(model, "needs_labels", False) else None,
+        model, X, X_test, y=y, y_test=y_test if is_told_labels(model) else None,
         **{name: settings[name] for name in TRAINER_SETTINGS},
     )  # fmt: skip
     if resumed is not None:
