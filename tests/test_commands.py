@@ -215,6 +215,9 @@ def test_m2_says_how_often_its_classifier_is_wrong(data, trained, tmp_path, caps
     wrong = int((model.predict(X) != np.roll(y, 1)).sum())
     assert f"{wrong} of {TEST} test examples" in capsys.readouterr().out
     assert wrong > 0
+    np.savez(tmp_path / "none.npz", x_train=X, x_test=X, y_test=np.full(TEST, -1))
+    call("evaluate", trained["m2"], "--data", tmp_path / "none.npz")
+    assert "classification" not in capsys.readouterr().out
     train(data, tmp_path / "run", "--model", "m2", "--leave-out", "2")
     assert "of 8 test examples whose label was among those learned" in capsys.readouterr().out
 
@@ -426,6 +429,11 @@ def test_a_label_left_out_is_anomalous_and_found(data, tmp_path, capsys):
     assert float(out.split("AUROC ")[1].split(",")[0]) > 0.9
     call("anomaly", run, "--anomalous", "0,1")
     assert "label 0, 1 counting as anomalous: 8 of 12 examples" in capsys.readouterr().out
+    X, y = load_data(data, "test")
+    for name, there, said in (("as_floats", y >= 0.0, True), ("only_it", y == 2, False)):
+        np.savez(tmp_path / f"{name}.npz", x_train=X, x_test=X[there], y_test=1.0 * y[there])
+        call("anomaly", run, "--data", tmp_path / f"{name}.npz")
+        assert ("label 2.0 counting as anomalous" in capsys.readouterr().out) == said
 
 
 def test_scores_are_of_binary_pixels_where_the_run_saw_those(data, tmp_path, capsys):

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import runs
 from ..checkpoint import write_atomically
-from ..data.labels import known_labels, labels_named, missing
+from ..data.labels import by_text, known_labels, labels_named, missing
 from ..errors import InputError
 from ..metrics import average_precision, roc_auc
 from ..models import Model
@@ -54,14 +54,15 @@ def _anomalous(
     a: argparse.Namespace, settings: dict[str, Any], y: np.ndarray | None, name: str
 ) -> list[Any]:
     """The labels that count as anomalous: those named, else those that the run left out."""
+    known = [] if y is None else known_labels(y).tolist()
     if a.anomalous is None:
-        there = set() if y is None else set(map(str, known_labels(y).tolist()))
-        names = [text for text in settings.get("leave_out") or () if text in there]
-        return [] if y is None else labels_named(names, known_labels(y))
+        there = by_text(known)
+        named = [there[text] for text in settings.get("leave_out") or () if text in there]
+        return named if len(set(named)) < len(known) else []
     if y is None:
         raise InputError(f"{name} has no labels, so --anomalous means nothing: leave it out")
-    named = labels_named(a.anomalous, known_labels(y))
-    if np.isin(y[~missing(y)], named).all():
+    named = labels_named(a.anomalous, known)
+    if len(set(named)) == len(known):
         raise InputError(
             f"--anomalous {','.join(a.anomalous)} names every label of the test split of {name}: "
             "leave one out, to be normal"

@@ -9,7 +9,6 @@ import numpy as np
 from .. import runs
 from ..checkpoint import load, write_atomically
 from ..data import load_data
-from ..data.labels import missing
 from ..errors import InputError
 from ..evaluate import evaluate, prepare
 from ..models import Labelled, Model, SemiSupervisedVAE
@@ -86,15 +85,21 @@ def report(
         need_labels(type(model), y, name)
         split += ", given its labels"
     text = str(evaluate(model, X, y if given else None, k=k, binarize=binarize, split=split))
-    if isinstance(model, SemiSupervisedVAE) and y is not None and not missing(y).all():
-        known = np.isin(y, model.classes_)
-        wrong = model.predict(pixels(model, X, {}, settings))[known] != y[known]
-        of = f"{known.sum():,} test examples"
-        if not known.all():
-            of += " whose label was among those learned"
-        share = 100 * wrong.mean() if len(wrong) else float("nan")
-        text += f"\nclassification error {share:.2f} %: {wrong.sum():,} of {of}"
+    if isinstance(model, SemiSupervisedVAE) and y is not None:
+        text += _mistakes(y, model.predict(pixels(model, X, {}, settings)), model.classes_)
     return text
+
+
+def _mistakes(y: np.ndarray, predicted: np.ndarray, classes: np.ndarray) -> str:
+    """How many labels were predicted wrong, of those that could have been predicted right."""
+    known = np.isin(y, classes)
+    if not known.any():
+        return ""
+    wrong = predicted[known] != y[known]
+    of = f"{len(wrong):,} test examples"
+    if not known.all():
+        of += " whose label was among those learned"
+    return f"\nclassification error {100 * wrong.mean():.2f} %: {wrong.sum():,} of {of}"
 
 
 def write(path: Path, array: np.ndarray, figure: Any) -> int:

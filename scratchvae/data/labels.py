@@ -22,15 +22,20 @@ def missing(y: np.ndarray) -> np.ndarray:
     return np.array(y == UNLABELLED) if y.dtype.kind in "iuf" else np.zeros(len(y), dtype=bool)
 
 
+def by_text(known: Any) -> dict[str, Any]:
+    """The known labels by what a user may write for them: 3 for 3, and for 3.0."""
+    by_name = {str(label): label for label in np.asarray(known).tolist()}
+    return by_name | {f"{v:g}": v for v in by_name.values() if isinstance(v, float)}
+
+
 def labels_named(names: Sequence[str], known: Any) -> list[Any]:
     """The labels that a user wrote as text; InputError where one is none of those known."""
-    by_text = {str(label): label for label in np.asarray(known).tolist()}
-    by_text |= {f"{label:g}": label for label in by_text.values() if isinstance(label, float)}
+    there = by_text(known)
     for name in names:
-        if name not in by_text:
-            there = ", ".join(map(str, np.asarray(known).tolist())) or "none at all"
-            raise InputError(f"label {name!r} is none of those that there are: {there}")
-    return [by_text[name] for name in names]
+        if name not in there:
+            choices = ", ".join(map(str, np.asarray(known).tolist())) or "none at all"
+            raise InputError(f"label {name!r} is none of those that there are: {choices}")
+    return [there[name] for name in names]
 
 
 def keep_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
