@@ -312,6 +312,10 @@ def test_interpolations_go_from_code_to_code(kind, trained, data, tmp_path):
     z = [means(model, X[rows], y[rows]) for rows in (first, second)]
     for step, code in ((0, z[0]), (1, 0.75 * z[0] + 0.25 * z[1]), (4, z[1])):
         np.testing.assert_allclose(found[:, step], decode(model, code, y[first]), atol=1e-5)
+    found = numbers(tmp_path, "interpolate", trained[kind], "-n", "3", "--steps", "3", "--slerp")
+    arc = latent.slerped(*z, 3)[:, 1]
+    np.testing.assert_allclose(found[:, 1], decode(model, arc, y[first]), atol=1e-5)
+    assert abs(found[:, 1] - decode(model, (z[0] + z[1]) / 2, y[first])).max() > 1e-3
 
 
 def test_an_arc_keeps_its_distance_from_the_origin(rng):
