@@ -13,7 +13,10 @@ from .data.batches import BINARIZE
 from .errors import InputError, NonFiniteError
 from .likelihoods import LIKELIHOODS
 from .models import MODELS
+from .models.base import INITS
+from .models.iwae import OBJECTIVES
 from .nets import ACTIVATIONS
+from .published import PUBLISHED
 
 PROG = "scratchvae"
 
@@ -74,6 +77,85 @@ def _widths(text: str) -> tuple[int, ...]:
         ) from None
 
 
+def _names(text: str) -> tuple[str, ...]:
+    """ "3" or "3,5": labels as the user writes them."""
+    names = tuple(part.strip() for part in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"labels such as 3 or 3,5; got {text!r}")
+    return names
+
+
+def _train_options(t: Parser) -> None:
+    """The options of train; those not given stay unset, so that --resume knows which were."""
+    t.argument_default = argparse.SUPPRESS
+    whole, number = _number(int), _number(float)
+
+    g = t.add_argument_group("data")
+    g.add_argument("--data", metavar="strokes|mnist|fashion-mnist|PATH", help="default strokes")
+    g.add_argument("--data-dir", metavar="DIR", help="where the files of mnist lie")
+    g.add_argument("--binarize", choices=BINARIZE, help="make grey pixels binary")
+    g.add_argument(
+        "--labels", type=_number(int, 1), metavar="N",
+        help="m2: keep N labels of the training split, as many of each class",
+    )  # fmt: skip
+    g.add_argument(
+        "--leave-out", type=_names, metavar="LABEL[,LABEL...]",
+        help="learn from the other labels only; the test split keeps all (see anomaly)",
+    )  # fmt: skip
+
+    g = t.add_argument_group("model")
+    g.add_argument("--model", choices=tuple(MODELS), help="default vae")
+    g.add_argument("--latent-dim", type=whole, metavar="Z", help="default 32")
+    g.add_argument("--hidden", type=_widths, metavar="H[,H...]", help="default 400")
+    g.add_argument("--activation", choices=tuple(ACTIVATIONS), help="default relu")
+    g.add_argument("--likelihood", choices=LIKELIHOODS, help="of a pixel, default bernoulli")
+    g.add_argument(
+        "--x-variance", type=number, metavar="V", help="fix that of the gaussian; default: learned"
+    )
+    g.add_argument("--init", choices=INITS, help="weights to begin with, default uniform")
+    g.add_argument(
+        "--bias-from-data", action="store_true", help="begin the output bias at the mean pixel"
+    )
+
+    g = t.add_argument_group("loss")
+    g.add_argument("--beta", type=number, help="weight of the KL term, default 1")
+    g.add_argument(
+        "--free-bits", type=number, metavar="NATS", help="KL that each unit has for nothing"
+    )
+    g.add_argument("--capacity", type=number, metavar="NATS", help="KL that the KL is drawn to")
+    g.add_argument(
+        "--kl-warmup", type=number, metavar="E", help="epochs over which the KL term comes in"
+    )
+    g.add_argument(
+        "--kl-cycle", type=number, metavar="E", help="it comes in anew every E epochs instead"
+    )
+    g.add_argument("--k", type=whole, metavar="K", help="iwae: samples of z, default 5")
+    g.add_argument(
+        "--objective", choices=OBJECTIVES, help="iwae: bound of K samples (iwae), or of one (vae)"
+    )
+    g.add_argument("--dreg", action="store_true", help="iwae: encoder's gradient with less noise")
+    g.add_argument("--alpha", type=number, help="m2: weight of the classifier's cost, default 50")
+
+    g = t.add_argument_group("run")
+    g.add_argument("--epochs", type=whole, metavar="N", help="default 20")
+    g.add_argument("--batch-size", type=whole, metavar="B", help="default 128")
+    g.add_argument("--lr", type=number, help="Adam's step size, default 1e-3")
+    g.add_argument("--patience", type=whole, metavar="P", help="stop after P epochs without gain")
+    g.add_argument("--seed", type=whole, help="key of all randomness, default 0")
+    g.add_argument("--device", help="cpu (the default) or cuda")
+    g.add_argument(
+        "--out", metavar="DIR", default=None, help="folder of the run, default runs/MODEL-DATA"
+    )
+    either = g.add_mutually_exclusive_group()
+    either.add_argument(
+        "--resume", action="store_true", default=False, help="go on with the run in the folder"
+    )
+    either.add_argument(
+        "--overwrite", action="store_true", default=False, help="replace the run in the folder"
+    )
+    g.add_argument("--quiet", action="store_true", default=False, help="print nothing but errors")
+
+
 def parser() -> Parser:
     top = Parser(
         prog=PROG, description="A variational autoencoder with hand-written, proven gradients."
@@ -94,47 +176,10 @@ def parser() -> Parser:
         "Train a model and keep it, its metrics and its pictures in a folder.",
         f"{PROG} train --data mnist --data-dir ~/mnist --latent-dim 20 --out runs/mnist",
     )
-    t.argument_default = argparse.SUPPRESS  # so that --resume knows which options were given
-    t.add_argument("--model", choices=tuple(MODELS), help="default vae")
-    t.add_argument("--data", metavar="strokes|mnist|fashion-mnist|PATH", help="default strokes")
-    t.add_argument("--data-dir", metavar="DIR", help="where the files of mnist lie")
-    t.add_argument("--latent-dim", type=_number(int), metavar="Z", help="default 32")
-    t.add_argument("--hidden", type=_widths, metavar="H[,H...]", help="default 400")
-    t.add_argument("--activation", choices=tuple(ACTIVATIONS), help="default relu")
-    t.add_argument("--likelihood", choices=LIKELIHOODS, help="default bernoulli")
-    t.add_argument("--beta", type=_number(float), help="weight of the KL term, default 1")
-    t.add_argument("--epochs", type=_number(int), metavar="N", help="default 20")
-    t.add_argument("--batch-size", type=_number(int), metavar="B", help="default 128")
-    t.add_argument("--lr", type=_number(float), help="Adam's step size, default 1e-3")
-    t.add_argument(
-        "--kl-warmup",
-        type=_number(float),
-        metavar="E",
-        help="epochs until beta is reached",
-    )
-    t.add_argument("--binarize", choices=BINARIZE, help="make grey pixels binary")
-    t.add_argument(
-        "--patience",
-        type=_number(int),
-        metavar="P",
-        help="stop after P epochs without gain",
-    )
-    t.add_argument("--seed", type=_number(int), help="key of all randomness, default 0")
-    t.add_argument("--device", help="cpu (the default) or cuda")
-    t.add_argument(
-        "--out", metavar="DIR", default=None, help="folder of the run, default runs/MODEL-DATA"
-    )
-    either = t.add_mutually_exclusive_group()
-    either.add_argument(
-        "--resume", action="store_true", default=False, help="go on with the run in the folder"
-    )
-    either.add_argument(
-        "--overwrite", action="store_true", default=False, help="replace the run in the folder"
-    )
-    t.add_argument("--quiet", action="store_true", default=False, help="print nothing but errors")
+    _train_options(t)
 
     def on_run(name: str, run: Any, text: str, example: str) -> Parser:
-        sub = command(name, run, text, example)
+        sub = command(name, run, text, f"{PROG} {name} {example}")
         sub.add_argument("run_folder", metavar="RUN", help="folder of a run, or a saved model")
         sub.add_argument("--device", help="cpu or cuda, default that of the run")
         return sub
@@ -143,33 +188,91 @@ def parser() -> Parser:
         sub.add_argument("--data", help="other data than those of the run")
         sub.add_argument("--data-dir", metavar="DIR", help="where the files of mnist lie")
 
-    def with_output(sub: Parser, n: int, picture: str) -> None:
-        sub.add_argument("-n", type=_number(int, 1), default=n, help=f"how many, default {n}")
+    def with_output(sub: Parser, n: int, picture: str, what: str = "how many") -> None:
+        sub.add_argument("-n", type=_number(int, 1), default=n, help=f"{what}, default {n}")
         sub.add_argument(
             *("-o", "--output"), type=Path, metavar="FILE",
             help=f".png, .svg, .pdf or .npy; default RUN/{picture}",
         )  # fmt: skip
 
-    e = on_run(
-        "evaluate", commands.evaluate_run, "Print the test ELBO.", f"{PROG} evaluate runs/mnist"
-    )
+    def with_steps(sub: Parser, n: int) -> None:
+        sub.add_argument(
+            "--steps", type=_number(int, 2), default=n, metavar="S",
+            help=f"images a row, both ends among them, default {n}",
+        )  # fmt: skip
+
+    e = on_run("evaluate", commands.evaluate_run, "Print the test ELBO.", "runs/mnist")
     with_data(e)
     e.add_argument(
         "--samples", type=_number(int, 1), metavar="K", help="also the K-sample bound of log p(x)"
     )
-    s = on_run(
-        "sample", commands.sample, "Decode new examples.", f"{PROG} sample runs/mnist -o new.png"
+    e.add_argument(
+        "--examples", type=_number(int, 1), metavar="N", help="measure N of them, drawn by the seed"
     )
+    e.add_argument(
+        "--compare", choices=tuple(PUBLISHED), help="put a published number beside it, if it may be"
+    )
+    s = on_run("sample", commands.sample, "Decode new examples.", "runs/mnist -o new.png")
     with_output(s, 100, "samples.png")
     s.add_argument("--seed", type=_number(int, 0), help="default that of the run")
+    s.add_argument("--label", help="cvae, m2: of this label; default each label in turn")
     r = on_run(
-        "reconstruct",
-        commands.reconstruct,
-        "Encode and decode test examples.",
-        f"{PROG} reconstruct runs/mnist",
+        "reconstruct", commands.reconstruct, "Encode and decode test examples.", "runs/mnist"
     )
     with_data(r)
     with_output(r, runs.SHOWN, "reconstructions.png")
+    i = on_run(
+        "interpolate",
+        commands.interpolate,
+        "Decode the codes between pairs of test examples; of one label each, for cvae and m2.",
+        "runs/mnist --steps 10",
+    )
+    with_data(i)
+    with_output(i, 8, "interpolations.png", "how many pairs")
+    with_steps(i, 12)
+    i.add_argument("--slerp", action="store_true", help="along an arc, not a straight line")
+    t = on_run(
+        "traverse",
+        commands.traverse,
+        "Move each active unit alone around the code of a test example.",
+        "runs/mnist --row 7",
+    )
+    with_data(t)
+    with_output(t, 10, "traversals.png", "at most so many units")
+    with_steps(t, 11)
+    t.add_argument("--row", type=_number(int, 0), default=0, help="of the test example, default 0")
+    m = on_run(
+        "manifold",
+        commands.manifold,
+        "Decode a grid over two latent units, at the quantiles of the prior.",
+        "runs/mnist --units 3 7",
+    )
+    with_data(m)
+    with_output(m, 20, "manifold.png", "images a side")
+    m.add_argument(
+        "--units", type=_number(int, 0), nargs=2, metavar=("A", "B"),
+        help="default the two that say most",
+    )  # fmt: skip
+    m.add_argument("--label", help="cvae, m2: of this label; default the first")
+    y = on_run(
+        "anomaly",
+        commands.anomaly,
+        "Score test examples by how unlikely they are, and draw the extremes.",
+        "runs/mnist --anomalous 3",
+    )
+    with_data(y)
+    y.add_argument("-n", type=_number(int, 1), default=24, help="how many drawn, default 24")
+    y.add_argument(
+        *("-o", "--output"), type=Path, metavar="FILE",
+        help=f".csv, the picture beside it as .png; default RUN/{runs.SCORES}",
+    )  # fmt: skip
+    y.add_argument(
+        "--samples", type=_number(int, 1), metavar="K", help="score by the K-sample bound"
+    )
+    y.add_argument(
+        "--anomalous", type=_names, metavar="LABEL[,LABEL...]",
+        help="labels that count as anomalous, default those that train left out",
+    )  # fmt: skip
 
     v = command(
         "verify",

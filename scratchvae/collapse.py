@@ -93,8 +93,8 @@ def _x_variance(e: Evidence) -> Iterator[str]:
         if (kept := (directions > e["beta"] * variance).sum()) < len(e.active):
             yield (
                 f"x_variance is {variance:g}, and divides rec's gradient, as averaging rec would; "
-                f"but a feature varies by {own:.2g}, and {kept} directions by over beta x_variance: "
-                "try a smaller one, or None, which learns it"
+                f"but a feature varies by {own:.2g}, and {kept} directions by over beta x_variance:"
+                " try a smaller one, or None, which learns it"
             )
 
 

@@ -147,8 +147,10 @@ def evaluate(
         found["information"] = mutual_information(mu, logvar, mu + np.exp(logvar / 2) * eps)
         found["unit_kl"] = tuple(unit_kl(mu, logvar).tolist())
     if isinstance(model, SemiSupervisedVAE) and y is not None:
-        pixels = rows[:, : model.n_features_]
-        found["error"] = classification_error(y, model.predict(pixels))
+        known = np.isin(y, model.classes_)  # of those that could be predicted right
+        if known.any():
+            predicted = model.predict(rows[known][:, : model.n_features_])
+            found["error"] = classification_error(np.asarray(y)[known], predicted)
     return Evaluation(
         **found, n=len(rows), model=type(model).__name__, likelihood=model.likelihood, data=data,
         split=split, pixels=binarize, seed=model.seed, given_labels=given, k=k,

@@ -15,7 +15,7 @@ from .backend import Array
 from .errors import InputError
 
 # Streams keep the uses of one seed apart. They are part of what a seed means: append only.
-INIT, TRAIN, TEST, SHUFFLE, BINARIZE, SAMPLE, SCORE, DATA = range(8)
+INIT, TRAIN, TEST, SHUFFLE, BINARIZE, SAMPLE, SCORE, DATA, LABELS = range(9)
 
 MAX_SEED = 2**64 - 1
 _MASK = 0xFFFFFFFF

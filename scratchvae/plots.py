@@ -9,9 +9,11 @@ from math import ceil, isnan, isqrt
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .errors import InputError
 
@@ -24,6 +26,11 @@ def image_side(n_features: int) -> int:
     if side * side != n_features:
         raise InputError(f"rows of {n_features} features are not square images: nothing to draw")
     return side
+
+
+def are_images(n_features: int) -> bool:
+    """Whether rows of that many features can be drawn."""
+    return isqrt(n_features) ** 2 == n_features
 
 
 def grid(images: Any, columns: int | None = None) -> np.ndarray:
@@ -51,11 +58,21 @@ def _show(figure: Figure, image: np.ndarray, title: str) -> None:
     axes.set_title(title, fontsize=11, loc="left", color=DARK)
 
 
-def samples(images: Any, title: str = "samples from the prior") -> Figure:
-    """A square of decoded images (N,D)."""
-    figure = Figure(figsize=(6, 6.3), layout="constrained")
-    _show(figure, grid(images), title)
+def samples(
+    images: Any, title: str = "samples from the prior", columns: int | None = None
+) -> Figure:
+    """Decoded images (N,D), in a square unless the columns are given."""
+    table = grid(images, columns)
+    width, height = _size(table)
+    figure = Figure(figsize=(width, height + 0.35), layout="constrained")
+    _show(figure, table, title)
     return figure
+
+
+def _size(table: np.ndarray, longest: float = 6.0) -> tuple[float, float]:
+    """Width and height in inches of a table of pixels, its longer side being `longest`."""
+    height, width = table.shape
+    return longest * width / max(table.shape), longest * height / max(table.shape)
 
 
 def reconstructions(originals: Any, decoded: Any, columns: int = 16) -> Figure:
@@ -123,4 +140,115 @@ def latent_plane(codes: Any, labels: Any = None) -> Figure:
     axes.set_ylabel("second latent unit")
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title("where the test examples lie", fontsize=11, loc="left", color=DARK)
+    return figure
+
+
+def _strips(table: Any, marks: Sequence[str], title: str, gap: int = 0) -> tuple[Figure, Axes, int]:
+    """Images (R,C,D) in rows, a mark at the left of each; the first and last `gap` apart.
+
+    Returns the axes and the width of the whole in pixels too.
+    """
+    table = np.asarray(table)
+    rows, columns, _ = table.shape
+    parts = [grid(table.reshape(rows * columns, -1), columns)]
+    if gap:
+        cell = parts[0].shape[1] // columns
+        space = np.zeros((len(parts[0]), gap))
+        inner = parts[0][:, cell:-cell]
+        parts = [parts[0][:, :cell], space, inner, space, parts[0][:, -cell:]]
+    image = np.concatenate(parts, axis=1)
+    beside, below = (1.5, 0.8) if marks else (0.1, 0.6)  # inches that the text takes
+    height = (9 - beside) * len(image) / image.shape[1] + below
+    figure = Figure(figsize=(9, height), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=9)
+    middle = len(image) / rows * (np.arange(rows) + 0.5) - 0.5
+    axes.set_yticks(middle if marks else [], marks)
+    axes.set_xticks([])
+    axes.set_title(title, fontsize=11, loc="left", color=DARK)
+    return figure, axes, image.shape[1]
+
+
+def interpolations(
+    first: Any, decoded: Any, second: Any, title: str = "from one test example to another"
+) -> Figure:
+    """A row for each pair: an original, the codes between the two decoded, the other original.
+
+    first, second (N,D) in [0, 1]; decoded (N,S,D)
+    """
+    first, decoded, second = (np.asarray(a) for a in (first, decoded, second))
+    table = np.concatenate((first[:, None], decoded, second[:, None]), axis=1)
+    gap = image_side(table.shape[-1]) // 2
+    figure, axes, width = _strips(table, (), title, gap)
+    cell = (width - 2 * gap) / table.shape[1]
+    axes.set_xticks([cell / 2, width / 2, width - cell / 2], ["original", "decoded", "original"])
+    return figure
+
+
+def traversals(
+    decoded: Any, marks: Sequence[str], values: Any, title: str, of: str = "unit", along: str = ""
+) -> Figure:
+    """A row for each unit, named by its mark, at each of its values (S,); decoded (U,S,D)
+
+    `of` says what the marks are, `along` what the values are.
+    """
+    figure, axes, width = _strips(decoded, marks, title)
+    places = (np.arange(len(values)) + 0.5) * width / len(values) - 0.5
+    axes.set_xticks(places, [f"{value:g}" for value in np.round(values, 2)])
+    axes.set_xlabel(along)
+    axes.set_ylabel(of)
+    return figure
+
+
+def manifold(decoded: Any, across: Any, up: Any, units: Sequence[int], title: str) -> Figure:
+    """Decoded codes (n,n,D) over two units: the first takes the values across, the second up."""
+    decoded = np.asarray(decoded)
+    rows, columns, D = decoded.shape
+    side = image_side(D)
+    table = decoded.reshape(rows, columns, side, side).swapaxes(1, 2)
+    image = table.reshape(rows * side, columns * side)  # no gaps: neighbours should merge
+    figure = Figure(figsize=(7, 7.2), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    for axis, values, cells in (
+        (axes.xaxis, np.asarray(across), np.arange(columns)),
+        (axes.yaxis, np.asarray(up), np.arange(rows)[::-1]),
+    ):
+        ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(values[0], values[-1])
+        ticks = ticks[(ticks >= values[0]) & (ticks <= values[-1])]
+        places = np.interp(ticks, values, cells)  # the cells stand at unequal values
+        axis.set_ticks((places + 0.5) * side - 0.5, [f"{tick:g}" for tick in ticks], fontsize=9)
+    axes.set_xlabel(f"unit {units[0]}")
+    axes.set_ylabel(f"unit {units[1]}")
+    axes.set_title(title, fontsize=11, loc="left", color=DARK)
+    return figure
+
+
+def anomalies(worst: Any, best: Any, columns: int = 8) -> Figure:
+    """The least and the most likely examples, side by side, each with its score below.
+
+    Both are (images (N,D), scores as text, labels as text or None).
+    """
+    columns = min(columns, len(worst[0]))
+    rows = -(-len(worst[0]) // columns)
+    figure = Figure(figsize=(11, 6.8 / columns * rows + 0.3), layout="constrained")
+    for axes, (images, scores, labels), title in zip(
+        figure.subplots(1, 2), (worst, best), ("the least likely", "the most likely"), strict=True
+    ):
+        images = np.asarray(images)
+        side = image_side(images.shape[1])
+        room = -(-side // 3)  # for the text
+        cells = np.zeros((len(images), side + room, side))
+        cells[:, :side] = images.reshape(-1, side, side)
+        axes.imshow(grid(cells, columns), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_axis_off()
+        for i, score in enumerate(scores):
+            row, column = divmod(i, columns)
+            x, y = column * (side + 2) + side / 2, row * (side + room + 2) + side + 1
+            text = score + (f", {labels[i]}" if labels else "")
+            axes.text(x, y, text, ha="center", va="top", fontsize=8, color=DARK)
+        title += ": score, label" if labels else ": score"
+        axes.set_title(title, fontsize=11, loc="left", color=DARK)
     return figure

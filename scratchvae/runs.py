@@ -4,6 +4,7 @@ checkpoint.npz    the whole run (see `checkpoint.py`)
 metrics.csv       one row an epoch; losses are nats per example, rec + beta kl, on the whole split
 config.json       every setting, to read; what counts is the copy in the checkpoint
 *.png             the pictures that apply
+anomaly.csv       the scores that `anomaly` writes
 """
 
 import csv
@@ -17,13 +18,17 @@ from typing import Any
 import numpy as np
 
 from .checkpoint import write_atomically
-from .data.batches import to_float
+from .data.batches import check_images, to_float
 from .errors import InputError
-from .models import Model
+from .models import Labelled, Model
 from .train import COLUMNS, Record
 
 CHECKPOINT, METRICS, CONFIG = "checkpoint.npz", "metrics.csv", "config.json"
-PICTURES = ("loss.png", "reconstructions.png", "samples.png", "latent.png")
+SCORES = "anomaly.csv"
+PICTURES = (
+    *("loss.png", "reconstructions.png", "samples.png", "latent.png"),
+    *("interpolations.png", "traversals.png", "manifold.png", "anomaly.png"),
+)
 SHOWN = 48  # examples in a picture of reconstructions
 
 
@@ -61,7 +66,7 @@ def remove_if_empty(folder: Path) -> None:
 
 def clear(folder: Path) -> None:
     """Remove the files of a run, and no others."""
-    for name in (CHECKPOINT, METRICS, CONFIG, *PICTURES):
+    for name in (CHECKPOINT, METRICS, CONFIG, SCORES, *PICTURES):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -85,27 +90,38 @@ def _cell(value: float) -> str:
 
 def first_rows(model: Model, X: np.ndarray, n: int) -> np.ndarray:
     """The first n rows as floating point."""
-    X = model.check(X[:n])
+    X = check_images(X[:n], model.n_features_, unit_interval=model._unit_interval)
     return to_float(X, np.empty(X.shape, dtype=np.float64))
 
 
-def draw(model: Model, X_test: np.ndarray, y_test: np.ndarray | None, folder: Path) -> list[Path]:
-    """Write the pictures that apply to this model and its data; returns their paths."""
+def sample_layout(model: Model, n: int) -> tuple[int | None, str]:
+    """Columns and title for n samples: where the labels take turns, each has its own columns."""
+    if not isinstance(model, Labelled):
+        return None, "samples from the prior"
+    labels = model.classes_.tolist()
+    columns = len(labels) * max(1, round(n**0.5 / len(labels)))
+    return columns, f"samples of each label in turn: {', '.join(map(str, labels))}"
+
+
+def draw(
+    model: Model, X_test: np.ndarray, y_test: Any, folder: Path, labels: dict[str, Any]
+) -> list[Path]:
+    """Write the pictures that apply to this model and its data; returns their paths.
+
+    y_test are labels to colour with, or None; labels is the argument y= of a model that takes one.
+    """
     from . import plots  # on use: matplotlib is slow to import
 
     figures = {"loss.png": plots.loss_curves(model.history_)} if model.history_ else {}
-    try:
-        plots.image_side(model.n_features_)
-    except InputError:
-        pass
-    else:
+    if plots.are_images(model.n_features_):
+        first = {name: y[:SHOWN] for name, y in labels.items()}
         originals = first_rows(model, X_test, SHOWN)
-        decoded = model.reconstruct(X_test[:SHOWN])
+        decoded = model.reconstruct(X_test[:SHOWN], **first)
         figures["reconstructions.png"] = plots.reconstructions(originals, decoded)
-        figures["samples.png"] = plots.samples(model.sample(100))
+        columns, title = sample_layout(model, 100)
+        figures["samples.png"] = plots.samples(model.sample(100), title, columns)
     if model.latent_dim == 2:
-        codes = model.encode(X_test)
-        mu = codes[0] if isinstance(codes, tuple) else codes
+        mu = model.transform(X_test, **labels)
         figures["latent.png"] = plots.latent_plane(mu, y_test)
     for name, figure in figures.items():
         save_figure(figure, folder / name)

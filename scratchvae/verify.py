@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from . import noise
+from .data.labels import UNLABELLED
 from .gradcheck import Report, check_model, check_op
 from .gradcheck.report import GOOD, Finding, Leaf
 from .models import IWAE, VAE, Autoencoder, ConditionalVAE, Labelled, Model, SemiSupervisedVAE
-from .models.labelled import UNLABELLED
 from .registry import OPS
 
 ROWS, FEATURES = 4, 9

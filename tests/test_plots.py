@@ -68,6 +68,81 @@ def test_samples_and_reconstructions(n, rng):
     assert rendered(plots.reconstructions(X, 1 - X)).std() > 5
 
 
+def test_columns_of_samples(rng):
+    images = rng.random((6, 4))
+    (axes,) = plots.samples(images, "a title", columns=2).axes
+    assert axes.images[0].get_array().shape == (3 * 4, 2 * 4)
+    assert axes.get_title(loc="left") == "a title"
+
+
+@pytest.mark.parametrize(("n", "steps"), [(1, 2), (5, 12)])
+def test_interpolations_stand_between_their_ends(n, steps, rng):
+    first, second = np.zeros((n, 16)), np.ones((n, 16))
+    figure = plots.interpolations(first, rng.random((n, steps, 16)), second)
+    assert rendered(figure).std() > 5
+    shown = figure.axes[0].images[0].get_array()
+    assert shown.shape == (6 * n, 6 * (steps + 2) + 2 * 2)  # a gap of two pixels on both sides
+    assert shown[:, :8].max() == 0
+    assert shown[1:5, -5:-1].min() == 1
+    assert shown[:, -8:-6].max() == 0
+    assert shown[1:5, 9:13].std() > 0.1
+
+
+@pytest.mark.parametrize(("units", "steps"), [(1, 2), (4, 11)])
+def test_traversals_name_their_rows_and_columns(units, steps, rng):
+    decoded, values = rng.random((units, steps, 16)), np.linspace(-2.5, 2.5, steps)
+    marks = [f"unit {j}" for j in range(units)]
+    figure = plots.traversals(decoded, marks, values, "title", "of", "along")
+    assert rendered(figure).std() > 5
+    (axes,) = figure.axes
+    assert [t.get_text() for t in axes.get_yticklabels()] == marks
+    assert axes.get_xticklabels()[0].get_text() == "-2.5"
+    for places, count in ((axes.get_yticks(), units), (axes.get_xticks(), steps)):
+        np.testing.assert_allclose(places, 6 * np.arange(count) + 2.5)  # the middle of each
+
+
+def test_the_manifold_grows_to_the_right_and_upwards(rng):
+    decoded = np.zeros((5, 5, 9))
+    decoded[0, 4] = 1  # the upper right
+    values = np.array([-2, -1, 0, 0.5, 2.0])
+    figure = plots.manifold(decoded, values, values, (3, 7), "title")
+    assert rendered(figure).std() > 5
+    (axes,) = figure.axes
+    shown = axes.images[0].get_array()
+    assert shown[:3, 12:].min() == 1
+    assert shown.sum() == 9
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("unit 3", "unit 7")
+    at = dict(
+        zip(
+            map(float, (t.get_text() for t in axes.get_yticklabels())),
+            axes.get_yticks(),
+            strict=True,
+        )
+    )
+    assert at[-2] == 13
+    assert at[0] == 7
+    assert at[2] == 1
+    assert at[1] == pytest.approx(3)  # a third of the way from 0.5 to 2
+    assert rendered(plots.manifold(rng.random((1, 1, 9)), [0.0], [0.0], (0, 1), "one")).std() > 5
+
+
+@pytest.mark.parametrize("n", [1, 5, 24])
+def test_anomalies_tell_the_scores(n, rng):
+    worst = rng.random((n, 16)), [f"{i}0" for i in range(n)], [f"c{i}" for i in range(n)]
+    best = rng.random((n, 16)), [f"{i}" for i in range(n)], None
+    figure = plots.anomalies(worst, best)
+    assert rendered(figure).std() > 5
+    left, right = figure.axes
+    assert [t.get_text() for t in left.texts] == [f"{i}0, c{i}" for i in range(n)]
+    assert [t.get_text() for t in right.texts] == [f"{i}" for i in range(n)]
+    np.testing.assert_array_equal(left.images[0].get_array()[1:5, 1:5].ravel(), worst[0][0])
+    for axes in (left, right):
+        x, y = axes.texts[-1].get_position()
+        height, width = axes.images[0].get_array().shape
+        assert 0 < x < width
+        assert 0 < y < height
+
+
 def test_latent_plane(rng):
     z = rng.standard_normal((50, 2))
     for labels in (None, np.arange(50) % 3, np.array(["a", "b"])[np.arange(50) % 2], np.zeros(50)):

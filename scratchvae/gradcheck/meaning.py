@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import to_numpy
-from ..models.labelled import UNLABELLED
+from ..data.labels import UNLABELLED
 from ..noise import INIT, SAMPLE, normal
 from .report import Finding, within
 

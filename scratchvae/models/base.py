@@ -158,9 +158,20 @@ class Model(Estimator):
 
     def _start(self, X: Any, y: Any = None) -> Self:
         """Fresh parameters for these data, before any training."""
-        X = check_images(X, unit_interval=self._unit_interval)
+        X = self._to_learn(X)
         self.build(X.shape[1])
         return self._set_output_bias(X)
+
+    def _to_learn(self, X: Any) -> np.ndarray:
+        """X as (N,D), or InputError where this likelihood has no best fit to it."""
+        X = check_images(X, unit_interval=self._unit_interval)
+        if self.likelihood == "continuous_bernoulli" and X.size:
+            if ((X == 0) | (X == (255 if X.dtype == np.uint8 else 1))).all():
+                raise InputError(
+                    "all pixels are 0 or 1, where the density of likelihood='continuous_bernoulli' "
+                    "has no bound: use likelihood='bernoulli'"
+                )
+        return X
 
     def _set_output_bias(self, X: np.ndarray) -> Self:
         if self.bias_from_data:

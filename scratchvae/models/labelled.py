@@ -10,11 +10,10 @@ import numpy as np
 
 from .. import noise, torch_names
 from ..backend import Array
-from ..data.batches import check_codes, check_images
+from ..data.batches import check_codes
+from ..data.labels import UNLABELLED, missing
 from ..errors import InputError, whole_number
 from .base import Model
-
-UNLABELLED = -1
 
 
 def joined(a: Array, b: Array, out: Array) -> Array:
@@ -42,7 +41,7 @@ class Labelled(Model):
         return super().build(n_features)
 
     def _start(self, X: Any, y: Any = None) -> Self:
-        X = check_images(X, unit_interval=self._unit_interval)
+        X = self._to_learn(X)
         if y is None:
             raise InputError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None: give a "
@@ -50,7 +49,7 @@ class Labelled(Model):
             )
         y = self._labels(y, len(X))
         try:
-            known = np.unique(y[~self._missing(y)])
+            known = np.unique(y[~missing(y)])
         except TypeError:
             raise InputError("y must hold numbers or names, not both") from None
         if len(known) == 0:
@@ -88,26 +87,22 @@ class Labelled(Model):
                 "y holds the text '-1': beside names, a row without a label has the number -1, and "
                 "y is an array of dtype=object"
             )
-        if self.needs_labels and self._missing(y).any():
+        if self.needs_labels and missing(y).any():
             raise InputError(
                 f"{type(self).__name__} needs the label of each row, but y holds {UNLABELLED}, "
                 "which means none"
             )
         return y
 
-    @staticmethod
-    def _missing(y: np.ndarray) -> np.ndarray:
-        return np.array(y == UNLABELLED) if y.dtype.kind in "iufO" else np.zeros(len(y), dtype=bool)
-
     def _one_hot(self, y: np.ndarray) -> np.ndarray:
         """y (N,)  ->  (N,C), booleans; rows of unlabelled ones are all False."""
         place = {label: i for i, label in enumerate(self.classes_.tolist())}
         hot = np.zeros((len(y), len(place)), dtype=bool)
-        missing = self._missing(y)
+        none = missing(y)
         for i, label in enumerate(y.tolist()):
             if label in place:
                 hot[i, place[label]] = True
-            elif not missing[i]:
+            elif not none[i]:
                 known = ", ".join(map(str, place))
                 raise InputError(
                     f"label {label!r} is none of the classes that were learned: {known}"

@@ -16,6 +16,7 @@ from math import log
 from .. import ops, torch_names
 from ..backend import Array
 from ..backend import array_module as module
+from ..data.labels import missing
 from ..errors import InputError, finite_number
 from ..likelihoods import log_prior_ratio, reconstruction, reconstruction_backward
 from ..nets import ACTIVATIONS, layer_shapes, mlp, mlp_backward
@@ -311,7 +312,7 @@ class SemiSupervisedVAE(Labelled):
             return super().score(X)
         best = self.predict(X)
         y = self._labels(y, len(best))
-        labelled = ~self._missing(y)
+        labelled = ~missing(y)
         if not labelled.any():
             raise InputError("no row of y has a label, so none can be predicted right or wrong")
         return float((best == y)[labelled].mean())

@@ -1,0 +1,216 @@
+"""The command that trains: from options to a run in its folder, and on from there."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__, runs
+from ..checkpoint import load, save_model
+from ..collapse import SPARE
+from ..data import load_data
+from ..data.labels import keep_labels, leave_out, missing
+from ..errors import InputError, NonFiniteError, whole_number
+from ..models import MODELS, Labelled, Model
+from ..progress import say
+from ..train import EarlyStopping, Record, Trainer
+from .opening import collapse, is_told_labels, measure, need_labels, with_labels
+
+MODEL_SETTINGS = (
+    *("latent_dim", "hidden", "activation", "likelihood", "x_variance", "init", "bias_from_data"),
+    *("beta", "free_bits", "capacity", "k", "objective", "dreg", "alpha", "device", "seed"),
+)
+TRAINER_SETTINGS = ("batch_size", "lr", "kl_warmup", "kl_cycle", "binarize")
+DEFAULTS: dict[str, Any] = {
+    "model": "vae",
+    "data": "strokes",
+    "data_dir": None,
+    "latent_dim": 32,
+    "hidden": (400,),
+    "activation": "relu",
+    "likelihood": "bernoulli",
+    "x_variance": None,
+    "init": "uniform",
+    "bias_from_data": False,
+    "beta": 1.0,
+    "free_bits": 0.0,
+    "capacity": None,
+    "k": 5,
+    "objective": "iwae",
+    "dreg": False,
+    "alpha": 50.0,
+    "labels": None,
+    "leave_out": None,
+    "epochs": 20,
+    "batch_size": 128,
+    "lr": 1e-3,
+    "kl_warmup": 0.0,
+    "kl_cycle": 0.0,
+    "binarize": "none",
+    "patience": None,
+    "seed": 0,
+    "device": "cpu",
+}
+FREE_ON_RESUME = ("data_dir", "epochs", "patience", "device")
+# what only some models read, besides their hyper-parameters
+ONLY = {
+    "kl_warmup": ("vae", "cvae", "m2"),
+    "kl_cycle": ("vae", "cvae", "m2"),
+    "labels": ("m2",),
+    "leave_out": ("ae", "vae", "iwae", "m2"),  # a cvae could not say of a new label how likely
+}
+
+
+def train(a: argparse.Namespace) -> int:
+    given = {name: getattr(a, name) for name in DEFAULTS if hasattr(a, name)}
+    for name in ("data", "data_dir"):
+        if given.get(name) and Path(given[name]).exists():
+            given[name] = str(Path(given[name]).resolve())  # to be found from anywhere
+    settings = DEFAULTS | given
+    folder = Path(a.out or f"runs/{settings['model']}-{Path(settings['data']).stem}")
+    resumed = None
+    if a.resume:
+        settings, resumed = _settings_to_resume(folder, given)
+    else:
+        runs.refuse_if_taken(folder, a.overwrite)
+        _refuse_what_does_not_apply(settings["model"], given)
+        _refuse_binary_pixels_that_are_not(settings)
+    data_name = Path(settings["data"]).stem
+    whole_number(settings["epochs"], "--epochs")
+    callbacks: list[Any] = (
+        [] if settings["patience"] is None else [EarlyStopping(settings["patience"])]
+    )
+
+    X, y, X_test, y_test = _data(settings, data_name)
+    if resumed is None:
+        model = MODELS[settings["model"]](**_model_config(settings))
+        model.check_config()
+        model._start(X, y)
+    else:
+        model, run, arrays = resumed
+    trainer = Trainer(
+        model, X, X_test, y=y, y_test=y_test if is_told_labels(model) else None,
+        **{name: settings[name] for name in TRAINER_SETTINGS},
+    )  # fmt: skip
+    if resumed is not None:
+        trainer.resume(run, arrays)
+
+    runs.open_folder(folder)
+    begun = a.resume
+
+    def save(trainer: Trainer, record: Record | None = None) -> None:
+        nonlocal begun
+        if not begun:  # until now, a run that is to be replaced was left alone
+            runs.clear(folder)
+            begun = True
+        runs.write_config(folder, {"scratchvae": __version__} | settings)
+        numbers, arrays = trainer.state()
+        save_model(model, folder / runs.CHECKPOINT, {"settings": settings} | numbers, arrays)
+        runs.write_metrics(folder, model.history_)
+
+    tell = (lambda text: None) if a.quiet else say
+    tell(f"{model!r}\n{_counts(model, X, y, X_test)} of {data_name}")
+    try:
+        trainer.run(settings["epochs"], verbose=not a.quiet, callbacks=[save, *callbacks])
+    except KeyboardInterrupt:
+        save(trainer)
+        print(
+            f"\nstopped after step {trainer.step}, {trainer.epoch} epochs complete; all of it "
+            f"is kept in {folder}: go on with --resume",
+            file=sys.stderr,
+        )
+        return 130
+    except NonFiniteError as error:
+        kept = "nothing was written"
+        if begun:
+            kept = f"{folder / runs.CHECKPOINT} is the last good one, after epoch {trainer.epoch}"
+        runs.remove_if_empty(folder)
+        raise NonFiniteError(f"{error}; {kept}") from None
+    labels = with_labels(model, X_test, y_test, data_name)
+    pictures = runs.draw(model, X_test, y_test, folder, labels)
+    text = f"\n{measure(model, X_test, y_test, settings, data_name)}\n"
+    text += collapse(model, X_test, labels, settings, SPARE)
+    tell(f"{text}\nin {folder}: {', '.join(path.name for path in pictures)}")
+    return 0
+
+
+def _data(settings: dict[str, Any], name: str) -> tuple[Any, Any, Any, Any]:
+    """Both splits, the training split as far as the settings let the model see it."""
+    y: Any
+    X, y = load_data(settings["data"], "train", settings["data_dir"])
+    X_test, y_test = load_data(settings["data"], "test", settings["data_dir"])
+    kind = MODELS[settings["model"]]
+    if issubclass(kind, Labelled):
+        need_labels(kind, y, name)
+    if settings["leave_out"] is not None:
+        if y is None:
+            raise InputError(f"{name} has no labels, so --leave-out means nothing: leave it out")
+        X, y = leave_out(X, y, settings["leave_out"])
+    if settings["labels"] is not None:
+        y = keep_labels(y, settings["labels"], settings["seed"])
+    return X, y, X_test, y_test
+
+
+def _counts(model: Model, X: np.ndarray, y: Any, X_test: np.ndarray) -> str:
+    labelled = ""
+    if isinstance(model, Labelled) and not model.needs_labels:
+        labelled = f" ({(~missing(np.asarray(y))).sum():,} with a label)"
+    return f"{len(X):,} training{labelled} and {len(X_test):,} test examples"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _refuse_what_does_not_apply(model: str, given: dict[str, Any]) -> None:
+    """InputError for an option that this model would ignore."""
+    own = MODELS[model]().get_params().keys()
+    for name in given:
+        ignored = name in MODEL_SETTINGS and name not in own
+        if ignored or model not in ONLY.get(name, (model,)):
+            raise InputError(f"{_flag(name)} means nothing for --model {model}: leave it out")
+
+
+def _refuse_binary_pixels_that_are_not(settings: dict[str, Any]) -> None:
+    if settings["likelihood"] == "continuous_bernoulli" and settings["binarize"] != "none":
+        raise InputError(
+            f"--binarize {settings['binarize']} makes all pixels 0 or 1, where the density of "
+            "--likelihood continuous_bernoulli has no bound: use --likelihood bernoulli"
+        )
+
+
+def _model_config(settings: dict[str, Any]) -> dict[str, Any]:
+    names = MODELS[settings["model"]]().get_params()
+    return {name: settings[name] for name in MODEL_SETTINGS if name in names}
+
+
+def _settings_to_resume(folder: Path, given: dict[str, Any]) -> Any:
+    """A run's own settings, with what may change, and what `load` found in its checkpoint."""
+    if not (folder / runs.CHECKPOINT).exists():
+        raise InputError(
+            f"{folder} holds no checkpoint to resume: leave --resume out to begin there"
+        )
+    model, run, arrays = load(folder, given.get("device"))
+    if not run:
+        raise InputError(
+            f"{folder / runs.CHECKPOINT} holds a model, not a run: it cannot be resumed"
+        )
+    settings = DEFAULTS | run["settings"]
+    for name in ("hidden", "leave_out"):
+        if settings[name] is not None:  # JSON knows lists only
+            settings[name] = tuple(settings[name])
+    _refuse_what_does_not_apply(given.get("model", settings["model"]), given)
+    for name, value in given.items():
+        if name not in FREE_ON_RESUME and value != settings[name]:
+            raise InputError(
+                f"{folder} was made with {_flag(name)} {settings[name]}, so it cannot go on with "
+                f"{value}: leave {_flag(name)} out, or begin anew with another --out"
+            )
+    settings |= given
+    if len(model.history_) >= settings["epochs"]:
+        raise InputError(
+            f"{folder} has its {len(model.history_)} epochs already: ask for more with --epochs"
+        )
+    return settings, (model, run, arrays)

@@ -1,0 +1,72 @@
+"""Labels as a user names them, and splits that know fewer of them: some kept, some left out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import noise
+from ..errors import InputError
+
+UNLABELLED = -1
+
+
+def known_labels(y: Any) -> np.ndarray:
+    """The labels in y, sorted, without the -1 that means none."""
+    y = np.asarray(y)
+    return np.unique(y[~missing(y)])
+
+
+def missing(y: np.ndarray) -> np.ndarray:
+    """Which rows have no label: (N,) booleans."""
+    return np.array(y == UNLABELLED) if y.dtype.kind in "iufO" else np.zeros(len(y), dtype=bool)
+
+
+def by_text(known: Any) -> dict[str, Any]:
+    """The known labels by what a user may write for them: 3 for 3, and for 3.0."""
+    by_name = {str(label): label for label in np.asarray(known).tolist()}
+    return by_name | {f"{v:g}": v for v in by_name.values() if isinstance(v, float)}
+
+
+def labels_named(names: Sequence[str], known: Any) -> list[Any]:
+    """The labels that a user wrote as text; InputError where one is none of those known."""
+    there = by_text(known)
+    for name in names:
+        if name not in there:
+            choices = ", ".join(map(str, np.asarray(known).tolist())) or "none at all"
+            raise InputError(f"label {name!r} is none of those that there are: {choices}")
+    return [there[name] for name in names]
+
+
+def keep_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """y with n labels, as many of each class, drawn by the seed; the other rows become -1."""
+    if y.dtype.kind not in "iuf":
+        raise InputError(
+            f"--labels makes the other labels {UNLABELLED}, so the labels must be numbers, "
+            f"not {y.dtype}"
+        )
+    classes, counts = np.unique(y[~missing(y)], return_counts=True)
+    if len(classes) == 0 or n % len(classes):
+        raise InputError(
+            f"--labels {n} is no multiple of the {len(classes)} classes: as many of each are kept"
+        )
+    each = n // len(classes)
+    if each > counts.min():
+        raise InputError(
+            f"--labels {n} asks for {each} of each class, but label {classes[counts.argmin()]} "
+            f"has only {counts.min()}"
+        )
+    words = noise.bits(len(y), 1, seed=noise.check_seed(seed), stream=noise.LABELS)[:, 0]
+    order = np.argsort(words, kind="stable")
+    kept = np.concatenate([order[y[order] == label][:each] for label in classes])
+    few = np.full(len(y), UNLABELLED, dtype=y.dtype if y.dtype.kind == "f" else np.int64)
+    few[kept] = y[kept]
+    return few
+
+
+def leave_out(X: np.ndarray, y: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """X and y without the rows of those labels; InputError if none of them, or nothing, is left."""
+    keep = ~np.isin(y, labels_named(names, known_labels(y)))
+    if not keep.any():
+        raise InputError(f"--leave-out {','.join(names)} leaves no example to learn from")
+    return X[keep], y[keep]
