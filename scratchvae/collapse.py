@@ -92,9 +92,9 @@ def _x_variance(e: Evidence) -> Iterator[str]:
         directions = np.linalg.eigvalsh(x @ x.T if len(x) < x.shape[1] else x.T @ x) / len(x)
         if (kept := (directions > e["beta"] * variance).sum()) < len(e.active):
             yield (
-                f"x_variance is {variance:g}, and divides rec's gradient, as averaging rec would; "
-                f"but a feature varies by {own:.2g}, and {kept} directions by over beta x_variance:"
-                " try a smaller one, or None, which learns it"
+                f"x_variance is {variance:g}, and divides rec's gradient, as averaging would; yet "
+                f"a feature varies by {own:.2g}, {kept} directions by more than beta times it: try "
+                "a smaller one, or None, which learns it"
             )
 
 

@@ -63,7 +63,7 @@ def test_too_large_a_variance_of_x():
     assert r.verdict == c.FULL
     says(r, "x_variance is 1000")
     own = (X / 255).var(axis=0).mean()
-    assert f"a feature varies by {own:.2g}, and 0 directions" in r.findings[0]
+    assert f"a feature varies by {own:.2g}, 0 directions" in r.findings[0]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -144,11 +144,11 @@ GOOD = {"stds": [0.3, 0.3, 1, 1]}  # the prior where a unit of MIXED is dead
 
 def test_the_numbers_of_codes_that_are_known():
     stds = np.array([0.3, 1, 1])
-    r = of([1, 0.5, 0], stds=stds)
+    r = of([1, 0.5, 0], means=[1, 0, 0], stds=stds)
     assert r.active.tolist() == [True, True, False]
     signal = DATA_X[:, :3].var(axis=0) * [1, 0.25, 0]
     assert r.information == pytest.approx(np.log(1 + signal / stds**2).sum() / 2, abs=0.15)
-    square = (DATA_X[:, :3] ** 2).mean(axis=0) * [1, 0.25, 0]
+    square = ((DATA_X[:, :3] * [1, 0.5, 0] + [1, 0, 0]) ** 2).mean(axis=0)
     kl = (square + stds**2 - 1 - 2 * np.log(stds)) / 2
     np.testing.assert_allclose(r.unit_kl, kl, rtol=1e-9, atol=1e-12)
     lines = str(r).splitlines()
@@ -175,6 +175,14 @@ def test_how_far_the_decoder_listens_to_z():
     bytes_ = np.rint(255 * PIXELS).astype(np.uint8)
     shares = [c.collapse_report(model, pixels).spread for pixels in (PIXELS, bytes_)]
     assert shares[0] == pytest.approx(shares[1], rel=0.01)
+
+
+def test_the_label_is_not_z():
+    """A decoder that listens to the label alone ignores z."""
+    m = ConditionalVAE(latent_dim=2, hidden=(), likelihood="gaussian", dtype="float64").build(D, 2)
+    m.params_.out_W[:2] = 0
+    m.params_.out_W[2:] = [[5.0], [-5.0]]
+    assert c.collapse_report(m, DATA_X, np.arange(500) % 2).spread == pytest.approx(0, abs=1e-20)
 
 
 def test_a_kl_that_never_rose():
@@ -249,24 +257,31 @@ def test_a_reconstruction_averaged_in_the_history_alone():
 
 def test_a_beta_as_large_as_the_number_of_features():
     says(of(DEAD, beta=float(D)), f"as if rec were averaged over {D} features")
-    assert "averaged" not in str(of(DEAD, beta=4.0))
+    for beta in (1.2, 4.0, 1000.0):
+        r = of(DEAD, beta=beta)
+        says(r, f"beta is {beta:g}")
+        assert "averaged" not in str(r)
 
 
 def test_a_variance_of_x_is_to_blame_only_beyond_the_datas_own():
-    says(of(DEAD, x_variance=30.0), "and 0 directions")
+    says(of(DEAD, x_variance=30.0), "0 directions")
     variances = np.linalg.eigvalsh(np.cov(DATA_X.T, bias=True))
     own = DATA_X.var(axis=0).mean()
     cut = (variances[-1] + variances[-2]) / 2
     assert cut > own
-    says(of(DEAD, x_variance=cut), "and 1 directions")
+    says(of(DEAD, x_variance=cut), "1 directions")
     says(of(DEAD, x_variance=0.9 * own), "say why")
     # more directions vary by more than there are units: each could find one
     assert (variances > 1.01 * own).sum() > 3
     says(of(DEAD, x_variance=1.01 * own), "say why")
+    says(of(DEAD, x_variance=1.01 * own, beta=30.0), "beta is 30", "0 directions")
+    says(of(DEAD, x_variance=30.0, data=DATA_X + 10), "0 directions")  # the mean is no direction
+    line = np.outer(DATA_X[:, 0], np.ones(D))  # one direction, but its features vary by more
+    says(of(DEAD, x_variance=0.5, data=line), "say why")
     # fewer rows than features: the same variances by the other product
     x = DATA_X[:30]
     top = np.linalg.eigvalsh(np.cov(x.T, bias=True))[-2:].mean()
-    says(of(DEAD, x_variance=top, data=x), "and 1 directions")
+    says(of(DEAD, x_variance=top, data=x), "1 directions")
 
 
 def test_spare_units_beside_good_ones():
@@ -276,11 +291,13 @@ def test_spare_units_beside_good_ones():
     assert of(MIXED, **GOOD, beta=1.2).verdict == c.SPARE
     assert of(MIXED, **GOOD, beta=4.0).verdict == c.PARTIAL
     # the active ones tell little: that is no reason to call the others spare
-    weak = of([0.5, 0.5, 0, 0])
+    weak = of([0.7, 0.7, 0, 0], kl=0.1)
     assert weak.verdict == c.PARTIAL
     says(weak, "say why")
     # nor is it one if the dead ones cost as much
-    assert of(MIXED, means=[0, 0, 3, 3], **GOOD).verdict == c.PARTIAL
+    costly = of(MIXED, means=[0, 0, 3, 3], **GOOD)
+    assert costly.verdict == c.PARTIAL
+    says(costly, "say why")
 
 
 def test_active_units_that_tell_next_to_nothing_are_no_full_collapse():

@@ -118,6 +118,7 @@ def test_the_kl_of_a_unit_is_the_integral_of_q_log_q_over_p(rng):
 def test_the_kl_is_computed_in_float64():
     logvar = np.full((2, 1), 1e-5, dtype=np.float32)
     kl = metrics.unit_kl(np.zeros_like(logvar), logvar)
+    assert kl.dtype == np.float64
     assert kl[0] == pytest.approx(np.float64(logvar[0, 0]) ** 2 / 4, rel=1e-4)
 
 
@@ -153,6 +154,16 @@ def test_a_linear_gaussian_channel_has_its_capacity(rng):
     logvar = np.tile(2 * np.log(noise), (4000, 1))
     told = metrics.mutual_information(mu, logvar, sample(mu, logvar, rng))
     assert told == pytest.approx(np.log(1 + (signal / noise) ** 2).sum() / 2, abs=0.04)
+
+
+def test_codes_that_differ_in_width_alone_tell_that(rng):
+    """Half of the rows have q = N(0, 1), half N(0, 100): against the integral."""
+    stds = np.repeat([1.0, 10.0], 3000)[:, None]
+    told = metrics.mutual_information(0 * stds, 2 * np.log(stds), stds * rng.normal(size=(6000, 1)))
+    x, step = np.linspace(-90, 90, 20_001, retstep=True)
+    q = np.array([np.exp(-((x / s) ** 2) / 2) / (s * np.sqrt(2 * np.pi)) for s in (1, 10)])
+    integrand = q * np.log((q + 1e-300) / q.mean(axis=0))
+    assert told == pytest.approx(integrand.sum() * step / 2, abs=0.03)
 
 
 @given(st.integers(1, 12), st.integers(1, 4), st.floats(-4, 4), st.integers(0, 2**32 - 1))

@@ -8,7 +8,7 @@ import numpy as np
 from .. import latent, runs
 from ..data.labels import labels_named
 from ..errors import InputError
-from ..evaluate import ACTIVE
+from ..metrics import ACTIVE
 from ..models import Labelled, Model
 from ..models.kl import unit_kl
 from ..published import compare
