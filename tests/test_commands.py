@@ -320,13 +320,11 @@ def test_interpolations_go_from_code_to_code(kind, trained, data, tmp_path):
 
 def test_an_arc_keeps_its_distance_from_the_origin(rng):
     first, second = rng.standard_normal((2, 6, 5))
-    first[0] = second[0] = 0
-    second[1] = -first[1]  # opposite: there is no plane to turn in
-    second[2] = 2 * first[2]
+    first[:3], second[:3] = [[0], [1], [1]], [[0], [2], [-2]]  # no plane to turn in
     arc = latent.slerped(first, second, 7)
     np.testing.assert_allclose(arc[:, 0], first, atol=1e-12)
     np.testing.assert_allclose(arc[:, -1], second, atol=1e-12)
-    assert np.isfinite(arc).all()
+    assert abs(arc).max() < 10
     unit = [z / np.linalg.norm(z, axis=1, keepdims=True) for z in (first[3:], second[3:])]
     arc = latent.slerped(*unit, 7)
     np.testing.assert_allclose(np.linalg.norm(arc, axis=2), 1)
