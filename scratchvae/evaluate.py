@@ -43,7 +43,8 @@ class Evaluation:
     standard_error: float | None = None  # of its mean over the examples
     unit_kl: tuple[float, ...] = ()  # mean KL of each unit
     information: float | None = None  # estimate of I(x; z)
-    error: float | None = None  # share of labels predicted wrong
+    error: float | None = None  # share of labels predicted wrong, of those that were learned
+    labelled: int = 0  # how many those are
 
     @property
     def elbo(self) -> float:
@@ -64,7 +65,8 @@ class Evaluation:
             rows.append(("  KL", f"{self.kl:10.2f}", units))
             rows.append(("I(x; z)", f"{self.information:10.2f}", "estimate"))
         if self.error is not None:
-            rows.append(("wrong labels", f"{100 * self.error:9.2f}%", ""))
+            of = f"of the {self.labelled:,} examples whose label was learned"
+            rows.append(("wrong labels", f"{100 * self.error:9.2f}%", of))
         lines = [f"{name:14}{value:>11}   {text}".rstrip() for name, value, text in rows]
         return "\n".join([*lines, "", *self._card()])
 
@@ -148,6 +150,7 @@ def evaluate(
         found["unit_kl"] = tuple(unit_kl(mu, logvar).tolist())
     if isinstance(model, SemiSupervisedVAE) and y is not None:
         known = np.isin(y, model.classes_)  # of those that could be predicted right
+        found["labelled"] = int(known.sum())
         if known.any():
             predicted = model.predict(rows[known][:, : model.n_features_])
             found["error"] = classification_error(np.asarray(y)[known], predicted)

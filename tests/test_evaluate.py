@@ -1,0 +1,121 @@
+"""What an evaluation measures, what its card says, and what it refuses to be compared with."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from scratchvae import IWAE, VAE, Autoencoder, InputError, cli
+from scratchvae.evaluate import evaluate
+from scratchvae.published import PUBLISHED, comparable, compare
+
+
+@pytest.fixture
+def vae(rng):
+    return VAE(latent_dim=3, hidden=(7,), seed=2).fit(rng.random((40, 9)), epochs=2)
+
+
+@pytest.fixture
+def on_mnist(vae, rng):
+    """An evaluation that says that it is of MNIST."""
+    return evaluate(vae, rng.random((30, 9)), data="mnist", split="test split")
+
+
+def test_the_parts_are_those_of_the_public_calls(vae, rng):
+    X = rng.random((30, 9))
+    found = evaluate(vae, X, k=7)
+    mu, logvar = vae.encode(X)
+    units = ((mu**2 + np.exp(logvar) - 1 - logvar) / 2).mean(axis=0)
+    np.testing.assert_allclose(found.unit_kl, units, rtol=1e-4)
+    assert found.kl == pytest.approx(units.sum(), rel=1e-4)
+    assert found.elbo == pytest.approx(-found.rec - found.kl)
+    assert found.active_units == (mu.var(axis=0) > 0.01).sum()
+    scores = vae.score_samples(X, 7)
+    assert found.log_likelihood == pytest.approx(scores.mean(), rel=1e-6)
+    assert found.standard_error == pytest.approx(scores.std(ddof=1) / 30**0.5, rel=1e-4)
+
+
+def test_some_examples_are_drawn_by_the_seed_and_the_card_says_so(vae, rng):
+    X = rng.random((300, 9))
+    found, again = (evaluate(vae, X, k=2, examples=20) for _ in range(2))
+    assert found == again
+    assert found.n == 20
+    assert "20 random examples of the all" in str(found)
+    whole = evaluate(vae, X, k=2, examples=300)
+    assert whole.n == 300
+    assert whole.rec != found.rec
+
+
+def test_an_autoencoder_has_no_elbo(rng):
+    X = rng.random((30, 9))
+    text = str(evaluate(Autoencoder(latent_dim=3, hidden=(7,)).fit(X, epochs=1), X))
+    assert "ELBO" not in text
+    assert "KL" not in text
+    assert "no bound" in text
+
+
+def test_the_loss_of_an_iwae_is_its_bound(rng):
+    X = rng.random((30, 9))
+    model = IWAE(latent_dim=3, hidden=(7,), k=4).fit(X, X_test=X, epochs=1)
+    found = evaluate(model, X)
+    assert found.loss == pytest.approx(model.history_[-1]["test_loss"], rel=1e-6)
+    assert found.loss < -found.elbo
+
+
+def test_a_number_is_put_beside_the_published_one_that_measures_the_same(on_mnist):
+    text = compare(on_mnist, "pytorch-example")
+    assert f"{-on_mnist.elbo:.2f} nats here, 106.66 published" in text
+    assert "pull request 1416" in text
+    assert "comparable  pytorch-example" in str(on_mnist)
+
+
+@pytest.mark.parametrize(
+    ("change", "row", "reason"),
+    [
+        ({}, "iwae-k5", "about images made binary at random, .* and this about grey pixels"),
+        ({"pixels": "static"}, "pytorch-example", "about grey pixels, and this about images"),
+        ({"pixels": "static"}, "iwae-k1", "made binary at random, .* made binary once"),
+        ({"pixels": "dynamic"}, "iwae-k1", "a log-likelihood by 5000 importance samples, and this"),
+        ({"data": "strokes"}, "pytorch-example", "about MNIST, and these data are strokes"),
+        ({"likelihood": "gaussian"}, "pytorch-example", "a Bernoulli likelihood, and this model a"),
+        (
+            {"given_labels": True},
+            "pytorch-example",
+            r"about p\(x\), and this bound about p\(x\|y\)",
+        ),
+    ],
+)
+def test_what_measures_something_else_is_refused_in_a_sentence(on_mnist, change, row, reason):
+    with pytest.raises(InputError, match=f"cannot be compared: it .*{reason}"):
+        compare(dataclasses.replace(on_mnist, **change), row)
+
+
+def test_a_bound_of_fewer_samples_is_compared_and_says_so(on_mnist):
+    found = dataclasses.replace(on_mnist, pixels="dynamic", k=100, log_likelihood=-91.234)
+    text = compare(found, "iwae-k5")
+    assert text.startswith("91.23 nats here, 85.54 published")
+    assert "with 5000 samples instead of 100" in text
+
+
+def test_every_row_has_something_that_it_compares_with(on_mnist):
+    for row in PUBLISHED.values():
+        found = dataclasses.replace(on_mnist, pixels=row.pixels, k=row.k)
+        assert comparable(found, row) == ""
+
+
+def test_an_unknown_row_is_refused(on_mnist):
+    with pytest.raises(InputError, match="no published row 'gpt'"):
+        compare(on_mnist, "gpt")
+
+
+def test_the_command_line_refuses_before_it_prints(vae, tmp_path, capsys, rng):
+    vae.save(tmp_path / "m.npz")
+    np.save(tmp_path / "x.npy", rng.random((30, 9)))
+    argv = ["evaluate", str(tmp_path / "m.npz"), "--data", str(tmp_path / "x.npy")]
+    assert cli.main([*argv, "--compare", "iwae-k5"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "it is about MNIST" in err
+    assert cli.main([*argv, "--samples", "0"]) == 2
+    assert cli.main([*argv, "--examples", "2"]) == 0
