@@ -137,7 +137,7 @@ def evaluate(
     if examples is not None and examples < len(rows):
         picked = noise.permutation(len(rows), seed=model.seed, epoch=0)[:examples]
         rows, y = rows[picked], None if y is None else np.asarray(y)[picked]
-        split = f"{examples:,} random examples of the {split}"
+        split = "random rows" if split == "all" else f"random rows of the {split}"
     found: dict[str, Any] = losses(model, model._ws.xp.asarray(rows))
     if k is not None:
         scores = _bounds(model, rows, k, model.seed)

@@ -78,10 +78,14 @@ def test_too_large_a_learning_rate(seed):
 
 
 def test_a_learning_rate_at_which_the_loss_rises():
-    r = report(lr=0.2, seed=2, activation="tanh")
-    assert r.verdict == c.FULL
-    assert "the training loss rose in 3 of 8 epochs" in r.findings[0]
-    assert "too large a learning rate" in r.findings[0]
+    """The history is written by hand: such a run is chaotic, and differs with rounding."""
+    model = trained(beta=50.0, epochs=4)
+    for row, loss in zip(model.history_, (300.0, 200.0, 260.0, 190.0), strict=True):
+        row["train_loss"] = loss
+    r = c.collapse_report(model, X)
+    (said,) = (text for text in r.findings if "the training loss rose" in text)
+    assert "rose in 1 of 4 epochs, by up to 60.0 nats" in said
+    assert "too large a learning rate" in said
 
 
 def test_a_reconstruction_averaged_over_pixels():

@@ -40,7 +40,7 @@ def test_some_examples_are_drawn_by_the_seed_and_the_card_says_so(vae, rng):
     found, again = (evaluate(vae, X, k=2, examples=20) for _ in range(2))
     assert found == again
     assert found.n == 20
-    assert "20 random examples of the all" in str(found)
+    assert "random rows of the data given, 20 examples" in str(found)
     whole = evaluate(vae, X, k=2, examples=300)
     assert whole.n == 300
     assert whole.rec != found.rec

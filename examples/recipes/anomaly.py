@@ -20,7 +20,7 @@ PUBLISHED = (0.96, 0.73, 0.97, 0.94, 0.73, 0.92, 0.95, 0.77, 0.92, 0.66)
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("data_dir")
 parser.add_argument("--latent-dim", type=int, default=2)
-parser.add_argument("--epochs", type=int, default=20)
+parser.add_argument("--epochs", type=int, default=8)
 parser.add_argument("--seed", type=int, default=0)
 a = parser.parse_args()
 

@@ -13,7 +13,7 @@ from scratchvae.evaluate import evaluate
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("data_dir")
-parser.add_argument("--epochs", type=int, default=40)
+parser.add_argument("--epochs", type=int, default=20)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--out", default="digits.png")
 a = parser.parse_args()

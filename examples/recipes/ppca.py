@@ -1,6 +1,6 @@
 """A linear VAE against the exact likelihood of probabilistic PCA (Tipping & Bishop, 1999).
 
-    python examples/recipes/ppca.py
+    python examples/recipes/ppca.py      (half a minute)
 
 With linear encoder and decoder and a Gaussian likelihood, the best ELBO is the likelihood of
 probabilistic PCA, which is known in closed form (Lucas et al., arXiv:1911.02469). And p(x) of any
@@ -25,7 +25,7 @@ logdet = np.log(values[:Z]).sum() + (D - Z) * np.log(noise)
 best = -0.5 * (D * np.log(2 * np.pi) + logdet + D)
 
 vae = VAE(latent_dim=Z, hidden=(), likelihood="gaussian", dtype="float64")
-epochs = 2_000
+epochs = 12_000
 vae.build(D)
 Trainer(vae, X, batch_size=N, lr=lambda epoch: 0.02 * (1 - epoch / epochs) + 1e-6).run(epochs)
 elbo = np.mean([vae.score_samples(X, seed=seed).mean() for seed in range(200)])

@@ -16,7 +16,7 @@ from scratchvae.published import compare
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("data_dir")
-parser.add_argument("--epochs", type=int, default=100)
+parser.add_argument("--epochs", type=int, default=60)
 parser.add_argument("--seed", type=int, default=0)
 a = parser.parse_args()
 
