@@ -65,6 +65,9 @@ class Trainer:
         self.kl_cycle = finite_number(kl_cycle, "kl_cycle")
         if kl_warmup and kl_cycle:
             raise InputError("kl_warmup and kl_cycle exclude each other: choose one")
+        if (kl_warmup or kl_cycle) and not model.scheduled:
+            name = type(model).__name__
+            raise InputError(f"{name} has no KL term to schedule: leave kl_warmup, kl_cycle out")
         self.binarize = binarize
         self.xp = model._ws.xp
         check_binarize(model, binarize)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchvae import VAE, InputError, likelihoods, ops
+from scratchvae import IWAE, VAE, Autoencoder, InputError, likelihoods, ops
 from scratchvae.train import Trainer
 
 grid = np.linspace(0, 1, 20_001)
@@ -156,6 +156,13 @@ def test_warm_up_and_cycles_exclude_each_other(tiny):
     vae, x, _ = tiny
     with pytest.raises(InputError, match="kl_warmup and kl_cycle exclude each other"):
         Trainer(vae, x, kl_warmup=2, kl_cycle=3)
+
+
+@pytest.mark.parametrize("cls", [IWAE, Autoencoder])
+def test_a_schedule_that_a_model_would_ignore_is_refused(cls, rng):
+    for setting in ("kl_warmup", "kl_cycle"):
+        with pytest.raises(InputError, match=f"{cls.__name__} has no KL term to schedule"):
+            cls(latent_dim=2, hidden=(5,)).fit(rng.random((9, 9)), epochs=1, **{setting: 2})
 
 
 def test_the_step_size_may_be_a_function_of_the_epoch(tiny):

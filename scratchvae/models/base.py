@@ -64,6 +64,7 @@ class Model(Estimator):
     # PyTorch's names for the parts, each (H,Z), of the encoder's last layer
     heads: ClassVar[tuple[str, ...]]
     noisy: ClassVar[bool] = True  # whether forward reads eps
+    scheduled: ClassVar[bool] = False  # whether backward reads ramp
 
     def _forward(self, x: Array, eps: Array) -> Any:
         """A dataclass of what was computed, in order; it has `mu` (B,Z), `rec` and `kl` (B,)."""

@@ -201,6 +201,7 @@ class SemiSupervisedVAE(Labelled):
     alpha: float = 50.0
 
     heads = ("fc_mu", "fc_logvar")
+    scheduled = True
     needs_labels = False
 
     def __sklearn_tags__(self):

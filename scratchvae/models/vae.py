@@ -110,6 +110,7 @@ class VAE(Model):
     capacity: float | None = None
 
     heads = ("fc_mu", "fc_logvar")
+    scheduled = True
 
     def check_config(self):
         kl_terms.check(self.beta, self.free_bits, self.capacity)
