@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from ..backend import Array
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def not_fitted(message: str) -> InputError:
@@ -84,22 +82,22 @@ class Estimator:
     def encode(self, X: Any) -> Any:
         raise NotImplementedError
 
-    def decode(self, z: Any) -> np.ndarray:
+    def decode(self, z: Any) -> Array:
         raise NotImplementedError
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: Any) -> Array:
         raise NotImplementedError
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any) -> Array:
         """The code that stands for each row: the mean of q(z|x).        X (N,D)  ->  (N,Z)"""
         codes = self.encode(X)
         return codes[0] if isinstance(codes, tuple) else codes
 
-    def inverse_transform(self, z: Any) -> np.ndarray:
+    def inverse_transform(self, z: Any) -> Array:
         """`decode`, by scikit-learn's name.        z (N,Z)  ->  (N,D)"""
         return self.decode(z)
 
-    def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> np.ndarray:
+    def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> Array:
         return self.fit(X, y, **settings).transform(X)
 
     def score(self, X: Any, y: Any = None) -> float:
