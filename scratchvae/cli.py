@@ -13,8 +13,8 @@ from .data.batches import BINARIZE
 from .errors import InputError, NonFiniteError
 from .likelihoods import LIKELIHOODS
 from .models import MODELS
-from .models.base import INITS
 from .models.iwae import OBJECTIVES
+from .models.parameters import INITS
 from .nets import ACTIVATIONS
 from .published import PUBLISHED
 

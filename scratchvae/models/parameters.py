@@ -1,0 +1,207 @@
+"""What a model is made of: hyper-parameters, named parameters, and memory to compute in.
+
+`build` makes the parameters from the seed, and `state_dict` gives them the names and shapes that
+PyTorch has for them. Learning and using them is `base.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from math import log
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from .. import likelihoods, noise, torch_names
+from ..backend import namespace
+from ..errors import InputError, finite_number, whole_number
+from ..memory import Flat, Workspace
+from ..nets import ACTIVATIONS, layer_shapes
+from .estimator import Estimator, not_fitted
+
+INITS = ("uniform", "glorot", "small")
+DTYPES = ("float32", "float64")
+
+
+@dataclass(eq=False, repr=False)
+class Parametric(Estimator):
+    """An estimator with parameters of its own.
+
+    latent_dim      number of latent units, Z
+    hidden          widths of the encoder's hidden layers; the decoder has them in reverse
+    activation      "relu", "tanh" or "softplus", between layers
+    likelihood      "bernoulli", "continuous_bernoulli" (pixels in [0, 1]) or "gaussian" (numbers)
+    x_variance      of the gaussian likelihood, for all pixels; None: learned
+    init            weights uniform in +-1/sqrt(fan in), as PyTorch's ("uniform"); or in
+                    +-sqrt(6 / (fan in + fan out)), with zero biases ("glorot"); or from
+                    N(0, 0.001^2), with zero biases ("small")
+    bias_from_data  whether `fit` starts the output bias at the mean pixel (at its logit)
+    dtype           "float32" or "float64"
+    device          "cpu" or "cuda"
+    seed            the key of all randomness, from 0 to 2**64 - 1
+
+    Learned attributes end in an underscore: `n_features_` (width of the data), `params_` (the named
+    parameters, on the device), `history_` (one dict an epoch: the columns of metrics.csv).
+    """
+
+    latent_dim: int = 32
+    hidden: Sequence[int] = (400,)
+    activation: str = "relu"
+    likelihood: str = "bernoulli"
+    _: KW_ONLY
+    x_variance: float | None = None
+    init: str = "uniform"
+    bias_from_data: bool = False
+    dtype: str = "float32"
+    device: str = "cpu"
+    seed: int = 0
+
+    # PyTorch's names for the parts, each (H,Z), of the encoder's last layer
+    heads: ClassVar[tuple[str, ...]]
+
+    def check_config(self) -> Any:
+        """The device's array module, or InputError for the first unusable hyper-parameter."""
+        whole_number(self.latent_dim, "latent_dim")
+        if isinstance(self.hidden, str) or not isinstance(self.hidden, Sequence):
+            raise InputError(f"hidden must be layer widths such as (400,), got {self.hidden!r}")
+        for width in self.hidden:
+            whole_number(width, "each layer width in hidden")
+        for name, choices in (
+            ("activation", tuple(ACTIVATIONS)),
+            ("likelihood", likelihoods.LIKELIHOODS),
+            ("init", INITS),
+            ("dtype", DTYPES),
+        ):
+            value = getattr(self, name)
+            if value not in choices:
+                raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        if self.x_variance is not None:
+            finite_number(self.x_variance, "x_variance", above=0)
+            if self.likelihood != "gaussian":
+                raise InputError(f"x_variance means nothing for likelihood={self.likelihood!r}")
+        noise.check_seed(self.seed)
+        return namespace(self.device)
+
+    def build(self, n_features: int) -> Self:
+        """Fresh parameters, from the seed, for data of this width.
+
+        Raises InputError for bad hyper-parameters.
+        """
+        xp = self.check_config()
+        self.n_features_ = whole_number(n_features, "n_features")
+        self.params_ = Flat(self._shapes(), xp, self.dtype)
+        self.history_: list[dict[str, float]] = []
+        if self.x_variance is not None:
+            value = xp.full(1, log(self.x_variance), dtype=self.dtype)
+            self.params_.constant("x_logvar", value)
+        self._make_buffers()
+        self._initialise()
+        return self
+
+    def _initialise(self) -> None:
+        xp = self._ws.xp
+        for i, prefix in enumerate(dict.fromkeys(prefix for prefix, _, _ in self._layers())):
+            W, b = self.params_[f"{prefix}_W"], self.params_[f"{prefix}_b"]
+            fan_in, width = W.shape
+            key = {"seed": self.seed, "stream": noise.INIT, "step": i}
+            if self.init == "small":
+                W[...] = 0.001 * noise.normal(fan_in, width, **key, dtype=self.dtype, xp=xp)
+                continue
+            u = noise.uniform(fan_in + 1, width, **key, dtype=self.dtype, xp=xp)
+            if self.init == "glorot":
+                W[...] = (2 * u[:-1] - 1) * (6 / (fan_in + width)) ** 0.5
+            else:
+                u = (2 * u - 1) * fan_in**-0.5
+                W[...], b[...] = u[:-1], u[-1]
+
+    def _make_buffers(self) -> None:
+        xp = namespace(self.device)
+        self._ws = Workspace(xp, self.dtype)
+        self._grads = self.params_.like(xp)
+
+    def _set_output_bias(self, X: np.ndarray) -> Self:
+        if self.bias_from_data:
+            mean = X.mean(axis=0, dtype=np.float64) / (255 if X.dtype == np.uint8 else 1)
+            if self._unit_interval:
+                mean = np.clip(mean, 0.001, 0.999)
+                mean = np.log(mean / (1 - mean))
+            self.params_.out_b[...] = self._ws.xp.asarray(mean)
+        return self
+
+    # a copy has buffers of its own
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_ws", "_grads")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "params_" in state:
+            self._make_buffers()
+
+    @property
+    def _row_width(self) -> int:
+        """Columns of the encoder's input."""
+        return self.n_features_
+
+    @property
+    def _code_width(self) -> int:
+        """Columns of the decoder's input."""
+        return self.latent_dim
+
+    @property
+    def _unit_interval(self) -> bool:
+        return self.likelihood != "gaussian"
+
+    @property
+    def _noise_width(self) -> int:
+        """Normal numbers that forward reads for each example."""
+        return self.latent_dim
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of all parameters; weights are (fan in, fan out)."""
+        enc, dec = (self._row_width, *self.hidden), (self._code_width, *reversed(self.hidden))
+        width = len(self.heads) * self.latent_dim
+        return {
+            **layer_shapes("enc", enc),
+            "head_W": (enc[-1], width),
+            "head_b": (width,),
+            **layer_shapes("dec", dec),
+            "out_W": (dec[-1], self.n_features_),
+            "out_b": (self.n_features_,),
+            **self._likelihood_shapes(),
+        }
+
+    def _likelihood_shapes(self) -> dict[str, tuple[int, ...]]:
+        learned = self.likelihood == "gaussian" and self.x_variance is None
+        return {"x_logvar": (1,)} if learned else {}
+
+    def _layers(self) -> list[torch_names.Layer]:
+        return list(torch_names.layers(len(self.hidden), self.heads, self.latent_dim))
+
+    def _check_built(self) -> None:
+        if not hasattr(self, "params_"):
+            name = type(self).__name__
+            raise not_fitted(
+                f"this {name} has no parameters: call fit, load_state_dict or build first"
+            )
+
+    # ------------------------------------------------------------------- keeping and exchanging
+
+    def state_dict(self, values: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
+        """Parameters, or gradients of `loss_and_grad`, by PyTorch's names; weights (out, in)."""
+        self._check_built()
+        return torch_names.to_torch(self._layers(), self.params_ if values is None else values)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Self:
+        """Parameters from a mapping as `state_dict` gives it; values are what NumPy can read.
+
+        Builds the model for the width that the first layer has. Raises InputError, and changes
+        nothing, where a name is missing or unknown, a shape differs, or a value is not finite.
+        """
+        arrays = torch_names.read_state(state)
+        new = type(self)(**self.get_params())
+        new._build_for(arrays)
+        torch_names.from_torch(new._layers(), arrays, new.params_)
+        self.__dict__.update(new.__dict__)
+        return self
+
+    def _build_for(self, arrays: Mapping[str, np.ndarray]) -> Self:
+        return self.build(torch_names.width(self._layers()[0][1], arrays))
