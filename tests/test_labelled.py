@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchvae import ConditionalVAE, InputError, SemiSupervisedVAE, load_model
+from scratchvae import ConditionalVAE, InputError, SemiSupervisedVAE, load_model, noise
 from scratchvae.evaluate import evaluate
 from scratchvae.train import Trainer
 
@@ -106,6 +106,13 @@ def test_evaluation_hides_the_labels_and_counts_what_was_predicted_wrong(rng):
     assert found.error == pytest.approx(1 - model.score(X, y))
     assert found.log_likelihood == pytest.approx(model.score_samples(X, 3).mean(), rel=1e-6)
     assert "wrong labels" in str(found)
+    some = evaluate(model, X, y, examples=50)
+    picked = noise.permutation(len(X), seed=0, epoch=0)[:50]
+    assert some.error == pytest.approx(1 - model.score(X[picked], y[picked]))
+    few = np.where(np.arange(len(y)) < 100, y, -1)
+    found = evaluate(model, X, few)
+    assert found.labelled == 100
+    assert found.error == pytest.approx(1 - model.score(X, few))
 
 
 # ------------------------------------------------------------------------------------------ CVAE

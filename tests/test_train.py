@@ -455,9 +455,10 @@ def test_cuda_without_a_gpu_says_so(X, double, monkeypatch):
         small(device="cuda").fit(X)
 
 
-def test_binary_pixels_are_not_gaussian(X):
-    with pytest.raises(InputError, match="needs likelihood='bernoulli'"):
-        small(likelihood="gaussian").fit(X, binarize="static")
+@pytest.mark.parametrize("likelihood", ["gaussian", "continuous_bernoulli"])
+def test_binary_pixels_are_bernoulli(X, likelihood):
+    with pytest.raises(InputError, match=f"needs likelihood='bernoulli', not '{likelihood}'"):
+        small(likelihood=likelihood).fit(X, binarize="static")
 
 
 def test_no_examples():
