@@ -128,6 +128,16 @@ def test_a_bound_of_fewer_samples_is_compared_and_says_so(on_mnist):
     text = compare(found, "iwae-k5")
     assert text.startswith("91.23 nats here, 85.54 published")
     assert "with 5000 samples instead of 100" in text
+    assert "instead of" not in compare(dataclasses.replace(found, k=5000), "iwae-k5")
+    assert "our own draw" not in text
+
+
+def test_a_published_elbo_is_put_beside_the_elbo_however_many_samples(on_mnist):
+    found = dataclasses.replace(on_mnist, pixels="static", k=100, log_likelihood=-91.234)
+    text = compare(found, "altosaar-elbo")
+    assert text.startswith(f"{-found.elbo:.2f} nats here, 103.31 published")
+    assert text.endswith("our own draw, not the file of Larochelle & Murray")
+    assert compare(found, "altosaar-nll").startswith("91.23 nats here, 97.10 published")
 
 
 def test_every_row_has_something_that_it_compares_with(on_mnist):
