@@ -76,6 +76,15 @@ def decode(model, z, y=None):
     return model.decode(z, **labels(model, y))
 
 
+def drawn(monkeypatch, name):
+    """The arguments that commands give to a picture of this name."""
+    from scratchvae import plots
+
+    seen, original = [], getattr(plots, name)
+    monkeypatch.setattr(plots, name, lambda *a: (seen.append(a), original(*a))[1])
+    return seen
+
+
 # ---------------------------------------------------------------------------------- train
 
 
@@ -269,6 +278,25 @@ def test_every_command_writes_its_picture(kind, trained, capsys):
         assert str(trained[kind] / picture) in capsys.readouterr().out
 
 
+def test_the_pictures_show_the_originals_beside_what_was_decoded(
+    trained, data, tmp_path, monkeypatch
+):
+    X = load_data(data, "test")[0].reshape(TEST, -1) / 255
+    seen = drawn(monkeypatch, "reconstructions")
+    call("reconstruct", trained["vae"], "-n", "5", "-o", tmp_path / "r.png")
+    np.testing.assert_allclose(seen[0][0], X[:5])
+    np.testing.assert_allclose(seen[0][1], load_model(trained["vae"]).reconstruct(X[:5]), atol=1e-6)
+    seen = drawn(monkeypatch, "interpolations")
+    for kind, ends in (("vae", [0, 2, 1, 3]), ("cvae", [0, 1, 3, 4])):
+        call("interpolate", trained[kind], "-n", "2", "-o", tmp_path / "i.png")
+        first, _, second, title = seen.pop()
+        np.testing.assert_allclose(np.concatenate((first, second)), X[ends])
+        assert title.endswith("of the same label") == (kind == "cvae")
+    seen = drawn(monkeypatch, "samples")
+    call("sample", trained["cvae"], "-n", "4", "--label", "2", "-o", tmp_path / "s.png")
+    assert seen[0][1:] == ("samples of label 2", None)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_command_works_on_a_gpu_that_refuses_to_convert(kind, trained, tmp_path, double):
     for command in SHAPES:
@@ -330,7 +358,7 @@ def test_an_arc_keeps_its_distance_from_the_origin(rng):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_traversals_move_one_active_unit_alone(kind, trained, data, tmp_path):
+def test_traversals_move_one_active_unit_alone(kind, trained, data, tmp_path, monkeypatch):
     model = load_model(trained[kind])
     X, y = load_data(data, "test")
     found = numbers(tmp_path, "traverse", trained[kind], "--row", "4", "--steps", "3")
@@ -348,6 +376,11 @@ def test_traversals_move_one_active_unit_alone(kind, trained, data, tmp_path):
             z = mu[4].copy()
             z[unit] = centre[unit] + t * scale[unit]
             np.testing.assert_allclose(found[row, step], decode(model, z[None], y[4])[0], atol=1e-5)
+    seen = drawn(monkeypatch, "traversals")
+    call("traverse", trained[kind], "--row", "4", "-n", "2", "-o", tmp_path / "t.png")
+    marks, _, _, of, along = seen[0][1:]
+    assert marks == [f"{unit}  ({said[unit]:.2f})" for unit in np.argsort(-said)[:2]]
+    assert ("KL" in of, "deviations" in along) == (kind != "ae", kind == "ae")
 
 
 def test_the_manifold_stands_at_the_quantiles_of_the_prior(trained, data, tmp_path, capsys):
@@ -414,6 +447,28 @@ def test_anomaly_writes_the_scores(kind, k, trained, data, tmp_path, capsys):
     precision = np.mean([ranked[: i + 1].mean() for i in np.flatnonzero(ranked)])
     assert f"average precision {precision:.4f}" in out
     assert ("samples of z" in out) == (k is not None)
+    assert f"higher than a normal one in {100 * won:.1f} % of all pairs" in out
+    assert f"(chance: 0.5, {(y == 1).mean():.4f})" in out
+    best = scores.argmin()
+    said = f"the most likely row {best} (label {y[best]}) with {scores[best]:.2f}, the median"
+    assert f"{said} {np.median(scores):.2f}\n" in out
+    assert ("given its label" in out) == (kind == "cvae")
+    assert ("the reconstruction error" in out) == (kind == "ae")
+
+
+def test_the_picture_of_anomalies_shows_the_least_and_the_most_likely(
+    trained, data, tmp_path, monkeypatch
+):
+    seen = drawn(monkeypatch, "anomalies")
+    call("anomaly", trained["vae"], "-n", "3", "-o", tmp_path / "s.csv")
+    X, y = load_data(data, "test")
+    scores = -load_model(trained["vae"]).score_samples(X)
+    ranked = np.argsort(-scores)
+    for found, rows in zip(seen[0], (ranked[:3], ranked[::-1][:3]), strict=True):
+        images, texts, labels = found
+        np.testing.assert_allclose(images, X[rows].reshape(3, -1) / 255)
+        assert texts == [f"{score:.0f}" for score in scores[rows]]
+        assert labels == y[rows].astype(str).tolist()
 
 
 def test_a_label_left_out_is_anomalous_and_found(data, tmp_path, capsys):
@@ -427,6 +482,9 @@ def test_a_label_left_out_is_anomalous_and_found(data, tmp_path, capsys):
     call("anomaly", run, "--anomalous", "0,1")
     assert "label 0, 1 counting as anomalous: 8 of 12 examples" in capsys.readouterr().out
     X, y = load_data(data, "test")
+    np.savez(tmp_path / "some.npz", x_train=X, x_test=X, y_test=np.where(y == 0, -1, y))
+    call("anomaly", run, "--data", tmp_path / "some.npz")
+    assert "label 2 counting as anomalous: 4 of 8 examples" in capsys.readouterr().out
     for name, there, said in (("as_floats", y >= 0.0, True), ("only_it", y == 2, False)):
         np.savez(tmp_path / f"{name}.npz", x_train=X, x_test=X[there], y_test=1.0 * y[there])
         call("anomaly", run, "--data", tmp_path / f"{name}.npz")
