@@ -76,6 +76,7 @@ def test_the_bound_of_an_unlabelled_row_sums_over_the_labels(batch):
     np.testing.assert_allclose(
         model.score_samples(x, 1), np.log(np.exp(joint).sum(axis=0)), rtol=1e-10
     )
+    assert model.score(x) == pytest.approx(model.score_samples(x).mean())
     assert (model.score_samples(x, 200) >= np.max(joint, axis=0) - 5).all()
 
 
@@ -283,6 +284,25 @@ def test_a_label_that_was_not_learned_is_refused(cls, batch):
             call()
     with pytest.raises(InputError, match="decode needs a label"):
         model.decode(z)
+
+
+def test_the_layers_of_the_classifier_have_names_as_the_encoders_have():
+    state = SemiSupervisedVAE(latent_dim=3, hidden=(7, 5)).build(9, 2).state_dict()
+    shapes = {name: a.shape for name, a in state.items() if name.endswith("weight")}
+    for layer in ("encoder", "classifier"):
+        assert shapes[f"{layer}.1.weight"] == (7, 9)
+        assert shapes[f"{layer}.3.weight"] == (5, 7)
+    assert shapes["classifier.5.weight"] == (2, 5)
+
+
+@pytest.mark.parametrize("cls", [ConditionalVAE, SemiSupervisedVAE])
+def test_settings_of_every_model_reach_one_with_labels(cls, rng):
+    X, y = rng.random((40, 9)) * np.linspace(0.2, 1, 9), np.arange(40) % 3
+    model = cls(latent_dim=2, hidden=(8,), bias_from_data=True)
+    bias = model._start(X, y).params_.out_b
+    np.testing.assert_allclose(1 / (1 + np.exp(-bias)), X.mean(axis=0), rtol=1e-5)
+    plain, ramped = (model.fit(X, y, epochs=1, kl_warmup=w).encode(X, y)[0] for w in (0, 9))
+    assert np.abs(plain - ramped).max() > 1e-5
 
 
 def test_m2_needs_a_hidden_layer():
