@@ -485,7 +485,11 @@ def test_a_label_left_out_is_anomalous_and_found(data, tmp_path, capsys):
     np.savez(tmp_path / "some.npz", x_train=X, x_test=X, y_test=np.where(y == 0, -1, y))
     call("anomaly", run, "--data", tmp_path / "some.npz")
     assert "label 2 counting as anomalous: 4 of 8 examples" in capsys.readouterr().out
-    for name, there, said in (("as_floats", y >= 0.0, True), ("only_it", y == 2, False)):
+    for name, there, said in (
+        ("as_floats", y >= 0.0, True),
+        ("only_it", y == 2, False),
+        ("without_it", y != 2, False),
+    ):
         np.savez(tmp_path / f"{name}.npz", x_train=X, x_test=X[there], y_test=1.0 * y[there])
         call("anomaly", run, "--data", tmp_path / f"{name}.npz")
         assert ("label 2.0 counting as anomalous" in capsys.readouterr().out) == said
@@ -607,6 +611,7 @@ def test_binary_pixels_are_refused_by_fit_too():
         ("vae", "anomaly -o x.png", ["must end in .csv"]),
         ("vae", "anomaly --anomalous 5", ["label '5'", "0, 1, 2"]),
         ("vae", "anomaly --anomalous 0,1,2", ["names every label"]),
+        ("vae", "anomaly --anomalous 0,1,2,2", ["names every label"]),
         ("vae", "anomaly --samples 0", ["--samples", ">= 1"]),
     ],
 )
