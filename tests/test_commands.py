@@ -1,6 +1,7 @@
 """The five models on the command line, and the commands that look at what they learned."""
 
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from test_cli import metrics, refused, tree
 
 from scratchvae import InputError, cli, latent, load_data, load_model
 from scratchvae.checkpoint import load
+from scratchvae.collapse import SPARE, collapse_report
+from scratchvae.commands import opening
 from scratchvae.data.labels import keep_labels, labels_named
 from scratchvae.evaluate import evaluate, prepare
 from scratchvae.models import MODELS, Labelled
@@ -238,6 +241,29 @@ def test_evaluate_with_samples(kind, trained, capsys):
     out = capsys.readouterr().out
     assert "20 samples" in out
     assert ("log p(x|y)" in out) == (kind == "cvae")
+
+
+def test_a_collapse_is_said_after_training_and_by_evaluate(data, tmp_path, capsys, monkeypatch):
+    run = tmp_path / "run"
+    train(data, run, "--beta", "1000", "--binarize", "static")
+    model, X = load_model(run), load_data(data, "test")[0]
+    said = str(collapse_report(model, prepare(model, X, None, "static", step=1)))
+    assert said.startswith("full collapse")
+    assert f"\n\n{said}\n" in capsys.readouterr().out
+    call("evaluate", run)
+    assert capsys.readouterr().out.endswith(f"\n\n{said}\n")
+    np.savez(tmp_path / "few.npz", x_train=X, x_test=X[:9])
+    call("evaluate", run, "--data", tmp_path / "few.npz")
+    assert "collapse" not in capsys.readouterr().out
+
+    def spare(*args, **labels):
+        return dataclasses.replace(collapse_report(*args, **labels), verdict=SPARE)
+
+    monkeypatch.setattr(opening, "collapse_report", spare)
+    train(data, tmp_path / "two")  # where they do no harm
+    assert "spare units" not in capsys.readouterr().out
+    call("evaluate", tmp_path / "two")
+    assert "spare units" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------- looking at a run
