@@ -422,14 +422,19 @@ def test_the_manifold_stands_at_the_quantiles_of_the_prior(trained, data, tmp_pa
     assert f"unit {first} (to the right) and unit {second} (up)" in capsys.readouterr().out
 
 
-def test_the_manifold_of_a_label_and_of_a_plain_autoencoder(trained, data, tmp_path):
+def test_the_manifold_of_a_label_and_of_a_plain_autoencoder(trained, data, tmp_path, capsys):
     model = load_model(trained["cvae"])
     found = numbers(tmp_path, "manifold", trained["cvae"], "-n", "1", "--label", "2")
     np.testing.assert_allclose(found[0], model.decode(np.zeros((1, 3)), 2), atol=1e-6)
+    assert capsys.readouterr().out.endswith(", the others at 0; label 2\n")
     model = load_model(trained["ae"])
     found = numbers(tmp_path, "manifold", trained["ae"], "-n", "1")
     mean = model.encode(load_data(data, "test")[0]).mean(axis=0, dtype=float)
     np.testing.assert_allclose(found[0], model.decode(mean[None]), atol=1e-5)
+    assert capsys.readouterr().out.endswith(", the others at their means\n")
+    found = numbers(tmp_path, "manifold", trained["ae"], "-n", "1", "--units", "2", "0")
+    np.testing.assert_allclose(found[0], model.decode(mean[None]), atol=1e-5)
+    assert "unit 2 (to the right) and unit 0 (up)" in capsys.readouterr().out
 
 
 def test_a_bare_model_needs_no_data_where_none_are_looked_at(trained, tmp_path, capsys):
@@ -523,7 +528,7 @@ def test_a_label_left_out_is_anomalous_and_found(data, tmp_path, capsys):
 
 def test_scores_are_of_binary_pixels_where_the_run_saw_those(data, tmp_path, capsys):
     run = tmp_path / "run"
-    train(data, run, "--binarize", "static", "--quiet")
+    train(data, run, "--binarize", "static", "--epochs", "30", "--quiet")
     capsys.readouterr()
     call("anomaly", run)
     assert "binarised" in capsys.readouterr().out
@@ -532,6 +537,10 @@ def test_scores_are_of_binary_pixels_where_the_run_saw_those(data, tmp_path, cap
     binary = prepare(model, X, None, "static", step=1)
     np.testing.assert_allclose(scores, -model.score_samples(binary), atol=1e-6)
     assert abs(scores + model.score_samples(X)).max() > 0.1
+    found = numbers(tmp_path, "traverse", run, "--row", "4", "--steps", "3")
+    codes = np.where(np.eye(3) > 0, 0, model.transform(binary)[4])  # each unit in the middle
+    distances = abs(found[:, 1, None] - model.decode(codes)).max(axis=2)
+    assert (distances.min(axis=1) < 1e-5).all()
 
 
 def test_scores_of_data_without_labels_or_pictures(tmp_path, capsys, rng):
