@@ -138,6 +138,10 @@ def test_evaluate_remembers_where_the_data_lie(tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
     assert "6 examples" in capsys.readouterr().out
+    write_set(tmp_path / "other", n=5, split="test")
+    other = ["--data-dir", str(tmp_path / "other")]
+    assert cli.main(["evaluate", str(tmp_path / "run"), *other]) == 0
+    assert "5 examples" in capsys.readouterr().out
 
 
 def test_quiet_prints_nothing(train, capsys):

@@ -427,6 +427,8 @@ def test_the_manifold_of_a_label_and_of_a_plain_autoencoder(trained, data, tmp_p
     found = numbers(tmp_path, "manifold", trained["cvae"], "-n", "1", "--label", "2")
     np.testing.assert_allclose(found[0], model.decode(np.zeros((1, 3)), 2), atol=1e-6)
     assert capsys.readouterr().out.endswith(", the others at 0; label 2\n")
+    numbers(tmp_path, "manifold", trained["cvae"], "-n", "1")
+    assert capsys.readouterr().out.endswith("; label 0\n")
     model = load_model(trained["ae"])
     found = numbers(tmp_path, "manifold", trained["ae"], "-n", "1")
     mean = model.encode(load_data(data, "test")[0]).mean(axis=0, dtype=float)
@@ -435,6 +437,16 @@ def test_the_manifold_of_a_label_and_of_a_plain_autoencoder(trained, data, tmp_p
     found = numbers(tmp_path, "manifold", trained["ae"], "-n", "1", "--units", "2", "0")
     np.testing.assert_allclose(found[0], model.decode(mean[None]), atol=1e-5)
     assert "unit 2 (to the right) and unit 0 (up)" in capsys.readouterr().out
+
+
+def test_m2_is_told_the_labels_that_it_knows_and_predicts_the_rest(trained, data):
+    model = load_model(trained["m2"])
+    X, y = load_data(data, "test")
+    y = np.roll(y, 1)  # not what it predicts
+    y[:2] = -1, 7
+    told = opening.with_labels(model, X, y, "patterns")["y"]
+    np.testing.assert_array_equal(told[:2], model.predict(X)[:2])
+    np.testing.assert_array_equal(told[2:], y[2:])
 
 
 def test_a_bare_model_needs_no_data_where_none_are_looked_at(trained, tmp_path, capsys):
