@@ -175,7 +175,7 @@ def check_binarize(model: Model, binarize: str) -> None:
         raise InputError(f"binarize must be one of {', '.join(BINARIZE)}, got {binarize!r}")
     if binarize != "none" and model.likelihood != "bernoulli":
         raise InputError(
-            f"binarize={binarize!r} needs likelihood='bernoulli': binary pixels are not Gaussian"
+            f"binarize={binarize!r} needs likelihood='bernoulli', not {model.likelihood!r}"
         )
 
 

@@ -138,6 +138,10 @@ def test_evaluate_remembers_where_the_data_lie(tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
     assert "6 examples" in capsys.readouterr().out
+    write_set(tmp_path / "other", n=5, split="test")
+    other = ["--data-dir", str(tmp_path / "other")]
+    assert cli.main(["evaluate", str(tmp_path / "run"), *other]) == 0
+    assert "5 examples" in capsys.readouterr().out
 
 
 def test_quiet_prints_nothing(train, capsys):
@@ -295,6 +299,20 @@ def test_verify_prints_every_op_and_parameter_and_passes(capsys):
     assert "FAIL" not in out
     worst = float(out.split("worst error ")[1].split(";")[0])
     assert worst < 1e-7
+
+
+def test_the_seed_of_verify_reaches_the_checks(capsys, monkeypatch):
+    from scratchvae import gradcheck, teeth
+
+    seen = []
+    monkeypatch.setattr(verify, "show", lambda seed: seen.append(("models", seed)) or 0)
+    monkeypatch.setattr(teeth, "show", lambda seed: seen.append(("teeth", seed)) or 0)
+    monkeypatch.setattr(gradcheck, "check_file", lambda p, seed: seen.append(("file", seed)) or [])
+    for options in (["--seed", "3"], ["--teeth", "--seed", "4"], ["mine.py", "--seed", "5"]):
+        assert cli.main(["verify", *options]) == 0
+    assert seen == [("models", 3), ("teeth", 4), ("file", 5)]
+    refused(capsys, ["verify", "--seed", 2**64], "seed must be a whole number from 0 to 2**64 - 1")
+    refused(capsys, ["verify", "mine.py", "--teeth"], "leave the file out")
 
 
 def test_verify_fails_when_a_gradient_is_wrong(capsys, monkeypatch):

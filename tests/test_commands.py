@@ -1,6 +1,7 @@
 """The five models on the command line, and the commands that look at what they learned."""
 
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from test_cli import metrics, refused, tree
 
 from scratchvae import InputError, cli, latent, load_data, load_model
 from scratchvae.checkpoint import load
+from scratchvae.collapse import SPARE, collapse_report
+from scratchvae.commands import opening
 from scratchvae.data.labels import keep_labels, labels_named
 from scratchvae.evaluate import evaluate, prepare
 from scratchvae.models import MODELS, Labelled
@@ -74,6 +77,15 @@ def means(model, X, y):
 
 def decode(model, z, y=None):
     return model.decode(z, **labels(model, y))
+
+
+def drawn(monkeypatch, name):
+    """The arguments that commands give to a picture of this name."""
+    from scratchvae import plots
+
+    seen, original = [], getattr(plots, name)
+    monkeypatch.setattr(plots, name, lambda *a: (seen.append(a), original(*a))[1])
+    return seen
 
 
 # ---------------------------------------------------------------------------------- train
@@ -231,6 +243,29 @@ def test_evaluate_with_samples(kind, trained, capsys):
     assert ("log p(x|y)" in out) == (kind == "cvae")
 
 
+def test_a_collapse_is_said_after_training_and_by_evaluate(data, tmp_path, capsys, monkeypatch):
+    run = tmp_path / "run"
+    train(data, run, "--beta", "1000", "--binarize", "static")
+    model, X = load_model(run), load_data(data, "test")[0]
+    said = str(collapse_report(model, prepare(model, X, None, "static", step=1)))
+    assert said.startswith("full collapse")
+    assert f"\n\n{said}\n" in capsys.readouterr().out
+    call("evaluate", run)
+    assert capsys.readouterr().out.endswith(f"\n\n{said}\n")
+    np.savez(tmp_path / "few.npz", x_train=X, x_test=X[:9])
+    call("evaluate", run, "--data", tmp_path / "few.npz")
+    assert "collapse" not in capsys.readouterr().out
+
+    def spare(*args, **labels):
+        return dataclasses.replace(collapse_report(*args, **labels), verdict=SPARE)
+
+    monkeypatch.setattr(opening, "collapse_report", spare)
+    train(data, tmp_path / "two")  # where they do no harm
+    assert "spare units" not in capsys.readouterr().out
+    call("evaluate", tmp_path / "two")
+    assert "spare units" in capsys.readouterr().out
+
+
 # ---------------------------------------------------------------------- looking at a run
 
 SHAPES = {
@@ -267,6 +302,25 @@ def test_every_command_writes_its_picture(kind, trained, capsys):
         call(name, trained[kind], "-n", "4")
         assert (trained[kind] / picture).read_bytes().startswith(b"\x89PNG")
         assert str(trained[kind] / picture) in capsys.readouterr().out
+
+
+def test_the_pictures_show_the_originals_beside_what_was_decoded(
+    trained, data, tmp_path, monkeypatch
+):
+    X = load_data(data, "test")[0].reshape(TEST, -1) / 255
+    seen = drawn(monkeypatch, "reconstructions")
+    call("reconstruct", trained["vae"], "-n", "5", "-o", tmp_path / "r.png")
+    np.testing.assert_allclose(seen[0][0], X[:5])
+    np.testing.assert_allclose(seen[0][1], load_model(trained["vae"]).reconstruct(X[:5]), atol=1e-6)
+    seen = drawn(monkeypatch, "interpolations")
+    for kind, ends in (("vae", [0, 2, 1, 3]), ("cvae", [0, 1, 3, 4])):
+        call("interpolate", trained[kind], "-n", "2", "-o", tmp_path / "i.png")
+        first, _, second, title = seen.pop()
+        np.testing.assert_allclose(np.concatenate((first, second)), X[ends])
+        assert title.endswith("of the same label") == (kind == "cvae")
+    seen = drawn(monkeypatch, "samples")
+    call("sample", trained["cvae"], "-n", "4", "--label", "2", "-o", tmp_path / "s.png")
+    assert seen[0][1:] == ("samples of label 2", None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -330,7 +384,7 @@ def test_an_arc_keeps_its_distance_from_the_origin(rng):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_traversals_move_one_active_unit_alone(kind, trained, data, tmp_path):
+def test_traversals_move_one_active_unit_alone(kind, trained, data, tmp_path, monkeypatch):
     model = load_model(trained[kind])
     X, y = load_data(data, "test")
     found = numbers(tmp_path, "traverse", trained[kind], "--row", "4", "--steps", "3")
@@ -348,6 +402,11 @@ def test_traversals_move_one_active_unit_alone(kind, trained, data, tmp_path):
             z = mu[4].copy()
             z[unit] = centre[unit] + t * scale[unit]
             np.testing.assert_allclose(found[row, step], decode(model, z[None], y[4])[0], atol=1e-5)
+    seen = drawn(monkeypatch, "traversals")
+    call("traverse", trained[kind], "--row", "4", "-n", "2", "-o", tmp_path / "t.png")
+    marks, _, _, of, along = seen[0][1:]
+    assert marks == [f"{unit}  ({said[unit]:.2f})" for unit in np.argsort(-said)[:2]]
+    assert ("KL" in of, "deviations" in along) == (kind != "ae", kind == "ae")
 
 
 def test_the_manifold_stands_at_the_quantiles_of_the_prior(trained, data, tmp_path, capsys):
@@ -363,14 +422,31 @@ def test_the_manifold_stands_at_the_quantiles_of_the_prior(trained, data, tmp_pa
     assert f"unit {first} (to the right) and unit {second} (up)" in capsys.readouterr().out
 
 
-def test_the_manifold_of_a_label_and_of_a_plain_autoencoder(trained, data, tmp_path):
+def test_the_manifold_of_a_label_and_of_a_plain_autoencoder(trained, data, tmp_path, capsys):
     model = load_model(trained["cvae"])
     found = numbers(tmp_path, "manifold", trained["cvae"], "-n", "1", "--label", "2")
     np.testing.assert_allclose(found[0], model.decode(np.zeros((1, 3)), 2), atol=1e-6)
+    assert capsys.readouterr().out.endswith(", the others at 0; label 2\n")
+    numbers(tmp_path, "manifold", trained["cvae"], "-n", "1")
+    assert capsys.readouterr().out.endswith("; label 0\n")
     model = load_model(trained["ae"])
     found = numbers(tmp_path, "manifold", trained["ae"], "-n", "1")
     mean = model.encode(load_data(data, "test")[0]).mean(axis=0, dtype=float)
     np.testing.assert_allclose(found[0], model.decode(mean[None]), atol=1e-5)
+    assert capsys.readouterr().out.endswith(", the others at their means\n")
+    found = numbers(tmp_path, "manifold", trained["ae"], "-n", "1", "--units", "2", "0")
+    np.testing.assert_allclose(found[0], model.decode(mean[None]), atol=1e-5)
+    assert "unit 2 (to the right) and unit 0 (up)" in capsys.readouterr().out
+
+
+def test_m2_is_told_the_labels_that_it_knows_and_predicts_the_rest(trained, data):
+    model = load_model(trained["m2"])
+    X, y = load_data(data, "test")
+    y = np.roll(y, 1)  # not what it predicts
+    y[:2] = -1, 7
+    told = opening.with_labels(model, X, y, "patterns")["y"]
+    np.testing.assert_array_equal(told[:2], model.predict(X)[:2])
+    np.testing.assert_array_equal(told[2:], y[2:])
 
 
 def test_a_bare_model_needs_no_data_where_none_are_looked_at(trained, tmp_path, capsys):
@@ -414,6 +490,28 @@ def test_anomaly_writes_the_scores(kind, k, trained, data, tmp_path, capsys):
     precision = np.mean([ranked[: i + 1].mean() for i in np.flatnonzero(ranked)])
     assert f"average precision {precision:.4f}" in out
     assert ("samples of z" in out) == (k is not None)
+    assert f"higher than a normal one in {100 * won:.1f} % of all pairs" in out
+    assert f"(chance: 0.5, {(y == 1).mean():.4f})" in out
+    best = scores.argmin()
+    said = f"the most likely row {best} (label {y[best]}) with {scores[best]:.2f}, the median"
+    assert f"{said} {np.median(scores):.2f}\n" in out
+    assert ("given its label" in out) == (kind == "cvae")
+    assert ("the reconstruction error" in out) == (kind == "ae")
+
+
+def test_the_picture_of_anomalies_shows_the_least_and_the_most_likely(
+    trained, data, tmp_path, monkeypatch
+):
+    seen = drawn(monkeypatch, "anomalies")
+    call("anomaly", trained["vae"], "-n", "3", "-o", tmp_path / "s.csv")
+    X, y = load_data(data, "test")
+    scores = -load_model(trained["vae"]).score_samples(X)
+    ranked = np.argsort(-scores)
+    for found, rows in zip(seen[0], (ranked[:3], ranked[::-1][:3]), strict=True):
+        images, texts, labels = found
+        np.testing.assert_allclose(images, X[rows].reshape(3, -1) / 255)
+        assert texts == [f"{score:.0f}" for score in scores[rows]]
+        assert labels == y[rows].astype(str).tolist()
 
 
 def test_a_label_left_out_is_anomalous_and_found(data, tmp_path, capsys):
@@ -427,7 +525,14 @@ def test_a_label_left_out_is_anomalous_and_found(data, tmp_path, capsys):
     call("anomaly", run, "--anomalous", "0,1")
     assert "label 0, 1 counting as anomalous: 8 of 12 examples" in capsys.readouterr().out
     X, y = load_data(data, "test")
-    for name, there, said in (("as_floats", y >= 0.0, True), ("only_it", y == 2, False)):
+    np.savez(tmp_path / "some.npz", x_train=X, x_test=X, y_test=np.where(y == 0, -1, y))
+    call("anomaly", run, "--data", tmp_path / "some.npz")
+    assert "label 2 counting as anomalous: 4 of 8 examples" in capsys.readouterr().out
+    for name, there, said in (
+        ("as_floats", y >= 0.0, True),
+        ("only_it", y == 2, False),
+        ("without_it", y != 2, False),
+    ):
         np.savez(tmp_path / f"{name}.npz", x_train=X, x_test=X[there], y_test=1.0 * y[there])
         call("anomaly", run, "--data", tmp_path / f"{name}.npz")
         assert ("label 2.0 counting as anomalous" in capsys.readouterr().out) == said
@@ -435,7 +540,7 @@ def test_a_label_left_out_is_anomalous_and_found(data, tmp_path, capsys):
 
 def test_scores_are_of_binary_pixels_where_the_run_saw_those(data, tmp_path, capsys):
     run = tmp_path / "run"
-    train(data, run, "--binarize", "static", "--quiet")
+    train(data, run, "--binarize", "static", "--epochs", "30", "--quiet")
     capsys.readouterr()
     call("anomaly", run)
     assert "binarised" in capsys.readouterr().out
@@ -444,6 +549,10 @@ def test_scores_are_of_binary_pixels_where_the_run_saw_those(data, tmp_path, cap
     binary = prepare(model, X, None, "static", step=1)
     np.testing.assert_allclose(scores, -model.score_samples(binary), atol=1e-6)
     assert abs(scores + model.score_samples(X)).max() > 0.1
+    found = numbers(tmp_path, "traverse", run, "--row", "4", "--steps", "3")
+    codes = np.where(np.eye(3) > 0, 0, model.transform(binary)[4])  # each unit in the middle
+    distances = abs(found[:, 1, None] - model.decode(codes)).max(axis=2)
+    assert (distances.min(axis=1) < 1e-5).all()
 
 
 def test_scores_of_data_without_labels_or_pictures(tmp_path, capsys, rng):
@@ -549,6 +658,7 @@ def test_binary_pixels_are_refused_by_fit_too():
         ("vae", "anomaly -o x.png", ["must end in .csv"]),
         ("vae", "anomaly --anomalous 5", ["label '5'", "0, 1, 2"]),
         ("vae", "anomaly --anomalous 0,1,2", ["names every label"]),
+        ("vae", "anomaly --anomalous 0,1,2,2", ["names every label"]),
         ("vae", "anomaly --samples 0", ["--samples", ">= 1"]),
     ],
 )

@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from scratchvae import IWAE, VAE, Autoencoder, InputError, cli
+from scratchvae import IWAE, VAE, Autoencoder, InputError, cli, noise
+from scratchvae.data.batches import binarized_once
 from scratchvae.evaluate import evaluate
+from scratchvae.metrics import mutual_information
 from scratchvae.published import PUBLISHED, comparable, compare
 
 
@@ -41,17 +43,48 @@ def test_some_examples_are_drawn_by_the_seed_and_the_card_says_so(vae, rng):
     assert found == again
     assert found.n == 20
     assert "random rows of the data given, 20 examples" in str(found)
+    assert found.rec == evaluate(vae, X[noise.permutation(300, seed=2, epoch=0)[:20]]).rec
     whole = evaluate(vae, X, k=2, examples=300)
-    assert whole.n == 300
+    assert whole == evaluate(vae, X, k=2)
     assert whole.rec != found.rec
+
+
+def test_the_information_is_that_of_one_sample_of_each_code(vae, rng):
+    X = rng.random((30, 9))
+    mu, logvar = vae.encode(X)
+    eps = noise.normal(30, 3, seed=2, stream=noise.TEST, dtype="float64")
+    told = mutual_information(mu, logvar, mu + np.exp(logvar / 2) * eps)
+    assert evaluate(vae, X).information == pytest.approx(told, rel=1e-9)
+
+
+def test_binary_pixels_are_those_that_the_test_loss_of_a_run_is_of(rng):
+    X = rng.random((30, 9))
+    vae = VAE(latent_dim=3, hidden=(7,), seed=2).fit(X, X_test=X, epochs=1, binarize="dynamic")
+    found = evaluate(vae, X, binarize="dynamic")
+    assert found.loss == pytest.approx(vae.history_[-1]["test_loss"], rel=1e-12)
+    assert found.rec == evaluate(vae, binarized_once(X, seed=2, step=1)).rec
+
+
+def test_the_card_says_what_was_measured(vae, rng):
+    X = rng.random((30, 9))
+    assert "one sample of z, seed 2" in str(evaluate(vae, X))
+    assert "7 samples for the bound, seed 2" in str(evaluate(vae, X, k=7))
+    for likelihood, words in (
+        ("continuous_bernoulli", "grey, in [0, 1]"),
+        ("gaussian", "real numbers"),
+    ):
+        model = VAE(latent_dim=2, hidden=(), likelihood=likelihood).build(9)
+        assert f"pixels      {words}" in str(evaluate(model, X))
 
 
 def test_an_autoencoder_has_no_elbo(rng):
     X = rng.random((30, 9))
-    text = str(evaluate(Autoencoder(latent_dim=3, hidden=(7,)).fit(X, epochs=1), X))
+    model = Autoencoder(latent_dim=3, hidden=(7,)).fit(X, epochs=1)
+    text = str(evaluate(model, X, data="mnist"))
     assert "ELBO" not in text
     assert "KL" not in text
     assert "no bound" in text
+    assert "comparable" not in text
 
 
 def test_the_loss_of_an_iwae_is_its_bound(rng):
@@ -95,6 +128,16 @@ def test_a_bound_of_fewer_samples_is_compared_and_says_so(on_mnist):
     text = compare(found, "iwae-k5")
     assert text.startswith("91.23 nats here, 85.54 published")
     assert "with 5000 samples instead of 100" in text
+    assert "instead of" not in compare(dataclasses.replace(found, k=5000), "iwae-k5")
+    assert "our own draw" not in text
+
+
+def test_a_published_elbo_is_put_beside_the_elbo_however_many_samples(on_mnist):
+    found = dataclasses.replace(on_mnist, pixels="static", k=100, log_likelihood=-91.234)
+    text = compare(found, "altosaar-elbo")
+    assert text.startswith(f"{-found.elbo:.2f} nats here, 103.31 published")
+    assert text.endswith("our own draw, not the file of Larochelle & Murray")
+    assert compare(found, "altosaar-nll").startswith("91.23 nats here, 97.10 published")
 
 
 def test_every_row_has_something_that_it_compares_with(on_mnist):

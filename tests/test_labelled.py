@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchvae import ConditionalVAE, InputError, SemiSupervisedVAE, load_model
+from scratchvae import ConditionalVAE, InputError, SemiSupervisedVAE, load_model, noise
 from scratchvae.evaluate import evaluate
 from scratchvae.train import Trainer
 
@@ -53,6 +53,21 @@ def test_a_labelled_row_costs_rec_kl_the_prior_of_the_label_and_alpha_times_the_
     assert model.loss_and_grad(x, eps, y)[0] == pytest.approx(wanted, rel=1e-12)
 
 
+def test_rec_and_mu_are_those_of_the_label_or_their_mean_over_the_labels(batch):
+    x, eps = batch
+    model, q = m2(), m2().predict_proba(x)
+    recs, mus = [], []
+    for c in range(3):
+        mu, logvar = model.encode(x, [c] * 4)
+        p = model.decode(mu + np.exp(logvar / 2) * eps, c)
+        recs.append(-(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1))
+        mus.append(mu)
+    acts = model._forward(model.check(x, [-1, 2, -1, 0]), eps)
+    for i, share in enumerate((q[0], [0, 0, 1], q[2], [1, 0, 0])):
+        assert acts.rec[i] == pytest.approx(np.dot(share, np.array(recs)[:, i]), rel=1e-12)
+        np.testing.assert_allclose(acts.mu[i], np.dot(share, np.array(mus)[:, i]), rtol=1e-12)
+
+
 def test_the_bound_of_an_unlabelled_row_sums_over_the_labels(batch):
     """log p(x) >= log sum_y exp of the bounds of log p(x, y), sample by sample, with k = 1."""
     x, _ = batch
@@ -61,6 +76,7 @@ def test_the_bound_of_an_unlabelled_row_sums_over_the_labels(batch):
     np.testing.assert_allclose(
         model.score_samples(x, 1), np.log(np.exp(joint).sum(axis=0)), rtol=1e-10
     )
+    assert model.score(x) == pytest.approx(model.score_samples(x).mean())
     assert (model.score_samples(x, 200) >= np.max(joint, axis=0) - 5).all()
 
 
@@ -106,6 +122,13 @@ def test_evaluation_hides_the_labels_and_counts_what_was_predicted_wrong(rng):
     assert found.error == pytest.approx(1 - model.score(X, y))
     assert found.log_likelihood == pytest.approx(model.score_samples(X, 3).mean(), rel=1e-6)
     assert "wrong labels" in str(found)
+    some = evaluate(model, X, y, examples=50)
+    picked = noise.permutation(len(X), seed=0, epoch=0)[:50]
+    assert some.error == pytest.approx(1 - model.score(X[picked], y[picked]))
+    few = np.where(np.arange(len(y)) < 100, y, -1)
+    found = evaluate(model, X, few)
+    assert found.labelled == 100
+    assert found.error == pytest.approx(1 - model.score(X, few))
 
 
 # ------------------------------------------------------------------------------------------ CVAE
@@ -142,6 +165,56 @@ def test_the_label_is_worth_something(rng):
 
 
 # --------------------------------------------------------------------------------- what both have
+
+
+def slope(model, f):
+    """The derivative of f(), along the gradient that the model holds, by a central difference."""
+    p, g, h = model.params_.array.copy(), model._grads.array.copy(), 1e-6
+    values = []
+    for step in (h, -h):
+        model.params_.array[...] = p + step * g
+        values.append(float(f()))
+    model.params_.array[...] = p
+    return (values[0] - values[1]) / (2 * h), (g * g).sum()
+
+
+@pytest.mark.parametrize("options", [{"free_bits": 0.1}, {"capacity": 2.0, "beta": 3.0}])
+def test_what_the_kl_costs_a_conditional_vae_is_in_its_gradient(options, batch):
+    x, eps = batch
+    model = ConditionalVAE(**SMALL, **options).build(9, 3)
+    model.loss_and_grad(x, eps, [2, 0, 1, 1])
+    found, wanted = slope(model, lambda: model.loss_and_grad(x, eps, [2, 0, 1, 1])[0])
+    assert found == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_warm_up_lowers_the_kl_in_the_gradient(batch):
+    x, eps = batch
+    model = ConditionalVAE(**SMALL).build(9, 3)
+    rows = model.check(x, [2, 0, 1, 1])
+    model._backward(model._grads, model._forward(rows, eps), 0.25)
+
+    def objective():
+        acts = model._forward(rows, eps)
+        return (acts.rec + acts.kl / 4).mean()
+
+    found, wanted = slope(model, objective)
+    assert found == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_warm_up_lowers_the_kl_of_each_label_of_m2(batch):
+    x, eps = batch
+    model = m2(alpha=0.0)
+    rows = model.check(x, [-1, 2, -1, 0])
+    model._backward(model._grads, model._forward(rows, eps), 0.25)
+
+    def objective():
+        acts = model._forward(rows, eps)
+        costs, log_q = acts.cost - 0.75 * acts.kls, softmax_log(acts.logits)
+        unknown = (np.exp(log_q) * (costs + log_q)).sum(axis=1)
+        return (unknown[0] + costs[1, 2] + unknown[2] + costs[3, 0]) / 4
+
+    found, wanted = slope(model, objective)
+    assert found == pytest.approx(wanted, rel=1e-6)
 
 
 @pytest.mark.parametrize("cls", [ConditionalVAE, SemiSupervisedVAE])
@@ -211,6 +284,25 @@ def test_a_label_that_was_not_learned_is_refused(cls, batch):
             call()
     with pytest.raises(InputError, match="decode needs a label"):
         model.decode(z)
+
+
+def test_the_layers_of_the_classifier_have_names_as_the_encoders_have():
+    state = SemiSupervisedVAE(latent_dim=3, hidden=(7, 5)).build(9, 2).state_dict()
+    shapes = {name: a.shape for name, a in state.items() if name.endswith("weight")}
+    for layer in ("encoder", "classifier"):
+        assert shapes[f"{layer}.1.weight"] == (7, 9)
+        assert shapes[f"{layer}.3.weight"] == (5, 7)
+    assert shapes["classifier.5.weight"] == (2, 5)
+
+
+@pytest.mark.parametrize("cls", [ConditionalVAE, SemiSupervisedVAE])
+def test_settings_of_every_model_reach_one_with_labels(cls, rng):
+    X, y = rng.random((40, 9)) * np.linspace(0.2, 1, 9), np.arange(40) % 3
+    model = cls(latent_dim=2, hidden=(8,), bias_from_data=True)
+    bias = model._start(X, y).params_.out_b
+    np.testing.assert_allclose(1 / (1 + np.exp(-bias)), X.mean(axis=0), rtol=1e-5)
+    plain, ramped = (model.fit(X, y, epochs=1, kl_warmup=w).encode(X, y)[0] for w in (0, 9))
+    assert np.abs(plain - ramped).max() > 1e-5
 
 
 def test_m2_needs_a_hidden_layer():

@@ -92,6 +92,21 @@ def test_a_warm_up_raises_the_capacity(tiny):
     assert not np.allclose(full, plain)
 
 
+def test_a_warm_up_lowers_what_free_bits_charge(tiny):
+    """Half-way the units above their share pull half as hard, as at half of beta."""
+    vae, x, eps = tiny
+    _, units = parts(vae, x, eps)
+    vae.free_bits, vae.beta = float(np.median(units.mean(axis=0))), 2.0
+    acts = vae._forward(x, eps)
+    vae._backward(vae._grads, acts, 0.5)
+    half = vae._grads.array.copy()
+    vae._backward(vae._grads, acts, 1.0)
+    assert not np.allclose(half, vae._grads.array)
+    vae.beta = 1.0
+    vae._backward(vae._grads, acts, 1.0)
+    np.testing.assert_array_equal(half, vae._grads.array)
+
+
 def test_a_fixed_variance_is_no_parameter_and_stays(rng):
     X = rng.standard_normal((30, 9))
     vae = VAE(latent_dim=2, hidden=(5,), likelihood="gaussian", x_variance=0.25, dtype="float64")
@@ -101,6 +116,15 @@ def test_a_fixed_variance_is_no_parameter_and_stays(rng):
     acts = vae._forward(X, np.zeros((30, 2)))
     density = np.exp(-((X - acts.y) ** 2) / 0.5) / np.sqrt(2 * np.pi * 0.25)
     np.testing.assert_allclose(acts.rec, -np.log(density).sum(axis=1))
+
+
+def test_what_is_decoded_is_the_mean_of_the_density():
+    vae = VAE(latent_dim=2, hidden=(), likelihood="continuous_bernoulli", dtype="float64").build(3)
+    vae.params_.array[...] = 0
+    vae.params_.out_b[...] = logits = [-2.0, 0.05, 5.0]
+    density = np.exp([np.multiply(logit, grid) for logit in logits])
+    means = [integral(grid * d) / integral(d) for d in density]
+    np.testing.assert_allclose(vae.decode(np.zeros((1, 2)))[0], means, rtol=1e-6)
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "gaussian"])

@@ -138,6 +138,11 @@ def test_samples_follow_their_seed(model):
     np.testing.assert_array_equal(model.sample(4), model.sample(4))
     np.testing.assert_array_equal(model.sample(4, seed=1), model.sample(9, seed=1)[:4])
     assert (model.sample(4, seed=1) != model.sample(4)).any()
+    if isinstance(model, VAE):
+        X = np.full((5, 9), 0.5)
+        twin = VAE(latent_dim=3, hidden=(7,), seed=1).load_state_dict(model.state_dict())
+        np.testing.assert_array_equal(model.score_samples(X, seed=1), twin.score_samples(X))
+        assert (model.score_samples(X, seed=1) != model.score_samples(X)).any()
 
 
 def test_gradients_by_name_have_the_shapes_of_the_parameters(model, X):

@@ -145,9 +145,11 @@ def test_callbacks_see_each_epoch_and_may_end_the_run(X):
 
     def stop_at_two(trainer, record):
         seen.append((trainer.epoch, record["epoch"]))
+        assert trainer.model is vae
         return record["epoch"] == 2
 
-    vae = small().fit(X, epochs=5, callbacks=stop_at_two)
+    vae = small()
+    vae.fit(X, epochs=5, callbacks=stop_at_two)
     assert seen == [(1, 1), (2, 2)]
     assert len(vae.history_) == 2
 
@@ -455,9 +457,10 @@ def test_cuda_without_a_gpu_says_so(X, double, monkeypatch):
         small(device="cuda").fit(X)
 
 
-def test_binary_pixels_are_not_gaussian(X):
-    with pytest.raises(InputError, match="needs likelihood='bernoulli'"):
-        small(likelihood="gaussian").fit(X, binarize="static")
+@pytest.mark.parametrize("likelihood", ["gaussian", "continuous_bernoulli"])
+def test_binary_pixels_are_bernoulli(X, likelihood):
+    with pytest.raises(InputError, match=f"needs likelihood='bernoulli', not '{likelihood}'"):
+        small(likelihood=likelihood).fit(X, binarize="static")
 
 
 def test_no_examples():

@@ -19,8 +19,8 @@ def check(beta, free_bits, capacity):
             raise InputError("free_bits and capacity exclude each other: choose one")
 
 
-def charge(acts, beta, free_bits, capacity, ramp=1.0):
-    """The charge, in nats; ramp in [0, 1] is how far a schedule has come.
+def charge(acts, beta, free_bits, capacity):
+    """The charge, in nats, where no schedule lowers it.
 
     beta KL                            without either
     beta sum_j max(KL_j, free_bits)    KL_j being the mean KL of unit j
@@ -28,14 +28,17 @@ def charge(acts, beta, free_bits, capacity, ramp=1.0):
     """
     if free_bits:
         units = unit_kl(acts.mu, acts.logvar)
-        return beta * ramp * module(units).maximum(units, free_bits).sum()
+        return beta * module(units).maximum(units, free_bits).sum()
     if capacity is not None:
-        return beta * abs(acts.kl.mean() - ramp * capacity)
-    return beta * ramp * acts.kl.mean()
+        return beta * abs(acts.kl.mean() - capacity)
+    return beta * acts.kl.mean()
 
 
 def charge_backward(acts, beta, free_bits, capacity, ramp=1.0):
-    """The charge's derivative by the mean KL of each unit: one number for all, or (Z,)"""
+    """The charge's derivative by the mean KL of each unit: one number for all, or (Z,).
+
+    ramp in [0, 1] is how far a schedule has come, which raises beta, or the capacity, from 0.
+    """
     if free_bits:
         units = unit_kl(acts.mu, acts.logvar)
         return beta * ramp * (units > free_bits).astype(units.dtype)
