@@ -135,7 +135,7 @@ def evaluate(
     given = getattr(model, "needs_labels", False)
     rows = prepare(model, X, y if given else None, binarize, step=1)
     if examples is not None and examples < len(rows):
-        picked = noise.permutation(len(rows), seed=model.seed, epoch=0)[:examples]
+        picked = noise.permutation(len(rows), seed=model.seed, stream=noise.PICK)[:examples]
         rows, y = rows[picked], None if y is None else np.asarray(y)[picked]
         split = "random rows" if split == "all" else f"random rows of the {split}"
     found: dict[str, Any] = losses(model, model._ws.xp.asarray(rows))
@@ -166,7 +166,11 @@ def prepare(model: Model, X: Any, y: Any, binarize: str, *, step: int) -> np.nda
     X = model.check(X, y)
     if len(X) == 0:
         raise InputError("the data hold no examples: pass at least one row")
-    return X if binarize == "none" else binarized_once(X, seed=model.seed, step=step)
+    return (
+        X
+        if binarize == "none"
+        else binarized_once(X, model.n_features_, seed=model.seed, step=step)
+    )
 
 
 def check_binarize(model: Model, binarize: str) -> None:

@@ -15,7 +15,7 @@ from .backend import Array
 from .errors import InputError
 
 # Streams keep the uses of one seed apart. They are part of what a seed means: append only.
-INIT, TRAIN, TEST, SHUFFLE, BINARIZE, SAMPLE, SCORE, DATA, LABELS = range(9)
+INIT, TRAIN, TEST, SHUFFLE, BINARIZE, SAMPLE, SCORE, DATA, LABELS, FIXED, PICK = range(11)
 
 MAX_SEED = 2**64 - 1
 _MASK = 0xFFFFFFFF
@@ -76,7 +76,7 @@ def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: i
     return z[:, :width].astype(dtype)
 
 
-def permutation(n: int, *, seed: int, epoch: int) -> np.ndarray:
+def permutation(n: int, *, seed: int, stream: int = SHUFFLE, epoch: int = 0) -> np.ndarray:
     """A permutation of range(n), int64 (n,), on the host: the order of n 64-bit random keys."""
-    hi, lo = bits(n, 2, seed=seed, stream=SHUFFLE, step=epoch).T
+    hi, lo = bits(n, 2, seed=seed, stream=stream, step=epoch).T
     return np.argsort((hi << 32) | lo, kind="stable")

@@ -206,7 +206,8 @@ class Trainer:
         model, B, step = self.model, len(rows), self.step
         x = to_float(self.X[rows], model._ws("x", B, self.X.shape[1]))
         if self.binarize == "dynamic":
-            binarized(x, seed=model.seed, step=step)
+            pixels = x[:, : model.n_features_]
+            binarized(pixels, seed=model.seed, stream=noise.BINARIZE, step=step)
         acts = model._forward(x, model._draw(B, seed=model.seed, stream=noise.TRAIN, step=step))
         epoch = step / self.steps_per_epoch
         model._backward(model._grads, acts, ramp(epoch, self.kl_warmup, self.kl_cycle))

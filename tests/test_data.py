@@ -242,18 +242,18 @@ def test_bytes_become_255ths():
 
 def test_static_binarisation_is_fixed_by_the_seed_and_right_on_average():
     X = np.tile(np.array([0, 64, 191, 255], dtype=np.uint8), (5000, 1))
-    a = binarized_once(X, seed=0, step=0)
+    a = binarized_once(X, X.shape[1], seed=0, step=0)
     assert set(np.unique(a)) == {0, 255}
-    np.testing.assert_array_equal(a, binarized_once(X, seed=0, step=0))
-    assert (a != binarized_once(X, seed=1, step=0)).any()
-    assert (a != binarized_once(X, seed=0, step=1)).any()
+    np.testing.assert_array_equal(a, binarized_once(X, X.shape[1], seed=0, step=0))
+    assert (a != binarized_once(X, X.shape[1], seed=1, step=0)).any()
+    assert (a != binarized_once(X, X.shape[1], seed=0, step=1)).any()
     np.testing.assert_allclose(a.mean(axis=0), X[0], atol=255 * 5 * 0.5 / 5000**0.5)
     assert (a[:, 3] == 255).all()
 
 
 def test_each_row_of_a_large_set_is_drawn_anew():
     X = np.full((9000, 30), 128, dtype=np.uint8)
-    rows = np.unique(binarized_once(X, seed=0, step=0), axis=0)
+    rows = np.unique(binarized_once(X, X.shape[1], seed=0, step=0), axis=0)
     assert len(rows) > 8990
 
 

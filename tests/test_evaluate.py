@@ -43,7 +43,7 @@ def test_some_examples_are_drawn_by_the_seed_and_the_card_says_so(vae, rng):
     assert found == again
     assert found.n == 20
     assert "random rows of the data given, 20 examples" in str(found)
-    assert found.rec == evaluate(vae, X[noise.permutation(300, seed=2, epoch=0)[:20]]).rec
+    assert found.rec == evaluate(vae, X[noise.permutation(300, seed=2, stream=noise.PICK)[:20]]).rec
     whole = evaluate(vae, X, k=2, examples=300)
     assert whole == evaluate(vae, X, k=2)
     assert whole.rec != found.rec
@@ -62,7 +62,7 @@ def test_binary_pixels_are_those_that_the_test_loss_of_a_run_is_of(rng):
     vae = VAE(latent_dim=3, hidden=(7,), seed=2).fit(X, X_test=X, epochs=1, binarize="dynamic")
     found = evaluate(vae, X, binarize="dynamic")
     assert found.loss == pytest.approx(vae.history_[-1]["test_loss"], rel=1e-12)
-    assert found.rec == evaluate(vae, binarized_once(X, seed=2, step=1)).rec
+    assert found.rec == evaluate(vae, binarized_once(X, X.shape[1], seed=2, step=1)).rec
 
 
 def test_the_card_says_what_was_measured(vae, rng):

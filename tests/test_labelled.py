@@ -123,7 +123,7 @@ def test_evaluation_hides_the_labels_and_counts_what_was_predicted_wrong(rng):
     assert found.log_likelihood == pytest.approx(model.score_samples(X, 3).mean(), rel=1e-6)
     assert "wrong labels" in str(found)
     some = evaluate(model, X, y, examples=50)
-    picked = noise.permutation(len(X), seed=0, epoch=0)[:50]
+    picked = noise.permutation(len(X), seed=0, stream=noise.PICK)[:50]
     assert some.error == pytest.approx(1 - model.score(X[picked], y[picked]))
     few = np.where(np.arange(len(y)) < 100, y, -1)
     found = evaluate(model, X, few)
@@ -289,8 +289,8 @@ def test_a_label_that_was_not_learned_is_refused(cls, batch):
 def test_the_layers_of_the_classifier_have_names_as_the_encoders_have():
     state = SemiSupervisedVAE(latent_dim=3, hidden=(7, 5)).build(9, 2).state_dict()
     shapes = {name: a.shape for name, a in state.items() if name.endswith("weight")}
-    for layer in ("encoder", "classifier"):
-        assert shapes[f"{layer}.1.weight"] == (7, 9)
+    for layer, width in (("encoder", 9 + 2), ("classifier", 9)):
+        assert shapes[f"{layer}.1.weight"] == (7, width)
         assert shapes[f"{layer}.3.weight"] == (5, 7)
     assert shapes["classifier.5.weight"] == (2, 5)
 

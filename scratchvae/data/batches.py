@@ -103,20 +103,25 @@ def to_float(batch: Array, out: Array) -> Array:
     return out
 
 
-def binarized(x: Array, *, seed: int, step: int, row: int = 0) -> Array:
+def binarized(x: Array, *, seed: int, stream: int, step: int, row: int = 0) -> Array:
     """Bernoulli samples, in place: each pixel 1 with probability x, else 0; keyed by row."""
     n, width = x.shape
     xp = array_module(x)
-    key = {"seed": seed, "stream": noise.BINARIZE, "step": step, "row": row}
+    key = {"seed": seed, "stream": stream, "step": step, "row": row}
     return xp.less(noise.uniform(n, width, **key, dtype=x.dtype, xp=xp), x, out=x)
 
 
-def binarized_once(X: np.ndarray, *, seed: int, step: int) -> np.ndarray:
-    """A fixed binary version of a whole data set, uint8 of 0 and 255."""
+def binarized_once(X: np.ndarray, n_pixels: int, *, seed: int, step: int) -> np.ndarray:
+    """A fixed binary version of a whole data set, uint8 of 0 and 255.
+
+    Only the first n_pixels columns are drawn: the labels beside them are 0 or 1, and stay.
+    """
     out = np.empty(X.shape, dtype=np.uint8)
     for rows in chunks(len(X), 4096):
         x = to_float(X[rows], np.empty(X[rows].shape, dtype=np.float32))
-        out[rows] = binarized(x, seed=seed, step=step, row=rows.start) * 255
+        key = {"seed": seed, "stream": noise.FIXED, "step": step, "row": rows.start}
+        binarized(x[:, :n_pixels], **key)
+        out[rows] = x * 255
     return out
 
 

@@ -13,7 +13,7 @@ of what encoder and decoder see are example b with each of them.
 from dataclasses import dataclass
 from math import log
 
-from .. import ops, torch_names
+from .. import ops
 from ..backend import Array
 from ..backend import array_module as module
 from ..data.labels import missing
@@ -54,7 +54,7 @@ class Activations:
     mu: Array  # (B,Z) mean of q(z|x): over the classes, or that of the label
     rec: Array  # (B,) -log p(x|z,y), nats, likewise
     kl: Array  # (B,) what else the bound costs, nats: KL of z, log C, less the entropy of q
-    loss: Array  # (B,) the bound, and alpha times the classifier's cost
+    loss: Array  # (B,) the bound, rec + kl, and alpha times the classifier's cost
 
 
 def forward(p, x, t, eps, ws, activation, likelihood, alpha):
@@ -127,8 +127,10 @@ def backward(p, g, acts, ws, activation, likelihood, alpha, ramp):
 
 def encode(p, x, C, ws, activation):
     """x (B,D)  ->  hidden layers, mu (BC,Z), logvar (BC,Z), of q(z|x,y) for each class y"""
-    H = p.first_W.shape[1]
-    a = linear_each_class(x, p.first_W, p.first_V, p.first_b, out=ws("first", len(x), C, H))
+    (B, D), H = x.shape, p.first_W.shape[1]
+    # the rows of first_W: D for the pixels, then C for the labels
+    W, V = p.first_W[:D], p.first_W[D:]
+    a = linear_each_class(x, W, V, p.first_b, out=ws("first", B, C, H))
     f, _ = ACTIVATIONS[activation]
     a = a.reshape(-1, H)
     enc = mlp(p, "enc", f(a, out=a), activation, ws)
@@ -139,7 +141,7 @@ def encode(p, x, C, ws, activation):
 
 def encode_backward(p, g, dhead, acts, ws, activation):
     """dhead (BC,2Z): the gradients of mu and logvar, side by side. x needs no gradient."""
-    enc, (B, C) = acts.enc, acts.t.shape
+    enc, D, (B, C) = acts.enc, acts.x1.shape[1], acts.t.shape
     dh = ws("denc", *enc[-1].shape)
     dh, _, _ = ops.linear_backward(dhead, enc[-1], p.head_W, dx=dh, dW=g.head_W, db=g.head_b)
     da = mlp_backward(p, g, "enc", enc, dh, activation, ws, dx=ws("da", *enc[0].shape))
@@ -147,8 +149,8 @@ def encode_backward(p, g, dhead, acts, ws, activation):
     # forward: enc[0] = f(a),  a = linear_each_class(x)
     da = f_backward(da, enc[0], dx=da)
     linear_each_class_backward(
-        da.reshape(B, C, -1), acts.x1, p.first_W,
-        dx=SKIP, dW=g.first_W, dV=g.first_V, db=g.first_b,
+        da.reshape(B, C, -1), acts.x1, p.first_W[:D],
+        dx=SKIP, dW=g.first_W[:D], dV=g.first_W[D:], db=g.first_b,
     )  # fmt: skip
 
 
@@ -185,8 +187,7 @@ class SemiSupervisedVAE(Labelled):
         (D, C), first = (self.n_features_, len(self.classes_)), self.hidden[0]
         shapes = {name: s for name, s in shapes.items() if not name.startswith("enc")}
         return {
-            "first_W": (D, first),
-            "first_V": (C, first),
+            "first_W": (D + C, first),
             "first_b": (first,),
             **layer_shapes("enc", self.hidden),
             **layer_shapes("cls", (D, *self.hidden)),
@@ -202,10 +203,6 @@ class SemiSupervisedVAE(Labelled):
         layers += [(f"cls{i}", f"classifier.{1 + 2 * i}", every) for i in range(n)]
         return [*layers, ("class", f"classifier.{1 + 2 * n}", every)]
 
-    def _build_for(self, arrays):
-        D, C = (torch_names.width(name, arrays) for name in ("encoder.1", "decoder.0"))
-        return self.build(D, C - self.latent_dim)
-
     def _forward(self, xt, eps):
         x, t = self._split(xt)
         rest = self._ws, self.activation, self.likelihood, self.alpha
@@ -216,7 +213,10 @@ class SemiSupervisedVAE(Labelled):
         backward(self.params_, g, acts, *rest)
 
     def _loss(self, acts):
-        return acts.loss
+        return acts.rec + acts.kl
+
+    def _objective(self, acts):
+        return acts.loss.mean()
 
     def _decode(self, zy):
         return decode(self.params_, zy, self._ws, self.activation)[1]
@@ -230,7 +230,8 @@ class SemiSupervisedVAE(Labelled):
         x, t = self._split(xt)
         logits = self._logits(x)
         unlabelled = 1 - t.sum(axis=1, keepdims=True)
-        return t + unlabelled * (logits == logits.max(axis=1, keepdims=True))
+        classes = module(x).arange(t.shape[1])
+        return t + unlabelled * (classes == logits.argmax(axis=1)[:, None])
 
     def _encode(self, xt):
         """mu and logvar of q(z|x,y), at `_label`"""
@@ -248,14 +249,14 @@ class SemiSupervisedVAE(Labelled):
         x, t = self._split(xt)
         acts = forward(self.params_, x, t, eps, self._ws, self.activation, self.likelihood, 0)
         (B, C), xp = t.shape, module(x)
-        rec = reconstruction(self.params_, acts.y, acts.x, self._ws, self.likelihood)
-        log_w = (log_prior_ratio(acts.z, acts.logvars, acts.eps) - rec).reshape(B, C)
+        rec = acts.cost - acts.kls - log(C)
+        log_w = log_prior_ratio(acts.z, acts.logvars, acts.eps).reshape(B, C) - rec
         unlabelled = t.sum(axis=1, keepdims=True) == 0
         return ops.log_mean_exp(xp.where(unlabelled | (t > 0), log_w, -xp.inf))
 
     def predict_proba(self, X):
         """q(y|x) of each row, in the order of `classes_`.        X (N,D)  ->  (N,C)"""
-        X = Labelled.check(self, X)
+        X = self.check(X)
 
         def probabilities(rows):
             x, _ = self._split(self._to_device(X[rows], "x"))
