@@ -73,12 +73,13 @@ def test_each_use_of_a_seed_has_a_key_of_its_own(monkeypatch, rng):
     """Which stream is which use is part of what a seed means, too."""
     keys, bits, X, y = set(), noise.bits, rng.random((6, 9)), np.arange(6) % 2
 
-    def spy(*args, stream, step=0, **rest):
+    def spy(*args, seed, stream, step=0, **rest):
+        assert seed == 3
         keys.add((stream, step))
-        return bits(*args, stream=stream, step=step, **rest)
+        return bits(*args, seed=seed, stream=stream, step=step, **rest)
 
     monkeypatch.setattr(noise, "bits", spy)
-    vae = VAE(latent_dim=2, hidden=(3,)).build(9)
+    vae = VAE(latent_dim=2, hidden=(3,), seed=3).build(9)
     trainer = Trainer(vae, X, binarize="dynamic")
     trainer.adam.t = 5
     for use, wanted in (
@@ -87,7 +88,7 @@ def test_each_use_of_a_seed_has_a_key_of_its_own(monkeypatch, rng):
         (lambda: losses(vae, X), {(noise.TEST, 0)}),
         (lambda: vae.score_samples(X, k=3), {(noise.SCORE, j) for j in range(3)}),
         (lambda: vae.score_samples(X), {(noise.SCORE, 0)}),
-        (lambda: keep_labels(y, 2, 0), {(noise.LABELS, 0)}),
+        (lambda: keep_labels(y, 2, 3), {(noise.LABELS, 0)}),
     ):
         keys.clear()
         use()

@@ -408,6 +408,7 @@ def test_more_epochs_continue_the_run(X):
         ({"lr": float("nan")}, "lr must be a finite number"),
         ({"lr": "fast"}, "lr must be a finite number"),
         ({"kl_warmup": -1}, "kl_warmup must be a finite number >= 0"),
+        ({"kl_cycle": float("nan")}, "kl_cycle must be a finite number >= 0"),
         ({"binarize": "sometimes"}, "binarize must be one of none, static, dynamic"),
         ({"X_test": np.zeros((2, 8))}, "X has 8 features, but VAE is expecting 9"),
         ({"X_test": np.zeros((0, 9))}, "no examples"),
