@@ -335,7 +335,7 @@ def test_samples_of_a_label(kind, trained, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["vae", "cvae"])
-def test_interpolations_go_from_code_to_code(kind, trained, data, tmp_path):
+def test_interpolations_go_from_code_to_code(kind, trained, data, tmp_path, monkeypatch):
     model = load_model(trained[kind])
     X, y = load_data(data, "test")
     found = numbers(tmp_path, "interpolate", trained[kind], "-n", "3", "--steps", "5")
@@ -349,6 +349,10 @@ def test_interpolations_go_from_code_to_code(kind, trained, data, tmp_path):
     arc = latent.slerped(*z, 3)[:, 1]
     np.testing.assert_allclose(found[:, 1], decode(model, arc, y[first]), atol=1e-5)
     assert abs(found[:, 1] - decode(model, (z[0] + z[1]) / 2, y[first])).max() > 1e-3
+    seen = drawn(monkeypatch, "interpolations")
+    call("interpolate", trained[kind], "-n", "3", "-o", tmp_path / "i.png")
+    ends = np.concatenate((seen[0][0], seen[0][2]))
+    np.testing.assert_allclose(ends, X[first + second].reshape(6, -1) / 255)
 
 
 def test_an_arc_keeps_its_distance_from_the_origin(rng):

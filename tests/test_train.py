@@ -110,6 +110,7 @@ def test_the_seconds_of_an_epoch_are_its_own(X, monkeypatch):
     trainer.resume({"rows": 30, "step": 2, "seconds": 100.0}, trainer.state()[1])
     trainer.run(1)
     assert trainer.model.history_[0]["seconds"] >= 100
+    assert trainer.state()[0]["seconds"] >= 100
 
 
 def test_fit_begins_anew(X):
