@@ -16,7 +16,9 @@ def batch(rng):
 
 
 def m2(**config):
-    return SemiSupervisedVAE(**SMALL, **config).build(9, 3)
+    model = SemiSupervisedVAE(**SMALL, **config).build(9, 3)
+    model.params_.first_V[...] = np.linspace(-1, 1, 21).reshape(3, 7)  # 0 hides what a label does
+    return model
 
 
 def softmax_log(logits):
@@ -193,6 +195,19 @@ def test_the_label_is_worth_something(rng):
 
 
 # --------------------------------------------------------------------------------- what both have
+
+
+@pytest.mark.parametrize(("cls", "prior"), [(ConditionalVAE, 0), (SemiSupervisedVAE, np.log(3))])
+def test_the_weight_of_a_sample_is_a_ratio_of_densities(cls, prior, batch):
+    x, y = batch[0], np.array([2, 0, 1, 1])
+    model = cls(**SMALL).build(9, 3)
+    eps = noise.normal(4, 3, seed=1, stream=noise.SCORE, dtype="float64")
+    mu, logvar = model.encode(x, y)
+    z = mu + np.exp(logvar / 2) * eps
+    p = model.decode(z, y)
+    log_px = (x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1)
+    log_ratio = (eps**2 + logvar - z**2).sum(axis=1) / 2  # of p(z) to q(z|x,y)
+    np.testing.assert_allclose(model.score_samples(x, 1, y=y), log_px + log_ratio - prior)
 
 
 @pytest.mark.parametrize("cls", [ConditionalVAE, SemiSupervisedVAE])
