@@ -170,6 +170,8 @@ def test_the_label_changes_what_is_decoded(batch):
     a, b = model.decode(z, 0), model.decode(z, 2)
     assert not np.allclose(a, b)
     np.testing.assert_array_equal(model.decode(z, [0, 2, 0, 2])[1::2], b[1::2])
+    z = noise.normal(4, 3, seed=5, stream=noise.SAMPLE, dtype="float64")
+    np.testing.assert_array_equal(model.sample(4, y=2, seed=5), model.decode(z, 2))
 
 
 def test_samples_of_a_label_are_those_of_its_group(rng):

@@ -141,14 +141,15 @@ def test_losses_are_reported_at_the_full_beta_during_warmup(X):
     assert r["test_loss"] == pytest.approx(r["rec"] + 3 * r["kl"])
 
 
-def test_callbacks_see_each_epoch_and_may_end_the_run(X):
+def test_callbacks_see_each_epoch_and_may_end_the_run(X, capsys):
     seen = []
 
     def stop_at_two(trainer, record):
         seen.append((trainer.epoch, record["epoch"]))
         return record["epoch"] == 2
 
-    vae = small().fit(X, epochs=5, callbacks=stop_at_two)
+    vae = small().fit(X, epochs=5, verbose=True, callbacks=stop_at_two)
+    assert "epoch   2/5" in capsys.readouterr().out
     assert seen == [(1, 1), (2, 2)]
     assert len(vae.history_) == 2
 
