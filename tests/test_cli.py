@@ -138,10 +138,12 @@ def test_evaluate_remembers_where_the_data_lie(tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
     assert "6 examples" in capsys.readouterr().out
+    write_set(tmp_path / "other", n=20)
     write_set(tmp_path / "other", n=5, split="test")
     other = ["--data-dir", str(tmp_path / "other")]
-    assert cli.main(["evaluate", str(tmp_path / "run"), *other]) == 0
-    assert "5 examples" in capsys.readouterr().out
+    for argv in (["evaluate"], ["train", "--resume", "--epochs", "2", "--out"]):
+        assert cli.main([*argv, str(tmp_path / "run"), *other]) == 0
+        assert "test split of mnist, 5 examples" in capsys.readouterr().out
 
 
 def test_quiet_prints_nothing(train, capsys):
@@ -192,7 +194,8 @@ def test_resume_names_the_data_and_finds_them_from_anywhere(train, tmp_path, mon
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     capsys.readouterr()
-    assert cli.main(["train", "--resume", "--epochs", "2", "--out", str(tmp_path / "run")]) == 0
+    argv = ["train", "--resume", "--epochs", "2", "--patience", "3", "--out", str(tmp_path / "run")]
+    assert cli.main(argv) == 0
     out, _ = capsys.readouterr()
     assert "test examples of images" in out
     assert "test split of images" in out

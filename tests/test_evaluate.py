@@ -65,16 +65,10 @@ def test_binary_pixels_are_those_that_the_test_loss_of_a_run_is_of(rng):
     assert found.rec == evaluate(vae, binarized_once(X, X.shape[1], seed=2, step=1)).rec
 
 
-def test_the_card_says_what_was_measured(vae, rng):
-    X = rng.random((30, 9))
-    assert "one sample of z, seed 2" in str(evaluate(vae, X))
-    assert "7 samples for the bound, seed 2" in str(evaluate(vae, X, k=7))
-    for likelihood, words in (
-        ("continuous_bernoulli", "grey, in [0, 1]"),
-        ("gaussian", "real numbers"),
-    ):
-        model = VAE(latent_dim=2, hidden=(), likelihood=likelihood).build(9)
-        assert f"pixels      {words}" in str(evaluate(model, X))
+def test_the_card_says_what_was_measured(rng):
+    model = VAE(latent_dim=2, hidden=(), likelihood="continuous_bernoulli", seed=5).build(9)
+    text = str(evaluate(model, rng.random((30, 9)), k=7))
+    assert "pixels      grey, in [0, 1]\nmeasured    7 samples for the bound, seed 5" in text
 
 
 def test_an_autoencoder_has_no_elbo(rng):

@@ -16,7 +16,8 @@ def batch(rng):
 
 
 def m2(**config):
-    return SemiSupervisedVAE(**SMALL, **config).build(9, 3)
+    model = SemiSupervisedVAE(**SMALL, **config).build(9, 3)
+    return model
 
 
 def softmax_log(logits):
@@ -55,17 +56,16 @@ def test_a_labelled_row_costs_rec_kl_the_prior_of_the_label_and_alpha_times_the_
 
 def test_rec_and_mu_are_those_of_the_label_or_their_mean_over_the_labels(batch):
     x, eps = batch
-    model, q = m2(), m2().predict_proba(x)
-    recs, mus = [], []
+    model, each = m2(), []
     for c in range(3):
         mu, logvar = model.encode(x, [c] * 4)
         p = model.decode(mu + np.exp(logvar / 2) * eps, c)
-        recs.append(-(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1))
-        mus.append(mu)
+        each.append(np.column_stack((-(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1), mu)))
+    q = model.predict_proba(x)
     acts = model._forward(model.check(x, [-1, 2, -1, 0]), eps)
+    found = np.column_stack((acts.rec, acts.mu))
     for i, share in enumerate((q[0], [0, 0, 1], q[2], [1, 0, 0])):
-        assert acts.rec[i] == pytest.approx(np.dot(share, np.array(recs)[:, i]), rel=1e-12)
-        np.testing.assert_allclose(acts.mu[i], np.dot(share, np.array(mus)[:, i]), rtol=1e-12)
+        np.testing.assert_allclose(found[i], np.dot(share, np.array(each)[:, i]), rtol=1e-12)
 
 
 def test_the_bound_of_an_unlabelled_row_sums_over_the_labels(batch):
@@ -131,7 +131,36 @@ def test_evaluation_hides_the_labels_and_counts_what_was_predicted_wrong(rng):
     assert found.error == pytest.approx(1 - model.score(X, few))
 
 
+def test_a_warm_up_lowers_the_kl_of_each_label(batch):
+    """The derivative along the gradient, by a central difference."""
+    x, eps = batch
+    model = m2(alpha=0.0)
+    rows = model.check(x, [-1, 2, -1, 0])
+    model._backward(model._grads, model._forward(rows, eps), 0.25)
+    p, g, sums = model.params_.array.copy(), model._grads.array, []
+    for step in (1e-6, -1e-6):
+        model.params_.array[...] = p + step * g
+        acts = model._forward(rows, eps)
+        costs, log_q = acts.cost - 0.75 * acts.kls, softmax_log(acts.logits)
+        unknown = (np.exp(log_q) * (costs + log_q)).sum(axis=1)
+        sums.append(unknown[0] + costs[1, 2] + unknown[2] + costs[3, 0])
+    assert (sums[0] - sums[1]) / 4 / 2e-6 == pytest.approx((g * g).sum(), rel=1e-6)
+
+
 # ------------------------------------------------------------------------------------------ CVAE
+
+
+def test_a_warm_up_free_bits_and_a_capacity_reach_the_gradient(batch):
+    def gradient(ramp=1.0, **options):
+        model = ConditionalVAE(**SMALL, **options).build(9, 3)
+        acts = model._forward(model.check(batch[0], [2, 0, 1, 1]), batch[1])
+        model._backward(model._grads, acts, ramp)
+        return model._grads.array
+
+    without = gradient(beta=0.0)
+    np.testing.assert_array_equal(gradient(0.25), gradient(beta=0.25))
+    np.testing.assert_array_equal(gradient(free_bits=1e9), without)
+    np.testing.assert_allclose(gradient(capacity=1e9) - without, without - gradient(), atol=1e-12)
 
 
 def test_the_label_changes_what_is_decoded(batch):
@@ -140,6 +169,8 @@ def test_the_label_changes_what_is_decoded(batch):
     a, b = model.decode(z, 0), model.decode(z, 2)
     assert not np.allclose(a, b)
     np.testing.assert_array_equal(model.decode(z, [0, 2, 0, 2])[1::2], b[1::2])
+    z = noise.normal(4, 3, seed=5, stream=noise.SAMPLE, dtype="float64")
+    np.testing.assert_array_equal(model.sample(4, y=2, seed=5), model.decode(z, 2))
 
 
 def test_samples_of_a_label_are_those_of_its_group(rng):
@@ -167,54 +198,17 @@ def test_the_label_is_worth_something(rng):
 # --------------------------------------------------------------------------------- what both have
 
 
-def slope(model, f):
-    """The derivative of f(), along the gradient that the model holds, by a central difference."""
-    p, g, h = model.params_.array.copy(), model._grads.array.copy(), 1e-6
-    values = []
-    for step in (h, -h):
-        model.params_.array[...] = p + step * g
-        values.append(float(f()))
-    model.params_.array[...] = p
-    return (values[0] - values[1]) / (2 * h), (g * g).sum()
-
-
-@pytest.mark.parametrize("options", [{"free_bits": 0.1}, {"capacity": 2.0, "beta": 3.0}])
-def test_what_the_kl_costs_a_conditional_vae_is_in_its_gradient(options, batch):
-    x, eps = batch
-    model = ConditionalVAE(**SMALL, **options).build(9, 3)
-    model.loss_and_grad(x, eps, [2, 0, 1, 1])
-    found, wanted = slope(model, lambda: model.loss_and_grad(x, eps, [2, 0, 1, 1])[0])
-    assert found == pytest.approx(wanted, rel=1e-6)
-
-
-def test_a_warm_up_lowers_the_kl_in_the_gradient(batch):
-    x, eps = batch
-    model = ConditionalVAE(**SMALL).build(9, 3)
-    rows = model.check(x, [2, 0, 1, 1])
-    model._backward(model._grads, model._forward(rows, eps), 0.25)
-
-    def objective():
-        acts = model._forward(rows, eps)
-        return (acts.rec + acts.kl / 4).mean()
-
-    found, wanted = slope(model, objective)
-    assert found == pytest.approx(wanted, rel=1e-6)
-
-
-def test_a_warm_up_lowers_the_kl_of_each_label_of_m2(batch):
-    x, eps = batch
-    model = m2(alpha=0.0)
-    rows = model.check(x, [-1, 2, -1, 0])
-    model._backward(model._grads, model._forward(rows, eps), 0.25)
-
-    def objective():
-        acts = model._forward(rows, eps)
-        costs, log_q = acts.cost - 0.75 * acts.kls, softmax_log(acts.logits)
-        unknown = (np.exp(log_q) * (costs + log_q)).sum(axis=1)
-        return (unknown[0] + costs[1, 2] + unknown[2] + costs[3, 0]) / 4
-
-    found, wanted = slope(model, objective)
-    assert found == pytest.approx(wanted, rel=1e-6)
+@pytest.mark.parametrize(("cls", "prior"), [(ConditionalVAE, 0), (SemiSupervisedVAE, np.log(3))])
+def test_the_weight_of_a_sample_is_a_ratio_of_densities(cls, prior, batch):
+    x, y = batch[0], np.array([2, 0, 1, 1])
+    model = cls(**SMALL).build(9, 3)
+    eps = noise.normal(4, 3, seed=1, stream=noise.SCORE, dtype="float64")
+    mu, logvar = model.encode(x, y)
+    z = mu + np.exp(logvar / 2) * eps
+    p = model.decode(z, y)
+    log_px = (x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1)
+    log_ratio = (eps**2 + logvar - z**2).sum(axis=1) / 2  # of p(z) to q(z|x,y)
+    np.testing.assert_allclose(model.score_samples(x, 1, y=y), log_px + log_ratio - prior)
 
 
 @pytest.mark.parametrize("cls", [ConditionalVAE, SemiSupervisedVAE])

@@ -31,6 +31,8 @@ def test_the_default_is_the_blog_posts_architecture():
         **{"dec0_W": (32, 400), "dec0_b": (400,), "out_W": (400, 784), "out_b": (784,)},
     }
     assert vae.params_.array.dtype == np.float32
+    first = "latent_dim=32, hidden=(400,), activation='relu', likelihood='bernoulli'"
+    assert repr(VAE(beta=2.0)) == f"VAE({first}, beta=2.0)"
 
 
 def test_fresh_parameters_fill_their_range():
@@ -139,10 +141,8 @@ def test_samples_follow_their_seed(model):
     np.testing.assert_array_equal(model.sample(4, seed=1), model.sample(9, seed=1)[:4])
     assert (model.sample(4, seed=1) != model.sample(4)).any()
     if isinstance(model, VAE):
-        X = np.full((5, 9), 0.5)
-        twin = VAE(latent_dim=3, hidden=(7,), seed=1).load_state_dict(model.state_dict())
-        np.testing.assert_array_equal(model.score_samples(X, seed=1), twin.score_samples(X))
-        assert (model.score_samples(X, seed=1) != model.score_samples(X)).any()
+        one, two = (model.score_samples(np.full((5, 9), 0.5), seed=seed) for seed in (1, None))
+        assert (one != two).any()
 
 
 def test_gradients_by_name_have_the_shapes_of_the_parameters(model, X):

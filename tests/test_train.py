@@ -110,6 +110,7 @@ def test_the_seconds_of_an_epoch_are_its_own(X, monkeypatch):
     trainer.resume({"rows": 30, "step": 2, "seconds": 100.0}, trainer.state()[1])
     trainer.run(1)
     assert trainer.model.history_[0]["seconds"] >= 100
+    assert trainer.state()[0]["seconds"] >= 100
 
 
 def test_fit_begins_anew(X):
@@ -140,16 +141,15 @@ def test_losses_are_reported_at_the_full_beta_during_warmup(X):
     assert r["test_loss"] == pytest.approx(r["rec"] + 3 * r["kl"])
 
 
-def test_callbacks_see_each_epoch_and_may_end_the_run(X):
+def test_callbacks_see_each_epoch_and_may_end_the_run(X, capsys):
     seen = []
 
     def stop_at_two(trainer, record):
         seen.append((trainer.epoch, record["epoch"]))
-        assert trainer.model is vae
         return record["epoch"] == 2
 
-    vae = small()
-    vae.fit(X, epochs=5, callbacks=stop_at_two)
+    vae = small().fit(X, epochs=5, verbose=True, callbacks=stop_at_two)
+    assert "epoch   2/5" in capsys.readouterr().out
     assert seen == [(1, 1), (2, 2)]
     assert len(vae.history_) == 2
 
@@ -410,6 +410,7 @@ def test_more_epochs_continue_the_run(X):
         ({"lr": float("nan")}, "lr must be a finite number"),
         ({"lr": "fast"}, "lr must be a finite number"),
         ({"kl_warmup": -1}, "kl_warmup must be a finite number >= 0"),
+        ({"kl_cycle": float("nan")}, "kl_cycle must be a finite number >= 0"),
         ({"binarize": "sometimes"}, "binarize must be one of none, static, dynamic"),
         ({"X_test": np.zeros((2, 8))}, "X has 8 features, but VAE is expecting 9"),
         ({"X_test": np.zeros((0, 9))}, "no examples"),
