@@ -84,8 +84,10 @@ def load(
     path = Path(path)
     if path.is_dir():
         path = path / "checkpoint.npz"
+        if not path.is_file():
+            raise CheckpointError(f"{path.parent} holds no run: it has no {path.name}")
     if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}: check the path")
+        raise CheckpointError(f"there is no run or saved model {path}: check the path")
     try:
         with open(path, "rb") as f, np.load(f, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}

@@ -31,7 +31,8 @@ class CollapseReport:
     unit_kl: np.ndarray  # (Z,) mean KL of each unit
     information: float  # estimate of I(x; z)
     most: float  # what that can be at most: log of the number of rows compared in pairs
-    spread: float  # variance of what the decoder makes of z ~ N(0, 1), as a share of the data's
+    spread: float  # variance of what the decoder makes of z ~ N(0, 1), as a share of the data's;
+    # where there are labels, both of the first one
     findings: tuple[str, ...]  # one sentence each, with its evidence
 
     def __str__(self) -> str:
@@ -153,7 +154,7 @@ def _spare(e: Evidence) -> Iterator[str]:
     kl, on = e.unit_kl, e.active
     if e.told > MUCH and on.any() and not on.all() and kl[on].mean() > 4 * kl[~on].mean():
         yield (
-            f"the other {on.sum()} units carry the information, with a KL of {kl[on].mean():.2f} "
+            f"the active {on.sum()} units carry the information, with a KL of {kl[on].mean():.2f} "
             f"nats each (dead ones: {kl[~on].mean():.3f}), and perhaps the data need no more: "
             "that is normal for so large a latent_dim, and no collapse"
         )
@@ -174,9 +175,9 @@ def collapse_report(model: Model, X: Any, y: Any = None) -> CollapseReport:
     if not model.noisy:
         raise InputError(f"{type(model).__name__} has no KL and no prior: nothing can collapse")
     X = Model.check(model, X)
-    if len(X) < LEAST or (X == X[0]).all():
-        raise InputError(f"a collapse shows where rows differ: pass at least {LEAST} that do")
     some = np.linspace(0, len(X) - 1, min(len(X), ROWS)).astype(int)
+    if len(X) < LEAST or (X[some] == X[0]).all():
+        raise InputError(f"a collapse shows where rows differ: pass at least {LEAST} that do")
     labels: list[Any] = [y] if isinstance(model, Labelled) else []
     mu, logvar = model.encode(X, *labels)
     on, kl = metrics.active_units(mu), metrics.unit_kl(mu, logvar)
@@ -185,8 +186,11 @@ def collapse_report(model: Model, X: Any, y: Any = None) -> CollapseReport:
     mu, logvar, x = mu[some], logvar[some], to_float(X[some], np.empty(X[some].shape))
     z = mu + np.exp(logvar / 2) * noise.normal(*mu.shape, seed=model.seed, stream=noise.SCORE)
     told = metrics.mutual_information(mu, logvar, z)
+    alike = x
+    if isinstance(model, Labelled) and y is not None:
+        alike = x[np.asarray(y)[some] == model.classes_[0]]
     e = Evidence(model, x, x_hat, on, kl, told, told < LITTLE and not on.any())
-    most, spread = log(len(some)), float(made.var(axis=0).sum() / x.var(axis=0).sum())
+    most, spread = log(len(some)), float(made.var(axis=0).sum() / alike.var(axis=0).sum())
 
     findings = [text for rule in SETTINGS for text in rule(e)]
     if told >= LITTLE and (on.all() or (not findings and any(_spare(e)))):

@@ -17,18 +17,20 @@ def interpolated(first: np.ndarray, second: np.ndarray, steps: int) -> np.ndarra
 
 
 def slerped(first: np.ndarray, second: np.ndarray, steps: int) -> np.ndarray:
-    """The same along the arc: no code comes nearer to the origin than the ends are.
+    """The same along an arc: directions turn evenly, lengths go from the one to the other.
 
-    With the angle a between the two: z(t) = [sin((1-t) a) z0 + sin(t a) z1] / sin a.
+    With the angle a between directions: u(t) = [sin((1-t) a) u0 + sin(t a) u1] / sin a. Opposite
+    ends, and equal ones, have no arc, and are joined by a straight line.
     """
     t = np.linspace(0, 1, steps)[:, None]
-    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    cosine = (first * second).sum(axis=1) / np.maximum(norms, 1e-12)
-    angle = np.arccos(np.clip(cosine, -1, 1))[:, None, None]
-    straight = np.sin(angle) < 1e-6  # no angle between them, or no plane that the arc lies in
-    sine = np.where(straight, 1, np.sin(angle))
-    arc = np.sin((1 - t) * angle) * first[:, None] + np.sin(t * angle) * second[:, None]
-    return np.where(straight, interpolated(first, second, steps), arc / sine)
+    n0, n1 = (np.linalg.norm(z, axis=1, keepdims=True)[:, None] for z in (first, second))
+    u0, u1 = first[:, None] / np.maximum(n0, 1e-12), second[:, None] / np.maximum(n1, 1e-12)
+    angle = np.arccos(np.clip((u0 * u1).sum(axis=2, keepdims=True), -1, 1))
+    straight = np.sin(angle) < 1e-6
+    u = np.sin((1 - t) * angle) * u0 + np.sin(t * angle) * u1
+    u /= np.where(straight, 1, np.sin(angle))
+    length = (1 - t) * n0 + t * n1
+    return np.where(straight, interpolated(first, second, steps), length * u)
 
 
 def pairs(n: int, y: np.ndarray) -> np.ndarray:

@@ -43,6 +43,22 @@ def mean(y, likelihood):
     return continuous_bernoulli_mean(y) if likelihood == "continuous_bernoulli" else y
 
 
+def with_mean(mean, likelihood):
+    """The y whose `mean` this is, where pixels keep 0.001 from 0 and 1.        (D,)  ->  (D,)"""
+    if likelihood == "gaussian":
+        return mean
+    xp = module(mean)
+    mean = xp.clip(mean, 0.001, 0.999)
+    if likelihood == "bernoulli":
+        return xp.log(mean / (1 - mean))
+    low, high = xp.full_like(mean, -1e4), xp.full_like(mean, 1e4)
+    for _ in range(60):  # A' increases: halve the interval
+        middle = (low + high) / 2
+        below = continuous_bernoulli_mean(middle) < mean
+        low, high = xp.where(below, middle, low), xp.where(below, high, middle)
+    return (low + high) / 2
+
+
 def continuous_bernoulli(logits, t, *, out=None):
     """-log p(t) = A(l) - l t, with A(l) = log[(exp(l) - 1) / l].        l, t (B,D)   ->   y (B,)
 

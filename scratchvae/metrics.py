@@ -117,8 +117,9 @@ def mig(mu: Any, factors: Any, bins: int = 20) -> tuple[float, np.ndarray]:
     Information is that of histograms, as in Locatello et al. (arXiv:1811.12359): each unit's codes
     in `bins` bins of equal width from its least to its largest; likewise each factor, unless it has
     at most `bins` distinct values, which are then kept apart. Other bins give other numbers.
-    Histograms of few rows see information where there is none, about (bins - 1)^2 / 2N nats; in the
-    gap most of that cancels. Raises InputError for unusable codes, or a factor that never varies.
+    Histograms of few rows see information where there is none, about (bins - 1)^2 / 2N nats; where
+    there are several units, most of that cancels in the gap. Raises InputError for unusable codes,
+    or a factor that never varies.
     """
     bins = whole_number(bins, "bins", least=2)
     (mu,) = _codes(mu)

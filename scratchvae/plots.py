@@ -78,18 +78,21 @@ def _size(table: np.ndarray, longest: float = 6.0) -> tuple[float, float]:
 def reconstructions(originals: Any, decoded: Any, columns: int = 16) -> Figure:
     """Rows of originals, each above its reconstruction; both (N,D) in [0, 1]."""
     originals, decoded = np.asarray(originals), np.asarray(decoded)
-    pairs = [
-        part[start : start + columns]
-        for start in range(0, len(originals), columns)
-        for part in (originals, decoded)
-    ]
-    figure = Figure(figsize=(9, 0.62 * len(pairs) + 0.4), layout="constrained")
-    _show(figure, grid(np.concatenate(pairs), columns), "originals, each above its reconstruction")
+    n, columns = len(originals), min(columns, len(originals))
+    rows = -(-n // columns)
+    pairs = np.zeros((rows * columns, 2, originals.shape[1]))
+    pairs[:n, 0], pairs[:n, 1] = originals, decoded
+    above = pairs.reshape(rows, columns, 2, -1).swapaxes(1, 2)
+    table = grid(above.reshape(2 * len(pairs), -1), columns)
+    width = max(4, 9 * columns / 16)
+    height = width * len(table) / table.shape[1] + 0.4
+    figure = Figure(figsize=(width, height), layout="constrained")
+    _show(figure, table, "originals, each above its reconstruction")
     return figure
 
 
-def loss_curves(history: Sequence[Mapping[str, float]]) -> Figure:
-    """Loss of both splits, and its two parts, over epochs; nats per example."""
+def loss_curves(history: Sequence[Mapping[str, float]], name: str = "negative ELBO") -> Figure:
+    """Loss of both splits, by that name, and the two parts of the ELBO; nats per example."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [r["epoch"] for r in history]
@@ -99,7 +102,7 @@ def loss_curves(history: Sequence[Mapping[str, float]]) -> Figure:
     ):
         for name, (label, style, colour) in names.items():
             values = [r[name] for r in history]
-            if not all(map(isnan, values)):
+            if not all(isnan(v) or v == 0 for v in values):
                 marker = "o" if len(values) == 1 else None
                 axes.plot(epochs, values, style, color=colour, label=label, marker=marker)
                 if name != "train_loss":  # its end lies too near that of the test loss
@@ -108,10 +111,12 @@ def loss_curves(history: Sequence[Mapping[str, float]]) -> Figure:
         axes.set_xlabel("epoch")
         axes.set_ylabel("nats per example")
         axes.xaxis.get_major_locator().set_params(integer=True)
+        if len(epochs) == 1:
+            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    left.set_title("negative ELBO", fontsize=11, loc="left", color=DARK)
-    right.set_title("its two parts", fontsize=11, loc="left", color=DARK)
+    left.set_title(name, fontsize=11, loc="left", color=DARK)
+    right.set_title("reconstruction and KL", fontsize=11, loc="left", color=DARK)
     return figure
 
 
@@ -249,6 +254,6 @@ def anomalies(worst: Any, best: Any, columns: int = 8) -> Figure:
             x, y = column * (side + 2) + side / 2, row * (side + room + 2) + side + 1
             text = score + (f", {labels[i]}" if labels else "")
             axes.text(x, y, text, ha="center", va="top", fontsize=8, color=DARK)
-        title += ": score, label" if labels else ": score"
+        title += ": score in nats, label (* anomalous)" if labels else ": score in nats"
         axes.set_title(title, fontsize=11, loc="left", color=DARK)
     return figure

@@ -1,9 +1,10 @@
 """The folder of a run: what lies in it, and who may write there.
 
 checkpoint.npz    the whole run (see `checkpoint.py`)
-metrics.csv       one row an epoch; losses are nats per example, rec + beta kl, on the whole split
+metrics.csv       one row an epoch; losses are nats per example on the whole split: rec + beta kl,
+                  or the bound of an IWAE's k samples
 config.json       every setting, to read; what counts is the copy in the checkpoint
-*.png             the pictures that apply
+*.png             the pictures that apply, and those that the commands draw
 anomaly.csv       the scores that `anomaly` writes
 """
 
@@ -24,26 +25,27 @@ from .models import Labelled, Model
 from .train import COLUMNS, Record
 
 CHECKPOINT, METRICS, CONFIG = "checkpoint.npz", "metrics.csv", "config.json"
-SCORES = "anomaly.csv"
+SCORES, SAMPLES_OF_LABEL = "anomaly.csv", "samples_of_label.png"
 PICTURES = (
     *("loss.png", "reconstructions.png", "samples.png", "latent.png"),
-    *("interpolations.png", "traversals.png", "manifold.png", "anomaly.png"),
+    *("interpolations.png", "traversals.png", "manifold.png", "anomaly.png", SAMPLES_OF_LABEL),
 )
+FILES = (CHECKPOINT, METRICS, CONFIG, SCORES, *PICTURES)
 SHOWN = 48  # examples in a picture of reconstructions
-
-
-def holds_run(folder: Path) -> bool:
-    return (folder / CHECKPOINT).exists() or (folder / METRICS).exists()
 
 
 def refuse_if_taken(folder: Path, overwrite: bool) -> None:
     """InputError where a run would be overwritten unasked, or the folder is a file."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file, not a folder: choose another --out")
-    if holds_run(folder) and not overwrite:
+    there = [name for name in FILES if (folder / name).exists()]
+    if there and not overwrite:
+        what, resume = f"files that a run would replace ({', '.join(there)})", ""
+        if CHECKPOINT in there:
+            what, resume = "a run", "--resume to go on with it, "
         raise InputError(
-            f"{folder} already holds a run: add --resume to go on with it, --overwrite to replace "
-            "it, or choose another --out"
+            f"{folder} already holds {what}: add {resume}--overwrite to replace it, or choose "
+            "another --out"
         )
 
 
@@ -66,7 +68,7 @@ def remove_if_empty(folder: Path) -> None:
 
 def clear(folder: Path) -> None:
     """Remove the files of a run, and no others."""
-    for name in (CHECKPOINT, METRICS, CONFIG, SCORES, *PICTURES):
+    for name in FILES:
         (folder / name).unlink(missing_ok=True)
 
 
@@ -97,8 +99,8 @@ def first_rows(model: Model, X: np.ndarray, n: int) -> np.ndarray:
 def sample_layout(model: Model, n: int) -> tuple[int | None, str]:
     """Columns and title for n samples: where the labels take turns, each has its own columns."""
     if not isinstance(model, Labelled):
-        return None, "samples from the prior"
-    labels = model.classes_.tolist()
+        return None, "samples from the prior" if model.noisy else "decoded from N(0, 1): no prior"
+    labels = model.classes_.tolist()[:n]
     columns = len(labels) * max(1, round(n**0.5 / len(labels)))
     return columns, f"samples of each label in turn: {', '.join(map(str, labels))}"
 
@@ -112,7 +114,9 @@ def draw(
     """
     from . import plots  # on use: matplotlib is slow to import
 
-    figures = {"loss.png": plots.loss_curves(model.history_)} if model.history_ else {}
+    figures = {}
+    if model.history_:
+        figures["loss.png"] = plots.loss_curves(model.history_, model.loss_name)
     if plots.are_images(model.n_features_):
         first = {name: y[:SHOWN] for name, y in labels.items()}
         originals = first_rows(model, X_test, SHOWN)

@@ -198,7 +198,8 @@ class Trainer:
             raise error
         self.keep()
         if self.X_test is not None:
-            record |= {"test_loss": measured.pop("loss"), **measured}
+            record |= {name: measured[name] for name in ("rec", "kl", "active_units")}
+            record["test_loss"] = measured["loss"]
         return record | {"seconds": time.perf_counter() - start}
 
     def take_step(self, rows: Array) -> tuple[Any, Any]:

@@ -108,7 +108,8 @@ def show(seed: int = 0) -> int:
         if report.verdict not in GOOD:
             print(f"\n{report}\n")
             failed.append(f"{report.verdict} {name}")
-    print(f"\nworst error {worst:.1e}; {count - len(failed)} of {count} checks passed")
+    passed = f"{count - len(failed)} of {count} ops and models passed"
+    print(f"\n{passed}; the worst gradient is off by {worst:.1e} of its size")
     for line in failed:
         print(line)
     return 1 if failed else 0

@@ -300,7 +300,7 @@ def test_verify_prints_every_op_and_parameter_and_passes(capsys):
     for finding in ("gradients after 20 steps", "KL by Monte Carlo", "the update of a step"):
         assert out.count(finding) >= 6
     assert "FAIL" not in out
-    worst = float(out.split("worst error ")[1].split(";")[0])
+    worst = float(out.split("off by ")[1].split(" ")[0])
     assert worst < 1e-7
 
 
@@ -426,7 +426,7 @@ def test_a_run_of_a_gpu_is_used_on_the_cpu(images, tmp_path, monkeypatch, capsys
 
 def test_missing_and_damaged_runs(tmp_path, capsys, train):
     for command in ("evaluate", "sample", "reconstruct"):
-        refused(capsys, [command, tmp_path / "none"], "there is no checkpoint")
+        refused(capsys, [command, tmp_path / "none"], "there is no run or saved model")
     _, folder = train()
     path = folder / "checkpoint.npz"
     path.write_bytes(path.read_bytes()[:1000])

@@ -109,7 +109,7 @@ def test_units_that_the_data_do_not_need(seed):
     assert 2 <= r.active.sum() < 6
     assert r.information > 3
     says(r, "no collapse")
-    assert f"the other {r.active.sum()} units carry the information" in r.findings[0]
+    assert f"the active {r.active.sum()} units carry the information" in r.findings[0]
 
 
 # ---------------------------------------- made up: an encoder whose codes are known, a history

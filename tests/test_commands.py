@@ -226,7 +226,7 @@ def test_m2_says_how_often_its_classifier_is_wrong(data, trained, tmp_path, caps
     capsys.readouterr()
     call("evaluate", trained["m2"])
     wrong = int((model.predict(X) != y).sum())
-    said = f"{100 * wrong / TEST:.2f}%   of the {TEST} examples whose label was learned"
+    said = f"{100 * wrong / TEST:.2f}%   of the {TEST} examples with one of the labels"
     assert said in capsys.readouterr().out
     other = with_other_test_labels(data, tmp_path / "patterns.npz")
     call("evaluate", trained["m2"], "--data", other)
@@ -237,7 +237,9 @@ def test_m2_says_how_often_its_classifier_is_wrong(data, trained, tmp_path, caps
     call("evaluate", trained["m2"], "--data", tmp_path / "none.npz")
     assert "wrong labels" not in capsys.readouterr().out
     train(data, tmp_path / "run", "--model", "m2", "--leave-out", "2")
-    assert "of the 8 examples whose label was learned" in capsys.readouterr().out
+    assert (
+        "of the 8 examples with one of the labels that the model knows" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("kind", ["vae", "iwae", "cvae", "m2"])
@@ -246,7 +248,7 @@ def test_evaluate_with_samples(kind, trained, capsys):
     call("evaluate", trained[kind], "--samples", "20")
     out = capsys.readouterr().out
     assert "20 samples" in out
-    assert "test split of patterns, 12 examples" in out
+    assert "test split of patterns.npz, 12 examples" in out
     assert ("log p(x|y)" in out) == (kind == "cvae")
 
 
@@ -393,14 +395,19 @@ def test_traversals_move_one_active_unit_alone(kind, trained, data, tmp_path, mo
     seen = drawn(monkeypatch, "traversals")
     call("traverse", trained[kind], "--row", "4", "-n", "2", "-o", tmp_path / "t.png")
     marks, _, _, of, along = seen[0][1:]
-    assert marks == [f"{unit}  ({said[unit]:.2f})" for unit in np.argsort(-said)[:2]]
+    at = (mu[4] - centre) / scale
+    units = np.argsort(-said)[:2]
+    assert marks == [f"{unit}  ({said[unit]:.2f})  {at[unit]:+.1f}" for unit in units]
     assert ("KL" in of, "deviations" in along) == (kind != "ae", kind == "ae")
 
 
 def test_the_manifold_stands_at_the_quantiles_of_the_prior(trained, data, tmp_path, capsys):
     model = load_model(trained["vae"])
     found = numbers(tmp_path, "manifold", trained["vae"], "-n", "4", "--units", "2", "0")
-    assert "unit 2 (to the right) and unit 0 (up), the others at 0" in capsys.readouterr().out
+    assert (
+        "unit 2 (to the right) and unit 0 (up), at quantiles of the prior, the others at 0"
+        in capsys.readouterr().out
+    )
     low, high = -1.1503494, 0.3186394  # of N(0, 1), at 1/8 and 5/8
     np.testing.assert_allclose(found[3, 2], model.decode([[low, 0, high]])[0], atol=1e-5)
     np.testing.assert_allclose(found[1, 0], model.decode([[high, 0, low]])[0], atol=1e-5)
@@ -440,7 +447,7 @@ def test_m2_is_told_the_labels_that_it_knows_and_predicts_the_rest(trained, data
 def test_a_bare_model_needs_no_data_where_none_are_looked_at(trained, tmp_path, capsys):
     load_model(trained["vae"]).save(tmp_path / "m.npz")
     call("manifold", tmp_path / "m.npz", "--units", "0", "1")
-    assert (tmp_path / "manifold.png").exists()
+    assert (tmp_path / "m-manifold.png").exists()
     for name in ("interpolate", "traverse", "manifold", "anomaly"):
         refused(capsys, [name, tmp_path / "m.npz"], "name it with --data")
 
@@ -477,7 +484,8 @@ def test_anomaly_writes_the_scores(kind, k, trained, data, tmp_path, capsys):
     ranked = y[np.argsort(-scores)] == 1
     precision = np.mean([ranked[: i + 1].mean() for i in np.flatnonzero(ranked)])
     assert f"average precision {precision:.4f}" in out
-    assert ("samples of z" in out) == (k is not None)
+    draws = {"iwae": "5 samples of z", "ae": None}.get(kind, "one sample of z")
+    assert (f"{k} samples of z" if k else draws or "reconstruction error") in out
     assert f"higher than a normal one in {100 * won:.1f} % of all pairs" in out
     assert f"(chance: 0.5, {(y == 1).mean():.4f})" in out
     best = scores.argmin()
@@ -547,7 +555,7 @@ def test_scores_of_data_without_labels_or_pictures(tmp_path, capsys, rng):
     out = capsys.readouterr().out
     assert "AUROC" not in out
     assert "label" not in out
-    refused(capsys, ["anomaly", run, "--anomalous", "3"], "x has no labels")
+    refused(capsys, ["anomaly", run, "--anomalous", "3"], "x.npy has no labels")
 
 
 # -------------------------------------------------------------------------------- refusals
@@ -564,7 +572,7 @@ def test_scores_of_data_without_labels_or_pictures(tmp_path, capsys, rng):
         ("--model m2 --beta 2", ["--beta means nothing for --model m2"]),
         ("--model m2 --alpha -1", ["alpha must be a finite number >= 0"]),
         ("--model m2 --labels 0", ["--labels", ">= 1"]),
-        ("--model m2 --labels 7", ["--labels 7", "multiple of the 3 classes"]),
+        ("--model m2 --labels 7", ["--labels", "each of the 3 classes", "choose 3, 6"]),
         ("--model m2 --labels 93", ["--labels 93", "31 of each class", "only 30"]),
         ("--model m2 --hidden none", ["hidden layer"]),
         ("--model cvae --labels 6", ["--labels means nothing for --model cvae"]),
@@ -594,11 +602,11 @@ def test_unusable_options_write_nothing(options, words, data, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arrays", "options", "words"),
     [
-        ({}, "--model cvae", ["own has no labels", "ConditionalVAE needs them"]),
-        ({}, "--model m2", ["own has no labels", "SemiSupervisedVAE needs them"]),
-        ({}, "--leave-out 1", ["own has no labels, so --leave-out"]),
+        ({}, "--model cvae", ["own.npz has no labels", "ConditionalVAE needs them"]),
+        ({}, "--model m2", ["own.npz has no labels", "SemiSupervisedVAE needs them"]),
+        ({}, "--leave-out 1", ["own.npz has no labels, so --leave-out"]),
         ({"y": np.full(40, -1)}, "--model m2", ["no label to learn from"]),
-        ({"y": np.full(40, -1)}, "--model m2 --labels 2", ["--labels 2", "0 classes"]),
+        ({"y": np.full(40, -1)}, "--model m2 --labels 2", ["--labels", "no row has one"]),
         ({"y": np.arange(40) % 3 - 1}, "--model cvae", ["ConditionalVAE", "-1"]),
         ({"y": np.array(["a", "b"])[np.arange(40) % 2]}, "--model m2 --labels 2", ["numbers"]),
         ({"X": np.full((40, 4), -2.0)}, "", ["[0, 1]", "gaussian"]),
@@ -655,7 +663,7 @@ def test_a_conditional_vae_asks_for_labels(trained, tmp_path, capsys, rng):
     np.save(tmp_path / "x.npy", rng.random((40, SIDE, SIDE)))
     given = ["--data", tmp_path / "x.npy"]
     for name in ("evaluate", "reconstruct", "interpolate", "traverse", "manifold", "anomaly"):
-        refused(capsys, [name, trained["cvae"], *given], "x has no labels", "ConditionalVAE")
+        refused(capsys, [name, trained["cvae"], *given], "x.npy has no labels", "ConditionalVAE")
         call(name, trained["m2"], *given)
 
 
@@ -704,3 +712,51 @@ def test_help_is_quick():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
+
+
+def test_a_file_that_the_run_does_not_know_is_looked_at_whole(trained, tmp_path, capsys):
+    X, y = patterns(40, 5)
+    np.savez(tmp_path / "new.npz", X=X, y=y)
+    call("anomaly", trained["vae"], "--data", tmp_path / "new.npz")
+    rows = table(trained["vae"] / "anomaly-new.csv")
+    scores = -load_model(trained["vae"]).score_samples(X)
+    np.testing.assert_allclose([float(row["score"]) for row in rows], scores, atol=1e-6)
+    assert "the 40 examples of the rows of new.npz" in capsys.readouterr().out
+    train(tmp_path / "new.npz", tmp_path / "run", "--quiet")
+    call("evaluate", tmp_path / "run")
+    call("evaluate", tmp_path / "run", "--data", tmp_path / "new.npz")
+    assert capsys.readouterr().out.count("test split of new.npz, 4 examples") == 2
+
+
+def test_labels_left_out_are_on_the_card_and_not_comparable(data, tmp_path, capsys):
+    run = tmp_path / "run"
+    train(data, run, "--leave-out", "1,2")
+    assert "unseen      in training: label 1, 2" in capsys.readouterr().out
+
+
+def test_a_file_named_as_a_data_set_is_not_that_data_set(data, tmp_path, capsys):
+    (tmp_path / "mnist.npz").write_bytes(data.read_bytes())
+    train(tmp_path / "mnist.npz", tmp_path / "run")
+    out = capsys.readouterr().out
+    assert "test split of mnist.npz" in out
+    assert "comparable" not in out
+
+
+@pytest.mark.parametrize("name", ["samples.png", "config.json", "label.csv"])
+def test_files_that_are_not_a_runs_are_not_replaced(name, data, tmp_path, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / name).write_text("precious")
+    argv = ["train", "--data", data, "--out", run]
+    if name == "label.csv":  # no file of a run: it stays
+        train(data, run, "--quiet")
+    else:
+        refused(capsys, argv, f"files that a run would replace ({name})", "--overwrite")
+    assert (run / name).read_text() == "precious"
+
+
+def test_samples_of_a_label_have_a_file_of_their_own(trained):
+    before = (trained["cvae"] / "samples.png").read_bytes()
+    call("sample", trained["cvae"], "--label", "1", "-n", "4")
+    assert (trained["cvae"] / "samples_of_label.png").exists()
+    assert (trained["cvae"] / "samples.png").read_bytes() == before

@@ -38,7 +38,8 @@ def test_idx_files_are_read_plain_and_gzipped(tmp_path, gz, split):
     X, y = load_data("mnist", split, tmp_path)
     np.testing.assert_array_equal(X, images.reshape(5, 12))
     np.testing.assert_array_equal(y, labels)
-    assert X.dtype == y.dtype == np.uint8
+    assert X.dtype == np.uint8
+    assert y.dtype == np.int64  # a label may become -1
     X, _ = load_data(tmp_path, split)
     np.testing.assert_array_equal(X, images.reshape(5, 12))
 
@@ -340,3 +341,16 @@ def test_real_mnist(mnist_dir):
     T, t = load_data("mnist", "test", mnist_dir)
     assert T.shape == (10_000, 784)
     np.testing.assert_array_equal(t[:10], [7, 2, 1, 0, 4, 1, 4, 9, 5, 9])
+
+
+def test_all_rows_of_a_file_come_in_order(tmp_path, rng):
+    X, y = rng.random((30, 4)), np.arange(30, dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", X=X, y=y)
+    found, labels = load_data(tmp_path / "a.npz", "all")
+    np.testing.assert_array_equal(found, X)
+    np.testing.assert_array_equal(labels, y)
+    assert labels.dtype == np.int64
+    np.savez(tmp_path / "b.npz", x_train=X, x_test=X[:3])
+    found, labels = load_data(tmp_path / "b.npz", "all")
+    np.testing.assert_array_equal(found, [*X, *X[:3]])
+    assert labels is None

@@ -5,11 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from scratchvae import IWAE, VAE, Autoencoder, InputError, cli, noise
+from scratchvae import IWAE, VAE, Autoencoder, ConditionalVAE, InputError, cli, noise
+from scratchvae import evaluate as evaluation
 from scratchvae.data.batches import binarized_once
-from scratchvae.evaluate import evaluate
+from scratchvae.evaluate import evaluate, prepare, streaming_log_mean_exp
 from scratchvae.metrics import mutual_information
 from scratchvae.published import PUBLISHED, comparable, compare
+
+BOUND = {"log_likelihood": -91.234, "standard_error": 0.5}
 
 
 @pytest.fixture
@@ -20,7 +23,8 @@ def vae(rng):
 @pytest.fixture
 def on_mnist(vae, rng):
     """An evaluation that says that it is of MNIST."""
-    return evaluate(vae, rng.random((30, 9)), data="mnist", split="test split")
+    found = evaluate(vae, rng.random((30, 9)), data="mnist", split="test split")
+    return dataclasses.replace(found, n=10_000)
 
 
 def test_the_parts_are_those_of_the_public_calls(vae, rng):
@@ -78,7 +82,7 @@ def test_an_autoencoder_has_no_elbo(rng):
     assert "ELBO" not in text
     assert "KL" not in text
     assert "no bound" in text
-    assert "comparable" not in text
+    assert "comparable  with no published row" in text
 
 
 def test_the_loss_of_an_iwae_is_its_bound(rng):
@@ -91,7 +95,8 @@ def test_the_loss_of_an_iwae_is_its_bound(rng):
 
 def test_a_number_is_put_beside_the_published_one_that_measures_the_same(on_mnist):
     text = compare(on_mnist, "pytorch-example")
-    assert f"{-on_mnist.elbo:.2f} nats here, 106.66 published" in text
+    ours = f"{-on_mnist.elbo:.2f} +- {on_mnist.elbo_error:.2f} nats here (VAE 9-7-3, 2 epochs)"
+    assert text.startswith(f"{ours}, 106.66 published (VAE 784-400-20, seven epochs; ")
     assert "pull request 1416" in text
     assert "comparable  pytorch-example" in str(on_mnist)
 
@@ -103,7 +108,15 @@ def test_a_number_is_put_beside_the_published_one_that_measures_the_same(on_mnis
         ({"pixels": "static"}, "pytorch-example", "about grey pixels, and this about images"),
         ({"pixels": "static"}, "iwae-k1", "made binary at random, .* made binary once"),
         ({"pixels": "dynamic"}, "iwae-k1", "a log-likelihood by 5000 importance samples, and this"),
-        ({"data": "strokes"}, "pytorch-example", "about MNIST, and these data are strokes"),
+        ({"data": "strokes"}, "pytorch-example", "the data set mnist, and these data are strokes"),
+        (
+            {"split": "train split"},
+            "pytorch-example",
+            "the test split, and this about: train split",
+        ),
+        ({"left_out": "3"}, "pytorch-example", "all digits, and this model never saw label 3"),
+        ({"model": "Autoencoder"}, "pytorch-example", "an autoencoder has none"),
+        ({"n": 999}, "pytorch-example", "10,000 images, and this about 999: measure 1,000"),
         ({"likelihood": "gaussian"}, "pytorch-example", "a Bernoulli likelihood, and this model a"),
         (
             {"given_labels": True},
@@ -118,20 +131,21 @@ def test_what_measures_something_else_is_refused_in_a_sentence(on_mnist, change,
 
 
 def test_a_bound_of_fewer_samples_is_compared_and_says_so(on_mnist):
-    found = dataclasses.replace(on_mnist, pixels="dynamic", k=100, log_likelihood=-91.234)
+    found = dataclasses.replace(on_mnist, pixels="dynamic", k=100, **BOUND)
     text = compare(found, "iwae-k5")
-    assert text.startswith("91.23 nats here, 85.54 published")
+    assert text.startswith("91.23 +- 0.50 nats here (VAE 9-7-3, 2 epochs), 85.54 published")
     assert "with 5000 samples instead of 100" in text
     assert "instead of" not in compare(dataclasses.replace(found, k=5000), "iwae-k5")
     assert "our own draw" not in text
 
 
 def test_a_published_elbo_is_put_beside_the_elbo_however_many_samples(on_mnist):
-    found = dataclasses.replace(on_mnist, pixels="static", k=100, log_likelihood=-91.234)
+    found = dataclasses.replace(on_mnist, pixels="static", k=100, **BOUND)
     text = compare(found, "altosaar-elbo")
-    assert text.startswith(f"{-found.elbo:.2f} nats here, 103.31 published")
+    assert text.startswith(f"{-found.elbo:.2f} +- {found.elbo_error:.2f} nats here")
+    assert "103.31 published" in text
     assert text.endswith("our own draw, not the file of Larochelle & Murray")
-    assert compare(found, "altosaar-nll").startswith("91.23 nats here, 97.10 published")
+    assert compare(found, "altosaar-nll").startswith("91.23 +- 0.50 nats here")
 
 
 def test_every_row_has_something_that_it_compares_with(on_mnist):
@@ -153,6 +167,67 @@ def test_the_command_line_refuses_before_it_prints(vae, tmp_path, capsys, rng):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert "it is about MNIST" in err
+    assert "the data set mnist, and these data are x.npy" in err
     assert cli.main([*argv, "--samples", "0"]) == 2
     assert cli.main([*argv, "--examples", "2"]) == 0
+
+
+def test_more_rows_than_pass_at_a_time(vae, rng, monkeypatch):
+    X = rng.random((30, 9))
+    whole = evaluate(vae, X, k=3)
+    monkeypatch.setattr(evaluation, "CHUNK", 7)
+    monkeypatch.setattr("scratchvae.models.base.CHUNK", 7)
+    pieces = evaluate(vae, X, k=3)
+    for field in dataclasses.fields(whole):
+        a, b = (getattr(found, field.name) for found in (whole, pieces))
+        assert a == (pytest.approx(b, rel=1e-5) if isinstance(b, float | tuple) else b), field.name
+
+
+def test_the_information_is_that_of_rows_from_the_whole(vae, rng, monkeypatch):
+    X = rng.random((30, 9))
+    monkeypatch.setattr(evaluation, "INFORMATION", 4)
+    found = evaluate(vae, X)
+    assert found.information == pytest.approx(evaluate(vae, X[[0, 9, 19, 29]]).information)
+    assert f"of 4 examples at most {np.log(4):.2f}" in str(found)
+    assert sum(found.unit_kl) == pytest.approx(found.kl, rel=1e-5)
+
+
+def test_the_elbo_has_a_standard_error(vae, rng):
+    X = rng.random((30, 9))
+    found = evaluate(vae, X)
+    x = vae._to_device(X, "x")
+    acts = vae._forward(x, vae._draw(30, seed=2, stream=noise.TEST, step=0, row=0))
+    error = np.std(acts.rec + acts.kl, ddof=1) / 30**0.5
+    assert found.elbo_error == pytest.approx(error, rel=1e-4)
+    one = evaluate(vae, X[:1], k=2)
+    assert one.elbo_error is None
+    assert one.standard_error is None
+    assert "+-" not in str(one)
+
+
+@pytest.mark.parametrize("examples", [0, -5, 2.5, True])
+def test_examples_are_a_whole_number(vae, rng, examples):
+    with pytest.raises(InputError, match="examples must be a whole number"):
+        evaluate(vae, rng.random((30, 9)), examples=examples)
+
+
+def test_codes_far_from_0_are_not_active_by_rounding(rng):
+    vae = VAE(latent_dim=3, hidden=(7,)).build(9)
+    vae.params_.head_W[...] = 0
+    vae.params_.head_b[:3] = 3001.3
+    vae.params_.head_b[3:] = 0
+    assert evaluate(vae, rng.random((30, 9)) * 0).active_units == 0
+
+
+def test_a_mean_of_weights_that_are_0():
+    terms = [np.array([-np.inf, -np.inf, 0.0]), np.array([-np.inf, 0.0, 1.0])]
+    found = streaming_log_mean_exp(iter(terms))
+    np.testing.assert_allclose(found, [-np.inf, np.log(0.5), np.log((1 + np.e) / 2)])
+
+
+def test_pixels_are_the_same_whether_labels_stand_beside_them(rng):
+    X, y = rng.random((30, 9)), np.arange(30) % 3
+    plain = prepare(VAE().build(9), X, None, "dynamic", step=1)
+    beside = prepare(ConditionalVAE().build(9, 3), X, y, "dynamic", step=1)
+    np.testing.assert_array_equal(beside[:, :9], plain)
+    np.testing.assert_array_equal(beside[:, 9:], 255 * np.eye(3)[y])

@@ -16,8 +16,7 @@ def batch(rng):
 
 
 def m2(**config):
-    model = SemiSupervisedVAE(**SMALL, **config).build(9, 3)
-    return model
+    return SemiSupervisedVAE(**SMALL, **config).build(9, 3)
 
 
 def softmax_log(logits):
@@ -302,3 +301,41 @@ def test_settings_of_every_model_reach_one_with_labels(cls, rng):
 def test_m2_needs_a_hidden_layer():
     with pytest.raises(InputError, match="SemiSupervisedVAE needs a hidden layer"):
         SemiSupervisedVAE(hidden=()).build(9)
+
+
+def test_equal_logits_are_one_label():
+    model = SemiSupervisedVAE(**SMALL, init="glorot").build(9, 3)
+    x = np.zeros((2, 9))
+    np.testing.assert_array_equal(model._label(model.check(x)), [[1, 0, 0]] * 2)
+    np.testing.assert_allclose(model.encode(x)[0], model.encode(x, [0, 0])[0])
+
+
+def test_an_unsigned_minus_one_is_refused(rng):
+    y = np.array([0, 1, 2, 255], dtype=np.uint8)
+    with pytest.raises(InputError, match=r"uint8, where -1 becomes 255: pass y.astype\(int\)"):
+        SemiSupervisedVAE(**SMALL).fit(rng.random((4, 9)), y)
+
+
+def test_no_label_is_none_to_decode():
+    with pytest.raises(InputError, match="decode needs the label of each code, but -1 means none"):
+        m2().sample(2, y=-1)
+
+
+@pytest.mark.parametrize("classes", [[], [[0, 1]], [-1]])
+def test_classes_are_a_list_of_labels(classes):
+    with pytest.raises(InputError, match="classes must be a list of at least one label"):
+        ConditionalVAE(**SMALL).build(9, classes)
+
+
+def test_classes_are_kept_sorted_and_once():
+    assert ConditionalVAE(**SMALL).build(9, [3, 3, 1]).classes_.tolist() == [1, 3]
+
+
+def test_a_state_does_not_rename_the_classes():
+    model = ConditionalVAE(**SMALL).build(9, ["a", "b", "c"])
+    assert model.load_state_dict(model.state_dict()).classes_.tolist() == ["a", "b", "c"]
+
+
+def test_labels_of_another_length_are_refused_by_evaluate(rng):
+    with pytest.raises(InputError, match="one label a row"):
+        evaluate(m2(), rng.random((4, 9)), [0, 1])

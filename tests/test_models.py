@@ -258,7 +258,7 @@ def meta(path, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: p.unlink(), "there is no checkpoint"),
+        (lambda p: p.unlink(), "there is no run or saved model"),
         (lambda p: p.write_bytes(b""), "not a readable checkpoint"),
         (lambda p: p.write_bytes(p.read_bytes()[:-100]), "not a readable checkpoint"),
         (lambda p: rewrite(p, meta=None), "not a readable checkpoint"),
@@ -333,3 +333,28 @@ def test_an_unbuilt_model_cannot_be_saved(tmp_path):
     with pytest.raises(InputError, match="no parameters"):
         VAE().save(tmp_path / "m.npz")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "call"),
+    [
+        ({"activation": "tanh"}, lambda m: m.transform(np.zeros((1, 9)))),
+        ({"latent_dim": 5}, lambda m: m.sample()),
+        ({"hidden": (3,)}, lambda m: m.state_dict()),
+        ({"dtype": "float64"}, lambda m: m.score_samples(np.zeros((1, 9)))),
+    ],
+)
+def test_parameters_are_not_read_with_other_hyper_parameters(rng, tmp_path, change, call):
+    model = VAE(latent_dim=2, hidden=(4,)).build(9)
+    model.set_params(**change)
+    with pytest.raises(InputError, match="when this VAE was built, and is now"):
+        call(model)
+    with pytest.raises(InputError, match="call fit, or set it back"):
+        model.save(tmp_path / "m.npz")
+    assert not (tmp_path / "m.npz").exists()
+    call(model.fit(rng.random((4, 9)), epochs=1))
+
+
+def test_a_setting_that_fit_does_not_know_is_named(rng):
+    with pytest.raises(InputError, match="fit has no setting 'epoch': epochs, y, y_test, batch"):
+        VAE().fit(rng.random((4, 9)), epoch=3)

@@ -17,17 +17,20 @@ from ..data.labels import by_text, known_labels, labels_named, missing
 from ..errors import InputError
 from ..metrics import average_precision, roc_auc
 from ..models import Model
-from .opening import is_told_labels, need_labels, open_run, pixels, test_data
+from .opening import Data, data_of, need_labels, open_run, output, pixels
 
 
 def anomaly(a: argparse.Namespace) -> int:
-    model, settings, folder = open_run(a)
-    path = a.output or folder / runs.SCORES
+    model, settings = open_run(a)
+    data = data_of(a, settings)
+    X, y, name, _ = data
+    path = output(a, runs.SCORES if a.data is None else f"anomaly-{Path(name).stem}.csv")
     if path.suffix != ".csv":
-        raise InputError(f"{path} must end in .csv: a table of row, score and label")
-    X, y, name = test_data(a, settings)
-    named = _anomalous(a, settings, y, name)
-    given = is_told_labels(model)
+        raise InputError(
+            f"{path} must end in .csv: a table of row, score and label, with the picture beside it"
+        )
+    named = _anomalous(a, settings, data)
+    given = model.needs_labels
     if given:
         need_labels(type(model), y, name)
     labels: dict[str, Any] = {"y": y} if given else {}
@@ -43,17 +46,16 @@ def anomaly(a: argparse.Namespace) -> int:
     writer.writerows(zip(*columns, strict=True))
     write_atomically(path, lambda f: f.write(table.getvalue().encode()))
     print(path)
-    _draw(model, X, y, scores, a.n, path.with_suffix(".png"))
-    print(_in_words(model, a, settings, name, scores, y, given))
+    _draw(model, data, scores, a.n, named, path.with_suffix(".png"))
+    print(_in_words(model, a, settings, data, scores))
     if named and y is not None:
         print(_how_well(scores, y, named))
     return 0
 
 
-def _anomalous(
-    a: argparse.Namespace, settings: dict[str, Any], y: np.ndarray | None, name: str
-) -> list[Any]:
+def _anomalous(a: argparse.Namespace, settings: dict[str, Any], data: Data) -> list[Any]:
     """The labels that count as anomalous: those named, else those that the run left out."""
+    y, name = data.y, data.name
     known = [] if y is None else known_labels(y).tolist()
     if a.anomalous is None:
         there = by_text(known)
@@ -64,27 +66,28 @@ def _anomalous(
     named = labels_named(a.anomalous, known)
     if len(set(named)) == len(known):
         raise InputError(
-            f"--anomalous {','.join(a.anomalous)} names every label of the test split of {name}: "
+            f"--anomalous {','.join(a.anomalous)} names every label of the {data.split} of {name}: "
             "leave one out, to be normal"
         )
     return named
 
 
 def _draw(
-    model: Model, X: np.ndarray, y: np.ndarray | None, scores: np.ndarray, n: int, path: Path
+    model: Model, data: Data, scores: np.ndarray, n: int, named: list[Any], path: Path
 ) -> None:
-    """The most and the least likely examples, where they are images."""
+    """The most and the least likely examples, where they are images; a star marks an anomaly."""
+    X, y = data.X, data.y
     from .. import plots  # on use: matplotlib is slow to import
 
     if not plots.are_images(model.n_features_):
         return
     order = np.argsort(scores, kind="stable")
-    n = min(n, len(order))
+    n = min(n, -(-len(order) // 2))
     worst, best = (
         (
             runs.first_rows(model, X[rows], n),
             [f"{score:.0f}" for score in scores[rows]],
-            None if y is None else [str(label) for label in y[rows].tolist()],
+            None if y is None else [f"{v}*" if v in named else str(v) for v in y[rows].tolist()],
         )
         for rows in (order[::-1][:n], order[:n])
     )
@@ -93,25 +96,26 @@ def _draw(
 
 
 def _in_words(
-    model: Model, a: argparse.Namespace, settings: dict[str, Any], name: str, scores: np.ndarray,
-    y: np.ndarray | None, given: bool,
-) -> str:  # fmt: skip
+    model: Model, a: argparse.Namespace, settings: dict[str, Any], data: Data, scores: np.ndarray
+) -> str:
+    y = data.y
     worst, best = int(scores.argmax()), int(scores.argmin())
     of = (lambda row: "") if y is None else (lambda row: f" (label {y[row]})")
     k = a.samples
-    bound = "log p(x given its label)" if given else "log p(x)"
+    bound = "log p(x given its label)" if model.needs_labels else "log p(x)"
     if not model.noisy:
         what = "the reconstruction error, in nats"
     elif k is None:
-        what = f"the negative ELBO of {bound}, in nats, one sample of z"
+        what = f"the negative ELBO of {bound}, in nats, {model._draws}"
     else:
         what = f"the negative importance-weighted bound of {bound}, in nats, {k} samples of z"
     binarize = settings.get("binarize", "none")
     what += "" if binarize == "none" else "; pixels binarised once, at random"
     return (
-        f"{len(scores):,} test examples of {name}: the least likely is row {worst}{of(worst)} with "
-        f"{scores[worst]:.2f}, the most likely row {best}{of(best)} with {scores[best]:.2f}, the "
-        f"median {np.median(scores):.2f}\nscore: {what}; seed {model.seed}"
+        f"the {len(scores):,} examples of the {data.split} of {data.name}: the least likely is row "
+        f"{worst}{of(worst)} with {scores[worst]:.2f}, the most likely row {best}{of(best)} with "
+        f"{scores[best]:.2f}, the median {np.median(scores):.2f}\n"
+        f"score: {what}; seed {model.seed}"
     )
 
 

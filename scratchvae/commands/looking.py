@@ -8,34 +8,33 @@ import numpy as np
 from .. import latent, runs
 from ..data.labels import labels_named
 from ..errors import InputError
-from ..metrics import ACTIVE
+from ..metrics import ACTIVE, unit_kl
 from ..models import Labelled, Model
-from ..models.kl import unit_kl
 from ..published import compare
-from .opening import collapse, means, measure, open_run, pixels, test_data, with_labels, write
+from .opening import collapse, data_of, means, measure, open_run, output, pixels, with_labels, write
 
 
 def evaluate_run(a: argparse.Namespace) -> int:
-    model, settings, _ = open_run(a)
-    X, y, name = test_data(a, settings)
-    found = measure(model, X, y, settings, name, k=a.samples, examples=a.examples)
+    model, settings = open_run(a)
+    data = data_of(a, settings)
+    found = measure(model, data, settings, k=a.samples, examples=a.examples)
     compared = "" if a.compare is None else compare(found, a.compare)  # refuses first
     print(found)
     if compared:
         print(f"\n{compared}")
-    print(collapse(model, X, with_labels(model, X, y, name), settings))
+    print(collapse(model, data.X, with_labels(model, *data[:3]), settings))
     return 0
 
 
 def sample(a: argparse.Namespace) -> int:
-    model, _, folder = open_run(a)
+    model, _ = open_run(a)
     columns, title = runs.sample_layout(model, a.n)
+    path = output(a, "samples.png" if a.label is None else runs.SAMPLES_OF_LABEL)
     if a.label is None:
         images = model.sample(a.n, seed=a.seed)
     else:
         images = model.sample(a.n, **_label(model, a.label), seed=a.seed)
         columns, title = None, f"samples of label {a.label}"
-    path = a.output or folder / "samples.png"
     return write(path, images, lambda plots: plots.samples(images, title, columns))
 
 
@@ -52,12 +51,12 @@ def _label(model: Model, text: str | None) -> dict[str, Any]:
 
 
 def reconstruct(a: argparse.Namespace) -> int:
-    model, settings, folder = open_run(a)
-    X, y, name = test_data(a, settings)
+    model, settings = open_run(a)
+    X, y, name, _ = data_of(a, settings)
     X, y = X[: a.n], None if y is None else y[: a.n]
     originals = runs.first_rows(model, X, a.n)
     decoded = model.reconstruct(X, **with_labels(model, X, y, name))
-    path = a.output or folder / "reconstructions.png"
+    path = output(a, "reconstructions.png")
     return write(path, decoded, lambda plots: plots.reconstructions(originals, decoded))
 
 
@@ -69,13 +68,13 @@ def _decode(model: Model, codes: np.ndarray, y: Any) -> np.ndarray:
 
 
 def interpolate(a: argparse.Namespace) -> int:
-    model, settings, folder = open_run(a)
-    X, y, name = test_data(a, settings)
+    model, settings = open_run(a)
+    X, y, name, split = data_of(a, settings)
     labels = with_labels(model, X, y, name)
     pairs = latent.pairs(a.n, labels.get("y", np.zeros(len(X))))
     if len(pairs) == 0:
         kind = " of one label" if labels else ""
-        raise InputError(f"the test split of {name} has no two examples{kind} to go between")
+        raise InputError(f"the {split} of {name} have no two examples{kind} to go between")
     rows = pairs.ravel()
     y = labels["y"][rows] if labels else None
     mu, _ = means(model, X[rows], {} if y is None else {"y": y})
@@ -83,7 +82,7 @@ def interpolate(a: argparse.Namespace) -> int:
     decoded = _decode(model, walk(mu[0::2], mu[1::2], a.steps), None if y is None else y[0::2])
     ends = runs.first_rows(model, X[rows], len(rows)).reshape(len(pairs), 2, -1)
     title = "from one test example to another" + (" of the same label" if labels else "")
-    path = a.output or folder / "interpolations.png"
+    path = output(a, "interpolations.png")
     return write(
         path, decoded, lambda plots: plots.interpolations(ends[:, 0], decoded, ends[:, 1], title)
     )
@@ -100,7 +99,7 @@ class Units(NamedTuple):
 
 
 def _units(model: Model, a: argparse.Namespace, settings: dict[str, Any]) -> Units:
-    X, y, name = test_data(a, settings)
+    X, y, name, _ = data_of(a, settings)
     labels = with_labels(model, X, y, name)
     mu, logvar = means(model, pixels(model, X, labels, settings), labels)
     mu = mu.astype(np.float64)
@@ -117,10 +116,10 @@ def _spread(model: Model, mu: np.ndarray | None) -> tuple[np.ndarray, np.ndarray
 
 
 def traverse(a: argparse.Namespace) -> int:
-    model, settings, folder = open_run(a)
+    model, settings = open_run(a)
     order, said, active, mu, labels = _units(model, a, settings)
     if a.row >= len(mu):
-        raise InputError(f"--row {a.row} is out of range: the test split has {len(mu)} examples")
+        raise InputError(f"--row {a.row} is out of range: there are {len(mu)} examples")
     units = order[active[order]][: a.n]
     if len(units) == 0:
         raise InputError(
@@ -132,17 +131,19 @@ def traverse(a: argparse.Namespace) -> int:
     values = centre[units, None] + scale[units, None] * t
     y = np.repeat(labels["y"][a.row], len(units)) if labels else None
     decoded = _decode(model, latent.traversed(mu[a.row], units, values), y)
-    marks = [f"{j}  ({said[j]:.2f})" for j in units]
-    title = f"each active unit moved alone, around the code of test example {a.row}"
-    of, along = "unit (its KL, nats)", "value of the unit"
+    at = (mu[a.row] - centre) / scale
+    marks = [f"{j}  ({said[j]:.2f})  {at[j]:+.1f}" for j in units]
+    title = f"each active unit moved alone, the others as in the code of example {a.row}"
+    of, along = "unit (its KL, nats), its value in the example", "value of the unit"
     if not model.noisy:
-        of, along = "unit (variance of its codes)", "standard deviations from the mean of the unit"
-    path = a.output or folder / "traversals.png"
+        of = "unit (variance of its codes), its value in the example"
+        along = "standard deviations from the mean of the unit"
+    path = output(a, "traversals.png")
     return write(path, decoded, lambda plots: plots.traversals(decoded, marks, t, title, of, along))
 
 
 def manifold(a: argparse.Namespace) -> int:
-    model, settings, folder = open_run(a)
+    model, settings = open_run(a)
     Z = model.latent_dim
     if Z < 2:
         raise InputError("a manifold is drawn over two latent units, but this model has one")
@@ -161,11 +162,12 @@ def manifold(a: argparse.Namespace) -> int:
     y = np.repeat(label["y"], a.n) if label else None
     decoded = _decode(model, latent.plane(centre, tuple(units), across, up), y)
     title = f"decoded over unit {units[0]} (to the right) and unit {units[1]} (up)"
+    title += ", at quantiles of " + ("the prior" if model.noisy else "a normal distribution")
     if Z > 2:
         title += ", the others at " + ("0" if model.noisy else "their means")
     if label:
         title += f"; label {label['y']}"
-    path = a.output or folder / "manifold.png"
+    path = output(a, "manifold.png")
     code = write(path, decoded, lambda plots: plots.manifold(decoded, across, up, units, title))
     print(title)
     return code

@@ -2,40 +2,51 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import runs
 from ..checkpoint import load, write_atomically
 from ..collapse import LEAST, NONE, collapse_report
-from ..data import load_data
+from ..data import has_splits, load_data, shown_name
 from ..errors import InputError
 from ..evaluate import Evaluation, evaluate, prepare
 from ..models import Labelled, Model, SemiSupervisedVAE
 
 
-def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any], Path]:
-    """A model, the settings of its run ({} for a bare file), and the folder for its pictures."""
+def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
+    """A model, and the settings of its run ({} for a bare file)."""
     model, run, _ = load(a.run_folder, a.device)
+    return model, run.get("settings", {})
+
+
+def output(a: argparse.Namespace, name: str) -> Path:
+    """The file for a result: the one asked for, else in the run's folder, or beside the model."""
     path = Path(a.run_folder)
-    return model, run.get("settings", {}), path if path.is_dir() else path.parent
+    beside = path / name if path.is_dir() else path.with_name(f"{path.stem}-{name}")
+    return a.output or beside
 
 
-def test_data(
-    a: argparse.Namespace, settings: dict[str, Any]
-) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """The test split of the run's data, or of those named: X, y and the name."""
-    name = a.data or settings.get("data")
+class Data(NamedTuple):
+    """What a command looks at."""
+
+    X: np.ndarray
+    y: np.ndarray | None
+    name: str
+    split: str  # "test split" or "rows"
+
+
+def data_of(a: argparse.Namespace, settings: dict[str, Any]) -> Data:
+    """The test split of the run's data, or of those named; of another file without splits, all."""
+    own = settings.get("data")
+    name = a.data or own
     if name is None:
         raise InputError(f"{a.run_folder} does not say on which data: name it with --data")
-    X, y = load_data(name, "test", a.data_dir or settings.get("data_dir"))
-    return X, y, Path(name).stem
-
-
-def is_told_labels(model: Model | type[Model]) -> bool:
-    """Whether the model is one of p(x|y), which measures rows together with their labels."""
-    return bool(getattr(model, "needs_labels", False))
+    other = own is None or (name != own and Path(name).resolve() != Path(own))
+    split = "all" if other and not has_splits(name) else "test"
+    X, y = load_data(name, split, a.data_dir or settings.get("data_dir"))
+    return Data(X, y, shown_name(name), "rows" if split == "all" else "test split")
 
 
 def need_labels(model: type[Model], y: Any, name: str) -> None:
@@ -73,14 +84,14 @@ def pixels(model: Model, X: Any, labels: dict[str, Any], settings: dict[str, Any
     return rows[:, : model.n_features_]
 
 
-def measure(
-    model: Model, X: Any, y: Any, settings: dict[str, Any], name: str, **options: Any
-) -> Evaluation:
-    """The test split, measured as the run was trained; labels as `evaluate` takes them."""
-    if is_told_labels(model):
-        need_labels(type(model), y, name)
-    binarize = settings.get("binarize", "none")
-    return evaluate(model, X, y, binarize=binarize, data=name, split="test split", **options)
+def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) -> Evaluation:
+    """The data, measured as the run was trained; labels as `evaluate` takes them."""
+    if model.needs_labels:
+        need_labels(type(model), data.y, data.name)
+    return evaluate(
+        model, data.X, data.y, binarize=settings.get("binarize", "none"), data=data.name,
+        split=data.split, left_out=", ".join(settings.get("leave_out") or ()), **options,
+    )  # fmt: skip
 
 
 def collapse(

@@ -10,13 +10,13 @@ import numpy as np
 from .. import __version__, runs
 from ..checkpoint import load, save_model
 from ..collapse import SPARE
-from ..data import load_data
+from ..data import load_data, shown_name
 from ..data.labels import keep_labels, leave_out, missing
 from ..errors import InputError, NonFiniteError, whole_number
 from ..models import MODELS, Labelled, Model
 from ..progress import say
 from ..train import EarlyStopping, Record, Trainer
-from .opening import collapse, is_told_labels, measure, need_labels, with_labels
+from .opening import Data, collapse, measure, need_labels, with_labels
 
 MODEL_SETTINGS = (
     *("latent_dim", "hidden", "activation", "likelihood", "x_variance", "init", "bias_from_data"),
@@ -77,7 +77,7 @@ def train(a: argparse.Namespace) -> int:
         runs.refuse_if_taken(folder, a.overwrite)
         _refuse_what_does_not_apply(settings["model"], given)
         _refuse_binary_pixels_that_are_not(settings)
-    data_name = Path(settings["data"]).stem
+    data_name = shown_name(settings["data"])
     whole_number(settings["epochs"], "--epochs")
     callbacks: list[Any] = (
         [] if settings["patience"] is None else [EarlyStopping(settings["patience"])]
@@ -91,7 +91,7 @@ def train(a: argparse.Namespace) -> int:
     else:
         model, run, arrays = resumed
     trainer = Trainer(
-        model, X, X_test, y=y, y_test=y_test if is_told_labels(model) else None,
+        model, X, X_test, y=y, y_test=y_test if model.needs_labels else None,
         **{name: settings[name] for name in TRAINER_SETTINGS},
     )  # fmt: skip
     if resumed is not None:
@@ -130,7 +130,8 @@ def train(a: argparse.Namespace) -> int:
         raise NonFiniteError(f"{error}; {kept}") from None
     labels = with_labels(model, X_test, y_test, data_name)
     pictures = runs.draw(model, X_test, y_test, folder, labels)
-    text = f"\n{measure(model, X_test, y_test, settings, data_name)}\n"
+    test = Data(X_test, y_test, data_name, "test split")
+    text = f"\n{measure(model, test, settings)}\n"
     text += collapse(model, X_test, labels, settings, SPARE)
     tell(f"{text}\nin {folder}: {', '.join(path.name for path in pictures)}")
     return 0
@@ -189,9 +190,7 @@ def _model_config(settings: dict[str, Any]) -> dict[str, Any]:
 def _settings_to_resume(folder: Path, given: dict[str, Any]) -> Any:
     """A run's own settings, with what may change, and what `load` found in its checkpoint."""
     if not (folder / runs.CHECKPOINT).exists():
-        raise InputError(
-            f"{folder} holds no checkpoint to resume: leave --resume out to begin there"
-        )
+        raise InputError(f"{folder} holds no checkpoint to resume: begin there without --resume")
     model, run, arrays = load(folder, given.get("device"))
     if not run:
         raise InputError(

@@ -11,13 +11,15 @@ from ..errors import DAMAGE, DataError, InputError
 from . import idx, strokes
 
 IDX_SETS = ("mnist", "fashion-mnist")  # one folder of the four standard files each
-SPLITS = ("train", "test")
+NAMED = ("strokes", *IDX_SETS)
+OWN_SPLITS = {"x_train", "x_test"}  # arrays of a .npz file
+SPLITS = ("train", "test", "all")
 
 
 def load_data(
     name: str | Path, split: str = "train", data_dir: str | Path | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """X (N,D) and labels y (N,), or None where there are none, of the "train" or "test" split.
+    """X (N,D) and labels y (N,), or None, of the "train" or "test" split, or of "all" rows.
 
     name is one of
       "strokes"                   the embedded data set: nothing to download (`strokes.generate` has
@@ -29,17 +31,48 @@ def load_data(
       a .npy file                 one array (N,D) or (N, height, width)
       a .npz file                 x_train, x_test and perhaps y_train, y_test; or X and perhaps y
 
-    Of a file without splits, a fixed random tenth is "test" and the rest "train". Raises DataError
+    Of a file without splits, a fixed random tenth is "test" and the rest "train"; "all" are its
+    rows in order. Labels are signed, so that -1 can stand for none. Raises DataError
     (an InputError) where a file is missing, damaged or inconsistent, and InputError for an unknown
     name.
     """
     if split not in SPLITS:
         raise InputError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if not str(name):
+        raise InputError("the name of the data set is empty: use strokes, or name one")
+    if split == "all" and has_splits(name):
+        return _joined(*(load_data(name, part, data_dir) for part in ("train", "test")))
+    X, y = _load(name, split, data_dir)
+    return X, y.astype(np.int64) if y is not None and y.dtype.kind == "u" else y
+
+
+def has_splits(name: str | Path) -> bool:
+    """Whether the data come in two splits; a file of one array does not."""
+    path = Path(name)
+    if path.suffix not in (".npy", ".npz") or path.is_dir():
+        return True
+    return OWN_SPLITS <= _arrays(path).keys()
+
+
+def shown_name(name: str | Path) -> str:
+    """How messages call the data: a file is not taken for the data set that it is named after."""
+    if name in NAMED:
+        return str(name)
+    return Path(name).name + ("/" if Path(name).is_dir() else "")
+
+
+Split = tuple[np.ndarray, np.ndarray | None]
+
+
+def _joined(train: Split, test: Split) -> Split:
+    y = None if train[1] is None or test[1] is None else np.concatenate((train[1], test[1]))
+    return np.concatenate((train[0], test[0])), y
+
+
+def _load(name: str | Path, split: str, data_dir: str | Path | None) -> Split:
     if name == "strokes":
         X, y, _ = strokes.generate(split)
         return X, y
-    if not str(name):
-        raise InputError("the name of the data set is empty: use strokes, or name one")
     if name in IDX_SETS:
         return _from_folders(_folders(str(name), data_dir), split, str(name))
     path = Path(name)
@@ -47,8 +80,8 @@ def load_data(
         return _from_folders([path], split, str(name))
     if path.suffix not in (".npy", ".npz"):
         raise InputError(
-            f"unknown data set {str(name)!r}: choose one of strokes, {', '.join(IDX_SETS)}, a "
-            "folder of IDX files, or a .npy or .npz file"
+            f"unknown data set {str(name)!r}: choose one of {', '.join(NAMED)}, a folder of IDX "
+            "files, or a .npy or .npz file (numpy.save writes one)"
         )
     return _from_numpy(path, split)
 
@@ -78,19 +111,24 @@ def _from_folders(folders: list[Path], split: str, name: str) -> tuple[np.ndarra
     ) from None
 
 
-def _from_numpy(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a .npy or .npz file, by their names in lower case."""
     try:
         with open(path, "rb") as f:
             content: Any = np.load(f, allow_pickle=False)
-            arrays = {"X": content} if isinstance(content, np.ndarray) else dict(content)
+            arrays = {"x": content} if isinstance(content, np.ndarray) else dict(content)
     except FileNotFoundError:
         raise DataError(f"there is no file {path}: check the path") from None
     except DAMAGE:
         raise DataError(
             f"{path} cannot be read: it is damaged, holds Python objects, or is no NumPy file"
         ) from None
-    arrays = {key.lower(): a for key, a in arrays.items()}
-    own_splits = {"x_train", "x_test"} <= arrays.keys()
+    return {key.lower(): a for key, a in arrays.items()}
+
+
+def _from_numpy(path: Path, split: str) -> Split:
+    arrays = _arrays(path)
+    own_splits = OWN_SPLITS <= arrays.keys()
     if own_splits:
         X, y = arrays[f"x_{split}"], arrays.get(f"y_{split}")
     elif not any(key.startswith("x_") for key in arrays) and ("x" in arrays or len(arrays) == 1):
@@ -102,7 +140,7 @@ def _from_numpy(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
         raise DataError(f"{path} should hold rows, (N,D), but its array has the shape {X.shape}")
     if y is not None and y.shape != (len(X),):
         raise DataError(f"{path} holds {len(X)} rows of data, but labels of shape {y.shape}")
-    if own_splits:
+    if own_splits or split == "all":
         return X, y
     if len(X) < 2:
         raise DataError(

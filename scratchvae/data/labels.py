@@ -46,9 +46,12 @@ def keep_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
             f"not {y.dtype}"
         )
     classes, counts = np.unique(y[~missing(y)], return_counts=True)
-    if len(classes) == 0 or n % len(classes):
+    if len(classes) == 0:
+        raise InputError("--labels keeps some of the labels, but no row has one")
+    if n % len(classes):
         raise InputError(
-            f"--labels {n} is no multiple of the {len(classes)} classes: as many of each are kept"
+            f"--labels keeps as many of each of the {len(classes)} classes, and {n} is no multiple "
+            f"of {len(classes)}: choose {len(classes)}, {2 * len(classes)}, ..."
         )
     each = n // len(classes)
     if each > counts.min():

@@ -59,6 +59,8 @@ class Autoencoder(Model):
 
     heads = ("fc_code",)
     noisy = False
+    loss_name = "reconstruction error"
+    _draws = "no sample: the code is a point"
 
     def encode(self, X):
         """The code z of each row of X (N,D): (N,Z)."""

@@ -5,6 +5,7 @@ come back as NumPy copies. Behind it stand a model's `forward` and `backward`, w
 get.
 """
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -28,6 +29,8 @@ class Model(Parametric):
 
     noisy: ClassVar[bool] = True  # whether forward reads eps
     scheduled: ClassVar[bool] = False  # whether backward reads ramp
+    needs_labels: ClassVar[bool] = False  # whether each row must have a label
+    loss_name: ClassVar[str] = "negative ELBO"
 
     def _forward(self, x: Array, eps: Array) -> Any:
         """A dataclass of what was computed, in order; it has `mu` (B,Z), `rec` and `kl` (B,)."""
@@ -38,7 +41,7 @@ class Model(Parametric):
         raise NotImplementedError
 
     def _loss(self, acts: Any) -> Array:
-        """What each example costs, (B,), nats: a bound of -log p(x), but for weights."""
+        """What each example costs, (B,), nats: a bound of -log p(x), but for beta."""
         raise NotImplementedError
 
     def _objective(self, acts: Any) -> Array:
@@ -88,6 +91,11 @@ class Model(Parametric):
         """Rows of the host as floating point on the device, in the buffer of that name."""
         return to_float(self._ws.xp.asarray(rows), self._ws(name, *rows.shape))
 
+    @property
+    def _draws(self) -> str:
+        """How many samples of z stand behind the loss of an example."""
+        return "one sample of z"
+
     # -------------------------------------------------------------------------------- learning
 
     def fit(
@@ -113,6 +121,10 @@ class Model(Parametric):
         from ..train import Trainer  # on use: the loop stands above the models
 
         whole_number(epochs, "epochs")
+        known = inspect.signature(Trainer).parameters
+        for name in settings:
+            if name not in known:
+                raise InputError(f"fit has no setting {name!r}: epochs, {', '.join([*known][3:])}")
         twin = type(self)(**self.get_params())._start(X, y)
         # refuses before anything learned is lost
         trainer = Trainer(twin, X, X_test, y=y, y_test=y_test, **settings)
@@ -124,12 +136,12 @@ class Model(Parametric):
     def loss_and_grad(
         self, x: Any, eps: Any = None, y: Any = None
     ) -> tuple[float, dict[str, np.ndarray]]:
-        """The training loss of a batch, mean nats per example, and its gradients.
+        """The training loss of a batch, mean nats per example, and the gradients of its step.
 
         x (B,D) are the data, y (B,) their labels where the model has labels, and eps (B,Z) the
         noise of the sample (IWAE: (B,kZ)), which only a model without noise can do without. The
-        gradients are copies, by the model's own names; `state_dict(gradients)` gives them
-        PyTorch's.
+        gradients are those of the loss, but for the doubly reparameterized ones (`dreg`). They are
+        copies, by the model's own names; `state_dict(gradients)` gives them PyTorch's.
         """
         if not hasattr(self, "params_"):
             self.build(check_images(x, unit_interval=False).shape[1])
@@ -196,9 +208,10 @@ class Model(Parametric):
     ) -> np.ndarray:
         """A lower bound of log p(x) for each row of X, (N,), nats: larger is more likely.
 
-        The evidence lower bound with one sample of z and the closed-form KL; given k, the
-        importance-weighted bound of `scratchvae.evaluate`; given y (N,), of log p(x|y), or of
-        log p(x, y), where the model has labels. seed: the model's, if None.
+        The evidence lower bound with the closed-form KL, and as many samples of z as training draws
+        (one; k for an IWAE); given k, the importance-weighted bound of `scratchvae.evaluate`; given
+        y (N,), of log p(x|y), or of log p(x, y), where the model has labels. seed: the model's, if
+        None.
         """
         from ..evaluate import bound  # on use: evaluation stands above the models
 

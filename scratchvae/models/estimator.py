@@ -40,12 +40,15 @@ class Estimator:
         return {name: getattr(self, name) for name in self._names()}
 
     def set_params(self, **params: Any) -> Self:
-        """Change hyper-parameters; they are checked, and take effect, when `fit` is called."""
+        """Change hyper-parameters, for the next `fit`, which checks them."""
         names = self._names()
         for name in params:
             if name not in names:
                 known = ", ".join(names)
-                raise InputError(f"{type(self).__name__} has no hyper-parameter {name!r}: {known}")
+                raise InputError(
+                    f"{type(self).__name__} has no hyper-parameter {name!r}: {known} (epochs, "
+                    "lr and the like are arguments of fit)"
+                )
         for name, value in params.items():
             setattr(self, name, value)
         return self

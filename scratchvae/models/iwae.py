@@ -118,6 +118,11 @@ class IWAE(Model):
     dreg: bool = False
 
     heads = ("fc_mu", "fc_logvar")
+    loss_name = "negative bound of k samples"
+
+    @property
+    def _draws(self):
+        return f"{self.k} samples of z"
 
     def check_config(self):
         whole_number(self.k, "k")

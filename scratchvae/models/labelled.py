@@ -11,7 +11,7 @@ import numpy as np
 from .. import noise, torch_names
 from ..backend import Array
 from ..data.batches import check_codes
-from ..data.labels import UNLABELLED, missing
+from ..data.labels import UNLABELLED, known_labels, missing
 from ..errors import InputError, whole_number
 from .base import Model
 
@@ -26,7 +26,7 @@ def joined(a: Array, b: Array, out: Array) -> Array:
 class Labelled(Model):
     """A model of rows with labels. Learned: `classes_`, the labels that it knows, sorted (C,)."""
 
-    needs_labels = True  # whether each row must have one
+    needs_labels = True
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -37,7 +37,9 @@ class Labelled(Model):
         """Fresh parameters. classes: the labels, or how many there are (then 0, 1, ...)."""
         if np.ndim(classes) == 0:
             classes = range(whole_number(classes, "classes"))
-        self.classes_ = np.asarray(classes)
+        self.classes_ = known_labels(classes)
+        if np.ndim(classes) != 1 or len(self.classes_) == 0:
+            raise InputError("classes must be a list of at least one label, or their number")
         return super().build(n_features)
 
     def _start(self, X: Any, y: Any = None) -> Self:
@@ -49,9 +51,11 @@ class Labelled(Model):
             )
         y = self._labels(y, len(X))
         try:
-            known = np.unique(y[~missing(y)])
+            known = known_labels(y)
         except TypeError:
-            raise InputError("y must hold numbers or names, not both") from None
+            raise InputError(
+                "y must hold numbers or names, not both; a row without a label has the number -1"
+            ) from None
         if len(known) == 0:
             raise InputError(
                 f"{type(self).__name__} has no label to learn from: all of y is {UNLABELLED}"
@@ -82,6 +86,11 @@ class Labelled(Model):
                     f"y must hold labels, whole numbers or names, not continuous values such as "
                     f"{broken[0]:g}"
                 )
+        if y.dtype.kind == "u" and not self.needs_labels and (y == np.iinfo(y.dtype).max).any():
+            raise InputError(
+                f"y is {y.dtype}, where -1 becomes {np.iinfo(y.dtype).max}: pass y.astype(int) "
+                "before a label is set to -1"
+            )
         if y.dtype.kind in "UO" and (y == str(UNLABELLED)).any():
             raise InputError(
                 "y holds the text '-1': beside names, a row without a label has the number -1, and "
@@ -153,8 +162,10 @@ class Labelled(Model):
         z = check_codes(z, self.latent_dim, "z")
         if y is None:
             raise InputError("decode needs a label: pass y, one for all codes or one for each")
-        y = np.full(len(z), y) if np.ndim(y) == 0 else y
-        zy = np.concatenate((z, self._one_hot(self._labels(y, len(z)))), axis=1, dtype=self.dtype)
+        y = self._labels(np.full(len(z), y) if np.ndim(y) == 0 else y, len(z))
+        if missing(y).any():
+            raise InputError("decode needs the label of each code, but -1 means none")
+        zy = np.concatenate((z, self._one_hot(y)), axis=1, dtype=self.dtype)
         return self._by_rows(len(z), lambda r: (self._means(self._to_device(zy[r], "z")),))[0]
 
     def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
@@ -185,4 +196,6 @@ class Labelled(Model):
         classes = torch_names.width("decoder.0", arrays) - self.latent_dim
         if classes < 1:
             raise InputError("the state has no labels in decoder.0.weight: is it another model's?")
-        return self.build(torch_names.width(self._layers()[0][1], arrays) - classes, classes)
+        known = getattr(self, "classes_", ())
+        D = torch_names.width(self._layers()[0][1], arrays) - classes
+        return self.build(D, known if len(known) == classes else classes)

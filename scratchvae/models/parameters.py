@@ -5,6 +5,7 @@ PyTorch has for them. Learning and using them is `base.py`.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import KW_ONLY, dataclass
 from math import log
 from typing import Any, ClassVar, Self
@@ -20,6 +21,8 @@ from .estimator import Estimator, not_fitted
 
 INITS = ("uniform", "glorot", "small")
 DTYPES = ("float32", "float64")
+# what decides which parameters there are, and what they mean
+MEANING = ("latent_dim", "hidden", "activation", "likelihood", "x_variance", "dtype", "device")
 
 
 @dataclass(eq=False, repr=False)
@@ -34,7 +37,7 @@ class Parametric(Estimator):
     init            weights uniform in +-1/sqrt(fan in), as PyTorch's ("uniform"); or in
                     +-sqrt(6 / (fan in + fan out)), with zero biases ("glorot"); or from
                     N(0, 0.001^2), with zero biases ("small")
-    bias_from_data  whether `fit` starts the output bias at the mean pixel (at its logit)
+    bias_from_data  whether `fit` starts the output bias where the output is the mean pixel
     dtype           "float32" or "float64"
     device          "cpu" or "cuda"
     seed            the key of all randomness, from 0 to 2**64 - 1
@@ -88,6 +91,7 @@ class Parametric(Estimator):
         """
         xp = self.check_config()
         self.n_features_ = whole_number(n_features, "n_features")
+        self._built = {name: getattr(self, name) for name in MEANING}
         self.params_ = Flat(self._shapes(), xp, self.dtype)
         self.history_: list[dict[str, float]] = []
         if self.x_variance is not None:
@@ -121,10 +125,8 @@ class Parametric(Estimator):
     def _set_output_bias(self, X: np.ndarray) -> Self:
         if self.bias_from_data:
             mean = X.mean(axis=0, dtype=np.float64) / (255 if X.dtype == np.uint8 else 1)
-            if self._unit_interval:
-                mean = np.clip(mean, 0.001, 0.999)
-                mean = np.log(mean / (1 - mean))
-            self.params_.out_b[...] = self._ws.xp.asarray(mean)
+            bias = likelihoods.with_mean(mean, self.likelihood)
+            self.params_.out_b[...] = self._ws.xp.asarray(bias)
         return self
 
     # a copy has buffers of its own
@@ -182,6 +184,12 @@ class Parametric(Estimator):
             raise not_fitted(
                 f"this {name} has no parameters: call fit, load_state_dict or build first"
             )
+        for name, value in self._built.items():
+            if getattr(self, name) != value:
+                raise InputError(
+                    f"{name} was {value!r} when this {type(self).__name__} was built, and is now "
+                    f"{getattr(self, name)!r}: call fit, or set it back"
+                )
 
     # ------------------------------------------------------------------- keeping and exchanging
 
@@ -197,7 +205,7 @@ class Parametric(Estimator):
         nothing, where a name is missing or unknown, a shape differs, or a value is not finite.
         """
         arrays = torch_names.read_state(state)
-        new = type(self)(**self.get_params())
+        new = copy(self)
         new._build_for(arrays)
         torch_names.from_torch(new._layers(), arrays, new.params_)
         self.__dict__.update(new.__dict__)
