@@ -91,16 +91,19 @@ def _train_options(t: Parser) -> None:
     whole, number = _number(int), _number(float)
 
     g = t.add_argument_group("data")
-    g.add_argument("--data", metavar="strokes|mnist|fashion-mnist|PATH", help="default strokes")
+    g.add_argument(
+        "--data", metavar="strokes|mnist|fashion-mnist|PATH",
+        help="default strokes; PATH: .npy, .npz (X, y), or a folder of IDX files",
+    )  # fmt: skip
     g.add_argument("--data-dir", metavar="DIR", help="where the files of mnist lie")
     g.add_argument("--binarize", choices=BINARIZE, help="make grey pixels binary")
     g.add_argument(
         "--labels", type=_number(int, 1), metavar="N",
-        help="m2: keep N labels of the training split, as many of each class",
+        help="m2: keep N labels of the training split, as many of each class; default all",
     )  # fmt: skip
     g.add_argument(
         "--leave-out", type=_names, metavar="LABEL[,LABEL...]",
-        help="learn from the other labels only; the test split keeps all (see anomaly)",
+        help="learn from the other labels only (not cvae); the test split keeps all (see anomaly)",
     )  # fmt: skip
 
     g = t.add_argument_group("model")
@@ -120,18 +123,22 @@ def _train_options(t: Parser) -> None:
     g = t.add_argument_group("loss")
     g.add_argument("--beta", type=number, help="weight of the KL term, default 1")
     g.add_argument(
-        "--free-bits", type=number, metavar="NATS", help="KL that each unit has for nothing"
+        "--free-bits", type=number, metavar="NATS", help="charge a unit's KL only above this"
     )
-    g.add_argument("--capacity", type=number, metavar="NATS", help="KL that the KL is drawn to")
+    g.add_argument(
+        "--capacity", type=number, metavar="NATS", help="charge how far the KL is from this"
+    )
     g.add_argument(
         "--kl-warmup", type=number, metavar="E", help="epochs over which the KL term comes in"
     )
     g.add_argument(
-        "--kl-cycle", type=number, metavar="E", help="it comes in anew every E epochs instead"
+        "--kl-cycle", type=number, metavar="E", help="instead, let it come in anew in each E epochs"
     )
     g.add_argument("--k", type=whole, metavar="K", help="iwae: samples of z, default 5")
     g.add_argument(
-        "--objective", choices=OBJECTIVES, help="iwae: bound of K samples (iwae), or of one (vae)"
+        "--objective",
+        choices=OBJECTIVES,
+        help="iwae: the bound of K samples (iwae), or the mean bound of one (vae)",
     )
     g.add_argument("--dreg", action="store_true", help="iwae: encoder's gradient with less noise")
     g.add_argument("--alpha", type=number, help="m2: weight of the classifier's cost, default 50")
@@ -185,7 +192,10 @@ def parser() -> Parser:
         return sub
 
     def with_data(sub: Parser) -> None:
-        sub.add_argument("--data", help="other data than those of the run")
+        sub.add_argument(
+            "--data", metavar="NAME|PATH",
+            help="other data than the run's: their test split, or all of a file without splits",
+        )  # fmt: skip
         sub.add_argument("--data-dir", metavar="DIR", help="where the files of mnist lie")
 
     def with_output(sub: Parser, n: int, picture: str, what: str = "how many") -> None:
@@ -201,16 +211,26 @@ def parser() -> Parser:
             help=f"images a row, both ends among them, default {n}",
         )  # fmt: skip
 
-    e = on_run("evaluate", commands.evaluate_run, "Print the test ELBO.", "runs/mnist")
+    e = on_run(
+        "evaluate",
+        commands.evaluate_run,
+        "Print the ELBO of the test split, what it consists of, and how it was measured.",
+        "runs/mnist --samples 100",
+    )
     with_data(e)
     e.add_argument(
-        "--samples", type=_number(int, 1), metavar="K", help="also the K-sample bound of log p(x)"
+        "--samples",
+        type=_number(int, 1),
+        metavar="K",
+        help="also the bound of log p(x) by K importance samples; time grows with K",
     )
     e.add_argument(
         "--examples", type=_number(int, 1), metavar="N", help="measure N of them, drawn by the seed"
     )
     e.add_argument(
-        "--compare", choices=tuple(PUBLISHED), help="put a published number beside it, if it may be"
+        "--compare",
+        choices=tuple(PUBLISHED),
+        help="put this published number beside it, or say why that cannot be",
     )
     s = on_run("sample", commands.sample, "Decode new examples.", "runs/mnist -o new.png")
     with_output(s, 100, "samples.png")

@@ -28,10 +28,16 @@ def blocks(language):
 @pytest.mark.parametrize("code", [b for b in blocks("python") if "backward_of" not in b.values[0]])
 def test_the_python_of_the_documents_runs(code, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "document", "exec"), {})
+    if "sklearn" in code:
+        pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    names = {}
+    exec(compile(code, "document", "exec"), names)
     out = capsys.readouterr().out
     if "return dy * x  " in code:
         assert "2 x too small at all 15 entries" in out
+    if "m2.score(" in code:
+        assert names["m2"].classes_.tolist() == list(range(10))
+        assert names["m2"].score(names["X"][2000:], names["y"][2000:]) > 0.8
     if "mutation_score(" in code:
         assert out in code_and_output("gradient_checks.md")
 
