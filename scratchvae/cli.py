@@ -6,9 +6,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from . import __version__, commands, runs
+from .arguments import Parser, names, number_of, widths
 from .data.batches import BINARIZE
 from .errors import InputError, NonFiniteError
 from .likelihoods import LIKELIHOODS
@@ -19,11 +20,6 @@ from .nets import ACTIVATIONS
 from .published import PUBLISHED
 
 PROG = "scratchvae"
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see {self.prog} --help)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,47 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2
 
 
-def _number(kind: type, least: float | None = None) -> Any:
-    """An argparse type that names what is wrong with the value."""
-
-    def convert(text: str) -> Any:
-        try:
-            number = kind(text)
-            if least is not None and number < least:
-                raise ValueError
-        except ValueError:
-            noun = "a whole number" if kind is int else "a number"
-            bound = "" if least is None else f" >= {least:g}"
-            raise argparse.ArgumentTypeError(f"{noun}{bound} is needed, got {text!r}") from None
-        return number
-
-    return convert
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    """ "400" or "512,256": layer widths; "none": no hidden layer."""
-    if text == "none":
-        return ()
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"widths such as 400 or 512,256, or none; got {text!r}"
-        ) from None
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """ "3" or "3,5": labels as the user writes them."""
-    names = tuple(part.strip() for part in text.split(","))
-    if not all(names):
-        raise argparse.ArgumentTypeError(f"labels such as 3 or 3,5; got {text!r}")
-    return names
-
-
 def _train_options(t: Parser) -> None:
     """The options of train; those not given stay unset, so that --resume knows which were."""
     t.argument_default = argparse.SUPPRESS
-    whole, number = _number(int), _number(float)
+    whole, real = number_of(int), number_of(float)
 
     g = t.add_argument_group("data")
     g.add_argument(
@@ -98,22 +57,22 @@ def _train_options(t: Parser) -> None:
     g.add_argument("--data-dir", metavar="DIR", help="where the files of mnist lie")
     g.add_argument("--binarize", choices=BINARIZE, help="make grey pixels binary")
     g.add_argument(
-        "--labels", type=_number(int, 1), metavar="N",
+        "--labels", type=number_of(int, 1), metavar="N",
         help="m2: keep N labels of the training split, as many of each class; default all",
     )  # fmt: skip
     g.add_argument(
-        "--leave-out", type=_names, metavar="LABEL[,LABEL...]",
+        "--leave-out", type=names, metavar="LABEL[,LABEL...]",
         help="learn from the other labels only (not cvae); the test split keeps all (see anomaly)",
     )  # fmt: skip
 
     g = t.add_argument_group("model")
     g.add_argument("--model", choices=tuple(MODELS), help="default vae")
     g.add_argument("--latent-dim", type=whole, metavar="Z", help="default 32")
-    g.add_argument("--hidden", type=_widths, metavar="H[,H...]", help="default 400")
+    g.add_argument("--hidden", type=widths, metavar="H[,H...]", help="default 400")
     g.add_argument("--activation", choices=tuple(ACTIVATIONS), help="default relu")
     g.add_argument("--likelihood", choices=LIKELIHOODS, help="of a pixel, default bernoulli")
     g.add_argument(
-        "--x-variance", type=number, metavar="V", help="fix that of the gaussian; default: learned"
+        "--x-variance", type=real, metavar="V", help="fix that of the gaussian; default: learned"
     )
     g.add_argument("--init", choices=INITS, help="weights to begin with, default uniform")
     g.add_argument(
@@ -121,18 +80,18 @@ def _train_options(t: Parser) -> None:
     )
 
     g = t.add_argument_group("loss")
-    g.add_argument("--beta", type=number, help="weight of the KL term, default 1")
+    g.add_argument("--beta", type=real, help="weight of the KL term, default 1")
     g.add_argument(
-        "--free-bits", type=number, metavar="NATS", help="charge a unit's KL only above this"
+        "--free-bits", type=real, metavar="NATS", help="charge a unit's KL only above this"
     )
     g.add_argument(
-        "--capacity", type=number, metavar="NATS", help="charge how far the KL is from this"
+        "--capacity", type=real, metavar="NATS", help="charge how far the KL is from this"
     )
     g.add_argument(
-        "--kl-warmup", type=number, metavar="E", help="epochs over which the KL term comes in"
+        "--kl-warmup", type=real, metavar="E", help="epochs over which the KL term comes in"
     )
     g.add_argument(
-        "--kl-cycle", type=number, metavar="E", help="instead, let it come in anew in each E epochs"
+        "--kl-cycle", type=real, metavar="E", help="instead, let it come in anew in each E epochs"
     )
     g.add_argument("--k", type=whole, metavar="K", help="iwae: samples of z, default 5")
     g.add_argument(
@@ -141,12 +100,12 @@ def _train_options(t: Parser) -> None:
         help="iwae: the bound of K samples (iwae), or the mean bound of one (vae)",
     )
     g.add_argument("--dreg", action="store_true", help="iwae: encoder's gradient with less noise")
-    g.add_argument("--alpha", type=number, help="m2: weight of the classifier's cost, default 50")
+    g.add_argument("--alpha", type=real, help="m2: weight of the classifier's cost, default 50")
 
     g = t.add_argument_group("run")
     g.add_argument("--epochs", type=whole, metavar="N", help="default 20")
     g.add_argument("--batch-size", type=whole, metavar="B", help="default 128")
-    g.add_argument("--lr", type=number, help="Adam's step size, default 1e-3")
+    g.add_argument("--lr", type=real, help="Adam's step size, default 1e-3")
     g.add_argument("--patience", type=whole, metavar="P", help="stop after P epochs without gain")
     g.add_argument("--seed", type=whole, help="key of all randomness, default 0")
     g.add_argument("--device", help="cpu (the default) or cuda")
@@ -199,7 +158,7 @@ def parser() -> Parser:
         sub.add_argument("--data-dir", metavar="DIR", help="where the files of mnist lie")
 
     def with_output(sub: Parser, n: int, picture: str, what: str = "how many") -> None:
-        sub.add_argument("-n", type=_number(int, 1), default=n, help=f"{what}, default {n}")
+        sub.add_argument("-n", type=number_of(int, 1), default=n, help=f"{what}, default {n}")
         sub.add_argument(
             *("-o", "--output"), type=Path, metavar="FILE",
             help=f".png, .svg, .pdf or .npy; default RUN/{picture}",
@@ -207,7 +166,7 @@ def parser() -> Parser:
 
     def with_steps(sub: Parser, n: int) -> None:
         sub.add_argument(
-            "--steps", type=_number(int, 2), default=n, metavar="S",
+            "--steps", type=number_of(int, 2), default=n, metavar="S",
             help=f"images a row, both ends among them, default {n}",
         )  # fmt: skip
 
@@ -220,12 +179,15 @@ def parser() -> Parser:
     with_data(e)
     e.add_argument(
         "--samples",
-        type=_number(int, 1),
+        type=number_of(int, 1),
         metavar="K",
         help="also the bound of log p(x) by K importance samples; time grows with K",
     )
     e.add_argument(
-        "--examples", type=_number(int, 1), metavar="N", help="measure N of them, drawn by the seed"
+        "--examples",
+        type=number_of(int, 1),
+        metavar="N",
+        help="measure N of them, drawn by the seed",
     )
     e.add_argument(
         "--compare",
@@ -234,7 +196,7 @@ def parser() -> Parser:
     )
     s = on_run("sample", commands.sample, "Decode new examples.", "runs/mnist -o new.png")
     with_output(s, 100, "samples.png")
-    s.add_argument("--seed", type=_number(int, 0), help="default that of the run")
+    s.add_argument("--seed", type=number_of(int, 0), help="default that of the run")
     s.add_argument("--label", help="cvae, m2: of this label; default each label in turn")
     r = on_run(
         "reconstruct", commands.reconstruct, "Encode and decode test examples.", "runs/mnist"
@@ -260,7 +222,9 @@ def parser() -> Parser:
     with_data(t)
     with_output(t, 10, "traversals.png", "at most so many units")
     with_steps(t, 11)
-    t.add_argument("--row", type=_number(int, 0), default=0, help="of the test example, default 0")
+    t.add_argument(
+        "--row", type=number_of(int, 0), default=0, help="of the test example, default 0"
+    )
     m = on_run(
         "manifold",
         commands.manifold,
@@ -270,7 +234,7 @@ def parser() -> Parser:
     with_data(m)
     with_output(m, 20, "manifold.png", "images a side")
     m.add_argument(
-        "--units", type=_number(int, 0), nargs=2, metavar=("A", "B"),
+        "--units", type=number_of(int, 0), nargs=2, metavar=("A", "B"),
         help="default the two that say most",
     )  # fmt: skip
     m.add_argument("--label", help="cvae, m2: of this label; default the first")
@@ -281,16 +245,16 @@ def parser() -> Parser:
         "runs/mnist --anomalous 3",
     )
     with_data(y)
-    y.add_argument("-n", type=_number(int, 1), default=24, help="how many drawn, default 24")
+    y.add_argument("-n", type=number_of(int, 1), default=24, help="how many drawn, default 24")
     y.add_argument(
         *("-o", "--output"), type=Path, metavar="FILE",
         help=f".csv, the picture beside it as .png; default RUN/{runs.SCORES}",
     )  # fmt: skip
     y.add_argument(
-        "--samples", type=_number(int, 1), metavar="K", help="score by the K-sample bound"
+        "--samples", type=number_of(int, 1), metavar="K", help="score by the K-sample bound"
     )
     y.add_argument(
-        "--anomalous", type=_names, metavar="LABEL[,LABEL...]",
+        "--anomalous", type=names, metavar="LABEL[,LABEL...]",
         help="labels that count as anomalous, default those that train left out",
     )  # fmt: skip
 
@@ -309,6 +273,6 @@ def parser() -> Parser:
         help="instead, break every gradient in every way, and see whether the checks notice",
     )  # fmt: skip
     v.add_argument(
-        "--seed", type=_number(int, 0), default=0, help="of the random inputs, default 0"
+        "--seed", type=number_of(int, 0), default=0, help="of the random inputs, default 0"
     )
     return top
