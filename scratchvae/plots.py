@@ -91,8 +91,8 @@ def reconstructions(originals: Any, decoded: Any, columns: int = 16) -> Figure:
     return figure
 
 
-def loss_curves(history: Sequence[Mapping[str, float]], name: str = "negative ELBO") -> Figure:
-    """Loss of both splits, by that name, and the two parts of the ELBO; nats per example."""
+def loss_curves(history: Sequence[Mapping[str, float]], title: str = "negative ELBO") -> Figure:
+    """Loss of both splits, under that title, and the two parts of the ELBO; nats per example."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [r["epoch"] for r in history]
@@ -115,7 +115,7 @@ def loss_curves(history: Sequence[Mapping[str, float]], name: str = "negative EL
             axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    left.set_title(name, fontsize=11, loc="left", color=DARK)
+    left.set_title(title, fontsize=11, loc="left", color=DARK)
     right.set_title("reconstruction and KL", fontsize=11, loc="left", color=DARK)
     return figure
 

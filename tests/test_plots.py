@@ -39,7 +39,9 @@ def record(epoch, **changes):
     ],
 )
 def test_loss_curves(history):
-    assert rendered(plots.loss_curves(history)).std() > 5
+    figure = plots.loss_curves(history, "what it minimises")
+    assert rendered(figure).std() > 5
+    assert figure.axes[0].get_title(loc="left") == "what it minimises"
 
 
 def test_grid_places_each_image():

@@ -134,10 +134,13 @@ def traverse(a: argparse.Namespace) -> int:
     at = (mu[a.row] - centre) / scale
     marks = [f"{j}  ({said[j]:.2f})  {at[j]:+.1f}" for j in units]
     title = f"each active unit moved alone, the others as in the code of example {a.row}"
-    of, along = "unit (its KL, nats), its value in the example", "value of the unit"
+    of, along = (
+        "unit (KL)  value",
+        "value of the unit; at the left, its KL in nats and its value in the example",
+    )
     if not model.noisy:
-        of = "unit (variance of its codes), its value in the example"
-        along = "standard deviations from the mean of the unit"
+        of = "unit (variance)  value"
+        along = "standard deviations from the mean; at the left, the variance and the example"
     path = output(a, "traversals.png")
     return write(path, decoded, lambda plots: plots.traversals(decoded, marks, t, title, of, along))
 
