@@ -373,3 +373,20 @@ def test_what_cannot_be_reported_on_is_refused():
             c.collapse_report(m, rows)
     with pytest.raises(InputError, match="features"):
         c.collapse_report(m, DATA_X[:, 1:])
+
+
+def test_the_spread_is_that_of_one_label_on_both_sides():
+    m = ConditionalVAE(latent_dim=2, hidden=(), likelihood="gaussian", dtype="float64").build(D, 2)
+    y = np.arange(500) % 2
+    X = DATA_X + 100.0 * y[:, None]
+    made, own = m.sample(c.SAMPLES, 0), X[y == 0]
+    expected = made.var(axis=0).sum() / own.var(axis=0).sum()
+    assert c.collapse_report(m, X, y).spread == pytest.approx(expected, rel=1e-9)
+
+
+def test_rows_that_differ_only_where_nobody_looks(monkeypatch):
+    monkeypatch.setattr(c, "ROWS", 10)
+    X = np.zeros((100, D))
+    X[1] = 1
+    with pytest.raises(InputError, match="a collapse shows where rows differ"):
+        c.collapse_report(VAE(latent_dim=2, hidden=(), likelihood="gaussian").build(D), X)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchvae import ConditionalVAE, InputError, SemiSupervisedVAE, load_model, noise
+from scratchvae import VAE, ConditionalVAE, InputError, SemiSupervisedVAE, load_model, noise
 from scratchvae.evaluate import evaluate
 from scratchvae.train import Trainer
 
@@ -339,3 +339,19 @@ def test_a_state_does_not_rename_the_classes():
 def test_labels_of_another_length_are_refused_by_evaluate(rng):
     with pytest.raises(InputError, match="one label a row"):
         evaluate(m2(), rng.random((4, 9)), [0, 1])
+
+
+def test_the_parts_of_m2_make_its_bound(batch):
+    x, eps = batch
+    model = m2(alpha=0.0)
+    acts = model._forward(model.check(x, [0, -1, 2, -1]), eps)
+    np.testing.assert_allclose(acts.rec + acts.kl, acts.loss, rtol=1e-12)
+
+
+def test_labels_do_not_move_the_noise_of_binary_pixels(rng):
+    X, y = rng.random((8, 9)), np.arange(8) % 4
+    seen = []
+    for model in (VAE(**SMALL).build(9), ConditionalVAE(**SMALL).build(9, 4)):
+        trainer = Trainer(model, X, y=y, batch_size=8, binarize="dynamic")
+        seen.append(trainer.take_step(np.arange(8))[0].x.copy())
+    np.testing.assert_array_equal(*seen)
