@@ -2,8 +2,9 @@
 
     python examples/recipes/conditional.py DIR --out digits.png
 
-A VAE and a conditional VAE of the same size, trained alike on images that are made binary anew at
-each step; the importance-weighted NLL of the test split with 500 samples.
+A VAE and a conditional VAE of the same size, 784-400-200-8, trained alike on images that are made
+binary anew at each step; the importance-weighted NLL of the test split with 500 samples. Few units
+and two layers make z leave the digit to the label: with 784-400-20 many samples are another digit.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from scratchvae.evaluate import evaluate
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("data_dir")
-parser.add_argument("--epochs", type=int, default=20)
+parser.add_argument("--epochs", type=int, default=40)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--out", default="digits.png")
 a = parser.parse_args()
@@ -22,7 +23,7 @@ X, y = load_data("mnist", "train", a.data_dir)
 X_test, y_test = load_data("mnist", "test", a.data_dir)
 nll = {}
 for cls in (VAE, ConditionalVAE):
-    model = cls(latent_dim=20, seed=a.seed).fit(
+    model = cls(latent_dim=8, hidden=(400, 200), seed=a.seed).fit(
         X, y, epochs=a.epochs, binarize="dynamic", lr=lambda e: 1e-3 * 0.05 ** (e / a.epochs)
     )
     found = evaluate(
