@@ -6,7 +6,7 @@ pixels, how many samples, which seed. `Evaluation` keeps them together and print
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import log
+from math import inf, log
 from typing import Any
 
 import numpy as np
@@ -269,11 +269,11 @@ def streaming_log_mean_exp(terms: Iterator[Array]) -> Array:
     """
     top = next(terms).astype("float64")
     xp = array_module(top)
-    total, count = (top > -xp.inf).astype("float64"), 1
+    total, count = (top > -inf).astype("float64"), 1
     for term in terms:
         higher = xp.maximum(top, term)
         # -inf less -inf is no number: a sum of nothing stays 0
-        finite = xp.where(higher > -xp.inf, higher, 0)
+        finite = xp.where(higher > -inf, higher, 0)
         total *= xp.exp(top - finite)
         total += xp.exp(term - finite)
         top, count = higher, count + 1

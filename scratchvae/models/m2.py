@@ -11,7 +11,7 @@ of what encoder and decoder see are example b with each of them.
 """
 
 from dataclasses import dataclass
-from math import log
+from math import inf, log
 
 from .. import ops
 from ..backend import Array
@@ -252,7 +252,7 @@ class SemiSupervisedVAE(Labelled):
         rec = acts.cost - acts.kls - log(C)
         log_w = log_prior_ratio(acts.z, acts.logvars, acts.eps).reshape(B, C) - rec
         unlabelled = t.sum(axis=1, keepdims=True) == 0
-        return ops.log_mean_exp(xp.where(unlabelled | (t > 0), log_w, -xp.inf))
+        return ops.log_mean_exp(xp.where(unlabelled | (t > 0), log_w, -inf))
 
     def predict_proba(self, X):
         """q(y|x) of each row, in the order of `classes_`.        X (N,D)  ->  (N,C)"""
