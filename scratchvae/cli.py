@@ -119,6 +119,10 @@ def _train_options(t: Parser) -> None:
     either.add_argument(
         "--overwrite", action="store_true", default=False, help="replace the run in the folder"
     )
+    g.add_argument(
+        "--mpi", action="store_true", default=False,
+        help="share each batch with the other ranks of an mpiexec",
+    )  # fmt: skip
     g.add_argument("--quiet", action="store_true", default=False, help="print nothing but errors")
 
 

@@ -45,9 +45,13 @@ class Flat(Mapping[str, Any]):
         self._name(shapes, array)
         self.constants.update(constants)
 
-    def like(self, xp: Any) -> "Flat":
-        """Another vector of zeros with the same names, shapes and dtype."""
-        return Flat(self.shapes, xp, self.array.dtype)
+    def like(self, xp: Any, array: Array | None = None) -> "Flat":
+        """Another vector with the same names, shapes and dtype: zeros, or the one given."""
+        if array is None:
+            return Flat(self.shapes, xp, self.array.dtype)
+        other = Flat.__new__(Flat)
+        other._name(self.shapes, array)
+        return other
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]

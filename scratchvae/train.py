@@ -7,19 +7,19 @@ the tensor that went wrong first, and after Ctrl-C, which may have come in the m
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping
 from math import isfinite, isnan, nan
 from typing import Any
 
 import numpy as np
 
 from . import noise
-from .backend import Array, array_module, to_numpy
+from .backend import Array, to_numpy
 from .data.batches import binarized, to_float
 from .errors import InputError, NonFiniteError, finite_number, whole_number
 from .evaluate import check_binarize, losses, prepare
 from .models.base import CHUNK, Model
+from .nonfinite import first_bad
 from .optim import Adam, ramp
 from .progress import Progress
 
@@ -204,19 +204,36 @@ class Trainer:
 
     def take_step(self, rows: Array) -> tuple[Any, Any]:
         """One update from these rows of the data; returns the activations and the gradients."""
-        model, B, step = self.model, len(rows), self.step
+        acts = self._gradients(rows)
+        for i, values in enumerate(self._losses(acts)):
+            self.sums[i] += self.xp.sum(values, dtype="float64")
+        self._update()
+        return acts, self.model._grads
+
+    def _gradients(self, rows: Array, first: int = 0) -> Any:
+        """Forward and backward; these rows stand in the batch from `first` on, as their noise does.
+
+        Returns the activations.
+        """
+        model, B = self.model, len(rows)
+        key = {"seed": model.seed, "step": self.step, "row": first}
         x = to_float(self.X[rows], model._ws("x", B, self.X.shape[1]))
         if self.binarize == "dynamic":
-            pixels = x[:, : model.n_features_]
-            binarized(pixels, seed=model.seed, stream=noise.BINARIZE, step=step)
-        acts = model._forward(x, model._draw(B, seed=model.seed, stream=noise.TRAIN, step=step))
-        epoch = step / self.steps_per_epoch
-        model._backward(model._grads, acts, ramp(epoch, self.kl_warmup, self.kl_cycle))
-        self.adam.lr = self.lr(epoch) if callable(self.lr) else self.lr
-        self.adam.step(model.params_.array, model._grads.array)
-        for i, values in enumerate((acts.rec, acts.kl, model._loss(acts))):
-            self.sums[i] += self.xp.sum(values, dtype="float64")
-        return acts, model._grads
+            binarized(x[:, : model.n_features_], stream=noise.BINARIZE, **key)
+        acts = model._forward(x, model._draw(B, stream=noise.TRAIN, **key))
+        model._backward(model._grads, acts, ramp(self._now(), self.kl_warmup, self.kl_cycle))
+        return acts
+
+    def _losses(self, acts: Any) -> tuple[Array, Array, Array]:
+        return acts.rec, acts.kl, self.model._loss(acts)
+
+    def _update(self) -> None:
+        self.adam.lr = self.lr(self._now()) if callable(self.lr) else self.lr
+        self.adam.step(self.model.params_.array, self.model._grads.array)
+
+    def _now(self) -> float:
+        """Epochs so far, fractions counted."""
+        return self.step / self.steps_per_epoch
 
     # ------------------------------------------------------------------- when it goes wrong
 
@@ -235,8 +252,8 @@ class Trainer:
         while self.step < last:
             self.keep()
             i = self.step - self.epoch * self.steps_per_epoch
-            acts, grads = self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
-            if name := _first_bad(acts, grads, self.model.params_):
+            acts, _ = self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
+            if name := self._first_bad(acts):
                 step = self.step
                 self.go_back()
                 raise self._error(step, name)
@@ -244,12 +261,15 @@ class Trainer:
             last, "a loss, though not when the last steps are repeated, so this device"
         )
 
+    def _first_bad(self, acts: Any) -> str | None:
+        return first_bad(acts, self.model._grads, self.model.params_)
+
     def _first_bad_in(self, X: Array) -> str:
         model = self.model
         for row in range(len(X)):
             x = to_float(X[row : row + 1], model._ws("x", 1, self.X.shape[1]))
             eps = model._draw(1, seed=model.seed, stream=noise.TEST, step=0, row=row)
-            if name := _first_bad(model._forward(x, eps)):
+            if name := first_bad(model._forward(x, eps)):
                 return f"{name} of example {row}, in the evaluation,"
         return "the mean of the losses in the evaluation"
 
@@ -259,24 +279,6 @@ class Trainer:
             "an infinity; the model keeps its parameters from before: try a smaller lr, and look "
             "at the scale of the data and at beta"
         )
-
-
-def _first_bad(acts: Any, *mappings: Any) -> str | None:
-    """The name of the first tensor with a NaN or an infinity, in the order of computation."""
-
-    def tensors() -> Iterator[tuple[str, Array]]:
-        for field in fields(acts):
-            value = getattr(acts, field.name)
-            if isinstance(value, list):
-                yield from ((f"{field.name}[{i}]", a) for i, a in enumerate(value))
-            elif value is not None:
-                yield field.name, value
-        for kind, mapping in zip(("gradient", "parameter"), mappings, strict=False):
-            yield from ((f"the {kind} {name}", a) for name, a in reversed(list(mapping.items())))
-
-    return next(
-        (name for name, a in tensors() if not bool(array_module(a).isfinite(a).all())), None
-    )
 
 
 class EarlyStopping:

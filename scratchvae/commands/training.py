@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,17 @@ ONLY = {
 
 
 def train(a: argparse.Namespace) -> int:
+    if not a.mpi:
+        return _train(a, Trainer, writes=True)
+    from .. import parallel  # on use: MPI starts at its import
+
+    ranks = parallel.Ranks(parallel.world())
+    make = partial(parallel.ParallelTrainer, ranks)
+    return ranks.run(lambda: _train(a, make, writes=ranks.comm.rank == 0))
+
+
+def _train(a: argparse.Namespace, make_trainer: Callable[..., Trainer], writes: bool) -> int:
+    """writes: whether this process keeps the run and says what happens."""
     given = {name: getattr(a, name) for name in DEFAULTS if hasattr(a, name)}
     for name in ("data", "data_dir"):
         if given.get(name) and Path(given[name]).exists():
@@ -90,18 +103,21 @@ def train(a: argparse.Namespace) -> int:
         model._start(X, y)
     else:
         model, run, arrays = resumed
-    trainer = Trainer(
+    trainer = make_trainer(
         model, X, X_test, y=y, y_test=y_test if model.needs_labels else None,
         **{name: settings[name] for name in TRAINER_SETTINGS},
     )  # fmt: skip
     if resumed is not None:
         trainer.resume(run, arrays)
 
-    runs.open_folder(folder)
+    if writes:
+        runs.open_folder(folder)
     begun = a.resume
 
     def save(trainer: Trainer, record: Record | None = None) -> None:
         nonlocal begun
+        if not writes:
+            return
         if not begun:  # until now, a run that is to be replaced was left alone
             runs.clear(folder)
             begun = True
@@ -110,12 +126,16 @@ def train(a: argparse.Namespace) -> int:
         save_model(model, folder / runs.CHECKPOINT, {"settings": settings} | numbers, arrays)
         runs.write_metrics(folder, model.history_)
 
-    tell = (lambda text: None) if a.quiet else say
+    tell = say if writes and not a.quiet else lambda text: None
     tell(f"{model!r}\n{_counts(model, X, y, X_test)} of {data_name}")
     try:
-        trainer.run(settings["epochs"], verbose=not a.quiet, callbacks=[save, *callbacks])
+        trainer.run(
+            settings["epochs"], verbose=writes and not a.quiet, callbacks=[save, *callbacks]
+        )
     except KeyboardInterrupt:
         save(trainer)
+        if not writes:
+            return 130
         print(
             f"\nstopped after step {trainer.step}, {trainer.epoch} epochs complete; all of it "
             f"is kept in {folder}: go on with --resume",
@@ -126,8 +146,11 @@ def train(a: argparse.Namespace) -> int:
         kept = "nothing was written"
         if begun:
             kept = f"{folder / runs.CHECKPOINT} is the last good one, after epoch {trainer.epoch}"
-        runs.remove_if_empty(folder)
+        if writes:
+            runs.remove_if_empty(folder)
         raise NonFiniteError(f"{error}; {kept}") from None
+    if not writes:
+        return 0
     labels = with_labels(model, X_test, y_test, data_name)
     pictures = runs.draw(model, X_test, y_test, folder, labels)
     test = Data(X_test, y_test, data_name, "test split")

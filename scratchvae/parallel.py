@@ -1,0 +1,178 @@
+"""Data parallel over MPI: each rank takes a part of every batch, and all take the same step.
+
+    mpiexec -n 4 scratchvae train --mpi ...
+
+Noise, binary pixels and the order of the data are keyed by row, not by who computes it, so any
+number of ranks follows the same path, but for the rounding of one sum: the gradients of the parts,
+weighted by their sizes, added in one all-reduce a step, with the losses in the same message. Each
+rank holds all data and all parameters, which stay equal to the last bit, as a hash says each epoch.
+"""
+
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .backend import Array, to_numpy
+from .errors import InputError, NonFiniteError
+from .models.base import Model
+from .nonfinite import first_bad
+from .train import Record, Trainer
+
+EXTRA = (
+    4  # numbers behind the gradients in the message: sums of rec, kl and loss; who wants to stop
+)
+
+
+def world() -> Any:
+    """MPI's communicator of all ranks; InputError, which says what to install, without mpi4py."""
+    try:
+        from mpi4py import MPI
+    except ImportError:
+        raise InputError(
+            "many machines need mpi4py and an MPI: pip install 'scratchvae[mpi]' mpich"
+        ) from None
+    return MPI.COMM_WORLD
+
+
+def part(n: int, rank: int, size: int) -> slice:
+    """The rows of this rank out of n: pieces in order, whose sizes differ by one at most."""
+    return slice(rank * n // size, (rank + 1) * n // size)
+
+
+class Ranks:
+    """A communicator, and whether its ranks have met to begin."""
+
+    def __init__(self, comm: Any) -> None:
+        self.comm = comm
+        self.begun = False
+
+    def begin(self, error: str | None = None) -> None:
+        """All ranks meet here once, each with what went wrong, if anything did: then all fail."""
+        errors = [text for text in self.comm.allgather(error) if text]
+        self.begun = True
+        if errors:
+            raise InputError(errors[0])
+
+    def run(self, task: Callable[[], int]) -> int:
+        """task() on every rank; one sentence for all, and no rank is left waiting."""
+        try:
+            try:
+                return task()
+            except InputError as error:
+                if self.begun:
+                    raise
+                self.begin(str(error))
+                raise
+        except NonFiniteError:  # found by all ranks at the same step
+            if self.comm.rank == 0:
+                raise
+            return 2
+        except InputError:
+            if self.comm.rank == 0:
+                raise
+            return 2
+        except BaseException as error:
+            where = f"rank {self.comm.rank}: {type(error).__name__}: {error}"
+            print(f"scratchvae: error: {where}; all ranks stop", file=sys.stderr, flush=True)
+            self.comm.Abort(1)
+            raise
+
+
+class ParallelTrainer(Trainer):
+    """A `Trainer` that shares each batch with the other ranks. All give it the same arguments.
+
+    Raises InputError for a loss that is not a mean over examples (free bits, a capacity).
+    """
+
+    def __init__(self, ranks: Ranks, model: Model, *data: Any, **settings: Any) -> None:
+        if getattr(model, "free_bits", 0) or getattr(model, "capacity", None) is not None:
+            raise InputError(
+                "free_bits and capacity charge for the mean KL of a whole batch, of which each "
+                "rank sees a part: leave them out"
+            )
+        super().__init__(model, *data, **settings)
+        ranks.begin()
+        self.comm = ranks.comm
+        size = model.params_.array.size
+        self._message = self.xp.zeros(size + EXTRA, dtype=model.dtype)
+        model._grads = model.params_.like(self.xp, self._message[:size])
+        self._wants_to_stop = 0
+        self._stop = self.xp.zeros(1, dtype=model.dtype)
+        for a in self._state():
+            self._from_first(a)
+        self.keep()
+
+    def _from_first(self, a: Array) -> None:
+        """Rank 0's numbers on all ranks."""
+        host = to_numpy(a)
+        self.comm.Bcast(host)
+        a[...] = self.xp.asarray(host)
+
+    def take_step(self, rows: Array) -> tuple[Any, Any]:
+        B, message = len(rows), self._message
+        own, tail = part(B, self.comm.rank, self.comm.size), message[-EXTRA:]
+        message.fill(0)
+        acts = None
+        if own.start < own.stop:
+            acts = self._gradients(rows[own], own.start)
+            message[:-EXTRA] *= (own.stop - own.start) / B  # from a mean of the part to its share
+            for i, values in enumerate(self._losses(acts)):
+                tail[i] = self.xp.sum(values)
+        tail[-1] = self._wants_to_stop
+        self._add_up()
+        self.sums[:3] += tail[:3]
+        self._stop += tail[-1]
+        self._update()
+        return acts, self.model._grads
+
+    def _add_up(self) -> None:
+        """The message of each rank becomes the sum of all."""
+        from mpi4py import MPI
+
+        if self.xp is np:
+            self.comm.Allreduce(MPI.IN_PLACE, self._message)
+        elif os.environ.get("SCRATCHVAE_CUDA_AWARE_MPI"):
+            self.xp.cuda.get_current_stream().synchronize()
+            self.comm.Allreduce(MPI.IN_PLACE, self._message)
+        else:
+            host = to_numpy(self._message)
+            self.comm.Allreduce(MPI.IN_PLACE, host)
+            self._message.set(host)
+
+    def run(self, epochs: int, **options: Any) -> None:
+        """As `Trainer.run`; after Ctrl-C all ranks stop at the same step."""
+
+        def ask(*_: Any) -> None:
+            self._wants_to_stop = 1
+
+        before = signal.signal(signal.SIGINT, ask)
+        try:
+            super().run(epochs, **options)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _check(self, order: Array) -> float:
+        loss = super()._check(order)
+        if to_numpy(self._stop)[0]:
+            raise KeyboardInterrupt
+        return loss
+
+    def _first_bad(self, acts: Any) -> str | None:
+        found = self.comm.allgather(None if acts is None else first_bad(acts))
+        name = next((name for name in found if name), None)
+        return name or first_bad(None, self.model._grads, self.model.params_)
+
+    def _epoch(self, progress: Any) -> Record:
+        record: Record = self.comm.bcast(super()._epoch(progress))
+        own = hashlib.sha256(to_numpy(self.model.params_.array).tobytes()).hexdigest()
+        if len(set(self.comm.allgather(own))) > 1:
+            raise InputError(
+                f"after epoch {self.epoch + 1} the ranks hold different parameters: do all run the "
+                "same versions on the same kind of processor?"
+            )
+        return record
