@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint verify format clean
+.PHONY: demo test lint verify bench format clean
 
 demo: .venv/installed  ## train the default VAE on the embedded data set; pictures and ELBO at the end
 	$(BIN)/scratchvae train --data strokes --epochs 30 --seed 0 --out runs/demo --overwrite
@@ -12,6 +12,9 @@ test: .venv/dev  ## the whole test suite, as far as this machine can run it
 
 verify: .venv/installed  ## every gradient against finite differences
 	$(BIN)/scratchvae verify
+
+bench: .venv-bench/installed  ## beside PyTorch and JAX, into docs/speed.md; make bench DATA=DIR for MNIST too
+	.venv-bench/bin/python tests/benchmarks/bench.py $(if $(DATA),--data-dir $(DATA))
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -23,12 +26,17 @@ format: .venv/dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scratchvae needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
+
+.venv-bench/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --editable . torch==2.13.0 'jax[cpu]'
+	touch $@
 
 .venv/installed: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable .
