@@ -6,9 +6,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from . import __version__, commands, runs
+from . import __version__, runs
 from .arguments import Parser, names, number_of, widths
 from .data.batches import BINARIZE
 from .errors import InputError, NonFiniteError
@@ -26,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:
         arguments = parser().parse_args(argv)
-        return arguments.run(arguments) or 0
+        from . import commands  # on use: --help need not wait for them
+
+        return getattr(commands, arguments.run)(arguments) or 0
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
@@ -133,7 +134,7 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"{PROG} {__version__}")
     subparsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def command(name: str, run: Any, text: str, example: str) -> Parser:
+    def command(name: str, run: str, text: str, example: str) -> Parser:
         sub: Parser = subparsers.add_parser(
             name, help=text, description=text, epilog=f"example: {example}"
         )
@@ -142,13 +143,13 @@ def parser() -> Parser:
 
     t = command(
         "train",
-        commands.train,
+        "train",
         "Train a model and keep it, its metrics and its pictures in a folder.",
         f"{PROG} train --data mnist --data-dir ~/mnist --latent-dim 20 --out runs/mnist",
     )
     _train_options(t)
 
-    def on_run(name: str, run: Any, text: str, example: str) -> Parser:
+    def on_run(name: str, run: str, text: str, example: str) -> Parser:
         sub = command(name, run, text, f"{PROG} {name} {example}")
         sub.add_argument("run_folder", metavar="RUN", help="folder of a run, or a saved model")
         sub.add_argument("--device", help="cpu or cuda, default that of the run")
@@ -176,7 +177,7 @@ def parser() -> Parser:
 
     e = on_run(
         "evaluate",
-        commands.evaluate_run,
+        "evaluate_run",
         "Print the ELBO of the test split, what it consists of, and how it was measured.",
         "runs/mnist --samples 100",
     )
@@ -198,18 +199,16 @@ def parser() -> Parser:
         choices=tuple(PUBLISHED),
         help="put this published number beside it, or say why that cannot be",
     )
-    s = on_run("sample", commands.sample, "Decode new examples.", "runs/mnist -o new.png")
+    s = on_run("sample", "sample", "Decode new examples.", "runs/mnist -o new.png")
     with_output(s, 100, "samples.png")
     s.add_argument("--seed", type=number_of(int, 0), help="default that of the run")
     s.add_argument("--label", help="cvae, m2: of this label; default each label in turn")
-    r = on_run(
-        "reconstruct", commands.reconstruct, "Encode and decode test examples.", "runs/mnist"
-    )
+    r = on_run("reconstruct", "reconstruct", "Encode and decode test examples.", "runs/mnist")
     with_data(r)
     with_output(r, runs.SHOWN, "reconstructions.png")
     i = on_run(
         "interpolate",
-        commands.interpolate,
+        "interpolate",
         "Decode the codes between pairs of test examples; of one label each, for cvae and m2.",
         "runs/mnist --steps 10",
     )
@@ -219,7 +218,7 @@ def parser() -> Parser:
     i.add_argument("--slerp", action="store_true", help="along an arc, not a straight line")
     t = on_run(
         "traverse",
-        commands.traverse,
+        "traverse",
         "Move each active unit alone around the code of a test example.",
         "runs/mnist --row 7",
     )
@@ -231,7 +230,7 @@ def parser() -> Parser:
     )
     m = on_run(
         "manifold",
-        commands.manifold,
+        "manifold",
         "Decode a grid over two latent units, at the quantiles of the prior.",
         "runs/mnist --units 3 7",
     )
@@ -244,7 +243,7 @@ def parser() -> Parser:
     m.add_argument("--label", help="cvae, m2: of this label; default the first")
     y = on_run(
         "anomaly",
-        commands.anomaly,
+        "anomaly",
         "Score test examples by how unlikely they are, and draw the extremes.",
         "runs/mnist --anomalous 3",
     )
@@ -264,7 +263,7 @@ def parser() -> Parser:
 
     v = command(
         "verify",
-        commands.verify,
+        "verify",
         "Check every gradient of this package, or of your own file, against differences.",
         f"{PROG} verify my_layers.py",
     )

@@ -14,7 +14,7 @@ import json
 import tempfile
 from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,9 @@ from .checkpoint import write_atomically
 from .data.batches import check_images, to_float
 from .errors import InputError
 from .models import Labelled, Model
-from .train import COLUMNS, Record
+
+if TYPE_CHECKING:
+    from .train import Record
 
 CHECKPOINT, METRICS, CONFIG = "checkpoint.npz", "metrics.csv", "config.json"
 SCORES, SAMPLES_OF_LABEL = "anomaly.csv", "samples_of_label.png"
@@ -77,8 +79,10 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
     write_atomically(folder / CONFIG, lambda f: f.write(text.encode()))
 
 
-def write_metrics(folder: Path, history: list[Record]) -> None:
+def write_metrics(folder: Path, history: "list[Record]") -> None:
     """The whole history anew, so that there is neither a gap nor a double row."""
+    from .train import COLUMNS  # on use: --help need not wait for the loop
+
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
