@@ -49,12 +49,12 @@ class Ranks:
 
     def __init__(self, comm: Any) -> None:
         self.comm = comm
-        self.begun = False
+        self.begun = self.refused = False
 
     def begin(self, error: str | None = None) -> None:
         """All ranks meet here once, each with what went wrong, if anything did: then all fail."""
         errors = [text for text in self.comm.allgather(error) if text]
-        self.begun = True
+        self.begun, self.refused = True, bool(errors)
         if errors:
             raise InputError(errors[0])
 
@@ -64,22 +64,21 @@ class Ranks:
             try:
                 return task()
             except InputError as error:
-                if self.begun:
-                    raise
-                self.begin(str(error))
+                if not self.begun:
+                    self.begin(str(error))
                 raise
-        except NonFiniteError:  # found by all ranks at the same step
-            if self.comm.rank == 0:
-                raise
-            return 2
-        except InputError:
-            if self.comm.rank == 0:
-                raise
-            return 2
         except BaseException as error:
-            where = f"rank {self.comm.rank}: {type(error).__name__}: {error}"
-            print(f"scratchvae: error: {where}; all ranks stop", file=sys.stderr, flush=True)
-            self.comm.Abort(1)
+            # these two are known to all ranks; any other may be this rank's alone
+            if self.refused or isinstance(error, NonFiniteError):
+                if self.comm.rank == 0:
+                    raise
+                return 2
+            what = (
+                str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            )
+            where = f"rank {self.comm.rank}: {what}; all ranks stop"
+            print(f"scratchvae: error: {where}", file=sys.stderr, flush=True)
+            self.comm.Abort(2)
             raise
 
 

@@ -242,9 +242,7 @@ class Trainer:
         self.sums[-1] = self.xp.isfinite(self.model.params_.array).all()
         *sums, finite = to_numpy(self.sums)
         if np.isfinite(sums).all() and finite:
-            if (
-                self.step % self.steps_per_epoch
-            ):  # at the end of an epoch, the evaluation comes first
+            if self.step % self.steps_per_epoch:  # at an epoch's end, the evaluation comes first
                 self.keep()
             return float(sums[-1])
         last = self.step

@@ -11,7 +11,8 @@ import pytest
 import scratchvae
 
 ROOT = Path(scratchvae.__file__).parent
-MATHEMATICS = ("ops.py", "nets.py", "models/vae.py", "models/autoencoder.py")
+MODELS = ("vae", "autoencoder", "iwae", "cvae", "m2", "kl", "classes", "parameters", "estimator")
+MATHEMATICS = ("ops.py", "nets.py", "likelihoods.py", *(f"models/{name}.py" for name in MODELS))
 STUDENTS_PATH = ("ops.py", "nets.py", "models/vae.py")
 
 

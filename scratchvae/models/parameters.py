@@ -10,10 +10,8 @@ from dataclasses import KW_ONLY, dataclass
 from math import log
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
 from .. import likelihoods, noise, torch_names
-from ..backend import namespace
+from ..backend import Array, namespace
 from ..errors import InputError, finite_number, whole_number
 from ..memory import Flat, Workspace
 from ..nets import ACTIVATIONS, layer_shapes
@@ -122,9 +120,9 @@ class Parametric(Estimator):
         self._ws = Workspace(xp, self.dtype)
         self._grads = self.params_.like(xp)
 
-    def _set_output_bias(self, X: np.ndarray) -> Self:
+    def _set_output_bias(self, X: Array) -> Self:
         if self.bias_from_data:
-            mean = X.mean(axis=0, dtype=np.float64) / (255 if X.dtype == np.uint8 else 1)
+            mean = X.mean(axis=0, dtype="float64") / (255 if X.dtype == "uint8" else 1)
             bias = likelihoods.with_mean(mean, self.likelihood)
             self.params_.out_b[...] = self._ws.xp.asarray(bias)
         return self
@@ -193,7 +191,7 @@ class Parametric(Estimator):
 
     # ------------------------------------------------------------------- keeping and exchanging
 
-    def state_dict(self, values: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
+    def state_dict(self, values: Mapping[str, Any] | None = None) -> dict[str, Array]:
         """Parameters, or gradients of `loss_and_grad`, by PyTorch's names; weights (out, in)."""
         self._check_built()
         return torch_names.to_torch(self._layers(), self.params_ if values is None else values)
@@ -211,5 +209,5 @@ class Parametric(Estimator):
         self.__dict__.update(new.__dict__)
         return self
 
-    def _build_for(self, arrays: Mapping[str, np.ndarray]) -> Self:
+    def _build_for(self, arrays: Mapping[str, Array]) -> Self:
         return self.build(torch_names.width(self._layers()[0][1], arrays))
