@@ -6,6 +6,8 @@ imports CuPy.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +17,7 @@ from .errors import InputError
 
 DEVICES = ("cpu", "cuda")
 Array = Any  # a numpy.ndarray or a cupy.ndarray: the code is the same for both
+_stand_in: Any = None  # what ops get for CuPy, if anything
 
 
 def array_module(*arrays: Array) -> Any:
@@ -24,8 +27,20 @@ def array_module(*arrays: Array) -> Any:
     """
     cupy = sys.modules.get("cupy")
     if cupy is not None and any(isinstance(a, cupy.ndarray) for a in arrays):
-        return cupy
+        return _stand_in or cupy
     return np
+
+
+@contextmanager
+def standing_in(**functions: Any) -> Iterator[None]:
+    """Within, ops see these functions in the place of CuPy's: see `graph.py`."""
+    global _stand_in
+    _stand_in = ModuleType("cupy")
+    _stand_in.__dict__.update(vars(sys.modules["cupy"]), **functions)
+    try:
+        yield
+    finally:
+        _stand_in = None
 
 
 def namespace(device: str) -> ModuleType:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from . import kernels
 from .backend import Array
 from .errors import InputError
 
@@ -48,18 +49,26 @@ def philox(
 def bits(
     n: int, width: int, *, seed: int, stream: int, step: int = 0, row: int = 0, xp: Any = np
 ) -> Array:
-    """32 random bits for each entry of rows `row` to `row + n - 1`: uint64 (n, width), < 2**32."""
+    """32 random bits for each entry of rows `row` to `row + n - 1`: uint64 (n, width), < 2**32.
+
+    On a GPU this, `uniform` and `normal` are one kernel each, and step may be an array of one.
+    """
+    key = {"seed": int(seed), "stream": stream, "step": step, "row": row}
+    if xp is not np:
+        return kernels.random("bits", xp.empty((n, width), xp.uint64), **key)
     blocks = -(-width // 4)
-    block = xp.arange(blocks, dtype=xp.uint64)[None, :]
-    rows = xp.arange(row, row + n, dtype=xp.uint64)[:, None]
-    zero = xp.zeros((n, blocks), dtype=xp.uint64)
+    block = np.arange(blocks, dtype=np.uint64)[None, :]
+    rows = np.arange(row, row + n, dtype=np.uint64)[:, None]
+    zero = np.zeros((n, blocks), dtype=np.uint64)
     words = philox(zero + block, zero + rows, zero + step, zero + stream, int(seed))
-    return xp.concatenate(words, axis=1)[:, :width]
+    return np.concatenate(words, axis=1)[:, :width]
 
 
 def uniform(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: int) -> Array:
     """Uniform in [0, 1), (n, width): multiples of 2**-24, exact in float32 and float64 alike."""
-    return ((bits(n, width, xp=xp, **key) >> 8) * 2.0**-24).astype(dtype)
+    if xp is not np:
+        return kernels.random("uniform", xp.empty((n, width), dtype), **key)
+    return ((bits(n, width, **key) >> 8) * 2.0**-24).astype(dtype)
 
 
 def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: int) -> Array:
@@ -68,15 +77,17 @@ def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: i
     Computed in float64 whatever the dtype, so that the logarithm and cosine of different devices,
     which differ in the last bit, agree after rounding to float32.
     """
+    if xp is not np:
+        return kernels.random("normal", xp.empty((n, width), dtype), **key)
     half = 2 * -(-width // 4)  # pairs of words become pairs of normals
-    w = bits(n, 2 * half, xp=xp, **key)
-    radius = xp.sqrt(-2.0 * xp.log((w[:, :half] + 1) * 2.0**-32))  # 1 - u lies in (0, 1]: no log(0)
+    w = bits(n, 2 * half, **key)
+    radius = np.sqrt(-2.0 * np.log((w[:, :half] + 1) * 2.0**-32))  # 1 - u lies in (0, 1]: no log(0)
     angle = w[:, half:] * (2.0 * np.pi * 2.0**-32)
-    z = xp.concatenate((radius * xp.cos(angle), radius * xp.sin(angle)), axis=1)
+    z = np.concatenate((radius * np.cos(angle), radius * np.sin(angle)), axis=1)
     return z[:, :width].astype(dtype)
 
 
-def permutation(n: int, *, seed: int, stream: int = SHUFFLE, epoch: int = 0) -> np.ndarray:
-    """A permutation of range(n), int64 (n,), on the host: the order of n 64-bit random keys."""
-    hi, lo = bits(n, 2, seed=seed, stream=stream, step=epoch).T
-    return np.argsort((hi << 32) | lo, kind="stable")
+def permutation(n: int, *, seed: int, stream: int = SHUFFLE, epoch: int = 0, xp: Any = np) -> Array:
+    """A permutation of range(n), int64 (n,): the order of n 64-bit random keys."""
+    words = bits(n, 2, seed=seed, stream=stream, step=epoch, xp=xp)
+    return xp.argsort((words[:, 0] << 32) | words[:, 1], kind="stable")

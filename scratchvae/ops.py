@@ -13,6 +13,7 @@ Sizes: B batch, I inputs, O outputs, D pixels, H hidden units, Z latents, C clas
 from math import log, pi
 
 from .backend import array_module as module
+from .kernels import fused
 from .registry import SKIP, backward_of
 
 
@@ -56,9 +57,9 @@ def relu(x, *, out=None):
 
 
 @backward_of(relu, x="BH away from 0")
+@fused("dx = dy * (y > 0)")
 def relu_backward(dy, y, *, dx=None):
     """dy/dx = 1 where x > 0, else 0. At x = 0 there is no derivative; we take 0, as is usual."""
-    # forward: y = max(x, 0), so the gradient passes where y > 0
     return _times(dy, y > 0, dx)
 
 
@@ -119,6 +120,7 @@ def _log1p_exp_minus_abs(x):
 # ------------------------------------------------------------------------------ the latent variable
 
 
+@fused("y = exp(logvar / 2) * eps + mu")
 def reparameterize(mu, logvar, eps, *, out=None):
     """z = mu + exp(logvar/2) eps: a sample of N(mu, exp(logvar)) if eps is one of N(0, 1). (B,Z)
 
@@ -135,6 +137,7 @@ def reparameterize(mu, logvar, eps, *, out=None):
 
 
 @backward_of(reparameterize, mu="BZ", logvar="BZ", eps="BZ")
+@fused("dmu = dy; dlogvar = dy * (exp(logvar / 2) * eps / 2)")
 def reparameterize_backward(dy, logvar, eps, *, dmu=None, dlogvar=None):
     """dz/dmu = 1,    dz/dlogvar = exp(logvar/2) eps / 2"""
     slope = logvar * 0.5
@@ -144,6 +147,7 @@ def reparameterize_backward(dy, logvar, eps, *, dmu=None, dlogvar=None):
     return _times(dy, 1, dmu), _times(dy, slope, dlogvar)
 
 
+@fused("y = sum(expm1(logvar) - logvar + mu * mu) / 2")
 def gaussian_kl(mu, logvar, *, out=None):
     """KL(N(mu, exp(logvar)) || N(0, 1)) = sum_z (mu^2 + exp(logvar) - 1 - logvar) / 2
 
@@ -159,6 +163,7 @@ def gaussian_kl(mu, logvar, *, out=None):
 
 
 @backward_of(gaussian_kl, mu="BZ", logvar="BZ")
+@fused("dmu = dy * mu; dlogvar = dy * (expm1(logvar) / 2)")
 def gaussian_kl_backward(dy, mu, logvar, *, dmu=None, dlogvar=None):
     """dKL/dmu = mu,    dKL/dlogvar = (exp(logvar) - 1) / 2"""
     slope = module(dy).expm1(logvar)
@@ -194,6 +199,7 @@ def bce_backward(dy, p, t, *, dp=None):
     return dp
 
 
+@fused("y = sum(log1p(exp(-fabs(logits))) + max(logits, T(0)) - logits * t)")
 def bce_with_logits(logits, t, *, out=None):
     """Cross-entropy of p = sigmoid(l), from the logits l = log(p / (1 - p)).   l, t (B,D) -> y (B,)
 
@@ -208,6 +214,7 @@ def bce_with_logits(logits, t, *, out=None):
 
 
 @backward_of(bce_with_logits, logits="BD", t="BD in [0,1]")
+@fused("dlogits = ((tanh(logits / 2) + 1) / 2 - t) * dy")
 def bce_with_logits_backward(dy, logits, t, *, dlogits=None):
     """dy/dl = sigmoid(l) - t: loss and sigmoid cancel to a difference, without a division"""
     dlogits = sigmoid(logits, out=dlogits)

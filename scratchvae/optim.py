@@ -1,10 +1,11 @@
-"""Adam (Kingma & Ba, arXiv:1412.6980) on one flat vector, and the schedule of the KL term."""
+"""Adam (Kingma & Ba, arXiv:1412.6980) on one flat vector, and what changes from step to step."""
 
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import kernels
 from .backend import Array, array_module
 
 # On the CPU the update walks the vector in pieces that stay in the cache for all its passes.
@@ -34,32 +35,51 @@ class Adam:
         self.t = 0
         self.m = xp.zeros_like(p)
         self.v = xp.full_like(p, v0)
-        self._block = min(BLOCK, p.size) if xp is np else p.size
-        self._tmp = xp.empty(self._block, dtype=p.dtype)
+        self._tmp = np.empty(min(BLOCK, p.size), dtype=p.dtype) if xp is np else None
 
     def step(self, p: Array, g: Array) -> None:
         """One update of the parameters p, in place, from the gradient g; both flat vectors."""
-        xp: Any = array_module(p)
         self.t += 1
-        root2 = sqrt(1 - self.beta2**self.t)
-        # with r2 = sqrt(c2): (m/c1) / (sqrt(v)/r2 + eps) = (r2/c1) m / (sqrt(v) + r2 eps)
-        scale = self.lr * root2 / (1 - self.beta1**self.t)
-        for start in range(0, p.size, self._block):
-            piece = slice(start, start + self._block)
+        self.update(p, g, *self.rates(self.lr, self.t))
+
+    def rates(self, lr: float, t: int) -> tuple[float, float]:
+        """rate and floor, such that step t is p -= rate m / (sqrt(v) + floor)
+
+        With r = sqrt(c2): lr (m / c1) / (sqrt(v) / r + eps) = (lr r / c1) m / (sqrt(v) + r eps).
+        """
+        root = sqrt(1 - self.beta2**t)
+        return lr * root / (1 - self.beta1**t), root * self.eps
+
+    def update(self, p: Array, g: Array, rate: Any, floor: Any) -> None:
+        """The step of which `rates` are known; on a GPU they may be arrays of one."""
+        keep1, keep2 = 1 - self.beta1, 1 - self.beta2
+        if self._tmp is None:
+            return kernels.adam(p, self.m, self.v, g, keep1, keep2, rate, floor)
+        for start in range(0, p.size, len(self._tmp)):
+            piece = slice(start, start + len(self._tmp))
             pi, gi, m, v = p[piece], g[piece], self.m[piece], self.v[piece]
             tmp = self._tmp[: pi.size]
-            xp.subtract(gi, m, out=tmp)
-            tmp *= 1 - self.beta1
+            np.subtract(gi, m, out=tmp)
+            tmp *= keep1
             m += tmp
-            xp.multiply(gi, gi, out=tmp)
+            np.multiply(gi, gi, out=tmp)
             tmp -= v
-            tmp *= 1 - self.beta2
+            tmp *= keep2
             v += tmp
-            xp.sqrt(v, out=tmp)
-            tmp += root2 * self.eps
-            xp.divide(m, tmp, out=tmp)
-            tmp *= scale
+            np.sqrt(v, out=tmp)
+            tmp += floor
+            np.divide(m, tmp, out=tmp)
+            tmp *= rate
             pi -= tmp
+
+
+class Dials(NamedTuple):
+    """The numbers of one step; on a GPU they may be arrays of one."""
+
+    step: Any  # how many were taken before: it keys the noise
+    ramp: Any  # how far the KL term has come in
+    rate: Any  # Adam's, see `Adam.rates`
+    floor: Any
 
 
 def ramp(epoch: float, warmup: float = 0, cycle: float = 0) -> float:

@@ -94,15 +94,18 @@ class ParallelTrainer(Trainer):
                 "free_bits and capacity charge for the mean KL of a whole batch, of which each "
                 "rank sees a part: leave them out"
             )
-        super().__init__(model, *data, **settings)
+        super().__init__(model, *data, **settings, cuda_graphs=False)
         ranks.begin()
         self.comm = ranks.comm
         size = model.params_.array.size
         self._message = self.xp.zeros(size + EXTRA, dtype=model.dtype)
         model._grads = model.params_.like(self.xp, self._message[:size])
+        if self.xp is not np:  # pinned: the device reads and writes it at the speed of the bus
+            memory = self.xp.cuda.alloc_pinned_memory(self._message.nbytes)
+            self._staged = np.frombuffer(memory, model.dtype, len(self._message))
         self._wants_to_stop = 0
         self._stop = self.xp.zeros(1, dtype=model.dtype)
-        for a in self._state():
+        for a in self.arrays():
             self._from_first(a)
         self.keep()
 
@@ -115,10 +118,11 @@ class ParallelTrainer(Trainer):
     def take_step(self, rows: Array) -> tuple[Any, Any]:
         B, message = len(rows), self._message
         own, tail = part(B, self.comm.rank, self.comm.size), message[-EXTRA:]
+        dials, acts = self.dials(self.step), None
         message.fill(0)
-        acts = None
         if own.start < own.stop:
-            acts = self._gradients(rows[own], own.start)
+            acts = self.forward(rows[own], dials, own.start)
+            self.backward(acts, dials)
             message[:-EXTRA] *= (own.stop - own.start) / B  # from a mean of the part to its share
             for i, values in enumerate(self._losses(acts)):
                 tail[i] = self.xp.sum(values)
@@ -126,7 +130,8 @@ class ParallelTrainer(Trainer):
         self._add_up()
         self.sums[:3] += tail[:3]
         self._stop += tail[-1]
-        self._update()
+        self.update(dials)
+        self.adam.t += 1
         return acts, self.model._grads
 
     def _add_up(self) -> None:
@@ -139,9 +144,9 @@ class ParallelTrainer(Trainer):
             self.xp.cuda.get_current_stream().synchronize()
             self.comm.Allreduce(MPI.IN_PLACE, self._message)
         else:
-            host = to_numpy(self._message)
-            self.comm.Allreduce(MPI.IN_PLACE, host)
-            self._message.set(host)
+            self._message.get(out=self._staged)
+            self.comm.Allreduce(MPI.IN_PLACE, self._staged)
+            self._message.set(self._staged)
 
     def run(self, epochs: int, **options: Any) -> None:
         """As `Trainer.run`; after Ctrl-C all ranks stop at the same step."""

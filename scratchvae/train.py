@@ -18,9 +18,10 @@ from .backend import Array, to_numpy
 from .data.batches import binarized, to_float
 from .errors import InputError, NonFiniteError, finite_number, whole_number
 from .evaluate import check_binarize, losses, prepare
+from .graph import Graphs
 from .models.base import CHUNK, Model
 from .nonfinite import first_bad
-from .optim import Adam, ramp
+from .optim import Adam, Dials, ramp
 from .progress import Progress
 
 CHECK = 50  # steps between two looks at the losses: each look waits for the device
@@ -41,6 +42,7 @@ class Trainer:
     kl_warmup     epochs over which the weight of the KL term (or the capacity) grows from 0
     kl_cycle      instead, it grows over the first half of each so many epochs
     binarize      "none"; "static": grey pixels made binary once; "dynamic": drawn anew each step
+    cuda_graphs   on a GPU, replay each step as one CUDA graph instead of launching its kernels
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Trainer:
         kl_warmup: float = 0,
         kl_cycle: float = 0,
         binarize: str = "none",
+        cuda_graphs: bool = True,
     ) -> None:
         self.model = model
         self.batch_size = whole_number(batch_size, "batch_size")
@@ -79,11 +82,13 @@ class Trainer:
         self.adam = Adam(model.params_.array, **(adam or {}))
         # over the epoch so far: sums of rec, kl and loss; and 1 while all parameters are finite
         self.sums = self.xp.zeros(4, dtype="float64")
+        self._totals = [self.sums[i : i + 1] for i in range(3)]
         self.seconds = 0.0  # of the epoch so far
         self.steps_per_epoch = -(-len(X) // self.batch_size)
         self._before = len(model.history_)  # epochs that the model had learned before this run
-        self._kept = [a.copy() for a in self._state()]
+        self._kept = [a.copy() for a in self.arrays()]
         self._kept_step: int | None = self.step
+        self._graphs = Graphs(self) if cuda_graphs and self.xp is not np else None
 
     @property
     def step(self) -> int:
@@ -95,20 +100,21 @@ class Trainer:
         """Epochs completed, of this run."""
         return len(self.model.history_) - self._before
 
-    def _state(self) -> tuple[Array, ...]:
+    def arrays(self) -> tuple[Array, ...]:
+        """What a step changes, in place."""
         return self.model.params_.array, self.adam.m, self.adam.v, self.sums
 
     def keep(self) -> None:
         """Take a copy of the state, for `go_back`."""
         self._kept_step = None  # half a copy is none
-        for copy, a in zip(self._kept, self._state(), strict=True):
+        for copy, a in zip(self._kept, self.arrays(), strict=True):
             copy[...] = a
         self._kept_step = self.step
 
     def go_back(self) -> None:
         """Return to the copy that `keep` took; stay, if `keep` was interrupted."""
         if self._kept_step is not None:
-            for copy, a in zip(self._kept, self._state(), strict=True):
+            for copy, a in zip(self._kept, self.arrays(), strict=True):
                 a[...] = copy
             self.adam.t = self._kept_step
 
@@ -171,10 +177,14 @@ class Trainer:
             self.sums[...] = 0
             self.seconds = 0.0
         start = time.perf_counter() - self.seconds
-        order = noise.permutation(len(self.X), seed=model.seed, epoch=self.epoch)
-        order = self.xp.asarray(order)
+        order = noise.permutation(len(self.X), seed=model.seed, epoch=self.epoch, xp=self.xp)
+        if self._graphs:
+            self._graphs.begin_epoch(order)
         for i in range(done, total):
-            self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
+            if self._graphs:
+                self._graphs.take_step(i)
+            else:
+                self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
             if (i + 1) % CHECK == 0 or i + 1 == total:
                 loss = self._check(order) / min((i + 1) * self.batch_size, len(self.X))
                 self.seconds = time.perf_counter() - start
@@ -204,36 +214,46 @@ class Trainer:
 
     def take_step(self, rows: Array) -> tuple[Any, Any]:
         """One update from these rows of the data; returns the activations and the gradients."""
-        acts = self._gradients(rows)
-        for i, values in enumerate(self._losses(acts)):
-            self.sums[i] += self.xp.sum(values, dtype="float64")
-        self._update()
+        dials = self.dials(self.step)
+        acts = self.forward(rows, dials)
+        self.add_up(acts)
+        self.backward(acts, dials)
+        self.update(dials)
+        self.adam.t += 1
         return acts, self.model._grads
 
-    def _gradients(self, rows: Array, first: int = 0) -> Any:
-        """Forward and backward; these rows stand in the batch from `first` on, as their noise does.
+    def dials(self, step: int) -> Dials:
+        """The numbers of the step after so many."""
+        now = step / self.steps_per_epoch  # epochs, fractions counted
+        lr = self.lr(now) if callable(self.lr) else self.lr
+        return Dials(step, ramp(now, self.kl_warmup, self.kl_cycle), *self.adam.rates(lr, step + 1))
 
-        Returns the activations.
-        """
+    def forward(self, rows: Array, dials: Dials, first: int = 0) -> Any:
+        """The activations of these rows, which stand in the batch from `first` on."""
         model, B = self.model, len(rows)
-        key = {"seed": model.seed, "step": self.step, "row": first}
+        key = {"seed": model.seed, "step": dials.step, "row": first}
         x = to_float(self.X[rows], model._ws("x", B, self.X.shape[1]))
         if self.binarize == "dynamic":
             binarized(x[:, : model.n_features_], stream=noise.BINARIZE, **key)
-        acts = model._forward(x, model._draw(B, stream=noise.TRAIN, **key))
-        model._backward(model._grads, acts, ramp(self._now(), self.kl_warmup, self.kl_cycle))
-        return acts
+        return model._forward(x, model._draw(B, stream=noise.TRAIN, **key))
+
+    def backward(self, acts: Any, dials: Dials) -> None:
+        """Writes the gradients of the batch."""
+        scheduled = self.kl_warmup or self.kl_cycle
+        self.model._backward(self.model._grads, acts, dials.ramp if scheduled else 1.0)
+
+    def add_up(self, acts: Any) -> None:
+        """Adds the losses of a batch to the sums of the epoch."""
+        for total, values in zip(self._totals, self._losses(acts), strict=True):
+            total += self.xp.sum(values, dtype="float64")
 
     def _losses(self, acts: Any) -> tuple[Array, Array, Array]:
         return acts.rec, acts.kl, self.model._loss(acts)
 
-    def _update(self) -> None:
-        self.adam.lr = self.lr(self._now()) if callable(self.lr) else self.lr
-        self.adam.step(self.model.params_.array, self.model._grads.array)
-
-    def _now(self) -> float:
-        """Epochs so far, fractions counted."""
-        return self.step / self.steps_per_epoch
+    def update(self, dials: Dials) -> None:
+        """Adam's, from the gradients of the batch."""
+        p, g = self.model.params_.array, self.model._grads.array
+        self.adam.update(p, g, dials.rate, dials.floor)
 
     # ------------------------------------------------------------------- when it goes wrong
 

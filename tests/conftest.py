@@ -28,8 +28,17 @@ MNIST_FOLDERS = [
 def double(monkeypatch):
     """The strict double in the place of CuPy: device="cuda" then runs on it."""
     monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
+    monkeypatch.setattr("scratchvae.graph.Blas", strict_cupy.Blas)
     strict_cupy.counts.clear()
     return strict_cupy
+
+
+def real_cupy():
+    """CuPy, where there is a GPU; else the test is skipped."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    if not cupy.is_available():
+        pytest.skip("there is no GPU")
+    return cupy
 
 
 @pytest.fixture(params=["numpy", "double", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -39,10 +48,7 @@ def xp(request):
         return np
     if request.param == "double":
         return request.getfixturevalue("double")
-    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-    if not cupy.is_available():
-        pytest.skip("there is no GPU")
-    return cupy
+    return real_cupy()
 
 
 @pytest.fixture(scope="session")

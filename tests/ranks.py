@@ -1,8 +1,8 @@
-"""Run by test_parallel.py under mpiexec: `python ranks.py KIND BATCH`.
+"""Run by test_parallel.py under mpiexec: `python ranks.py KIND BATCH DEVICE`.
 
 Trains a model of that kind on 22 rows for two epochs; rank 0 prints losses and parameters. Where
 KIND is "differ", rank 1 changes a parameter behind the others' back; "dies": rank 1 is killed;
-"alone": rank 1 fails before it begins.
+"alone": rank 1 fails before it begins. The DEVICE "double" is a GPU's, see strict_cupy.py.
 """
 
 import os
@@ -11,11 +11,16 @@ import sys
 
 import numpy as np
 
+from scratchvae.backend import to_numpy
 from scratchvae.errors import InputError
 from scratchvae.models import MODELS
 from scratchvae.parallel import ParallelTrainer, Ranks, world
 
-kind, batch = sys.argv[1], int(sys.argv[2])
+kind, batch, device = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+if device == "double":
+    import strict_cupy
+
+    sys.modules["cupy"], device = strict_cupy, "cuda"
 ranks = Ranks(world())
 rank = ranks.comm.rank
 
@@ -33,7 +38,7 @@ def task():
     rng = np.random.default_rng(0)
     X, y = rng.random((22, 9)), np.arange(22) % 3 - (kind == "m2")
     name = kind if kind in MODELS else "vae"
-    model = MODELS[name](latent_dim=2, hidden=(5,), dtype="float64", seed=rank if rank else 0)
+    model = MODELS[name](latent_dim=2, hidden=(5,), dtype="float64", seed=rank, device=device)
     model._start(X, y)
     trainer = ParallelTrainer(
         ranks,
@@ -48,7 +53,8 @@ def task():
     trainer.run(2, callbacks=spoil)
     if rank == 0:
         record = model.history_[-1]
-        np.savetxt(sys.stdout, [record["train_loss"], record["kl"], *model.params_.array], "%.17g")
+        numbers = [record["train_loss"], record["kl"], *to_numpy(model.params_.array)]
+        np.savetxt(sys.stdout, numbers, "%.17g")
     return 0
 
 

@@ -1,5 +1,8 @@
 """A strict double of CuPy, for machines without a GPU: NumPy inside, CuPy's refusals outside.
 
+What CuPy would compile as CUDA C, a kernel's formula, is run as Python. A captured stream runs
+nothing, as a real one, and its graph repeats what was asked for, in the same memory.
+
 It refuses what CuPy refuses (implicit conversion to NumPy, NumPy arrays and lists as operands) and,
 being strict, some things that CuPy only makes slow: NumPy functions of its arrays, NumPy scalars as
 operands, a `matmul` into memory that is not contiguous. It counts what waits for the device.
@@ -7,20 +10,26 @@ Install it with `monkeypatch.setitem(sys.modules, "cupy", strict_cupy)`.
 """
 
 import operator
+import re
 from collections import Counter
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 
 counts = Counter()  # "sync": values read by the host; "upload": arrays sent to the device
+captured = None  # while a stream is captured, what its graph will run
+streams = []  # that were entered, the current one last
+late = []  # what streams other than the first have still to run
 
 uint8, uint32, uint64, int64, float32, float64 = (
     np.dtype(name) for name in ("uint8", "uint32", "uint64", "int64", "float32", "float64")
 )
 FUNCTIONS = (
-    "abs add all any arange asfortranarray broadcast_to concatenate cos divide empty equal exp "
-    "expm1 eye finfo full full_like greater isfinite less log log1p matmul max maximum mean min "
-    "minimum multiply negative ones ones_like repeat roll sign sin sqrt square subtract sum tanh "
-    "where zeros zeros_like"
+    "abs add all any arange argsort asfortranarray broadcast_to concatenate cos divide empty equal "
+    "exp expm1 eye finfo full full_like greater isfinite less log log1p matmul max maximum mean "
+    "min minimum multiply negative ones ones_like repeat roll sign sin sqrt square subtract sum "
+    "tanh where zeros zeros_like"
 ).split()
 
 
@@ -44,7 +53,7 @@ class ndarray:
         return len(self._host)
 
     def __getattr__(self, name):
-        if name in ("shape", "dtype", "ndim", "size", "nbytes"):
+        if name in ("shape", "dtype", "ndim", "size", "nbytes", "strides", "itemsize"):
             return getattr(self._host, name)
         if name == "T":
             return ndarray(self._host.T)
@@ -61,12 +70,20 @@ class ndarray:
             "fill",
             "argmax",
         ):
-            return lambda *args, **kwargs: _call(getattr(self._host, name), args, kwargs)
+            return lambda *args, **kwargs: _call(getattr(np.ndarray, name), (self, *args), kwargs)
         raise AttributeError(f"the double of CuPy has no ndarray.{name}")
 
-    def get(self):
+    def get(self, out=None):
+        _not_in_capture("a device array read by the host")
         counts["sync"] += 1
-        return np.array(self._host)
+        if out is not None:
+            out[...] = self._host
+        return np.array(self._host) if out is None else out
+
+    def set(self, host):
+        _not_in_capture("an array sent to the device")
+        counts["upload"] += 1
+        self._host[...] = host
 
     def item(self):
         return self.get().item()
@@ -81,10 +98,10 @@ class ndarray:
         return bool(self.get())
 
     def __getitem__(self, key):
-        return ndarray(np.asarray(self._host[_key(key)]))
+        return _computed(operator.getitem, [self._host, _key(key)], {})
 
     def __setitem__(self, key, value):
-        self._host[_key(key)] = _host(value)
+        _launch(operator.setitem, self._host, _key(key), _host(value))
 
 
 def _binary(op):
@@ -99,9 +116,7 @@ def _binary(op):
 
 def _inplace(op):
     def method(self, other):
-        before = self._host
-        self._host = op(before, _host(other))
-        assert self._host is before or before.ndim == 0, "an in-place operation moved the array"
+        _launch(op, self._host, _host(other))
         return self
 
     return method
@@ -159,12 +174,46 @@ def _wrap(result):
     return result
 
 
+def _launch(function, *args, **kwargs):
+    """A kernel whose result lies in one of its arguments: run it, or let a graph run it."""
+    if streams and streams[-1] is not streams[0]:
+        late.append(lambda: function(*args, **kwargs))
+    elif captured is not None:
+        captured.append(lambda: function(*args, **kwargs))
+    else:
+        function(*args, **kwargs)
+
+
 def _call(function, args, kwargs):
     out = kwargs.get("out")
     args = [_host(a) for a in args]
     kwargs = {name: _host(a) if name != "axis" else a for name, a in kwargs.items()}
-    result = function(*args, **kwargs)
-    return out if out is not None else _wrap(result)
+    if out is not None or function is np.ndarray.fill:
+        _launch(function, *args, **kwargs)
+        return out
+    return _computed(function, args, kwargs)
+
+
+def _computed(function, args, kwargs):
+    """A kernel, or a view, whose result is a new array."""
+    beside = streams and streams[-1] is not streams[0]
+    if captured is None and not beside:
+        return _wrap(function(*args, **kwargs))
+    # only the shape of the result is known: what it is computed of may not be there yet
+    blank = [np.zeros_like(a) if isinstance(a, np.ndarray) and i else a for i, a in enumerate(args)]
+    with np.errstate(all="ignore"):
+        result = function(*blank, **kwargs)
+    if not isinstance(result, (np.ndarray, np.generic)):
+        return result
+    result = np.asarray(result)
+    if not np.shares_memory(result, args[0]):  # no view
+        _launch(lambda: result.__setitem__(..., function(*args, **kwargs)))
+    return ndarray(result)
+
+
+def _not_in_capture(what):
+    if captured is not None:
+        raise RuntimeError(f"{what}: not permitted when the stream is capturing")
 
 
 def _make(name):
@@ -176,10 +225,16 @@ def _make(name):
         if name == "finfo":
             return np.finfo(*args)
         if name in ("empty", "zeros", "ones", "full", "eye"):
-            return ndarray(function(*args, **kwargs))
+            result = function(*args, **kwargs)
+            if captured is not None and name != "empty":
+                start = result.copy()
+                captured.append(lambda: result.__setitem__(..., start))
+            return ndarray(result)
         out = kwargs.get("out")
         if out is not None and not isinstance(out, ndarray):
             raise TypeError("return arrays must be of ArrayType")
+        if name == "matmul":
+            _not_in_capture("calling the cuBLAS API")
         if name == "matmul" and out is not None:
             a, b = (_host(a) for a in args)
             if not out._host.flags.c_contiguous or out.dtype != np.result_type(a, b):
@@ -197,5 +252,148 @@ def asarray(a, dtype=None):
     """CuPy's one explicit way to the device; a device array stays what it is."""
     if isinstance(a, ndarray):
         return a if dtype is None else a.astype(dtype)
+    _not_in_capture("an array sent to the device")
     counts["upload"] += 1
     return ndarray(np.array(a, dtype=dtype))
+
+
+# ---------------------------------------------------------------------------- kernels and graphs
+
+
+def _word(a):
+    return np.asarray(a).astype(np.uint64)
+
+
+C = {
+    **{name: getattr(np, name) for name in "cos exp expm1 fabs log log1p sin sqrt tanh".split()},
+    "max": np.maximum,
+    "quotient": np.floor_divide,
+    "word": _word,
+    "double": np.float64,
+}
+
+
+def _names(params):
+    """ "raw T x, uint64 k" -> [("x", "T", True), ("k", "uint64", False)]"""
+    words = [param.split() for param in params.split(", ")]
+    return [(w[-1], w[-2], w[0] == "raw") for w in words]
+
+
+def _run(formula, names):
+    """The formula as Python: a declaration converts, as it does in C."""
+    text = re.sub(r"\b(word|double) (\w+) = ([^;]*)", r"\2 = \1(\3)", formula)
+    exec("; ".join(part.strip() for part in text.split(";") if part.strip()), C, names)
+
+
+class ElementwiseKernel:
+    def __init__(self, inputs, outputs, formula, name, preamble=""):
+        self.inputs, self.outputs, self.formula = _names(inputs), _names(outputs), formula
+
+    def __call__(self, *args):
+        params = self.inputs + self.outputs
+        assert len(args) == len(params)
+        (T,) = {a.dtype for a, (_, kind, _) in zip(args, params, strict=True)
+                if kind == "T" and isinstance(a, ndarray)} or {None}  # fmt: skip
+        for a, (_, kind, _) in zip(args, params, strict=True):
+            if isinstance(a, ndarray) and kind != "T":
+                assert a.dtype == kind, f"{a.dtype} for {kind}"
+        _launch(self._compute, [_host(a) for a in args], params, T)
+
+    def _compute(self, args, params, T):
+        outs = args[len(self.inputs) :]
+        shape = outs[0].shape
+        size = int(np.prod(shape))
+        names = {"i": np.arange(size, dtype=np.uint64).reshape(shape), "T": T and T.type}
+        for a, (name, kind, raw) in zip(args, params, strict=True):
+            if raw:
+                names[name] = a.reshape(-1)
+            elif isinstance(a, np.ndarray):
+                names[name] = a
+            else:
+                names[name] = (T if kind == "T" else np.dtype(kind)).type(a)
+        _run(self.formula, names)
+        for out, (name, _, _) in zip(outs, self.outputs, strict=True):
+            out[...] = names[name]
+
+
+class ReductionKernel:
+    def __init__(self, inputs, outputs, term, reduce, post, identity, name):
+        assert (reduce, identity) == ("a + b", "0")
+        self.inputs, self.term, self.post = _names(inputs), term, post
+
+    def __call__(self, *args, out=None, axis):
+        assert axis == 1
+        hosts = [_host(a) for a in args]
+        if out is None:
+            out = ndarray(np.empty(len(args[0]), dtype=args[0].dtype))
+        _launch(self._compute, hosts, out._host)
+        return out
+
+    def _compute(self, args, out):
+        names = {name: a for a, (name, _, _) in zip(args, self.inputs, strict=True)}
+        names["T"] = out.dtype.type
+        _run(f"a = {self.term}", names)
+        names["a"] = names["a"].sum(axis=1)
+        _run(self.post, names)
+        out[...] = names["y"]
+
+
+class Stream:
+    """The first that is entered runs at once; others as late as may be: when the first waits."""
+
+    def __enter__(self):
+        streams.append(self)
+
+    def __exit__(self, *error):
+        assert streams.pop() is self
+
+    def record(self):
+        return self
+
+    def wait_event(self, event):
+        if self is streams[0] and event is not self:
+            commands, late[:] = late[:], []
+            for command in commands:
+                _launch(command)
+
+    def begin_capture(self):
+        global captured
+        captured = []
+
+    def end_capture(self):
+        global captured
+        commands, captured = captured, None
+        return Graph(commands)
+
+
+class Graph:
+    def __init__(self, commands):
+        self.commands = commands
+
+    def launch(self):
+        counts["replay"] += 1
+        for command in self.commands:
+            command()
+
+
+class Blas:
+    """In the place of `scratchvae.graph.Blas`."""
+
+    def __init__(self, xp):
+        self.stream = Stream()
+
+    def multiply(self, a, b, out):
+        return _call(np.matmul, (a, b), {"out": out})
+
+
+@contextmanager
+def _using_allocator(allocator):
+    yield
+
+
+cuda = SimpleNamespace(
+    Stream=Stream,
+    MemoryPool=lambda: SimpleNamespace(malloc=None),
+    using_allocator=_using_allocator,
+    alloc_pinned_memory=bytearray,
+)

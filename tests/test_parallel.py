@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import real_cupy
 
 from scratchvae import VAE, InputError
 from scratchvae.parallel import ParallelTrainer, Ranks, part
@@ -39,8 +40,8 @@ def mpi_starts():
         pytest.skip(f"two ranks of MPI do not start here: {done.stderr[:200]}")
 
 
-def path_of(n, kind, batch):
-    done = job(n, SCRIPT, kind, batch)
+def path_of(n, kind, batch, device="cpu"):
+    done = job(n, SCRIPT, kind, batch, device)
     assert done.returncode == 0, done.stderr
     return np.array([float(line) for line in done.stdout.split()])
 
@@ -60,6 +61,13 @@ def test_any_number_of_ranks_follows_the_same_path(kind):
         np.testing.assert_allclose(path_of(n, kind, 7), one, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("device", ["double", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_two_ranks_with_gpus_follow_it_too(device):
+    if device == "cuda":
+        real_cupy()
+    np.testing.assert_allclose(path_of(2, "vae", 7, device), path_of(1, "vae", 7), rtol=1e-9)
+
+
 def test_one_rank_is_the_plain_trainer():
     rng = np.random.default_rng(0)
     model = VAE(latent_dim=2, hidden=(5,), dtype="float64").fit(
@@ -71,23 +79,23 @@ def test_one_rank_is_the_plain_trainer():
 
 
 def test_parameters_that_differ_are_noticed():
-    done = job(2, SCRIPT, "differ", 7)
+    done = job(2, SCRIPT, "differ", 7, "cpu")
     assert done.returncode != 0
     assert "after epoch 2 the ranks hold different parameters" in done.stderr
 
 
 def test_a_rank_that_dies_ends_the_job():
-    assert job(2, SCRIPT, "dies", 7).returncode != 0
+    assert job(2, SCRIPT, "dies", 7, "cpu").returncode != 0
 
 
 def test_what_one_rank_lacks_is_said_once_and_ends_all():
-    done = job(3, SCRIPT, "alone", 7)
+    done = job(3, SCRIPT, "alone", 7, "cpu")
     assert done.returncode != 0
     assert done.stderr.count("InputError: rank 1 has no data") == 1
 
 
 def test_a_nan_is_found_by_all_and_said_once():
-    done = job(2, SCRIPT, "nan", 7)
+    done = job(2, SCRIPT, "nan", 7, "cpu")
     assert done.returncode != 0
     assert done.stderr.count("NonFiniteError") == 1
     assert "is the first tensor that holds a NaN or an infinity" in done.stderr

@@ -261,16 +261,16 @@ def test_a_test_loss_that_is_not_finite_names_the_tensor_and_the_example(X):
 
 def interrupt_at(trainer, step, before=True):
     """Ctrl-C in the middle of an update: half of the parameters have been written."""
-    original = trainer.adam.step
+    original = trainer.adam.update
 
-    def interrupted(p, g):
+    def interrupted(p, *rest):
         if trainer.step == step:
-            trainer.adam.step = original
+            trainer.adam.update = original
             p[: p.size // 2] += 1
             raise KeyboardInterrupt
-        original(p, g)
+        original(p, *rest)
 
-    trainer.adam.step = interrupted
+    trainer.adam.update = interrupted
 
 
 def test_an_interrupted_update_is_undone(X):
@@ -327,8 +327,8 @@ def test_ctrl_c_between_steps_keeps_a_run_that_can_go_on(tmp_path, X, when, monk
         original = scratchvae.train.losses
         monkeypatch.setattr(scratchvae.train, "losses", lambda *a: (third(), original(*a))[1])
     elif when == "keeping":
-        original_state = trainer._state
-        trainer._state = lambda: (third(), original_state())[1]
+        original_arrays = trainer.arrays
+        trainer.arrays = lambda: (third(), original_arrays())[1]
     with pytest.raises(KeyboardInterrupt):
         trainer.run(4, callbacks=third if when == "callback" else ())
     trainer.run(4)

@@ -79,7 +79,7 @@ def forward(p, x, t, eps, ws, activation, likelihood, alpha):
     loss = bound + alpha * ops.softmax_cross_entropy(logits, t)
     # the mean over the classes, by q(y|x) or by the label
     share = t + unlabelled[:, None] * xp.exp(log_softmax(logits))
-    mu = xp.matmul(share[:, None], mus.reshape(B, C, Z))[:, 0]
+    mu = (share[:, :, None] * mus.reshape(B, C, Z)).sum(axis=1)
     rec = (share * rec).sum(axis=1)
     kl = bound - rec
     return Activations(

@@ -33,7 +33,7 @@ def scratchvae(batch):
     return lambda: trainer.take_step(next(batches))
 
 
-def _torch(batch, compiled=False, **adam):
+def torch_vae(device="cpu"):
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -53,7 +53,13 @@ def _torch(batch, compiled=False, **adam):
             return (rec - 0.5 * (1 + logvar - mu.pow(2) - logvar.exp()).sum()) / len(x)
 
     torch.manual_seed(0)
-    model = VAE()
+    return VAE().to(device)
+
+
+def _torch(batch, compiled=False, **adam):
+    import torch
+
+    model = torch_vae()
     loss_of = torch.compile(model) if compiled else model
     optimiser = torch.optim.Adam(model.parameters(), lr=LR, **adam)
     X, total, batches = torch.from_numpy(pixels(batch)), torch.zeros(()), rows(batch)
@@ -84,8 +90,8 @@ def torch_compiled(batch):
     return _torch(batch, compiled=True, fused=True)
 
 
-def jax_jit(batch):
-    """JAX: the whole step under jit, parameters and moments donated."""
+def jax_step():
+    """The whole step under jit, all that it changes donated; and what it starts from."""
     import jax
     from jax import numpy as jnp
 
@@ -115,10 +121,15 @@ def jax_jit(batch):
         p = jax.tree.map(lambda p, m, v: p - LR * (m / c1) / (jnp.sqrt(v / c2) + 1e-8), p, m, v)
         return p, m, v, t, total + loss
 
-    jitted = jax.jit(update, donate_argnums=(0, 1, 2, 3, 4))
     zeros = lambda: jax.tree.map(jnp.zeros_like, p)  # noqa: E731
-    state = [(p, zeros(), zeros(), jnp.zeros((), jnp.int32), jnp.zeros(()))]
-    X, batches = pixels(batch), rows(batch)
+    state = (p, zeros(), zeros(), jnp.zeros((), jnp.int32), jnp.zeros(()))
+    return jax.jit(update, donate_argnums=(0, 1, 2, 3, 4)), state
+
+
+def jax_jit(batch):
+    """JAX: the whole step under jit, parameters and moments donated."""
+    jitted, start = jax_step()
+    state, X, batches = [start], pixels(batch), rows(batch)
 
     def step():
         state[0] = jitted(*state[0], X[next(batches)])
