@@ -68,7 +68,8 @@ class Trainer:
         self.kl_cycle = finite_number(kl_cycle, "kl_cycle")
         if kl_warmup and kl_cycle:
             raise InputError("kl_warmup and kl_cycle exclude each other: choose one")
-        if (kl_warmup or kl_cycle) and not model.scheduled:
+        self.scheduled = bool(kl_warmup or kl_cycle)
+        if self.scheduled and not model.scheduled:
             name = type(model).__name__
             raise InputError(f"{name} has no KL term to schedule: leave kl_warmup, kl_cycle out")
         self.binarize = binarize
@@ -239,8 +240,7 @@ class Trainer:
 
     def backward(self, acts: Any, dials: Dials) -> None:
         """Writes the gradients of the batch."""
-        scheduled = self.kl_warmup or self.kl_cycle
-        self.model._backward(self.model._grads, acts, dials.ramp if scheduled else 1.0)
+        self.model._backward(self.model._grads, acts, dials.ramp)
 
     def add_up(self, acts: Any) -> None:
         """Adds the losses of a batch to the sums of the epoch."""
