@@ -10,9 +10,22 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from .backend import Array
 
 Shapes = Mapping[str, tuple[int, ...]]
+LINE = 64  # bytes of a line of the cache
+
+
+def empty(xp: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+    """`xp.empty`, but it begins with a line of the cache: twice as fast to go through in places."""
+    if xp is not np:
+        return xp.empty(shape, dtype=dtype)
+    size = prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + LINE, dtype=np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 class Flat(Mapping[str, Any]):
@@ -23,7 +36,9 @@ class Flat(Mapping[str, Any]):
     constants: dict[str, Array]
 
     def __init__(self, shapes: Shapes, xp: Any, dtype: Any) -> None:
-        self._name(shapes, xp.zeros(sum(map(prod, shapes.values())), dtype=dtype))
+        array = empty(xp, (sum(map(prod, shapes.values())),), dtype)
+        array.fill(0)
+        self._name(shapes, array)
 
     def _name(self, shapes: Shapes, array: Array) -> None:
         views, start = {}, 0
@@ -90,7 +105,7 @@ class Workspace:
     def __call__(self, name: str, *shape: int) -> Array:
         buffer = self.buffers.get(name)
         if buffer is None or buffer.shape[1:] != shape[1:] or len(buffer) < shape[0]:
-            buffer = self.buffers[name] = self.xp.empty(shape, dtype=self.dtype)
+            buffer = self.buffers[name] = empty(self.xp, shape, self.dtype)
         return buffer[: shape[0]]
 
     def full(self, name: str, value: float, *shape: int) -> Array:

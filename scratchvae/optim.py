@@ -7,6 +7,7 @@ import numpy as np
 
 from . import kernels
 from .backend import Array, array_module
+from .memory import empty
 
 # On the CPU the update walks the vector in pieces that stay in the cache for all its passes.
 BLOCK = 65_536
@@ -33,9 +34,10 @@ class Adam:
         xp = array_module(p)
         self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
         self.t = 0
-        self.m = xp.zeros_like(p)
-        self.v = xp.full_like(p, v0)
-        self._tmp = np.empty(min(BLOCK, p.size), dtype=p.dtype) if xp is np else None
+        self.m, self.v = (empty(xp, p.shape, p.dtype) for _ in range(2))
+        self.m.fill(0)
+        self.v.fill(v0)
+        self._tmp = empty(xp, (min(BLOCK, p.size),), p.dtype) if xp is np else None
 
     def step(self, p: Array, g: Array) -> None:
         """One update of the parameters p, in place, from the gradient g; both flat vectors."""

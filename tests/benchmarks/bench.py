@@ -24,6 +24,7 @@ PAGE = HERE.parents[1] / "docs" / "speed.md"
 MARK = "<!-- what follows is written by make bench -->"
 ROUNDS = 7
 SECONDS = 0.5  # about, that one contender has in one round
+PAUSE = 0.5  # before it: threads of the one before spin on for a while, waiting for work
 BATCHES = (32, 128, 512, 2048)
 PEERS = ("torch_eager", "torch_fused", "torch_compiled", "jax_jit")
 
@@ -57,6 +58,7 @@ def in_turns(names, *arguments):
     workers = {name: Worker(name, *arguments) for name in names}
     for _ in range(ROUNDS):
         for worker in workers.values():
+            time.sleep(PAUSE)
             worker.times.append(1e3 * worker.measure(worker.steps))
     for worker in workers.values():
         worker.stop()

@@ -36,7 +36,7 @@ for owner, name, label in (
     (ops, "linear_backward", "products"),
     (ops, "bce_with_logits", "loss and its gradient"),
     (ops, "bce_with_logits_backward", "loss and its gradient"),
-    (optim.Adam, "step", "Adam"),
+    (optim.Adam, "update", "Adam"),
     (Model, "_draw", "noise"),
     (train, "to_float", "bytes to floats"),
 ):
