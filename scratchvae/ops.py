@@ -6,8 +6,8 @@ from forward stands in its signature: an input by its own name, the output as `y
 the star are destinations: an array is overwritten, None allocates, SKIP means "not needed".
 
 Losses return one value per example, in nats: weights and means belong to the model, in plain sight.
-Sizes: B batch, I inputs, O outputs, D pixels, H hidden units, Z latents, C classes, K samples. Read
-`nets.py` next, then `models/vae.py`.
+`@fused` says in a formula what the body says in steps: a GPU does it at once. Sizes: B batch,
+I inputs, O outputs, D pixels, H hidden, Z latents, C classes, K samples. Read `nets.py` next.
 """
 
 from math import log, pi
@@ -60,6 +60,7 @@ def relu(x, *, out=None):
 @fused("dx = dy * (y > 0)")
 def relu_backward(dy, y, *, dx=None):
     """dy/dx = 1 where x > 0, else 0. At x = 0 there is no derivative; we take 0, as is usual."""
+    # forward: y = max(x, 0), so the gradient passes where y > 0
     return _times(dy, y > 0, dx)
 
 
@@ -203,8 +204,7 @@ def bce_backward(dy, p, t, *, dp=None):
 def bce_with_logits(logits, t, *, out=None):
     """Cross-entropy of p = sigmoid(l), from the logits l = log(p / (1 - p)).   l, t (B,D) -> y (B,)
 
-    y = sum_d [log(1 + exp(l)) - l t] = sum_d [max(l, 0) - l t + log(1 + exp(-|l|))], stable at any
-    l
+    y = sum_d [log(1 + exp(l)) - l t] = sum_d [max(l, 0) - l t + log(1 + exp(-|l|))], for any l
     """
     xp = module(logits)
     term = _log1p_exp_minus_abs(logits)
