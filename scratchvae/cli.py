@@ -48,7 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train_options(t: Parser) -> None:
     """The options of train; those not given stay unset, so that --resume knows which were."""
     t.argument_default = argparse.SUPPRESS
-    whole, real = number_of(int), number_of(float)
 
     g = t.add_argument_group("data")
     g.add_argument(
@@ -65,6 +64,14 @@ def _train_options(t: Parser) -> None:
         "--leave-out", type=names, metavar="LABEL[,LABEL...]",
         help="learn from the other labels only (not cvae); the test split keeps all (see anomaly)",
     )  # fmt: skip
+
+    _model_options(t)
+    _run_options(t)
+
+
+def _model_options(t: Parser) -> None:
+    """Which model, and what its loss charges."""
+    whole, real = number_of(int), number_of(float)
 
     g = t.add_argument_group("model")
     g.add_argument("--model", choices=tuple(MODELS), help="default vae")
@@ -102,6 +109,11 @@ def _train_options(t: Parser) -> None:
     )
     g.add_argument("--dreg", action="store_true", help="iwae: encoder's gradient with less noise")
     g.add_argument("--alpha", type=real, help="m2: weight of the classifier's cost, default 50")
+
+
+def _run_options(t: Parser) -> None:
+    """How long, how, and where."""
+    whole, real = number_of(int), number_of(float)
 
     g = t.add_argument_group("run")
     g.add_argument("--epochs", type=whole, metavar="N", help="default 20")
@@ -162,17 +174,13 @@ def parser() -> Parser:
         )  # fmt: skip
         sub.add_argument("--data-dir", metavar="DIR", help="where the files of mnist lie")
 
-    def with_output(sub: Parser, n: int, picture: str, what: str = "how many") -> None:
+    def with_output(
+        sub: Parser, n: int, picture: str, what: str = "how many", gif: str = ""
+    ) -> None:
         sub.add_argument("-n", type=number_of(int, 1), default=n, help=f"{what}, default {n}")
         sub.add_argument(
             *("-o", "--output"), type=Path, metavar="FILE",
-            help=f".png, .svg, .pdf or .npy; default RUN/{picture}",
-        )  # fmt: skip
-
-    def with_steps(sub: Parser, n: int) -> None:
-        sub.add_argument(
-            "--steps", type=number_of(int, 2), default=n, metavar="S",
-            help=f"images a row, both ends among them, default {n}",
+            help=f".png, .svg, .pdf{gif} or .npy; default RUN/{picture}",
         )  # fmt: skip
 
     e = on_run(
@@ -213,8 +221,11 @@ def parser() -> Parser:
         "runs/mnist --steps 10",
     )
     with_data(i)
-    with_output(i, 8, "interpolations.png", "how many pairs")
-    with_steps(i, 12)
+    with_output(i, 8, "interpolations.png", "how many pairs", ", .gif (animated)")
+    i.add_argument(
+        "--steps", type=number_of(int, 2), metavar="S",
+        help="images a row, both ends among them, default 12, or 24 in a .gif",
+    )  # fmt: skip
     i.add_argument("--slerp", action="store_true", help="along an arc, not a straight line")
     t = on_run(
         "traverse",
@@ -224,7 +235,10 @@ def parser() -> Parser:
     )
     with_data(t)
     with_output(t, 10, "traversals.png", "at most so many units")
-    with_steps(t, 11)
+    t.add_argument(
+        "--steps", type=number_of(int, 2), default=11, metavar="S",
+        help="images a row, both ends among them, default 11",
+    )  # fmt: skip
     t.add_argument(
         "--row", type=number_of(int, 0), default=0, help="of the test example, default 0"
     )
@@ -278,4 +292,27 @@ def parser() -> Parser:
     v.add_argument(
         "--seed", type=number_of(int, 0), default=0, help="of the random inputs, default 0"
     )
+    v.add_argument(
+        *("-o", "--output"), type=Path, metavar="FILE",
+        help="also draw the error of every gradient: .png, .svg or .pdf",
+    )  # fmt: skip
+
+    d = command(
+        "diagram",
+        "draw_diagram",
+        "Draw a model with its shapes, its loss and every gradient.",
+        f"{PROG} diagram --hidden 400,200 --latent-dim 10 -o vae.svg",
+    )
+    d.add_argument(
+        "run_folder", metavar="RUN", nargs="?",
+        help="folder of a run, or a saved model; without it, the model that train would begin with",
+    )  # fmt: skip
+    d.add_argument(
+        *("-o", "--output"), type=Path, metavar="FILE",
+        help=".svg, .png or .pdf; default diagram.svg, in the folder of the run",
+    )  # fmt: skip
+    d.argument_default = argparse.SUPPRESS
+    d.add_argument("--data", metavar="NAME|PATH", help="whose width to draw, default strokes")
+    d.add_argument("--data-dir", metavar="DIR", help="where the files of mnist lie")
+    _model_options(d)
     return top

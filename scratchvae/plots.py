@@ -162,7 +162,7 @@ def _strips(table: Any, marks: Sequence[str], title: str, gap: int = 0) -> tuple
         inner = parts[0][:, cell:-cell]
         parts = [parts[0][:, :cell], space, inner, space, parts[0][:, -cell:]]
     image = np.concatenate(parts, axis=1)
-    beside, below = (1.5, 0.8) if marks else (0.1, 0.6)  # inches that the text takes
+    beside, below = (1.75, 0.8) if marks else (0.1, 0.6)  # inches that the text takes
     height = (9 - beside) * len(image) / image.shape[1] + below
     figure = Figure(figsize=(9, height), layout="constrained")
     axes = figure.subplots()

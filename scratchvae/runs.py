@@ -4,7 +4,9 @@ checkpoint.npz    the whole run (see `checkpoint.py`)
 metrics.csv       one row an epoch; losses are nats per example on the whole split: rec + beta kl,
                   or the bound of an IWAE's k samples
 config.json       every setting, to read; what counts is the copy in the checkpoint
+index.html        a page with the pictures and the numbers
 *.png             the pictures that apply, and those that the commands draw
+training.gif      what became of a few latent points, epoch by epoch
 anomaly.csv       the scores that `anomaly` writes
 """
 
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
 
 CHECKPOINT, METRICS, CONFIG = "checkpoint.npz", "metrics.csv", "config.json"
 SCORES, SAMPLES_OF_LABEL = "anomaly.csv", "samples_of_label.png"
-PICTURES = (
-    *("loss.png", "reconstructions.png", "samples.png", "latent.png"),
-    *("interpolations.png", "traversals.png", "manifold.png", "anomaly.png", SAMPLES_OF_LABEL),
+INDEX, FILM = "index.html", "training.gif"
+LEFT = (  # pictures that `train` leaves, where they apply
+    *("loss.png", "reconstructions.png", "samples.png", "unit_kl.png", "latent.png"),
+    *("manifold.png", "traversals.png", "interpolations.png"),
 )
-FILES = (CHECKPOINT, METRICS, CONFIG, SCORES, *PICTURES)
+PICTURES = (*LEFT, FILM, "anomaly.png", SAMPLES_OF_LABEL, "diagram.svg")
+FILES = (CHECKPOINT, METRICS, CONFIG, SCORES, INDEX, *PICTURES)
 SHOWN = 48  # examples in a picture of reconstructions
 
 
@@ -109,33 +113,16 @@ def sample_layout(model: Model, n: int) -> tuple[int | None, str]:
     return columns, f"samples of each label in turn: {', '.join(map(str, labels))}"
 
 
-def draw(
-    model: Model, X_test: np.ndarray, y_test: Any, folder: Path, labels: dict[str, Any]
-) -> list[Path]:
-    """Write the pictures that apply to this model and its data; returns their paths.
-
-    y_test are labels to colour with, or None; labels is the argument y= of a model that takes one.
-    """
-    from . import plots  # on use: matplotlib is slow to import
-
-    figures = {}
-    if model.history_:
-        figures["loss.png"] = plots.loss_curves(model.history_, model.loss_name)
-    if plots.are_images(model.n_features_):
-        first = {name: y[:SHOWN] for name, y in labels.items()}
-        originals = first_rows(model, X_test, SHOWN)
-        decoded = model.reconstruct(X_test[:SHOWN], **first)
-        figures["reconstructions.png"] = plots.reconstructions(originals, decoded)
-        columns, title = sample_layout(model, 100)
-        figures["samples.png"] = plots.samples(model.sample(100), title, columns)
-    if model.latent_dim == 2:
-        mu = model.transform(X_test, **labels)
-        figures["latent.png"] = plots.latent_plane(mu, y_test)
-    for name, figure in figures.items():
-        save_figure(figure, folder / name)
-    return [folder / name for name in figures]
-
-
 def save_figure(figure: Any, path: Path) -> None:
     kind = path.suffix.lstrip(".")
     write_atomically(path, lambda f: figure.savefig(f, format=kind, dpi=110))
+
+
+def write_page(folder: Path, text: str) -> None:
+    write_atomically(folder / INDEX, lambda f: f.write(text.encode()))
+
+
+def save_animation(frames: Any, path: Path) -> None:
+    from .animation import write_gif  # on use: it draws with matplotlib
+
+    write_atomically(path, lambda f: write_gif(f, *frames))

@@ -87,14 +87,19 @@ def reports(seed: int = 0) -> Iterator[tuple[str, Report]]:
         yield name, check_model(*subject(name, seed), seed=seed)
 
 
-def show(seed: int = 0) -> int:
-    """Print one table of all that is checked; 1 if anything failed, else 0."""
+def show(seed: int = 0, seen: list[tuple[str, Report]] | None = None) -> int:
+    """Print one table of all that is checked; 1 if anything failed, else 0.
+
+    The reports are appended to `seen`.
+    """
     print("ops, models and their meaning, in float64: the error that was found, and the smallest")
     print("that would have failed; of a gradient relative to its size, of a bound or KL in nats\n")
     print(f"{'':44} {'error':>8} {'seen from':>10}")
     worst, failed, count = 0.0, [], 0
     for name, report in reports(seed):
         count += 1
+        if seen is not None:
+            seen.append((name, report))
         worst = max([worst, *(leaf.error for leaf in report.leaves)])
         if name in OPS:
             gradients = ", ".join(f"d{leaf.name}" for leaf in report.leaves)

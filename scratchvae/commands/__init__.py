@@ -4,6 +4,8 @@ training.py     train
 looking.py      evaluate, sample, reconstruct, interpolate, traverse, manifold
 anomalies.py    anomaly
 checking.py     verify
+drawing.py      diagram
+gallery.py      the pictures of a model, for the commands that draw one, and for train, all
 opening.py      what they share: the run, its data, its labels, and writing a result
 
 `runs.py` has the files of a run.
@@ -11,11 +13,13 @@ opening.py      what they share: the run, its data, its labels, and writing a re
 
 from .anomalies import anomaly
 from .checking import verify
+from .drawing import draw_diagram
 from .looking import evaluate_run, interpolate, manifold, reconstruct, sample, traverse
 from .training import train
 
 __all__ = [
     "anomaly",
+    "draw_diagram",
     "evaluate_run",
     "interpolate",
     "manifold",

@@ -4,21 +4,34 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
+from ..gradcheck import Report
 from ..noise import check_seed
+from .opening import check_picture, save_picture
 
 
 def verify(a: argparse.Namespace) -> int:
     check_seed(a.seed)
     if a.file is not None and a.teeth:
         raise InputError("--teeth is about the checks of this package: leave the file out")
+    if a.output is not None:
+        if a.teeth:
+            raise InputError("--teeth draws nothing: leave --output out")
+        check_picture(a.output)
+    seen: list[tuple[str, Report]] = []
     if a.file is not None:
-        return _verify_file(a.file, a.seed)
-    from .. import teeth, verify  # on use: they stand above the checker and every model
+        code = _verify_file(a.file, a.seed, seen)
+    else:
+        from .. import teeth, verify  # on use: they stand above the checker and every model
 
-    return (teeth if a.teeth else verify).show(a.seed)
+        code = teeth.show(a.seed) if a.teeth else verify.show(a.seed, seen)
+    if a.output is not None:
+        from ..charts import gradient_errors  # on use: matplotlib is slow to import
+
+        save_picture(gradient_errors(seen), a.output)
+    return code
 
 
-def _verify_file(path: Path, seed: int) -> int:
+def _verify_file(path: Path, seed: int, seen: list[tuple[str, Report]]) -> int:
     from ..gradcheck import check_file
     from ..gradcheck.report import GOOD, folded
 
@@ -28,6 +41,7 @@ def _verify_file(path: Path, seed: int) -> int:
             print(folded(line, 29))
         print(flush=True)
         reports.append(report)
+        seen.append((report.name, report))
     good = sum(report.verdict in GOOD for report in reports)
     print(f"{good} of {len(reports)} pairs passed")
     return 0 if good == len(reports) else 1

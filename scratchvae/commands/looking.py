@@ -1,17 +1,16 @@
 """The commands that look at what a run learned: numbers, new examples, and its latent space."""
 
 import argparse
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from .. import latent, runs
+from .. import runs
 from ..data.labels import labels_named
 from ..errors import InputError
-from ..metrics import ACTIVE, unit_kl
+from ..metrics import ACTIVE
 from ..models import Labelled, Model
 from ..published import compare
-from .opening import collapse, data_of, means, measure, open_run, output, pixels, with_labels, write
+from . import gallery
+from .opening import collapse, data_of, measure, open_run, output, with_labels, write
 
 
 def evaluate_run(a: argparse.Namespace) -> int:
@@ -28,14 +27,12 @@ def evaluate_run(a: argparse.Namespace) -> int:
 
 def sample(a: argparse.Namespace) -> int:
     model, _ = open_run(a)
-    columns, title = runs.sample_layout(model, a.n)
     path = output(a, "samples.png" if a.label is None else runs.SAMPLES_OF_LABEL)
     if a.label is None:
-        images = model.sample(a.n, seed=a.seed)
-    else:
-        images = model.sample(a.n, **_label(model, a.label), seed=a.seed)
-        columns, title = None, f"samples of label {a.label}"
-    return write(path, images, lambda plots: plots.samples(images, title, columns))
+        return write(path, gallery.samples(model, a.n, a.seed))
+    images = model.sample(a.n, **_label(model, a.label), seed=a.seed)
+    title = f"samples of label {a.label}"
+    return write(path, gallery.Picture(images, lambda plots: plots.samples(images, title)))
 
 
 def _label(model: Model, text: str | None) -> dict[str, Any]:
@@ -54,95 +51,40 @@ def reconstruct(a: argparse.Namespace) -> int:
     model, settings = open_run(a)
     X, y, name, _ = data_of(a, settings)
     X, y = X[: a.n], None if y is None else y[: a.n]
-    originals = runs.first_rows(model, X, a.n)
-    decoded = model.reconstruct(X, **with_labels(model, X, y, name))
-    path = output(a, "reconstructions.png")
-    return write(path, decoded, lambda plots: plots.reconstructions(originals, decoded))
-
-
-def _decode(model: Model, codes: np.ndarray, y: Any) -> np.ndarray:
-    """Codes (R,C,Z), and for models with labels the label of each row (R,)  ->  (R,C,D)"""
-    flat = codes.reshape(-1, codes.shape[-1])
-    labels = {} if y is None else {"y": np.repeat(y, codes.shape[1])}
-    return model.decode(flat, **labels).reshape(*codes.shape[:2], -1)
+    picture = gallery.reconstructions(model, X, with_labels(model, X, y, name))
+    return write(output(a, "reconstructions.png"), picture)
 
 
 def interpolate(a: argparse.Namespace) -> int:
     model, settings = open_run(a)
     X, y, name, split = data_of(a, settings)
     labels = with_labels(model, X, y, name)
-    pairs = latent.pairs(a.n, labels.get("y", np.zeros(len(X))))
+    path = output(a, "interpolations.png")
+    steps = a.steps or (24 if path.suffix == ".gif" else 12)
+    pairs = gallery.pairs(a.n, X, labels)
     if len(pairs) == 0:
         kind = " of one label" if labels else ""
         raise InputError(f"the {split} of {name} have no two examples{kind} to go between")
-    rows = pairs.ravel()
-    y = labels["y"][rows] if labels else None
-    mu, _ = means(model, X[rows], {} if y is None else {"y": y})
-    walk = latent.slerped if a.slerp else latent.interpolated
-    decoded = _decode(model, walk(mu[0::2], mu[1::2], a.steps), None if y is None else y[0::2])
-    ends = runs.first_rows(model, X[rows], len(rows)).reshape(len(pairs), 2, -1)
-    title = "from one test example to another" + (" of the same label" if labels else "")
-    path = output(a, "interpolations.png")
-    return write(
-        path, decoded, lambda plots: plots.interpolations(ends[:, 0], decoded, ends[:, 1], title)
-    )
+    return write(path, gallery.interpolations(model, X, labels, pairs, steps, a.slerp))
 
 
-class Units(NamedTuple):
-    """What the latent units do on the test split."""
-
-    order: np.ndarray  # (Z,) most informative first
-    said: np.ndarray  # (Z,) mean KL, nats; of a model without a prior, the variance of the codes
-    active: np.ndarray  # (Z,) whether the variance of the codes exceeds ACTIVE
-    mu: np.ndarray  # (N,Z) the codes
-    labels: dict[str, Any]  # the argument y=, see `with_labels`
-
-
-def _units(model: Model, a: argparse.Namespace, settings: dict[str, Any]) -> Units:
+def _units(model: Model, a: argparse.Namespace, settings: dict[str, Any]) -> gallery.Units:
     X, y, name, _ = data_of(a, settings)
-    labels = with_labels(model, X, y, name)
-    mu, logvar = means(model, pixels(model, X, labels, settings), labels)
-    mu = mu.astype(np.float64)
-    variance = mu.var(axis=0)
-    said = variance if logvar is None else unit_kl(mu, logvar.astype(np.float64))
-    return Units(np.argsort(-said, kind="stable"), said, variance > ACTIVE, mu, labels)
-
-
-def _spread(model: Model, mu: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Where the codes of each unit lie, mean and standard deviation: as the prior says, if any."""
-    if model.noisy or mu is None:
-        return np.zeros(model.latent_dim), np.ones(model.latent_dim)
-    return mu.mean(axis=0), mu.std(axis=0)
+    return gallery.units(model, X, with_labels(model, X, y, name), settings)
 
 
 def traverse(a: argparse.Namespace) -> int:
     model, settings = open_run(a)
-    order, said, active, mu, labels = _units(model, a, settings)
-    if a.row >= len(mu):
-        raise InputError(f"--row {a.row} is out of range: there are {len(mu)} examples")
-    units = order[active[order]][: a.n]
-    if len(units) == 0:
+    found = _units(model, a, settings)
+    if a.row >= len(found.mu):
+        raise InputError(f"--row {a.row} is out of range: there are {len(found.mu)} examples")
+    if not found.active.any():
         raise InputError(
             f"no unit is active (variance of its codes > {ACTIVE:g}), so there is nothing to move: "
             "train longer, or charge less for the KL"
         )
-    t = np.linspace(-latent.ACROSS, latent.ACROSS, a.steps)
-    centre, scale = _spread(model, mu)
-    values = centre[units, None] + scale[units, None] * t
-    y = np.repeat(labels["y"][a.row], len(units)) if labels else None
-    decoded = _decode(model, latent.traversed(mu[a.row], units, values), y)
-    at = (mu[a.row] - centre) / scale
-    marks = [f"{j}  ({said[j]:.2f})  {at[j]:+.1f}" for j in units]
-    title = f"each active unit moved alone, the others as in the code of example {a.row}"
-    of, along = (
-        "unit (KL)  value",
-        "value of the unit; at the left, its KL in nats and its value in the example",
-    )
-    if not model.noisy:
-        of = "unit (variance)  value"
-        along = "standard deviations from the mean; at the left, the variance and the example"
-    path = output(a, "traversals.png")
-    return write(path, decoded, lambda plots: plots.traversals(decoded, marks, t, title, of, along))
+    picture = gallery.traversals(model, found, a.row, a.n, a.steps)
+    return write(output(a, "traversals.png"), picture)
 
 
 def manifold(a: argparse.Namespace) -> int:
@@ -159,18 +101,7 @@ def manifold(a: argparse.Namespace) -> int:
     if units is None or not model.noisy:
         found = _units(model, a, settings)
         mu, units = found.mu, units or found.order[:2].tolist()
-    centre, scale = _spread(model, mu)
-    q = latent.quantiles(a.n)
-    across, up = (centre[j] + scale[j] * q for j in units)
-    y = np.repeat(label["y"], a.n) if label else None
-    decoded = _decode(model, latent.plane(centre, tuple(units), across, up), y)
-    title = f"decoded over unit {units[0]} (to the right) and unit {units[1]} (up)"
-    title += ", at quantiles of " + ("the prior" if model.noisy else "a normal distribution")
-    if Z > 2:
-        title += ", the others at " + ("0" if model.noisy else "their means")
-    if label:
-        title += f"; label {label['y']}"
-    path = output(a, "manifold.png")
-    code = write(path, decoded, lambda plots: plots.manifold(decoded, across, up, units, title))
-    print(title)
+    picture = gallery.manifold(model, tuple(units), mu, a.n, label)
+    code = write(output(a, "manifold.png"), picture)
+    print(picture.words)
     return code

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from ..data import has_splits, load_data, shown_name
 from ..errors import InputError
 from ..evaluate import Evaluation, evaluate, prepare
 from ..models import Labelled, Model, SemiSupervisedVAE
+
+if TYPE_CHECKING:
+    from .gallery import Picture
 
 
 def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
@@ -107,15 +110,36 @@ def collapse(
     return "" if found.verdict in (NONE, *quiet) else f"\n{found}"
 
 
-def write(path: Path, array: np.ndarray, figure: Any) -> int:
-    """Write a picture or, for .npy, the numbers; and say so."""
+def write(path: Path, picture: "Picture") -> int:
+    """Write a picture, or for .npy its numbers, or for .gif its animation; and say so."""
     if path.suffix == ".npy":
-        write_atomically(path, lambda f: np.save(f, array))
-    elif path.suffix in (".png", ".svg", ".pdf"):
-        from .. import plots  # on use: matplotlib is slow to import
+        write_atomically(path, lambda f: np.save(f, picture.numbers))
+        print(path)
+    elif path.suffix == ".gif" and picture.animation is not None:
+        from .. import animation  # on use: matplotlib is slow to import
 
-        runs.save_figure(figure(plots), path)
+        runs.save_animation(picture.animation(animation), path)
+        print(path)
     else:
-        raise InputError(f"{path} must end in .png, .svg, .pdf (a picture) or .npy (the numbers)")
-    print(path)
+        others = "" if picture.animation is None else ", .gif (an animation)"
+        check_picture(path, f"{others} or .npy (the numbers)")
+        from .. import plots
+
+        save_picture(picture.figure(plots), path)
     return 0
+
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def check_picture(path: Path, others: str = "") -> None:
+    """InputError unless the name is that of a picture; others: what else is written there."""
+    if path.suffix not in PICTURES:
+        kinds = "" if others else "or "
+        raise InputError(f"{path} must end in .png, .svg, {kinds}.pdf (a picture){others}")
+
+
+def save_picture(figure: Any, path: Path) -> None:
+    """Write a figure, and say so."""
+    runs.save_figure(figure, path)
+    print(path)

@@ -15,9 +15,11 @@ from ..collapse import SPARE
 from ..data import load_data, shown_name
 from ..data.labels import keep_labels, leave_out, missing
 from ..errors import InputError, NonFiniteError, whole_number
+from ..film import Film
 from ..models import MODELS, Labelled, Model
 from ..progress import say
 from ..train import EarlyStopping, Record, Trainer
+from . import gallery
 from .opening import Data, collapse, measure, need_labels, with_labels
 
 MODEL_SETTINGS = (
@@ -88,17 +90,17 @@ def _train(a: argparse.Namespace, make_trainer: Callable[..., Trainer], writes: 
         settings, resumed = _settings_to_resume(folder, given)
     else:
         runs.refuse_if_taken(folder, a.overwrite)
-        _refuse_what_does_not_apply(settings["model"], given)
+        refuse_what_does_not_apply(settings["model"], given)
         _refuse_binary_pixels_that_are_not(settings)
     data_name = shown_name(settings["data"])
     whole_number(settings["epochs"], "--epochs")
-    callbacks: list[Any] = (
-        [] if settings["patience"] is None else [EarlyStopping(settings["patience"])]
-    )
+    callbacks: list[Any] = []
+    if settings["patience"] is not None:
+        callbacks.append(EarlyStopping(settings["patience"]))
 
     X, y, X_test, y_test = _data(settings, data_name)
     if resumed is None:
-        model = MODELS[settings["model"]](**_model_config(settings))
+        model = MODELS[settings["model"]](**model_config(settings))
         model.check_config()
         model._start(X, y)
     else:
@@ -107,8 +109,11 @@ def _train(a: argparse.Namespace, make_trainer: Callable[..., Trainer], writes: 
         model, X, X_test, y=y, y_test=y_test if model.needs_labels else None,
         **{name: settings[name] for name in TRAINER_SETTINGS},
     )  # fmt: skip
+    film = Film.of(model) if writes else None
     if resumed is not None:
         trainer.resume(run, arrays)
+        if film is not None:
+            film.resume(arrays)
 
     if writes:
         runs.open_folder(folder)
@@ -123,6 +128,8 @@ def _train(a: argparse.Namespace, make_trainer: Callable[..., Trainer], writes: 
             begun = True
         runs.write_config(folder, {"scratchvae": __version__} | settings)
         numbers, arrays = trainer.state()
+        if film is not None:
+            arrays |= film.arrays()
         save_model(model, folder / runs.CHECKPOINT, {"settings": settings} | numbers, arrays)
         runs.write_metrics(folder, model.history_)
 
@@ -130,7 +137,9 @@ def _train(a: argparse.Namespace, make_trainer: Callable[..., Trainer], writes: 
     tell(f"{model!r}\n{_counts(model, X, y, X_test)} of {data_name}")
     try:
         trainer.run(
-            settings["epochs"], verbose=writes and not a.quiet, callbacks=[save, *callbacks]
+            settings["epochs"],
+            verbose=writes and not a.quiet,
+            callbacks=[*filter(None, [film]), save, *callbacks],
         )
     except KeyboardInterrupt:
         save(trainer)
@@ -152,11 +161,13 @@ def _train(a: argparse.Namespace, make_trainer: Callable[..., Trainer], writes: 
     if not writes:
         return 0
     labels = with_labels(model, X_test, y_test, data_name)
-    pictures = runs.draw(model, X_test, y_test, folder, labels)
     test = Data(X_test, y_test, data_name, "test split")
-    text = f"\n{measure(model, test, settings)}\n"
+    text = f"{measure(model, test, settings)}\n"
     text += collapse(model, X_test, labels, settings, SPARE)
-    tell(f"{text}\nin {folder}: {', '.join(path.name for path in pictures)}")
+    pictures = gallery.leave(model, test, labels, settings, folder, film)
+    own = {n: v for n, v in settings.items() if not _ignored(settings["model"], n)}
+    runs.write_page(folder, gallery.page_of(model, text, pictures, own, folder, data_name))
+    tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")
     return 0
 
 
@@ -188,12 +199,16 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _refuse_what_does_not_apply(model: str, given: dict[str, Any]) -> None:
+def _ignored(model: str, name: str) -> bool:
+    """Whether a model of this kind would ignore the setting."""
+    own = MODELS[model]().get_params()
+    return (name in MODEL_SETTINGS and name not in own) or model not in ONLY.get(name, (model,))
+
+
+def refuse_what_does_not_apply(model: str, given: dict[str, Any]) -> None:
     """InputError for an option that this model would ignore."""
-    own = MODELS[model]().get_params().keys()
     for name in given:
-        ignored = name in MODEL_SETTINGS and name not in own
-        if ignored or model not in ONLY.get(name, (model,)):
+        if _ignored(model, name):
             raise InputError(f"{_flag(name)} means nothing for --model {model}: leave it out")
 
 
@@ -205,7 +220,7 @@ def _refuse_binary_pixels_that_are_not(settings: dict[str, Any]) -> None:
         )
 
 
-def _model_config(settings: dict[str, Any]) -> dict[str, Any]:
+def model_config(settings: dict[str, Any]) -> dict[str, Any]:
     names = MODELS[settings["model"]]().get_params()
     return {name: settings[name] for name in MODEL_SETTINGS if name in names}
 
@@ -223,7 +238,7 @@ def _settings_to_resume(folder: Path, given: dict[str, Any]) -> Any:
     for name in ("hidden", "leave_out"):
         if settings[name] is not None:  # JSON knows lists only
             settings[name] = tuple(settings[name])
-    _refuse_what_does_not_apply(given.get("model", settings["model"]), given)
+    refuse_what_does_not_apply(given.get("model", settings["model"]), given)
     for name, value in given.items():
         if name not in FREE_ON_RESUME and value != settings[name]:
             raise InputError(

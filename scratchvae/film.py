@@ -1,0 +1,70 @@
+"""What becomes of a few latent points while a model learns: kept epoch by epoch, for an animation.
+
+The frames lie in the checkpoint too, so a resumed run shows its earlier epochs. `animation.py`
+draws them.
+"""
+
+from collections.abc import Mapping
+from math import isqrt
+from typing import Any, Self
+
+import numpy as np
+
+from .models import Labelled, Model
+
+MOST = 60  # frames: of a longer run, every second epoch is kept, or every fourth, ...
+POINTS = 36  # about so many, for the size of the file
+PANEL = 400  # pixels that a side of the pictures may take together
+
+
+def columns(model: Model) -> int:
+    """Points in a row; with labels, which take turns, each has columns of its own."""
+    most = max(2, min(7, PANEL // (isqrt(model.n_features_) + 2)))
+    if isinstance(model, Labelled) and len(model.classes_) <= 10:
+        return len(model.classes_) * max(1, most // len(model.classes_))
+    return most
+
+
+class Film:
+    """A callback of `Trainer.run`. Its frames are `model.sample` of the same points each time.
+
+    epochs    how many each frame has behind it
+    frames    (n,D) each, the n decoded points as bytes
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.columns = columns(model)
+        self.n = self.columns * max(2, min(self.columns, POINTS // self.columns))
+        self.epochs: list[int] = []
+        self.frames: list[np.ndarray] = []
+        self.take(model)
+
+    @classmethod
+    def of(cls, model: Model) -> Self | None:
+        """A film of a model whose rows are images, else None."""
+        return cls(model) if isqrt(model.n_features_) ** 2 == model.n_features_ else None
+
+    def take(self, model: Model) -> None:
+        """The next frame; of the earlier ones, those stay that are a whole number of strides on."""
+        epoch, stride = len(model.history_), 1
+        while epoch > (MOST - 2) * stride:
+            stride *= 2
+        kept = [i for i, e in enumerate(self.epochs) if e % stride == 0 and e < epoch]
+        image = np.rint(255 * np.clip(model.sample(self.n), 0, 1)).astype(np.uint8)
+        self.epochs = [*(self.epochs[i] for i in kept), epoch]
+        self.frames = [*(self.frames[i] for i in kept), image]
+
+    def __call__(self, trainer: Any, record: Any) -> None:
+        self.take(trainer.model)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps: (F,) and (F,n,D)"""
+        return {"film_epochs": np.array(self.epochs), "film": np.array(self.frames)}
+
+    def resume(self, arrays: Mapping[str, Any]) -> None:
+        """Go on from what `arrays` gave; from the present epoch, where a checkpoint has no film."""
+        epochs, frames = arrays.get("film_epochs"), arrays.get("film")
+        if epochs is not None and frames is not None and len(epochs) == len(frames) > 0:
+            same = frames.shape[1:] == self.frames[-1].shape and frames.dtype == np.uint8
+            if same and epochs[-1] == self.epochs[-1]:
+                self.epochs, self.frames = epochs.tolist(), list(frames)
