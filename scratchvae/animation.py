@@ -23,14 +23,14 @@ Frames = tuple[list[Image.Image], list[int]]  # and how long each is shown, in m
 DPI, MARGIN, HEAD = 100, 14, 34  # of the figures; of a margin and a title, in pixels
 LASTING, SHORTEST, LONGEST, STAY = 6000, 100, 600, 2500  # ms: of a film, its frames, its last one
 STEP, TURN = 80, 800  # ms: a step of an interpolation, and an end of it
-SHADES = 12  # from white to each colour
+SHADES = 16  # from white to each colour
 
 
 def _palette() -> tuple[np.ndarray, np.ndarray]:
     """The colours of all frames, (C,3) bytes; and the nearest to each of 32 x 32 x 32, (32768,)"""
     shades = np.linspace(1, 0, SHADES)[:, None]
     ramps = [shades + (1 - shades) * to_rgb(colour) for colour in ("black", DARK, MIDDLE, LIGHT)]
-    colours = np.concatenate(ramps).astype(np.float32)
+    colours = np.concatenate((ramps[0], *(ramp[1:] for ramp in ramps[1:]))).astype(np.float32)
     axis = np.linspace(0, 1, 32, dtype=np.float32)
     every = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     far = (every**2).sum(axis=1, keepdims=True) - 2 * every @ colours.T + (colours**2).sum(axis=1)
@@ -178,8 +178,11 @@ def interpolation(first: Any, decoded: Any, second: Any, words: str) -> Frames:
 
 
 def write_gif(f: IO[bytes], frames: Sequence[Image.Image], milliseconds: Sequence[int]) -> None:
-    """A GIF that loops; all frames must have one palette, which is written as it is."""
+    """A GIF that loops; all frames must have one palette, which is written once, as it is.
+
+    What stays from one frame to the next is transparent there, which Pillow does if it optimizes.
+    """
     frames[0].save(
         f, format="GIF", save_all=True, append_images=frames[1:], duration=list(milliseconds),
-        loop=0, optimize=False,
+        loop=0, optimize=True, palette=bytes(frames[0].getpalette() or []),
     )  # fmt: skip

@@ -4,117 +4,25 @@ The names are those of the code: `models/vae.py` says the same in its forward an
 of the drawing is one unit of its axes.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from matplotlib.path import Path
 
 from .errors import InputError
 from .models import IWAE, Autoencoder, Labelled, Model, SemiSupervisedVAE
 from .plots import DARK, MIDDLE
+from .sheet import HEIGHT, WIDTH, Box, Sheet
 
-Point = tuple[float, float]
-
-PITCH, WIDTH, HEIGHT = 2.75, 1.6, 1.16  # from column to column; of a box
+PITCH = 2.75  # from column to column
 ABOVE, ENCODER, BETWEEN, DECODER = 6.3, 4.72, 2.82, 1.2  # the rows, from the lower edge
-APART = 0.13  # half the distance between an arrow and the gradient beside it
-TALL, WIDE = 1.9, 1.96  # of the boxes that hold two things, or a formula
+TALL, WIDE = 1.9, 2.06  # of the boxes that hold two things, or a formula
 
 PIXEL = {  # what y is, and what it costs, for each likelihood
     "bernoulli": ("logits", "BCE from logits"),
     "continuous_bernoulli": ("logits", "BCE, log A(y)"),
     "gaussian": ("means", "Gaussian"),
 }
-
-
-class Box:
-    """A rectangle; its sides are where arrows begin and end."""
-
-    def __init__(self, x: float, y: float, width: float = WIDTH, height: float = HEIGHT) -> None:
-        self.x, self.y, self.width, self.height = x, y, width, height
-
-    def left(self, up: float = 0) -> Point:
-        return self.x - self.width / 2, self.y + up
-
-    def right(self, up: float = 0) -> Point:
-        return self.x + self.width / 2, self.y + up
-
-    def top(self) -> Point:
-        return self.x, self.y + self.height / 2
-
-    def bottom(self, across: float = 0) -> Point:
-        return self.x + across, self.y - self.height / 2
-
-
-class Sheet:
-    """Axes to draw on."""
-
-    def __init__(self, axes: Axes) -> None:
-        self.axes = axes
-
-    def text(self, x: float, y: float, text: str, colour: str = DARK, **style: Any) -> None:
-        usual: dict[str, Any] = {"fontsize": 10.5, "ha": "center", "va": "center"}
-        self.axes.text(x, y, text, color=colour, **(usual | style))
-
-    def box(self, box: Box, name: str, lines: Sequence[str] = (), gradient: str = "") -> Box:
-        """A box with its name, what it computes, and the gradients of its parameters."""
-        x, y = box.x - box.width / 2, box.y - box.height / 2
-        style = f"round,pad=0,rounding_size={0.08}"
-        self.axes.add_patch(
-            FancyBboxPatch((x, y), box.width, box.height, style, fc="white", ec=DARK, lw=1.4)
-        )
-        rows = [(name, DARK, {"weight": "bold", "fontsize": 12})]
-        rows += [(line, DARK, {}) for line in lines]
-        rows += [(gradient, MIDDLE, {})] if gradient else []
-        for i, (text, colour, row) in enumerate(rows):
-            self.text(box.x, box.y + 0.25 * ((len(rows) - 1) / 2 - i), text, colour, **row)
-        return box
-
-    def flow(self, points: Sequence[Point], forward: str, backward: str = "") -> None:
-        """An arrow along straight segments; beside it, where it is named, a gradient flows back."""
-        self._arrow(_shifted(points, APART if backward else 0), DARK, "-")
-        segments = list(pairwise(points))
-        (x0, y0), (x1, y1) = max(segments, key=lambda s: abs(s[0][0] - s[1][0] + s[0][1] - s[1][1]))
-        x, y, away = (x0 + x1) / 2, (y0 + y1) / 2, (APART if backward else 0) + 0.05
-        if y0 == y1:
-            self.text(x, y + away, forward, va="bottom")
-        else:
-            self.text(x - away, y, forward, ha="right")
-        if backward:
-            self._arrow(_shifted(points, -APART)[::-1], MIDDLE, "--")
-            if y0 == y1:
-                self.text(x, y - away, backward, MIDDLE, va="top")
-            else:
-                self.text(x + away, y, backward, MIDDLE, ha="left")
-
-    def _arrow(self, points: Sequence[Point], colour: str, style: str) -> None:
-        self.axes.add_line(Line2D(*zip(*points, strict=True), color=colour, ls=style, lw=1.5))
-        head = FancyArrowPatch(
-            path=Path([_toward(points[-1], points[-2], 0.02), points[-1]]), arrowstyle="-|>",
-            mutation_scale=13, color=colour, lw=1, shrinkA=0, shrinkB=0,
-        )  # fmt: skip
-        self.axes.add_patch(head)
-
-
-def _toward(a: Point, b: Point, far: float) -> Point:
-    length = abs(a[0] - b[0]) + abs(a[1] - b[1])  # along an axis
-    return a[0] + (b[0] - a[0]) * far / length, a[1] + (b[1] - a[1]) * far / length
-
-
-def _shifted(points: Sequence[Point], by: float) -> list[Point]:
-    """The segments moved: those along x upwards, those along y to the left."""
-    moved = []
-    for i, (x, y) in enumerate(points):
-        beside = [points[j] for j in (i - 1, i + 1) if 0 <= j < len(points)]
-        moved.append(
-            (x - by * any(p[0] == x for p in beside), y + by * any(p[1] == y for p in beside))
-        )
-    return moved
 
 
 def diagram(model: Model) -> Figure:
@@ -260,7 +168,7 @@ class _Drawing:
                 f"z, eps ({self.B},{self.Z})", "dz_ratio",
             )  # fmt: skip
             mean = "-log mean_k w" if self.objective == "iwae" else "-mean_k log w"
-            sheet.box(loss, "loss", [f"mean({mean}), nats", "w = exp(log r - rec)"])
+            sheet.box(loss, "loss", [f"mean({mean})", "w = exp(log r - rec)"])
             return
         sheet.box(kl, "KL", ["½ Σ (mu² + exp(logvar)", "- logvar - 1)"])
         sheet.flow(down, f"(B,{self.Z}) each", "dmu_kl\ndlogvar_kl")
@@ -279,7 +187,7 @@ class _Drawing:
             )
         ):
             y = 6.28 - 0.26 * i
-            sheet._arrow([(left, y), (left + 0.5, y)][:: 1 - 2 * i], colour, style)
+            sheet.arrow([(left, y), (left + 0.5, y)][:: 1 - 2 * i], colour, style)
             sheet.text(left + 0.6, y, text, colour, ha="left")
         still = "x needs" if self.point else "x and eps need"
         notes = [f"layers: dW = h^T dy,  db = sum over B of dy,  dh = dy W^T; {still} no gradient"]

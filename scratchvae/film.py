@@ -13,13 +13,13 @@ import numpy as np
 from .models import Labelled, Model
 
 MOST = 60  # frames: of a longer run, every second epoch is kept, or every fourth, ...
-POINTS = 36  # about so many, for the size of the file
+POINTS = 48  # about so many, for the size of the file
 PANEL = 400  # pixels that a side of the pictures may take together
 
 
 def columns(model: Model) -> int:
     """Points in a row; with labels, which take turns, each has columns of its own."""
-    most = max(2, min(7, PANEL // (isqrt(model.n_features_) + 2)))
+    most = max(2, min(8, PANEL // (isqrt(model.n_features_) + 2)))
     if isinstance(model, Labelled) and len(model.classes_) <= 10:
         return len(model.classes_) * max(1, most // len(model.classes_))
     return most

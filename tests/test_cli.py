@@ -64,8 +64,9 @@ def test_train_leaves_a_run_in_its_folder(train, capsys):
     code, folder = train()
     assert code == 0
     assert set(tree(folder)) == {
-        *("checkpoint.npz", "metrics.csv", "config.json"),
-        *("loss.png", "reconstructions.png", "samples.png", "latent.png"),
+        *("checkpoint.npz", "metrics.csv", "config.json", "index.html", "training.gif"),
+        *("loss.png", "reconstructions.png", "samples.png", "unit_kl.png", "latent.png"),
+        *("manifold.png", "traversals.png", "interpolations.png"),
     }
     rows = metrics(folder)
     assert tuple(rows[0]) == COLUMNS
