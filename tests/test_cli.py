@@ -66,7 +66,7 @@ def test_train_leaves_a_run_in_its_folder(train, capsys):
     assert set(tree(folder)) == {
         *("checkpoint.npz", "metrics.csv", "config.json", "index.html", "training.gif"),
         *("loss.png", "reconstructions.png", "samples.png", "unit_kl.png", "latent.png"),
-        *("manifold.png", "traversals.png", "interpolations.png"),
+        *("manifold.png", "interpolations.png"),  # and no traversals: no unit is active
     }
     rows = metrics(folder)
     assert tuple(rows[0]) == COLUMNS
@@ -309,7 +309,7 @@ def test_the_seed_of_verify_reaches_the_checks(capsys, monkeypatch):
     from scratchvae import gradcheck, teeth
 
     seen = []
-    monkeypatch.setattr(verify, "show", lambda seed: seen.append(("models", seed)) or 0)
+    monkeypatch.setattr(verify, "show", lambda seed, found: seen.append(("models", seed)) or 0)
     monkeypatch.setattr(teeth, "show", lambda seed: seen.append(("teeth", seed)) or 0)
     monkeypatch.setattr(gradcheck, "check_file", lambda p, seed: seen.append(("file", seed)) or [])
     for options in (["--seed", "3"], ["--teeth", "--seed", "4"], ["mine.py", "--seed", "5"]):
