@@ -49,7 +49,7 @@ class Film:
         epoch, stride = len(model.history_), 1
         while epoch > (MOST - 2) * stride:
             stride *= 2
-        kept = [i for i, e in enumerate(self.epochs) if e % stride == 0 and e < epoch]
+        kept = [i for i, e in enumerate(self.epochs) if e % stride == 0]
         image = np.rint(255 * np.clip(model.sample(self.n), 0, 1)).astype(np.uint8)
         self.epochs = [*(self.epochs[i] for i in kept), epoch]
         self.frames = [*(self.frames[i] for i in kept), image]
