@@ -97,6 +97,20 @@ def test_each_model_has_what_is_its_own(name, there, gradients, missing):
     assert not set(missing) & {*dark, *middle}
 
 
+def test_the_decoder_runs_back_through_the_widths():
+    _, _, axes = drawn(MODELS["deep"])
+    at = {t.get_text(): t.get_position() for t in axes.texts}
+    row = [t for t in axes.texts if abs(t.get_position()[1] - at["dec 1"][1]) < 0.3]
+    shapes = [t for t in row if re.fullmatch(r"\(B,\d+\)", t.get_text())]
+    shapes.sort(key=lambda t: -t.get_position()[0])
+    assert [t.get_text() for t in shapes] == ["(B,6)", "(B,10)", "(B,12)", "(B,15)", "(B,20)"]
+    for i in (1, 2, 3):
+        assert at[f"dec {i + 1}"][0] < at[f"ddec{i}"][0] < at[f"dec {i}"][0]
+        assert at[f"enc {i}"][0] < at[f"denc{i}"][0] < at[f"enc {i + 1}"][0]
+    head = next(y for text, (_, y) in at.items() if text.startswith("head_W"))
+    assert head > at["mu"][1] + 0.6, "above its box, which is as high as two others"
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_no_text_lies_over_another_or_outside(name):
     _, _, axes = drawn(MODELS[name])

@@ -95,6 +95,28 @@ def test_quiet_says_nothing_and_otherwise_all_files_are_named(data, tmp_path, ca
     )
 
 
+def test_the_bars_are_what_metrics_say_of_the_test_split(data, tmp_path, monkeypatch):
+    from scratchvae import charts, load_data, metrics
+
+    seen, original = [], charts.unit_kl
+    monkeypatch.setattr(charts, "unit_kl", lambda *a: (seen.append(a), original(*a))[1])
+    train(data, tmp_path / "run", "--beta", "3")
+    mu, logvar = load_model(tmp_path / "run").encode(load_data(data, "test")[0])
+    np.testing.assert_allclose(seen[0][0], metrics.unit_kl(mu, logvar))
+    np.testing.assert_array_equal(seen[0][1], metrics.active_units(mu))
+    assert 0 < seen[0][1].sum() < 3
+
+
+@pytest.mark.parametrize("model", ["vae", "cvae", "m2"])
+def test_a_gpu_that_refuses_to_convert_leaves_the_same(model, data, tmp_path, double):
+    on_cpu = train(data, tmp_path / "cpu", "--model", model)
+    on_gpu = train(data, tmp_path / "gpu", "--model", model, "--device", "cuda")
+    assert on_gpu == on_cpu
+    films = [load(tmp_path / name)[2]["film"].astype(int) for name in ("cpu", "gpu")]
+    assert films[0].shape == films[1].shape
+    assert abs(films[0][0] - films[1][0]).max() <= 1
+
+
 def test_a_picture_that_applies_no_more_is_removed(data, tmp_path, monkeypatch):
     run = tmp_path / "run"
     train(data, run)
