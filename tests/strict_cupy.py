@@ -393,6 +393,7 @@ def _using_allocator(allocator):
 
 cuda = SimpleNamespace(
     Stream=Stream,
+    Device=lambda: SimpleNamespace(synchronize=lambda: None),
     MemoryPool=lambda: SimpleNamespace(malloc=None),
     using_allocator=_using_allocator,
     alloc_pinned_memory=bytearray,

@@ -124,7 +124,7 @@ def test_ctrl_c_between_launch_and_count_repeats_the_step(gpu):
             graph.launch()
             raise KeyboardInterrupt
 
-    key = (8, *map(id, arrays))
+    key = (8, graphs.settings, *map(id, arrays))
     graphs.graphs[key] = (Interrupted(), *rest), arrays
     with pytest.raises(KeyboardInterrupt):
         graphs.take_step(1)
@@ -158,6 +158,29 @@ def test_new_arrays_get_a_new_graph(gpu):
     straight = trainer(VAE, {}, {}, True)
     straight.run(2)
     np.testing.assert_array_equal(t.model.params_.array.get(), straight.model.params_.array.get())
+
+
+def test_settings_may_change_between_epochs(gpu):
+    def callback(trainer, record):
+        trainer.model.beta, trainer.adam.beta1 = 3.0, 0.5
+
+    plain, replayed = (trainer(VAE, {}, {}, graphs) for graphs in (False, True))
+    for t in (plain, replayed):
+        t.run(2, callbacks=callback)
+    np.testing.assert_allclose(
+        replayed.model.params_.array.get(), plain.model.params_.array.get(), rtol=1e-10, atol=1e-13
+    )
+
+
+def test_without_cublas_the_kernels_are_launched_one_by_one(double, monkeypatch):
+    def missing(xp):
+        raise OSError("libcublas.so.12: cannot open shared object file")
+
+    monkeypatch.setattr("scratchvae.graph.Blas", missing)
+    t = trainer(VAE, {}, {}, True)
+    t.run(1)
+    assert double.counts["replay"] == 0
+    assert t.step == 6
 
 
 # -------------------------------------------------------------------------------- the kernels
