@@ -89,6 +89,16 @@ def test_every_step_but_the_looks_is_a_launch_of_its_graph(double):
     assert double.counts["sync"] <= 3, "a look at the losses, the sums of the epoch, the evaluation"
 
 
+def test_gradients_of_weights_are_a_branch_of_their_own(double):
+    t = trainer(VAE, {}, {}, True)
+    double.counts.clear()
+    t.take_step(double.asarray(np.arange(8)))
+    assert double.counts["beside"] == 0
+    t.run(1)
+    # twice for each graph: four products, four sums, and the losses
+    assert double.counts["beside"] >= 4 * 8
+
+
 def test_a_run_goes_on_from_any_step_of_an_epoch(gpu):
     straight, stopped = (trainer(VAE, {}, {"kl_warmup": 2}, True) for _ in range(2))
     straight.run(2)
@@ -141,7 +151,11 @@ def test_a_graph_lives_on_when_the_workspace_grows(gpu):
     plain, replayed = (trainer(VAE, {}, {}, graphs) for graphs in (False, True))
     replayed.run(1)
     X, _ = data(False)
+    own = {id(a) for a in replayed.model._ws.buffers.values()}
     replayed.model.reconstruct(np.repeat(X, 10, axis=0))  # larger buffers take the place of its own
+    kept = {id(a) for graph, _ in replayed._graphs.graphs.values() for a in graph[-1].values()}
+    assert own <= kept, "the memory of the graph is not given to others"
+    assert not own <= {id(a) for a in replayed.model._ws.buffers.values()}
     replayed.run(2)
     plain.run(2)
     np.testing.assert_allclose(
@@ -270,6 +284,12 @@ def test_what_cublas_is_told_of_a_matrix(rows, columns):
         flat = np.lib.stride_tricks.as_strided(a, shape=(a.shape[turned], a.shape[1 - turned]),
                                                strides=(8 * step, 8))  # fmt: skip
         np.testing.assert_array_equal(flat.T if turned else flat, a)
+
+
+def test_a_line_is_never_shorter_than_it_is_wide():
+    single = np.lib.stride_tricks.as_strided(np.arange(4.0), shape=(1, 4), strides=(8, 8))
+    assert layout(single) == (0, 4)
+    assert layout(single.T)[1] >= 1
 
 
 @pytest.mark.gpu
