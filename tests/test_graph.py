@@ -95,8 +95,8 @@ def test_gradients_of_weights_are_a_branch_of_their_own(double):
     t.take_step(double.asarray(np.arange(8)))
     assert double.counts["beside"] == 0
     t.run(1)
-    # twice for each graph: four products, four sums, and the losses
-    assert double.counts["beside"] >= 4 * 8
+    # twice for each of two graphs: four products, four sums, and eight operations on the losses
+    assert double.counts["beside"] == 4 * (4 + 4 + 8)
 
 
 def test_a_run_goes_on_from_any_step_of_an_epoch(gpu):
