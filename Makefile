@@ -11,7 +11,8 @@ test: .venv/dev  ## the whole test suite, as far as this machine can run it
 	$(BIN)/python -m pytest
 
 docs: .venv-docs/installed  ## the site, into build/docs/index.html; a warning is an error
-	.venv-docs/bin/sphinx-build -E -q -W --keep-going -b html docs build/docs
+	rm -rf build/docs
+	.venv-docs/bin/sphinx-build -q -W --keep-going -b html docs build/docs
 
 verify: .venv/installed  ## every gradient against finite differences
 	$(BIN)/scratchvae verify
