@@ -11,6 +11,8 @@ from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
 
+FUNCTION = "(<mi>(?:log|tanh|exp)</mi>)"
+SPACE = '<mspace width="0.17em"/>'
 logger = logging.getLogger(__name__)
 
 
@@ -18,8 +20,9 @@ def mathml(node, block):
     tex = node.astext().strip()
     try:
         tree = re.sub(r"\n\s*", "", tex2mathml(tex, as_block=block))
-        # TeX leaves a thin space between a function and what it is applied to without brackets
-        return re.sub(r"(<mi>(log|tanh|exp)</mi>)(?!<mo>[(])", r'\1<mspace width="0.17em"/>', tree)
+        # TeX leaves a thin space on both sides of a function, but none before a bracket
+        tree = re.sub(rf"{FUNCTION}(?!<mo>[(])", rf"\1{SPACE}", tree)
+        return re.sub(rf"(?<=</mi>|msub>){FUNCTION}", rf"{SPACE}\1", tree)
     except MathError as error:
         logger.warning("formula %r: %s", tex, error, location=node)
         return f"<code>{escape(tex)}</code>"
