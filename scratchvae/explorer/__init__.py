@@ -80,6 +80,7 @@ def page(
     parts = {name.replace(".", "_"): here.joinpath(name).read_text("utf-8") for name in PARTS}
     return Template(here.joinpath("page.html").read_text("utf-8")).substitute(
         parts,
+        sigma_max=f"{2 * scale[order[0]]:.3g}",
         sigma_help="this model has no noise of its own"
         if std is None
         else f"the encoder's own sigma: {sigma:.2f} on average",
@@ -106,9 +107,7 @@ def _labels(y: Any, n: int) -> tuple[list[str], list[int]]:
 def _decoder(model: Model, mu: np.ndarray) -> dict[str, Any]:
     """The decoder's weights as text, in float16 where no pixel shows it, else in float32."""
     own = {
-        name: to_numpy(a)
-        for name, a in model.params_.items()
-        if name.startswith("out") or (name.startswith("dec") and name[3].isdigit())
+        name: to_numpy(a) for name, a in model.params_.items() if name.startswith(("dec", "out"))
     }
     bits = 16 if _float16_will_do(model, own, mu) else 32
     return {"bits": bits, "params": {name: _text(a, bits) for name, a in own.items()}}

@@ -10,9 +10,9 @@ const $ = (id) => document.getElementById(id);
   const { side, centre, scale, labels, y } = data, classes = data.classes || [];
   const Z = centre.length, codes = floats(data.mu, 32);
   const mu = y.map((_, n) => [...codes.subarray(n * Z, (n + 1) * Z)]);
-  const { random, sqrt, log, cos, PI } = Math;
+  const { random, sqrt, log, cos, PI } = Math, sheets = [...$("samples").children];
   const normal = () => sqrt(-2 * log(1 - random())) * cos(2 * PI * random());
-  const noise = () => [...$("samples").children].map(() => centre.map(normal));
+  const noise = () => sheets.map(() => centre.map(normal));
   const other = mu[Math.max(0, y.findIndex((c) => c !== y[0]))]; // of another label than the first
   const at = {
     z: [...mu[0]], label: 0, eps: noise(), ends: [[...mu[0]], [...other]], frame: 0, playing: 0,
@@ -55,8 +55,7 @@ const $ = (id) => document.getElementById(id);
       g.beginPath();
       g.arc(...place(z), radius, 0, 7);
       g.fill();
-      g.fillStyle = on;
-      if (text) g.fillText(text, ...place(z));
+      if (text) g.fillStyle = on, g.fillText(text, ...place(z));
     };
 
     const step = 10 ** Math.floor(Math.log10(r));
@@ -75,7 +74,7 @@ const $ = (id) => document.getElementById(id);
     labels.forEach((label, c) => {
       const own = mu.filter((_, n) => y[n] === c);
       const middle = centre.map((_, j) => own.reduce((sum, z) => sum + z[j], 0) / own.length);
-      if (labels.length <= 12) disc(middle, 9, paper, label, ink);
+      if (labels.length <= 12) disc(middle, 9, paper, label.slice(0, 2), ink);
     });
     g.strokeStyle = ink;
     g.setLineDash([5, 4]);
@@ -97,7 +96,7 @@ const $ = (id) => document.getElementById(id);
     const sigma = Number($("sigma").value);
     const points = at.eps.map((eps) => at.z.map((z, j) => z + sigma * eps[j]));
     paint($("digit"), means(at.z, at.label));
-    points.forEach((z, k) => paint($("samples").children[k], means(z, at.label)));
+    points.forEach((z, k) => paint(sheets[k], means(z, at.label)));
     drawPlane(points);
     clearTimeout(at.saying); // a reader should hear where the point stopped, not each frame
     at.saying = setTimeout(say, 120);
@@ -115,7 +114,7 @@ const $ = (id) => document.getElementById(id);
   function show() {
     for (const row of $("sliders").children) row.show();
     $("walk-value").value = `t = ${Number($("walk").value).toFixed(2)}`;
-    $("sigma-value").value = Number($("sigma").value).toFixed(2);
+    $("sigma-value").value = `sigma = ${Number($("sigma").value).toFixed(2)}`;
     at.frame ||= requestAnimationFrame(draw);
   }
 
@@ -141,6 +140,7 @@ const $ = (id) => document.getElementById(id);
   }
 
   function setEnd(end) {
+    play(false);
     at.ends[end] = [...at.z];
     $("walk").value = end;
     show();
@@ -149,8 +149,7 @@ const $ = (id) => document.getElementById(id);
   function slider(j) {
     const row = $("slider").content.firstElementChild.cloneNode(true);
     const [value, input] = row.children;
-    input.min = centre[j] - 3.5 * scale[j];
-    input.max = centre[j] + 3.5 * scale[j];
+    [input.min, input.max] = [-3.5, 3.5].map((t) => centre[j] + t * scale[j]);
     input.oninput = () => move(j, Number(input.value));
     row.prepend(`z[${j}] `);
     row.show = () => { input.value = at.z[j]; value.value = signed(at.z[j]); };
@@ -165,27 +164,28 @@ const $ = (id) => document.getElementById(id);
     show();
   }
 
+  function moveWithin(axis, value) { // no further than the edge of the plane
+    const j = at.units[axis], r = reach();
+    play(false);
+    move(j, Math.min(centre[j] + r, Math.max(centre[j] - r, value)));
+  }
+
   function drag({ clientX, clientY }) {
     const box = $("plane").getBoundingClientRect(), r = reach();
-    play(false);
     [(clientX - box.left) / box.width, (box.bottom - clientY) / box.height].forEach((v, axis) =>
-      move(at.units[axis], centre[at.units[axis]] + r * (2 * Math.min(1, Math.max(0, v)) - 1)));
+      moveWithin(axis, centre[at.units[axis]] + r * (2 * v - 1)));
   }
 
   const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowDown: [1, -1], ArrowUp: [1, 1] };
 
   function press(event) {
+    const [axis, sign] = ARROWS[event.key] || [], end = ["a", "b"].indexOf(event.key.toLowerCase());
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const [axis, sign] = ARROWS[event.key] || [], j = at.units[axis], r = reach();
-    const end = ["a", "b"].indexOf(event.key.toLowerCase());
-    if (sign) {
-      const next = at.z[j] + sign * (event.shiftKey ? 0.1 : 0.02) * r;
-      move(j, Math.min(centre[j] + r, Math.max(centre[j] - r, next)));
-    }
-    else if (event.key === "Home") go([...centre]);
+    const step = sign * (event.shiftKey ? 0.1 : 0.02) * reach();
+    if (sign) moveWithin(axis, at.z[at.units[axis]] + step);
+    else if (event.key === "Home") play(false), go([...centre]);
     else if (end >= 0) setEnd(end);
     else return;
-    play(false);
     event.preventDefault();
   }
 
@@ -199,8 +199,7 @@ const $ = (id) => document.getElementById(id);
     if (known >= 0) $("label").value = at.label = known;
     go([...mu[n]]);
   };
-  $("set-a").onclick = () => setEnd(0);
-  $("set-b").onclick = () => setEnd(1);
+  ["set-a", "set-b"].forEach((id, end) => { $(id).onclick = () => setEnd(end); });
   $("play").onclick = () => play(!at.playing);
   $("walk").oninput = () => { play(false); walk(); };
   $("sigma").oninput = show;

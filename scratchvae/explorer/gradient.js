@@ -6,7 +6,7 @@
   const START = {
     "x[0]": 0.9, "x[1]": 0.2, eps: 0.7,
     "enc0_W[0,0]": 0.9, "enc0_W[1,0]": -0.7, "enc0_b[0]": 0.1,
-    "head_W[0,0]": 1.2, "head_b[0]": 0.2, "head_W[0,1]": 0.8, "head_b[1]": -0.5,
+    "head_W[0,0]": 1.2, "head_b[0]": 0.2, "head_W[0,1]": -0.6, "head_b[1]": -0.8,
     "dec0_W[0,0]": 1.1, "dec0_b[0]": -0.2,
     "out_W[0,0]": 1.5, "out_b[0]": 0.3, "out_W[0,1]": -1.3, "out_b[1]": 0.1,
   };
@@ -78,21 +78,20 @@
       if (off) wrong.push(`d${row.name}`);
       for (const place of document.querySelectorAll(`[data-of="${row.name}"]`)) {
         place.textContent = row[place.getAttribute("class")].toFixed(4).replace("-", "−");
-        place.closest("tr, g")?.classList.toggle("wrong", off);
+        place.closest("tr")?.classList.toggle("wrong", off);
       }
     }
-    knobs.forEach((knob) => { knob.value = given[knob.dataset.knob]; });
+    for (const knob of knobs) knob.value = given[knob.dataset.knob];
     $("verdict").textContent = wrong.length ? `Wrong: ${wrong.join(", ")}.`
       : `All ${found.length - 3} gradients by hand agree with their slopes.`;
   }
 
-  knobs.forEach((knob) => {
+  for (const knob of knobs)
     knob.oninput = () => { given[knob.dataset.knob] = Number(knob.value); show(); };
-  });
   $("forget").onchange = show;
   $("reset").onclick = () => { Object.assign(given, START); show(); };
   $("step").onclick = () => {
-    for (const { name, hand } of rows()) if (name in given && hand) given[name] -= 0.1 * hand;
+    for (const { name, hand = 0 } of rows()) if (name in given) given[name] -= 0.1 * hand;
     show();
   };
   show();
