@@ -405,6 +405,14 @@ def test_the_mean_of_the_continuous_bernoulli_has_all_its_digits(opened):
     np.testing.assert_allclose(found, continuous_bernoulli_mean(l), rtol=1e-10)
 
 
+def test_float16_is_read_to_the_last_bit(opened):
+    bits = np.arange(2**16, dtype="<u2")
+    bits = bits[np.isfinite(bits.view("<f2"))]
+    text = base64.b64encode(bits.tobytes()).decode()
+    found = opened("vae").js("return [...floats(arguments[0], 16)]", text)
+    np.testing.assert_array_equal(np.array(found, dtype=float), bits.view("<f2").astype(float))
+
+
 @pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
 def test_dragging_changes_the_digit(touch, opened):
     view = opened("vae")
@@ -642,6 +650,7 @@ def test_the_page_of_digits(chromium, tmp_path):
     view = Page(chromium, path)
     view.resize(1120, 790)
     before = view.image()
+    view.choose("sigma", "0.5")
     view.drag()
     assert abs(view.image() - before).max() > 50
     view.shoot("explorer.png")

@@ -20,18 +20,20 @@ from ..backend import to_numpy
 from ..data.labels import missing
 from ..errors import InputError
 from ..models import Labelled, Model
-from ..plots import image_side
 
 MOST_POINTS, MOST_NUMBERS = 2000, 200_000  # test examples in a page, and numbers of their codes
 TOLERANCE = 1e-3  # of a pixel in [0, 1], a quarter of a grey level: what rounding may change
 PARTS = ("style.css", "decode.js", "explorer.js", "gradient.js")
 
 
-def check(model: Model) -> None:
-    """InputError where there is nothing to draw, or no plane to drag in."""
-    image_side(model.n_features_)
+def check(model: Model) -> int:
+    """The side of the images; InputError where there are none, or no plane to drag in."""
+    from ..plots import image_side  # on use: matplotlib is slow to import
+
+    side = image_side(model.n_features_)
     if model.latent_dim < 2:
         raise InputError("the page has a plane over two latent units, but this model has one")
+    return side
 
 
 def shown(n: int, latent_dim: int) -> np.ndarray:
@@ -51,7 +53,7 @@ def page(
     the encoder gives it (None: there is no noise). `data` is the name of the data.
     Raises InputError for a model that cannot be shown.
     """
-    check(model)
+    side = check(model)
     mu = np.asarray(mu, dtype=np.float64)
     centre, scale = np.zeros(model.latent_dim), np.ones(model.latent_dim)
     if not model.noisy:
@@ -59,7 +61,7 @@ def page(
     sigma = float(np.mean((0.1 * scale if std is None else std)[order[:2]]))
     names, index = _labels(y, len(mu))
     content = {
-        "side": image_side(model.n_features_),
+        "side": side,
         "likelihood": model.likelihood,
         "activation": model.activation,
         "says": "KL" if model.noisy else "variance",

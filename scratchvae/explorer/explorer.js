@@ -113,8 +113,8 @@ const $ = (id) => document.getElementById(id);
 
   function show() {
     for (const row of $("sliders").children) row.show();
-    $("walk-value").value = `t = ${Number($("walk").value).toFixed(2)}`;
-    $("sigma-value").value = `sigma = ${Number($("sigma").value).toFixed(2)}`;
+    $("walk-value").textContent = `t = ${Number($("walk").value).toFixed(2)}`;
+    $("sigma-value").textContent = `sigma = ${Number($("sigma").value).toFixed(2)}`;
     at.frame ||= requestAnimationFrame(draw);
   }
 
@@ -152,7 +152,7 @@ const $ = (id) => document.getElementById(id);
     [input.min, input.max] = [-3.5, 3.5].map((t) => centre[j] + t * scale[j]);
     input.oninput = () => move(j, Number(input.value));
     row.prepend(`z[${j}] `);
-    row.show = () => { input.value = at.z[j]; value.value = signed(at.z[j]); };
+    row.show = () => { input.value = at.z[j]; value.textContent = signed(at.z[j]); };
     return row;
   }
 
