@@ -320,8 +320,8 @@ class Page:
     def z(self):
         return np.array(self.js("return explorer.at.z"))
 
-    def drag(self, touch=False):
-        """From left of the middle of the plane to its upper right; returns where that is."""
+    def drag(self, touch=False, right=120, up=60):
+        """From left of the middle of the plane, by so many pixels."""
         from selenium.webdriver import ActionChains
         from selenium.webdriver.common.actions.action_builder import ActionBuilder
         from selenium.webdriver.common.actions.pointer_input import PointerInput
@@ -331,11 +331,11 @@ class Page:
             chain = ActionBuilder(self.window, mouse=PointerInput("touch", "finger"))
             at = chain.pointer_action
             at.move_to(self.find("plane"), -50, 0).pointer_down()
-            at.move_to(self.find("plane"), 70, -60).pointer_up()
+            at.move_to(self.find("plane"), right - 50, -up).pointer_up()
         else:
             chain = ActionChains(self.window)
             chain.move_to_element_with_offset(self.find("plane"), -50, 0).click_and_hold()
-            chain.move_by_offset(120, -60).release()
+            chain.move_by_offset(right, -up).release()
         chain.perform()
         self.settle()
 
@@ -648,14 +648,14 @@ def test_the_page_of_digits(chromium, tmp_path):
     path = tmp_path / "strokes.html"
     path.write_text(page(vae, *load_data("strokes", "test"), "strokes"))
     view = Page(chromium, path)
-    view.resize(1120, 790)
+    view.resize(1120, 810)
     before = view.image()
     view.choose("sigma", "0.5")
-    view.drag()
+    view.drag(right=170, up=70)
     assert abs(view.image() - before).max() > 50
     view.shoot("explorer.png")
     view.click("tab-gradient")
-    view.resize(1120, 1160)
+    view.resize(1120, 1210)
     view.settle()
     view.shoot("one_gradient.png")
     assert view.complaints() == []
