@@ -416,6 +416,7 @@ def test_float16_is_read_to_the_last_bit(opened):
 @pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
 def test_dragging_changes_the_digit(touch, opened):
     view = opened("vae")
+    assert view.find("plane").value_of_css_property("touch-action") == "none"  # nor scrolls
     before, z = view.image(), view.z()
     view.drag(touch)
     assert abs(view.image() - before).max() > 5
