@@ -82,12 +82,12 @@ const $ = (id) => document.getElementById(id);
     for (const z of at.ends) g.lineTo(...place(z));
     g.stroke();
     at.ends.forEach((z, end) => disc(z, 9, ink, "AB"[end]));
-    for (const z of points) disc(z, 4.5, paper), disc(z, 3, accent);
     g.setLineDash([]);
     g.lineWidth = 3;
     g.strokeStyle = accent;
-    disc(at.z, 8, "transparent");
+    disc(at.z, 9, paper);
     g.stroke();
+    for (const z of points) disc(z, 4.5, paper), disc(z, 3, accent);
   }
 
   function draw() {
