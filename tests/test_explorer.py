@@ -112,10 +112,13 @@ def test_the_page_stands_alone(models):
     assert not re.search(r"\$\w", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
 
 
-def test_the_page_of_the_default_model_is_small():
+@pytest.mark.parametrize(("tolerance", "bits"), [(explorer.TOLERANCE, 16), (0, 32)])
+def test_the_page_of_the_default_model_is_small(tolerance, bits, monkeypatch):
+    monkeypatch.setattr(explorer, "TOLERANCE", tolerance)
     X, y = load_data("strokes", "test")
     text = page(VAE().build(784), X, y, "strokes")
     assert len(text.encode()) < 3e6
+    assert content(text)["bits"] == bits
     assert len(content(text)["y"]) == 2000
     assert "VAE 784-400-32, bernoulli pixels, 0 epochs; 2,000 test examples of strokes" in text
 
