@@ -23,9 +23,8 @@ pre { font: 0.85rem/1.45 ui-monospace, monospace; padding: 0.75rem;
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem; }
 th, td { padding: 0.2rem 0.75rem; text-align: right; border-bottom: 1px solid var(--line); }
 .settings th, .settings td { text-align: left; }
-.pictures { display: grid; gap: 1.25rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
-figure { margin: 0; }
+.pictures { columns: 2 26rem; column-gap: 1.25rem; }
+figure { margin: 0 0 1.25rem; break-inside: avoid; }
 figure img { display: block; width: 100%; height: auto; background: #ffffff;
   border: 1px solid var(--line); border-radius: 6px; }
 figcaption { font-size: 0.9rem; padding-top: 0.3rem; }

@@ -8,6 +8,7 @@ index.html        a page with the pictures and the numbers
 *.png             the pictures that apply, and those that the commands draw
 training.gif      what became of a few latent points, epoch by epoch
 anomaly.csv       the scores that `anomaly` writes
+explorer.html     the page that `explore` writes
 """
 
 import csv
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
     from .train import Record
 
 CHECKPOINT, METRICS, CONFIG = "checkpoint.npz", "metrics.csv", "config.json"
-SCORES, SAMPLES_OF_LABEL = "anomaly.csv", "samples_of_label.png"
+SCORES, SAMPLES_OF_LABEL, EXPLORER = "anomaly.csv", "samples_of_label.png", "explorer.html"
 INDEX, FILM = "index.html", "training.gif"
 LEFT = (  # pictures that `train` leaves, where they apply
     *("loss.png", "reconstructions.png", "samples.png", "unit_kl.png", "latent.png"),
     *("manifold.png", "traversals.png", "interpolations.png"),
 )
 PICTURES = (*LEFT, FILM, "anomaly.png", SAMPLES_OF_LABEL, "diagram.svg")
-FILES = (CHECKPOINT, METRICS, CONFIG, SCORES, INDEX, *PICTURES)
+FILES = (CHECKPOINT, METRICS, CONFIG, SCORES, EXPLORER, INDEX, *PICTURES)
 SHOWN = 48  # examples in a picture of reconstructions
 
 

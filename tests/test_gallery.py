@@ -121,13 +121,13 @@ def test_a_picture_that_applies_no_more_is_removed(data, tmp_path, monkeypatch):
     run = tmp_path / "run"
     train(data, run)
     (run / "anomaly.png").write_bytes(b"of a command")
-    original = gallery.units
+    original = gallery.units_of
 
     def none(*a):
         found = original(*a)
         return found._replace(active=np.zeros_like(found.active))
 
-    monkeypatch.setattr(gallery, "units", none)
+    monkeypatch.setattr(gallery, "units_of", none)
     call("train", "--resume", "--out", run, "--epochs", "13", "--quiet")
     assert not (run / "traversals.png").exists()
     assert (run / "anomaly.png").exists()
@@ -263,8 +263,9 @@ def test_the_page_shows_the_numbers_the_pictures_and_how_to_go_on(data, tmp_path
     commands = [line for line in said.splitlines() if line.startswith("scratchvae ")]
     assert f"scratchvae train --resume --out '{run}' --epochs 24" in commands
     names = [line.split()[1] for line in commands]
-    assert names == ["train", "evaluate", "anomaly", "sample", "interpolate", "traverse",
-                     "manifold", "diagram"]  # fmt: skip
+    assert " ".join(names) == (
+        "train evaluate anomaly sample interpolate traverse manifold explore diagram"
+    )
 
 
 def test_the_commands_of_the_page_do_what_they_say(data, tmp_path, monkeypatch, capsys):

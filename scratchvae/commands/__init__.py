@@ -2,6 +2,7 @@
 
 training.py     train
 looking.py      evaluate, sample, reconstruct, interpolate, traverse, manifold
+exploring.py    explore
 anomalies.py    anomaly
 checking.py     verify
 drawing.py      diagram
@@ -14,6 +15,7 @@ opening.py      what they share: the run, its data, its labels, and writing a re
 from .anomalies import anomaly
 from .checking import verify
 from .drawing import draw_diagram
+from .exploring import explore
 from .looking import evaluate_run, interpolate, manifold, reconstruct, sample, traverse
 from .training import train
 
@@ -21,6 +23,7 @@ __all__ = [
     "anomaly",
     "draw_diagram",
     "evaluate_run",
+    "explore",
     "interpolate",
     "manifold",
     "reconstruct",

@@ -10,11 +10,10 @@ import numpy as np
 
 from .. import latent, runs
 from ..film import Film
-from ..metrics import ACTIVE, unit_kl
 from ..models import Labelled, Model, SemiSupervisedVAE
 from ..page import page
 from ..train import COLUMNS
-from .opening import Data, means, pixels
+from .opening import Data, Units, means, units_of
 
 
 class Picture(NamedTuple):
@@ -24,24 +23,6 @@ class Picture(NamedTuple):
     figure: Callable[[Any], Any]  # of the module `plots`
     words: str = ""
     animation: Callable[[Any], Any] | None = None  # of the module `animation`: its frames
-
-
-class Units(NamedTuple):
-    """What the latent units do on the data."""
-
-    order: np.ndarray  # (Z,) most informative first
-    said: np.ndarray  # (Z,) mean KL, nats; of a model without a prior, the variance of the codes
-    active: np.ndarray  # (Z,) whether the variance of the codes exceeds ACTIVE
-    mu: np.ndarray  # (N,Z) the codes
-    labels: dict[str, Any]  # the argument y=, see `with_labels`
-
-
-def units(model: Model, X: Any, labels: dict[str, Any], settings: dict[str, Any]) -> Units:
-    mu, logvar = means(model, pixels(model, X, labels, settings), labels)
-    mu = mu.astype(np.float64)
-    variance = mu.var(axis=0)
-    said = variance if logvar is None else unit_kl(mu, logvar.astype(np.float64))
-    return Units(np.argsort(-said, kind="stable"), said, variance > ACTIVE, mu, labels)
 
 
 def spread(model: Model, mu: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -137,13 +118,14 @@ def manifold(
 
 
 def _those_that_apply(
-    model: Model, test: Data, labels: dict[str, Any], settings: dict[str, Any]
+    model: Model, test: Data, settings: dict[str, Any]
 ) -> Iterator[tuple[str, Picture]]:
     """The name of each file that `train` leaves, and what is in it."""
     from .. import charts, plots  # on use: matplotlib is slow to import
 
     X, images = test.X, plots.are_images(model.n_features_)
-    found = units(model, X, labels, settings)
+    found = units_of(model, test, settings)
+    labels = found.labels
     if model.history_:
         history, name = model.history_, model.loss_name
         words = f"the {name} after each epoch, and its two parts, in nats per example"
@@ -175,9 +157,8 @@ def _those_that_apply(
 
 
 def leave(
-    model: Model, test: Data, labels: dict[str, Any], settings: dict[str, Any], folder: Path,
-    film: Film | None,
-) -> dict[str, str]:  # fmt: skip
+    model: Model, test: Data, settings: dict[str, Any], folder: Path, film: Film | None
+) -> dict[str, str]:
     """Write the pictures that apply to this model and its data; their names, and what is in them.
 
     Those that an earlier part of the run left, and that apply no more, are removed.
@@ -191,7 +172,7 @@ def leave(
         )
         runs.save_animation(shots, folder / runs.FILM)
         left[runs.FILM] = f"{film.n} latent points, decoded after each epoch, beside the loss"
-    for name, picture in _those_that_apply(model, test, labels, settings):
+    for name, picture in _those_that_apply(model, test, settings):
         runs.save_figure(picture.figure(plots), folder / name)
         left[name] = picture.words
     for name in runs.LEFT:
@@ -220,7 +201,7 @@ def page_of(
     if "traversals.png" in pictures:
         commands.append(["traverse", run, "--row", "7"])
     if "samples.png" in pictures and model.latent_dim > 1:
-        commands.append(["manifold", run])
+        commands += [["manifold", run], ["explore", run]]
     if not isinstance(model, SemiSupervisedVAE):
         commands.append(["diagram", run])
     return page(

@@ -10,7 +10,7 @@ from ..metrics import ACTIVE
 from ..models import Labelled, Model
 from ..published import compare
 from . import gallery
-from .opening import collapse, data_of, measure, open_run, output, with_labels, write
+from .opening import collapse, data_of, measure, open_run, output, units_of, with_labels, write
 
 
 def evaluate_run(a: argparse.Namespace) -> int:
@@ -68,14 +68,9 @@ def interpolate(a: argparse.Namespace) -> int:
     return write(path, gallery.interpolations(model, X, labels, pairs, steps, a.slerp))
 
 
-def _units(model: Model, a: argparse.Namespace, settings: dict[str, Any]) -> gallery.Units:
-    X, y, name, _ = data_of(a, settings)
-    return gallery.units(model, X, with_labels(model, X, y, name), settings)
-
-
 def traverse(a: argparse.Namespace) -> int:
     model, settings = open_run(a)
-    found = _units(model, a, settings)
+    found = units_of(model, data_of(a, settings), settings)
     if a.row >= len(found.mu):
         raise InputError(f"--row {a.row} is out of range: there are {len(found.mu)} examples")
     if not found.active.any():
@@ -99,7 +94,7 @@ def manifold(a: argparse.Namespace) -> int:
         given = " ".join(map(str, units))
         raise InputError(f"--units {given}: two different ones are needed, from 0 to {Z - 1}")
     if units is None or not model.noisy:
-        found = _units(model, a, settings)
+        found = units_of(model, data_of(a, settings), settings)
         mu, units = found.mu, units or found.order[:2].tolist()
     picture = gallery.manifold(model, tuple(units), mu, a.n, label)
     code = write(output(a, "manifold.png"), picture)

@@ -164,7 +164,7 @@ def _train(a: argparse.Namespace, make_trainer: Callable[..., Trainer], writes: 
     test = Data(X_test, y_test, data_name, "test split")
     text = f"{measure(model, test, settings)}\n"
     text += collapse(model, X_test, labels, settings, SPARE)
-    pictures = gallery.leave(model, test, labels, settings, folder, film)
+    pictures = gallery.leave(model, test, settings, folder, film)
     own = {n: v for n, v in settings.items() if not _ignored(settings["model"], n)}
     runs.write_page(folder, gallery.page_of(model, text, pictures, own, folder, data_name))
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")
