@@ -36,8 +36,8 @@ class Progress:
             from tqdm import tqdm  # on use: importing scratchvae stays cheap
 
             self.bar = tqdm(
-                total=total, initial=done, miniters=1, leave=False, dynamic_ncols=True, desc="starting",
-                bar_format="{desc}  {remaining} left  {percentage:3.0f}% |{bar}|",
+                total=total, initial=done, miniters=1, leave=False, dynamic_ncols=True,
+                desc="starting", bar_format="{desc}  {remaining} left  {percentage:3.0f}% |{bar}|",
             )  # fmt: skip
 
     def show(self, step: int, text: str) -> None:

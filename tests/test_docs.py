@@ -4,6 +4,7 @@ import re
 import runpy
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -89,16 +90,56 @@ def test_the_contributing_guide_is_short():
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) < 60
 
 
+EPOCHS = {"anomalies": 10, "train_on_digits": 2, "digits_on_demand": 2}  # 1 for the others
+SAYS = {
+    "anomalies": "AUROC",
+    "check_your_gradient": "RightLayerNorm: PASS",
+    "compare_with_pytorch": "nats per example",
+    "digits_on_demand": "same_hand.png",
+    "few_labels": "100 labels",
+    "interpolation_gif": "80 frames",
+    "numpy_against_cupy": "CuPy:",
+    "train_on_digits": "no --mnist DIR was given",
+    "wrong_gradient": "gradients FAIL",
+}
+
+
+def test_each_example_is_named_here():
+    assert {path.stem for path in EXAMPLES} == SAYS.keys()
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
 def test_examples_run(path, tmp_path, monkeypatch, capsys):
+    """In a folder of their own, in which they leave nothing that was not asked for."""
     monkeypatch.chdir(tmp_path)
-    shorter = ["--epochs", "1"] if path.name == "wrong_gradient.py" else []
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "temporary").mkdir()
+    text = path.read_text()
+    epochs = str(EPOCHS.get(path.stem, 1))
+    shorter = ["--epochs", epochs] if '"--epochs"' in text else []
     monkeypatch.setattr(sys, "argv", [path.name, *shorter])
-    runpy.run_path(str(path), run_name="__main__")
+    names = runpy.run_path(str(path), run_name="__main__")
     out, _ = capsys.readouterr()
-    assert out
-    if path.name == "check_your_gradient.py":
-        assert "FAIL" in out
+    assert SAYS[path.stem] in out
+    assert [p.name for p in tmp_path.iterdir()] == ["temporary"]
+    written = [p for p in (tmp_path / "temporary").rglob("*") if p.is_file()]
+    for p in written:
+        assert str(p) in out, "what was written is named"
+    if "--out" in text:
+        assert written
+        asked = written[0] if path.stem == "interpolation_gif" else written[0].parent
+        again = [path.name, "--epochs", "1", "--out", str(asked)]
+        monkeypatch.setattr(sys, "argv", again)
+        with pytest.raises(FileExistsError):
+            runpy.run_path(str(path), run_name="__main__")
+    if path.stem == "anomalies":
+        assert names["roc_auc"](names["scores"], names["unseen"]) > 0.8
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
+def test_examples_are_short(path):
+    assert len(path.read_text().splitlines()) <= 60
 
 
 @pytest.mark.parametrize(
