@@ -1,6 +1,6 @@
 """Find digits of a kind that the model has never seen.
 
-    python examples/anomalies.py [--unseen 3] [--epochs 10] [--out DIR]
+    python examples/anomalies.py [--unseen 3] [--latent-dim 8] [--epochs 10] [--out DIR]
 
 A VAE learns the embedded digits without one of them. Then every test digit gets a score, the
 negative ELBO: how many nats it costs to describe. A digit that was never seen should cost more.
@@ -17,13 +17,15 @@ from scratchvae.metrics import average_precision, roc_auc
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--unseen", type=int, choices=range(10), default=3, metavar="DIGIT")
+parser.add_argument("--latent-dim", type=int, default=8)
 parser.add_argument("--epochs", type=int, default=10)
 parser.add_argument("--out", type=Path, help="folder; default a new temporary one")
 options = parser.parse_args()
 
 X, y = load_data("strokes")
 X_test, y_test = load_data("strokes", split="test")
-vae = VAE(latent_dim=2, hidden=(200,), seed=0).fit(X[y != options.unseen], epochs=options.epochs)
+vae = VAE(latent_dim=options.latent_dim, hidden=(200,), seed=0)
+vae.fit(X[y != options.unseen], epochs=options.epochs)
 
 scores = -vae.score_samples(X_test)
 unseen = y_test == options.unseen

@@ -157,6 +157,48 @@ def test_a_recipe_says_how_it_is_called(path, monkeypatch, capsys):
         assert exit_code.value.code == 0
 
 
+# ------------------------------------------------------------- guides, and pages with a picture
+
+MAKER = ROOT / "docs" / "pictures" / "make.py"
+UNDERSTAND = sorted((ROOT / "docs" / "understand").glob("*.md"))
+
+
+def test_guides_and_pages_are_short():
+    guides = sorted((ROOT / "docs" / "guides").glob("*.md"))
+    assert len(guides) >= 7
+    assert len(UNDERSTAND) == 6
+    for pages, least, most in ((guides, 25, 60), (UNDERSTAND, 30, 70)):
+        for page in pages:
+            assert least <= len(page.read_text().splitlines()) <= most, page
+
+
+def made(name, folder, monkeypatch, capsys):
+    """What the maker of a picture prints, and the file; training is cut short."""
+    argv = [MAKER.name, name, "--out", str(folder), "--epochs", "1"]
+    monkeypatch.setattr(sys, "argv", argv)
+    runpy.run_path(str(MAKER), run_name="__main__")
+    return capsys.readouterr().out, folder / f"{name}.png"
+
+
+@pytest.mark.parametrize("page", UNDERSTAND, ids=lambda p: p.name)
+def test_each_page_has_a_picture_that_its_command_makes(page, tmp_path, monkeypatch, capsys):
+    text = page.read_text()
+    (picture,) = re.findall(r"!\[[^]]+\]\(\.\./images/(\w+)\.png\)", text)
+    (named,) = re.findall(r"python docs/pictures/make\.py (\w+)", text)
+    assert picture == named
+    stored = ROOT / "docs" / "images" / f"{picture}.png"
+    assert stored.stat().st_size < 100_000
+    out, file = made(picture, tmp_path, monkeypatch, capsys)
+    assert str(file) in out
+    assert file.read_bytes().startswith(b"\x89PNG")
+    for number in {
+        "elbo": ("1.9305", "0.447", "2.95"),
+        "reparameterization": ("1.599", "1.595", "1.00", "3.80"),  # these two train nothing
+    }.get(picture, ()):
+        assert number in out
+        assert number in text
+
+
 def test_the_readmes_error_table_is_what_verify_says():
     """The errors in the README bound those that are measured here."""
     from scratchvae.verify import MODELS, reports
