@@ -36,9 +36,8 @@ except InputError as reason:
     print(f"CuPy: not measured, there is no GPU that it can use: {reason}")
 else:
     print(f"CuPy:  test loss {gpu.history_[-1]['test_loss']:.3f}, an epoch in {on_gpu:.3f} s")
-    a, b = (np.asarray(model.encode(X_test)[0]) for model in (cpu, gpu))
-    print(
-        f"the GPU takes {on_gpu / seconds:.3f} of the time; the codes of the test digits differ by"
-    )
-    print(f"{np.abs(a - b).mean():.1e} on average, of {np.abs(a).mean():.2f}: rounding, trained on")
+    a, b = cpu.encode(X_test)[0], gpu.encode(X_test)[0]
+    apart, size = np.abs(a - b).mean(), np.abs(a).mean()
+    print(f"CuPy's epoch takes {on_gpu / seconds:.3f} of NumPy's; codes of the test digits differ")
+    print(f"by {apart:.1e} on average, of {size:.2f}: rounding, and what training makes of it")
 print(f"all of it took {time.perf_counter() - start:.1f} s")

@@ -137,6 +137,17 @@ def test_examples_run(path, tmp_path, monkeypatch, capsys):
         assert names["roc_auc"](names["scores"], names["unseen"]) > 0.8
 
 
+def test_the_example_with_a_gpu_goes_on_to_compare(double, monkeypatch, capsys):
+    """On the double of CuPy, whose numbers are the same ones."""
+    path = ROOT / "examples" / "numpy_against_cupy.py"
+    monkeypatch.setattr(sys, "argv", [path.name, "--epochs", "1"])
+    runpy.run_path(str(path), run_name="__main__")
+    out = capsys.readouterr().out
+    assert re.search(r"NumPy: test loss \d+\.\d+, an epoch in", out)
+    assert re.search(r"CuPy:  test loss \d+\.\d+, an epoch in", out)
+    assert re.search(r"differ\nby 0.0e\+00 on average, of \d", out)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
 def test_examples_are_short(path):
     assert len(path.read_text().splitlines()) <= 60
