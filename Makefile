@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint verify bench format clean
+.PHONY: demo test docs lint verify bench format clean
 
 demo: .venv/installed  ## train the default VAE on the embedded data set; pictures and ELBO at the end
 	$(BIN)/scratchvae train --data strokes --epochs 30 --seed 0 --out runs/demo --overwrite
 
 test: .venv/dev  ## the whole test suite, as far as this machine can run it
 	$(BIN)/python -m pytest
+
+docs: .venv-docs/installed  ## the site, into build/docs/index.html; a warning is an error
+	rm -rf build/docs
+	.venv-docs/bin/sphinx-build -q -W --keep-going -b html docs build/docs
 
 verify: .venv/installed  ## every gradient against finite differences
 	$(BIN)/scratchvae verify
@@ -26,7 +30,7 @@ format: .venv/dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-docs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scratchvae needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
@@ -36,6 +40,12 @@ clean:
 .venv-bench/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --editable . torch==2.13.0 'jax[cpu]'
+	touch $@
+
+.venv-docs/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --upgrade pip
+	.venv-docs/bin/python -m pip install --quiet --editable . --group docs
 	touch $@
 
 .venv/installed: pyproject.toml | .venv/bin/python

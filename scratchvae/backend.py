@@ -8,6 +8,7 @@ imports CuPy.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +18,7 @@ from .errors import InputError
 
 DEVICES = ("cpu", "cuda")
 Array = Any  # a numpy.ndarray or a cupy.ndarray: the code is the same for both
-_stand_in: Any = None  # what ops get for CuPy, if anything
+_stand_in: ContextVar[Any] = ContextVar("stand_in", default=None)  # what ops get for CuPy
 
 
 def array_module(*arrays: Array) -> Any:
@@ -27,20 +28,20 @@ def array_module(*arrays: Array) -> Any:
     """
     cupy = sys.modules.get("cupy")
     if cupy is not None and any(isinstance(a, cupy.ndarray) for a in arrays):
-        return _stand_in or cupy
+        return _stand_in.get() or cupy
     return np
 
 
 @contextmanager
 def standing_in(**functions: Any) -> Iterator[None]:
-    """Within, ops see these functions in the place of CuPy's: see `graph.py`."""
-    global _stand_in
-    _stand_in = ModuleType("cupy")
-    _stand_in.__dict__.update(vars(sys.modules["cupy"]), **functions)
+    """Within, and in this thread, ops see these in the place of CuPy's functions: `graph.py`."""
+    module = ModuleType("cupy")
+    module.__dict__.update(vars(sys.modules["cupy"]), **functions)
+    token = _stand_in.set(module)
     try:
         yield
     finally:
-        _stand_in = None
+        _stand_in.reset(token)
 
 
 def namespace(device: str) -> ModuleType:

@@ -9,7 +9,7 @@ Those of all steps of an epoch go up in one table; each replay reads the next li
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -34,6 +34,14 @@ class Graphs:
     Like CuPy's arrays they belong to one device.
     """
 
+    @classmethod
+    def of(cls, trainer: Any) -> Self | None:
+        """The graphs of this trainer; None where there is no cuBLAS by a name that we know."""
+        try:
+            return cls(trainer)
+        except OSError:
+            return None
+
     def __init__(self, trainer: Any) -> None:
         xp = self.xp = trainer.xp
         self.trainer = trainer
@@ -43,12 +51,14 @@ class Graphs:
         self.order = xp.zeros(len(trainer.X), dtype="int64")
         self.position, self.start, step = (xp.zeros(1, dtype="uint64") for _ in range(3))
         self.dials = Dials(step, *(xp.zeros(1, dtype=trainer.model.dtype) for _ in range(3)))
+        self.settings = ""  # of the model and of Adam, which a graph keeps
         self.next = -1  # the line that the position on the device points to, if that is known
 
     def begin_epoch(self, order: Array) -> None:
         """Takes the order of the rows, (N,), and the numbers of each step of the epoch."""
         trainer, first = self.trainer, self.trainer.epoch * self.trainer.steps_per_epoch
         self.order[...] = order
+        self.settings = f"{trainer.model.get_params()} {trainer.adam.beta1} {trainer.adam.beta2}"
         lines = [trainer.dials(first + i) for i in range(trainer.steps_per_epoch)]
         self.table[...] = self.xp.asarray(np.array(lines, dtype="float64"))
 
@@ -57,7 +67,8 @@ class Graphs:
         trainer = self.trainer
         B = min(trainer.batch_size, len(trainer.X) - i * trainer.batch_size)
         arrays = (trainer.X, trainer.model._grads.array, *trainer.arrays())
-        key = (B, *map(id, arrays))  # of arrays that are kept, so no other gets the same
+        # the arrays are kept, so no other gets their id
+        key = (B, self.settings, *map(id, arrays))
         if key not in self.graphs:
             self.graphs[key] = self._capture(B), arrays
         if i != self.next:
@@ -73,6 +84,7 @@ class Graphs:
         trainer.keep()
         self.position.fill(0)
         branches, stream = self.branches, self.branches.main.stream
+        self.xp.cuda.Device().synchronize()  # whatever stream the caller works on
         with (
             stream,
             self.xp.cuda.using_allocator(pool.malloc),
@@ -85,6 +97,7 @@ class Graphs:
             finally:  # a stream must not be left in capture, nor another forked from it
                 branches.join()
                 graph = stream.end_capture()
+        self.xp.cuda.Device().synchronize()
         trainer.go_back()
         self.next = -1
         return graph, pool, acts, dict(trainer.model._ws.buffers)
@@ -155,6 +168,7 @@ class Blas:
 
     def __init__(self, xp: Any) -> None:
         self.stream = xp.cuda.Stream()
+        # CuPy has loaded it; OSError on a system that gives it another name
         self.lib = ctypes.CDLL(f"libcublas.so.{xp.cuda.runtime.runtimeGetVersion() // 1000}")
         self.handle = ctypes.c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(self.handle))

@@ -74,21 +74,17 @@ def fused(formula: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 # ------------------------------------------------------------------------------ random numbers
 
-# Philox4x32-10, as `noise.philox`: c0 to c3 are the words of `block` of a row
-_PHILOX = (
-    """
-word c0 = block; word c1 = row + quotient(i, width); word c2 = step; word c3 = stream;
-word k0 = key & 0xFFFFFFFF; word k1 = key >> 32; word p0 = 0; word p1 = 0;
-"""
-    + 10
-    * (
-        """
+# Philox4x32-10, as `noise.philox`: c0 to c3 become the words of `block` of a row
+_ROUND = """
 p0 = c0 * 0xD2511F53; p1 = c2 * 0xCD9E8D57;
 c0 = (p1 >> 32) ^ c1 ^ k0; c1 = p1 & 0xFFFFFFFF; c2 = (p0 >> 32) ^ c3 ^ k1; c3 = p0 & 0xFFFFFFFF;
 k0 = (k0 + 0x9E3779B9) & 0xFFFFFFFF; k1 = (k1 + 0xBB67AE85) & 0xFFFFFFFF;
 """
-    )
-)
+_PHILOX = f"""
+word c0 = block; word c1 = row + quotient(i, width); word c2 = step; word c3 = stream;
+word k0 = key & 0xFFFFFFFF; word k1 = key >> 32; word p0 = 0; word p1 = 0;
+{10 * _ROUND}
+"""
 _BITS = (
     "word column = i % width; word block = column % blocks; word part = quotient(column, blocks);"
     + _PHILOX
@@ -112,17 +108,8 @@ _RANDOM = {
 }
 
 
-def random(
-    kind: str,
-    y: Array,
-    *,
-    seed: int,
-    stream: int,
-    step: Any = 0,
-    row: int = 0,
-) -> Array:
-    """Fills y (n, width) with what `noise.bits`, `uniform` or `normal` say; a GPU's step may be an
-    array of one."""
+def random(kind: str, y: Array, *, seed: int, stream: int, step: Any = 0, row: int = 0) -> Array:
+    """Fills y (n, width) as `noise.bits`, `uniform` or `normal` do; step may be an array of one."""
     dtype, formula = _RANDOM[kind]
     inputs = "uint64 key, uint64 stream, uint64 step, uint64 row, uint64 width, uint64 blocks"
     kernel = elementwise(array_module(y), kind, inputs, f"{dtype} y", formula)

@@ -11,6 +11,10 @@ from .memory import empty
 
 # On the CPU the update walks the vector in pieces that stay in the cache for all its passes.
 BLOCK = 65_536
+# Where a gradient stays zero, its moments shrink until they are subnormal, which a processor may
+# take a hundred times as long to compute with. So now and then the tiniest become zero. (CuPy's
+# kernels treat subnormal numbers as zero anyway.)
+FLUSH = 50  # steps between
 
 
 class Adam:
@@ -41,8 +45,8 @@ class Adam:
 
     def step(self, p: Array, g: Array) -> None:
         """One update of the parameters p, in place, from the gradient g; both flat vectors."""
+        self.update(p, g, *self.rates(self.lr, self.t + 1))
         self.t += 1
-        self.update(p, g, *self.rates(self.lr, self.t))
 
     def rates(self, lr: float, t: int) -> tuple[float, float]:
         """rate and floor, such that step t is p -= rate m / (sqrt(v) + floor)
@@ -57,6 +61,9 @@ class Adam:
         keep1, keep2 = 1 - self.beta1, 1 - self.beta2
         if self._tmp is None:
             return kernels.adam(p, self.m, self.v, g, keep1, keep2, rate, floor)
+        info = np.finfo(p.dtype)
+        # to add these and take them away rounds to 0 what is below 2^16 and 2^2 times the smallest
+        small_m, small_v = (float(info.tiny) * 2.0 ** (info.nmant + n) for n in (17, 3))
         for start in range(0, p.size, len(self._tmp)):
             piece = slice(start, start + len(self._tmp))
             pi, gi, m, v = p[piece], g[piece], self.m[piece], self.v[piece]
@@ -73,6 +80,10 @@ class Adam:
             np.divide(m, tmp, out=tmp)
             tmp *= rate
             pi -= tmp
+            if self.t % FLUSH == FLUSH - 1:
+                for a, small in ((m, small_m), (v, small_v)):
+                    a += small
+                    a -= small
 
 
 class Dials(NamedTuple):

@@ -12,6 +12,7 @@ import hashlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -78,6 +79,7 @@ class Ranks:
             )
             where = f"rank {self.comm.rank}: {what}; all ranks stop"
             print(f"scratchvae: error: {where}", file=sys.stderr, flush=True)
+            time.sleep(0.5)  # mpiexec passes the sentence on, unless it has to end all first
             self.comm.Abort(2)
             raise
 

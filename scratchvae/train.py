@@ -89,7 +89,7 @@ class Trainer:
         self._before = len(model.history_)  # epochs that the model had learned before this run
         self._kept = [a.copy() for a in self.arrays()]
         self._kept_step: int | None = self.step
-        self._graphs = Graphs(self) if cuda_graphs and self.xp is not np else None
+        self._graphs = Graphs.of(self) if cuda_graphs and self.xp is not np else None
 
     @property
     def step(self) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scratchvae import cli
+from scratchvae.registry import OPS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -52,7 +53,6 @@ def test_the_op_of_the_contributing_guide_is_right():
     """The guide's own example, taken from its text, against differences."""
     from scratchvae import ops
     from scratchvae.gradcheck import check_op
-    from scratchvae.registry import OPS
 
     text = (ROOT / "CONTRIBUTING.md").read_text()
     code = "\n".join(
@@ -84,6 +84,54 @@ def test_links_lead_to_files_that_exist(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+DERIVATIONS = {page.stem: page for page in ROOT.glob("docs/ops/*.md") if page.stem != "index"}
+
+
+def without_a_page(ops):
+    """Ops that nobody has derived, and pages of ops that are no more."""
+    return set(ops) ^ set(DERIVATIONS)
+
+
+def test_every_op_has_its_page():
+    assert without_a_page(OPS) == set()
+    index = (ROOT / "docs" / "ops" / "index.md").read_text()
+    assert {name for name in OPS if f"]({name}.md)" not in index} == set()
+
+
+def test_an_op_without_a_page_is_noticed():
+    assert without_a_page({**OPS, "cube": None}) == {"cube"}
+    assert without_a_page(set(OPS) - {"linear"}) == {"linear"}
+
+
+@pytest.mark.parametrize("name", DERIVATIONS)
+def test_a_page_shows_the_code_of_its_op_and_checks_it(name):
+    """The site copies the code from where the page says it stands."""
+    page = DERIVATIONS[name]
+    text = page.read_text()
+    shown = re.findall(r"```{literalinclude} (\S+)\n:pyobject: (\w+)\n```", text)
+    assert {name, f"{name}_backward"} <= {f for _, f in shown}
+    for path, f in shown:
+        assert re.search(rf"^def {f}\(", (page.parent / path).read_text(), re.MULTILINE), f
+        assert f"]({path})" in text
+    assert f'check_op("{name}").raise_if_failed()' in text
+
+
+def formulas(text):
+    """What stands between dollars, outside of code."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"`[^`\n]*`", "", text)
+    text = re.sub(r"^    .*", "", text, flags=re.MULTILINE)
+    assert text.count("$") % 2 == 0
+    return re.findall(r"(?<!\\)\$\$?([^$]+)\$\$?", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_formulas_survive_markdown(page):
+    """Markdown eats a backslash before punctuation, and makes emphasis of some underscores."""
+    for formula in formulas(page.read_text()):
+        assert not re.search(r"\\[^a-zA-Z]|[^\w\s]_|\*", formula), formula
 
 
 def test_the_contributing_guide_is_short():

@@ -89,6 +89,16 @@ def test_every_step_but_the_looks_is_a_launch_of_its_graph(double):
     assert double.counts["sync"] <= 3, "a look at the losses, the sums of the epoch, the evaluation"
 
 
+def test_gradients_of_weights_are_a_branch_of_their_own(double):
+    t = trainer(VAE, {}, {}, True)
+    double.counts.clear()
+    t.take_step(double.asarray(np.arange(8)))
+    assert double.counts["beside"] == 0
+    t.run(1)
+    # twice for each of two graphs: four products, four sums, and eight operations on the losses
+    assert double.counts["beside"] == 4 * (4 + 4 + 8)
+
+
 def test_a_run_goes_on_from_any_step_of_an_epoch(gpu):
     straight, stopped = (trainer(VAE, {}, {"kl_warmup": 2}, True) for _ in range(2))
     straight.run(2)
@@ -124,7 +134,7 @@ def test_ctrl_c_between_launch_and_count_repeats_the_step(gpu):
             graph.launch()
             raise KeyboardInterrupt
 
-    key = (8, *map(id, arrays))
+    key = (8, graphs.settings, *map(id, arrays))
     graphs.graphs[key] = (Interrupted(), *rest), arrays
     with pytest.raises(KeyboardInterrupt):
         graphs.take_step(1)
@@ -139,9 +149,15 @@ def test_ctrl_c_between_launch_and_count_repeats_the_step(gpu):
 
 def test_a_graph_lives_on_when_the_workspace_grows(gpu):
     plain, replayed = (trainer(VAE, {}, {}, graphs) for graphs in (False, True))
+    replayed._graphs.begin_epoch(noise.permutation(N, seed=0, xp=gpu))
+    replayed._graphs.take_step(0)
+    own = {id(a) for a in replayed.model._ws.buffers.values()}
     replayed.run(1)
     X, _ = data(False)
     replayed.model.reconstruct(np.repeat(X, 10, axis=0))  # larger buffers take the place of its own
+    kept = {id(a) for graph, _ in replayed._graphs.graphs.values() for a in graph[-1].values()}
+    assert own <= kept, "the memory of the graph is not given to others"
+    assert not own <= {id(a) for a in replayed.model._ws.buffers.values()}
     replayed.run(2)
     plain.run(2)
     np.testing.assert_allclose(
@@ -158,6 +174,29 @@ def test_new_arrays_get_a_new_graph(gpu):
     straight = trainer(VAE, {}, {}, True)
     straight.run(2)
     np.testing.assert_array_equal(t.model.params_.array.get(), straight.model.params_.array.get())
+
+
+def test_settings_may_change_between_epochs(gpu):
+    def callback(trainer, record):
+        trainer.model.beta, trainer.adam.beta1 = 3.0, 0.5
+
+    plain, replayed = (trainer(VAE, {}, {}, graphs) for graphs in (False, True))
+    for t in (plain, replayed):
+        t.run(2, callbacks=callback)
+    np.testing.assert_allclose(
+        replayed.model.params_.array.get(), plain.model.params_.array.get(), rtol=1e-10, atol=1e-13
+    )
+
+
+def test_without_cublas_the_kernels_are_launched_one_by_one(double, monkeypatch):
+    def missing(xp):
+        raise OSError("libcublas.so.12: cannot open shared object file")
+
+    monkeypatch.setattr("scratchvae.graph.Blas", missing)
+    t = trainer(VAE, {}, {}, True)
+    t.run(1)
+    assert double.counts["replay"] == 0
+    assert t.step == 6
 
 
 # -------------------------------------------------------------------------------- the kernels
@@ -247,6 +286,12 @@ def test_what_cublas_is_told_of_a_matrix(rows, columns):
         flat = np.lib.stride_tricks.as_strided(a, shape=(a.shape[turned], a.shape[1 - turned]),
                                                strides=(8 * step, 8))  # fmt: skip
         np.testing.assert_array_equal(flat.T if turned else flat, a)
+
+
+def test_a_line_is_never_shorter_than_it_is_wide():
+    single = np.lib.stride_tricks.as_strided(np.arange(4.0), shape=(1, 4), strides=(8, 8))
+    assert layout(single) == (0, 4)
+    assert layout(single.T)[1] >= 1
 
 
 @pytest.mark.gpu

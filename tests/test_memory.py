@@ -3,12 +3,23 @@
 import numpy as np
 import pytest
 
-from scratchvae.memory import Flat, Workspace
+from scratchvae.memory import LINE, Flat, Workspace, empty
 
 
 @pytest.fixture
 def flat():
     return Flat({"W": (2, 3), "b": (3,)}, np, "float64")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(0,), (1,), (3, 5), (1000,)])
+def test_memory_begins_with_a_line_of_the_cache(shape, dtype):
+    for _ in range(5):
+        a = empty(np, shape, dtype)
+        assert (a.shape, a.dtype) == (shape, np.dtype(dtype))
+        assert a.flags.c_contiguous
+        assert a.flags.writeable
+        assert a.ctypes.data % LINE == 0 or a.size == 0
 
 
 def test_tensors_are_pieces_of_one_vector(flat):

@@ -7,7 +7,7 @@ import pytest
 
 from scratchvae import VAE, InputError, NonFiniteError
 from scratchvae.checkpoint import load, save_model
-from scratchvae.optim import ramp
+from scratchvae.optim import Adam, ramp
 from scratchvae.train import CHECK, COLUMNS, EarlyStopping, Trainer
 
 
@@ -296,6 +296,24 @@ def interrupt_at(trainer, step, before=True):
         original(p, *rest)
 
     trainer.adam.update = interrupted
+
+
+def test_moments_of_a_gradient_that_stays_zero_do_not_linger_among_subnormal_numbers():
+    """They would never reach zero: a tenth of the smallest number of all rounds to nothing."""
+    g = np.ones(1000, dtype="float32")
+    p, adam = np.zeros_like(g), Adam(g)
+    adam.step(p, g)
+    for _ in range(1500):
+        adam.step(p, 0 * g)
+    assert (adam.m == 0).all()
+    assert (adam.v > 1e-4).all()
+    exact = Adam(np.ones(1))
+    q = np.zeros(1)
+    exact.step(q, np.ones(1))
+    for _ in range(1500):
+        exact.step(q, np.zeros(1))
+    assert 0 < exact.m[0] < 1e-60, "in float64 such numbers are far from the smallest"
+    np.testing.assert_allclose(p, q[0], rtol=1e-5)
 
 
 def test_an_interrupted_update_is_undone(X):

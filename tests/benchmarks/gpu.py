@@ -1,5 +1,7 @@
 """Measures an epoch on a GPU beside PyTorch and JAX: `python tests/benchmarks/gpu.py [BATCH ...]`
 
+`python tests/benchmarks/gpu.py --profile BATCH` takes the step of this project apart instead.
+
 60,000 rows of 784 bytes lie on the device; an epoch shuffles them there and takes a step of the
 blog post's model (784-400-32, Bernoulli, Adam) for each batch. Needs scratchvae, CuPy, torch and
 jax in one environment. Each contender has a process of its own; they take turns, seven rounds.
@@ -111,6 +113,33 @@ def work(name):
         print(time.perf_counter() - start, flush=True)
 
 
+def profile(batch):
+    """Where the time of a replay goes: needs torch, for its profiler."""
+    import cupy
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    run = scratchvae(batch)
+    run()
+    (trainer,) = (cell.cell_contents for cell in run.__closure__)
+    (graph, *_), _ = next(iter(trainer._graphs.graphs.values()))
+
+    def replay(steps):
+        trainer._graphs.position.fill(0)
+        for _ in range(steps):
+            graph.launch()
+        cupy.cuda.Device().synchronize()
+
+    replay(1)
+    start = time.perf_counter()
+    replay(400)
+    print(f"a replay takes {1e6 * (time.perf_counter() - start) / 400:.1f} us")
+    with profiler(activities=[ProfilerActivity.CUDA]) as found:
+        replay(20)
+    for event in sorted(found.key_averages(), key=lambda e: -e.device_time_total):
+        print(f"{event.device_time_total / 20:8.2f} us {event.count / 20:6.1f} x {event.key[:80]}")
+
+
 def main(batches):
     names = [f.__name__ for f in CONTENDERS]
     workers = {
@@ -152,5 +181,7 @@ def main(batches):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--work"]:
         work(sys.argv[2])
+    elif sys.argv[1:2] == ["--profile"]:
+        profile(int(sys.argv[2]))
     else:
         main([int(word) for word in sys.argv[1:]] or [32, 128, 512, 2048])
