@@ -251,6 +251,17 @@ def parser() -> Parser:
         help="default the two that say most",
     )  # fmt: skip
     m.add_argument("--label", help="cvae, m2: of this label; default the first")
+    x = on_run(
+        "explore",
+        "explore",
+        "Write a page for the browser: a latent plane to drag in, and a gradient in numbers.",
+        "runs/mnist",
+    )
+    with_data(x)
+    x.add_argument(
+        *("-o", "--output"), type=Path, metavar="FILE",
+        help=f".html; default RUN/{runs.EXPLORER}",
+    )  # fmt: skip
     y = on_run(
         "anomaly",
         "anomaly",

@@ -7,6 +7,7 @@ Those of all steps of an epoch go up in one table; each replay reads the next li
 """
 
 import ctypes
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -44,21 +45,25 @@ class Graphs:
 
     def __init__(self, trainer: Any) -> None:
         xp = self.xp = trainer.xp
-        self.trainer = trainer
+        self.trainer = weakref.proxy(trainer)  # a cycle would keep the memory of the device
         self.branches = Branches(xp)
         self.graphs: dict[Any, Any] = {}
         self.table = xp.zeros((trainer.steps_per_epoch, len(Dials._fields)), dtype="float64")
         self.order = xp.zeros(len(trainer.X), dtype="int64")
         self.position, self.start, step = (xp.zeros(1, dtype="uint64") for _ in range(3))
         self.dials = Dials(step, *(xp.zeros(1, dtype=trainer.model.dtype) for _ in range(3)))
-        self.settings = ""  # of the model and of Adam, which a graph keeps
+        self.settings = ""  # that the graphs were captured with
         self.next = -1  # the line that the position on the device points to, if that is known
 
     def begin_epoch(self, order: Array) -> None:
         """Takes the order of the rows, (N,), and the numbers of each step of the epoch."""
         trainer, first = self.trainer, self.trainer.epoch * self.trainer.steps_per_epoch
         self.order[...] = order
-        self.settings = f"{trainer.model.get_params()} {trainer.adam.beta1} {trainer.adam.beta2}"
+        settings = [trainer.model.get_params(), trainer.adam.beta1, trainer.adam.beta2]
+        settings += [trainer.binarize, trainer.scheduled]
+        if str(settings) != self.settings:
+            self.settings = str(settings)
+            self.graphs.clear()
         lines = [trainer.dials(first + i) for i in range(trainer.steps_per_epoch)]
         self.table[...] = self.xp.asarray(np.array(lines, dtype="float64"))
 
@@ -67,8 +72,7 @@ class Graphs:
         trainer = self.trainer
         B = min(trainer.batch_size, len(trainer.X) - i * trainer.batch_size)
         arrays = (trainer.X, trainer.model._grads.array, *trainer.arrays())
-        # the arrays are kept, so no other gets their id
-        key = (B, self.settings, *map(id, arrays))
+        key = (B, *map(id, arrays))  # of arrays that are kept, so no other gets the same
         if key not in self.graphs:
             self.graphs[key] = self._capture(B), arrays
         if i != self.next:
@@ -81,35 +85,35 @@ class Graphs:
     def _capture(self, B: int) -> tuple[Any, ...]:
         """The graph of a step of B rows, and all memory that it writes to, to be kept beside it."""
         trainer, pool = self.trainer, self.xp.cuda.MemoryPool()
-        trainer.keep()
-        self.position.fill(0)
-        branches, stream = self.branches, self.branches.main.stream
-        self.xp.cuda.Device().synchronize()  # whatever stream the caller works on
-        with (
-            stream,
-            self.xp.cuda.using_allocator(pool.malloc),
-            backend.standing_in(matmul=branches.matmul, sum=branches.sum),
-        ):
-            self._compute(B)  # loads what a capture must not load
-            stream.begin_capture()
-            try:
-                acts = self._compute(B)
-            finally:  # a stream must not be left in capture, nor another forked from it
-                branches.join()
-                graph = stream.end_capture()
-        self.xp.cuda.Device().synchronize()
-        trainer.go_back()
+        before = [a.copy() for a in trainer.arrays()]
         self.next = -1
+        self.position.fill(0)
+        self.branches.gradients = trainer.model._grads.array
+        self.xp.cuda.Device().synchronize()  # whatever stream the caller works on
+        try:
+            with self.xp.cuda.using_allocator(pool.malloc), self.branches.main.stream:
+                with self.branches:
+                    self._compute(B)  # loads what a capture must not load
+                    self.branches.begin_capture()
+                    try:
+                        acts = self._compute(B)
+                    finally:  # a stream must not be left in capture
+                        graph = self.branches.end_capture()
+        finally:
+            self.xp.cuda.Device().synchronize()
+            for a, copy in zip(trainer.arrays(), before, strict=True):
+                a[...] = copy
         return graph, pool, acts, dict(trainer.model._ws.buffers)
 
     def _compute(self, B: int) -> Any:
         xp, trainer = self.xp, self.trainer
         outputs = "uint64 position, uint64 start, uint64 step, T ramp, T rate, T floor"
-        kernel = elementwise(xp, "next_line", "raw float64 table, uint64 size", outputs, NEXT_LINE)
-        kernel(self.table, trainer.batch_size, self.position, self.start, *self.dials)
+        inputs, kernel = "raw float64 table, uint64 size", xp.ElementwiseKernel
+        next_line = elementwise(kernel, "next_line", inputs, outputs, NEXT_LINE)
+        next_line(self.table, trainer.batch_size, self.position, self.start, *self.dials)
         rows = xp.empty(B, dtype="int64")
         inputs, formula = "raw int64 order, uint64 start", "rows = order[start + i]"
-        elementwise(xp, "rows", inputs, "int64 rows", formula)(self.order, self.start, rows)
+        elementwise(kernel, "rows", inputs, "int64 rows", formula)(self.order, self.start, rows)
         # without a schedule the ramp is 1, and a number spares a product on the device
         dials = self.dials if trainer.scheduled else self.dials._replace(ramp=1.0)
         acts = trainer.forward(rows, dials)
@@ -131,20 +135,45 @@ class Branches:
     def __init__(self, xp: Any) -> None:
         self.xp = xp
         self.main, self.side = Blas(xp), Blas(xp)
+        self.gradients: Array = None  # the vector that the branch writes into
         self.borrowed: list[Array] = []  # what the branch reads, not to be freed before it ends
+
+    def __enter__(self) -> None:
+        self._standing_in = backend.standing_in(matmul=self.matmul, sum=self.sum)
+        self._standing_in.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._standing_in.__exit__(*error)
+
+    def begin_capture(self) -> None:
+        self.main.stream.begin_capture()
+        with self.beside():
+            pass  # forked from the first, so that it can be joined, whatever comes between
+
+    def end_capture(self) -> Any:
+        try:
+            self.join()
+        finally:
+            graph = self.main.stream.end_capture()
+        return graph
+
+    def _are_gradients(self, out: Array) -> bool:
+        """Whether this destination lies among the gradients, which nothing reads meanwhile."""
+        g = self.gradients
+        return out is not None and 0 <= out.data.ptr - g.data.ptr < g.nbytes
 
     def matmul(self, a: Array, b: Array, out: Array = None) -> Array:
         """a (B,I) b (I,O)  ->  (B,O), of one dtype; along one of its axes each is contiguous."""
         if out is None:
             out = self.xp.empty((a.shape[0], b.shape[1]), dtype=a.dtype)
-        elif layout(a)[0]:  # x^T dy, a gradient of weights
+        elif self._are_gradients(out):
             with self.beside(a, b):
                 return self.side.multiply(a, b, out)
         return self.main.multiply(a, b, out)
 
     def sum(self, a: Array, axis: Any = None, out: Array = None, **options: Any) -> Array:
-        """CuPy's; over the batch and into a destination, it is a gradient of biases."""
-        if axis == 0 and out is not None:
+        """CuPy's."""
+        if self._are_gradients(out):
             with self.beside(a):
                 return self.xp.sum(a, axis=axis, out=out, **options)
         return self.xp.sum(a, axis=axis, out=out, **options)
@@ -173,6 +202,8 @@ class Blas:
         self.handle = ctypes.c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(self.handle))
         self._call("cublasSetStream_v2", self.handle, ctypes.c_void_p(self.stream.ptr))
+        destroy = weakref.finalize(self, self.lib.cublasDestroy_v2, self.handle)
+        destroy.atexit = False  # the end of the process frees all
         self.workspace = xp.empty(WORKSPACE, dtype="uint8")
         place, size = _pointer(self.workspace), ctypes.c_size_t(WORKSPACE)
         self._call("cublasSetWorkspace_v2", self.handle, place, size)
@@ -183,6 +214,8 @@ class Blas:
 
     def multiply(self, a: Array, b: Array, out: Array) -> Array:
         """out = a b, launched on the stream."""
+        if not (a.ndim == b.ndim == 2 and a.dtype == b.dtype == out.dtype):
+            raise TypeError(f"no such product in a graph: {a.dtype} {a.shape}, {b.dtype} {b.shape}")
         double = out.dtype == "float64"
         one, zero = map(ctypes.c_double if double else ctypes.c_float, (1, 0))
         # cuBLAS goes by columns, so it sees the transposes of our matrices: out^T = b^T a^T
@@ -199,7 +232,11 @@ class Blas:
 def layout(a: Array) -> tuple[int, int]:
     """1 where the columns of a (B,I) are contiguous, 0 where its rows are; and the leading step."""
     down, along = (stride // a.itemsize for stride in a.strides)
-    return (0, max(down, a.shape[1])) if along == 1 else (1, max(along, a.shape[0]))
+    if along == 1 or a.shape[1] == 1:
+        return 0, max(down, a.shape[1])
+    if down == 1 or a.shape[0] == 1:
+        return 1, max(along, a.shape[0])
+    raise TypeError(f"neither rows nor columns of this {a.shape} matrix are contiguous")
 
 
 def _pointer(a: Array) -> ctypes.c_void_p:

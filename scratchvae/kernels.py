@@ -22,19 +22,22 @@ typedef unsigned long long word;
 """
 
 
+# The caches are keyed by CuPy's class, since a stand-in for CuPy must not be kept alive.
+
+
 @cache
-def elementwise(xp: Any, name: str, inputs: str, outputs: str, formula: str) -> Any:
+def elementwise(kernel: Any, name: str, inputs: str, outputs: str, formula: str) -> Any:
     """CuPy's kernel of this formula, for each entry of the arrays, which broadcast."""
-    return xp.ElementwiseKernel(inputs, outputs, formula, name, preamble=PREAMBLE)
+    return kernel(inputs, outputs, formula, name, preamble=PREAMBLE)
 
 
 @cache
-def _row_sum(xp: Any, name: str, inputs: str, formula: str) -> Any:
+def _row_sum(kernel: Any, name: str, inputs: str, formula: str) -> Any:
     """CuPy's kernel of "y = sum(term) rest", the sum being that of each row."""
     match = re.fullmatch(r"y = sum\((.*)\)(.*?)", formula)
     assert match, f"{name}: no sum of a term: {formula}"
     term, rest = match.groups()
-    return xp.ReductionKernel(inputs, "T y", term, "a + b", f"y = a{rest}", "0", name)
+    return kernel(inputs, "T y", term, "a + b", f"y = a{rest}", "0", name)
 
 
 def fused(formula: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -59,12 +62,14 @@ def fused(formula: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             if any(a is SKIP for a in targets) or len({a.dtype for a in arrays}) > 1:
                 return op(*args, **named)
             if formula.startswith("y = sum("):
-                return _row_sum(xp, op.__name__, inputs, formula)(*arrays, out=targets[0], axis=1)
+                row_sum = _row_sum(xp.ReductionKernel, op.__name__, inputs, formula)
+                return row_sum(*arrays, out=targets[0], axis=1)
             width = max(a.ndim for a in arrays)
             arrays = [a[:, None] if a.ndim < width else a for a in arrays]  # one value an example
             shape = np.broadcast_shapes(*(a.shape for a in arrays))
             targets = [xp.empty(shape, arrays[0].dtype) if a is None else a for a in targets]
-            elementwise(xp, op.__name__, inputs, outputs, formula)(*arrays, *targets)
+            kernel = elementwise(xp.ElementwiseKernel, op.__name__, inputs, outputs, formula)
+            kernel(*arrays, *targets)
             return targets[0] if len(targets) == 1 else tuple(targets)
 
         return chosen
@@ -112,7 +117,8 @@ def random(kind: str, y: Array, *, seed: int, stream: int, step: Any = 0, row: i
     """Fills y (n, width) as `noise.bits`, `uniform` or `normal` do; step may be an array of one."""
     dtype, formula = _RANDOM[kind]
     inputs = "uint64 key, uint64 stream, uint64 step, uint64 row, uint64 width, uint64 blocks"
-    kernel = elementwise(array_module(y), kind, inputs, f"{dtype} y", formula)
+    xp = array_module(y)
+    kernel = elementwise(xp.ElementwiseKernel, kind, inputs, f"{dtype} y", formula)
     width = y.shape[1]
     kernel(seed, stream, step, row, width, -(-width // 4), y)
     return y
@@ -128,6 +134,7 @@ def adam(
 ) -> None:
     """`optim.Adam`'s update; rate and floor are numbers, or arrays of one."""
     inputs = "T g, T keep1, T keep2, T rate, T floor"
-    elementwise(array_module(p), "adam", inputs, "T p, T m, T v", ADAM)(
+    kernel = array_module(p).ElementwiseKernel
+    elementwise(kernel, "adam", inputs, "T p, T m, T v", ADAM)(
         g, keep1, keep2, rate, floor, p, m, v
     )

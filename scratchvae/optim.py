@@ -41,7 +41,7 @@ class Adam:
         self.m, self.v = (empty(xp, p.shape, p.dtype) for _ in range(2))
         self.m.fill(0)
         self.v.fill(v0)
-        self._tmp = empty(xp, (min(BLOCK, p.size),), p.dtype) if xp is np else None
+        self._tmp = empty(xp, (max(1, min(BLOCK, p.size)),), p.dtype) if xp is np else None
 
     def step(self, p: Array, g: Array) -> None:
         """One update of the parameters p, in place, from the gradient g; both flat vectors."""
@@ -62,7 +62,7 @@ class Adam:
         if self._tmp is None:
             return kernels.adam(p, self.m, self.v, g, keep1, keep2, rate, floor)
         info = np.finfo(p.dtype)
-        # to add these and take them away rounds to 0 what is below 2^16 and 2^2 times the smallest
+        # to add these and take them away makes 0 of what is below 2^15 and 2 times the smallest
         small_m, small_v = (float(info.tiny) * 2.0 ** (info.nmant + n) for n in (17, 3))
         for start in range(0, p.size, len(self._tmp)):
             piece = slice(start, start + len(self._tmp))
@@ -81,9 +81,11 @@ class Adam:
             tmp *= rate
             pi -= tmp
             if self.t % FLUSH == FLUSH - 1:
-                for a, small in ((m, small_m), (v, small_v)):
-                    a += small
-                    a -= small
+                m += small_m
+                m -= small_m
+                if self.eps**2 > small_v:  # else such a v counts beside eps
+                    v += small_v
+                    v -= small_v
 
 
 class Dials(NamedTuple):

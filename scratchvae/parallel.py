@@ -20,6 +20,7 @@ import numpy as np
 
 from .backend import Array, to_numpy
 from .errors import InputError, NonFiniteError
+from .memory import empty
 from .models.base import Model
 from .nonfinite import first_bad
 from .train import Record, Trainer
@@ -96,11 +97,11 @@ class ParallelTrainer(Trainer):
                 "free_bits and capacity charge for the mean KL of a whole batch, of which each "
                 "rank sees a part: leave them out"
             )
-        super().__init__(model, *data, **settings, cuda_graphs=False)
+        super().__init__(model, *data, **settings)
         ranks.begin()
         self.comm = ranks.comm
         size = model.params_.array.size
-        self._message = self.xp.zeros(size + EXTRA, dtype=model.dtype)
+        self._message = empty(self.xp, (size + EXTRA,), model.dtype)
         model._grads = model.params_.like(self.xp, self._message[:size])
         if self.xp is not np:  # pinned: the device reads and writes it at the speed of the bus
             memory = self.xp.cuda.alloc_pinned_memory(self._message.nbytes)
@@ -129,14 +130,14 @@ class ParallelTrainer(Trainer):
             for i, values in enumerate(self._losses(acts)):
                 tail[i] = self.xp.sum(values)
         tail[-1] = self._wants_to_stop
-        self._add_up()
+        self._all_reduce()
         self.sums[:3] += tail[:3]
         self._stop += tail[-1]
         self.update(dials)
         self.adam.t += 1
         return acts, self.model._grads
 
-    def _add_up(self) -> None:
+    def _all_reduce(self) -> None:
         """The message of each rank becomes the sum of all."""
         from mpi4py import MPI
 

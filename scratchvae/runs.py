@@ -6,6 +6,7 @@ metrics.csv       one row an epoch; losses are nats per example on the whole spl
 config.json       every setting, to read; what counts is the copy in the checkpoint
 *.png             the pictures that apply, and those that the commands draw
 anomaly.csv       the scores that `anomaly` writes
+explorer.html     the page that `explore` writes
 """
 
 import csv
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
     from .train import Record
 
 CHECKPOINT, METRICS, CONFIG = "checkpoint.npz", "metrics.csv", "config.json"
-SCORES, SAMPLES_OF_LABEL = "anomaly.csv", "samples_of_label.png"
+SCORES, SAMPLES_OF_LABEL, EXPLORER = "anomaly.csv", "samples_of_label.png", "explorer.html"
 PICTURES = (
     *("loss.png", "reconstructions.png", "samples.png", "latent.png"),
     *("interpolations.png", "traversals.png", "manifold.png", "anomaly.png", SAMPLES_OF_LABEL),
 )
-FILES = (CHECKPOINT, METRICS, CONFIG, SCORES, *PICTURES)
+FILES = (CHECKPOINT, METRICS, CONFIG, SCORES, EXPLORER, *PICTURES)
 SHOWN = 48  # examples in a picture of reconstructions
 
 

@@ -37,7 +37,8 @@ class Trainer:
     X, X_test     (N,D), as `fit` takes them; X_test may be None
     y, y_test     (N,), their labels, for models with labels
     batch_size    examples a step; the last batch of an epoch may be smaller
-    lr            Adam's step size: a number, or a function of the epoch (fractions counted)
+    lr            Adam's step size: a number, or a function of the epoch (fractions counted), which
+                  may be asked for the steps of an epoch before it begins
     adam          other settings of `optim.Adam`: beta1, beta2, eps, v0
     kl_warmup     epochs over which the weight of the KL term (or the capacity) grows from 0
     kl_cycle      instead, it grows over the first half of each so many epochs
@@ -68,7 +69,6 @@ class Trainer:
         self.kl_cycle = finite_number(kl_cycle, "kl_cycle")
         if kl_warmup and kl_cycle:
             raise InputError("kl_warmup and kl_cycle exclude each other: choose one")
-        self.scheduled = bool(kl_warmup or kl_cycle)
         if self.scheduled and not model.scheduled:
             name = type(model).__name__
             raise InputError(f"{name} has no KL term to schedule: leave kl_warmup, kl_cycle out")
@@ -80,7 +80,10 @@ class Trainer:
         self.X_test = None
         if X_test is not None:
             self.X_test = self.xp.asarray(prepare(model, X_test, y_test, binarize, step=1))
-        self.adam = Adam(model.params_.array, **(adam or {}))
+        if adam and "lr" in adam:
+            raise InputError("the step size is the argument lr, not one of Adam's other settings")
+        first = self.lr(0.0) if callable(self.lr) else self.lr
+        self.adam = Adam(model.params_.array, first, **(adam or {}))
         # over the epoch so far: sums of rec, kl and loss; and 1 while all parameters are finite
         self.sums = self.xp.zeros(4, dtype="float64")
         self._totals = [self.sums[i : i + 1] for i in range(3)]
@@ -89,7 +92,13 @@ class Trainer:
         self._before = len(model.history_)  # epochs that the model had learned before this run
         self._kept = [a.copy() for a in self.arrays()]
         self._kept_step: int | None = self.step
-        self._graphs = Graphs.of(self) if cuda_graphs and self.xp is not np else None
+        plain = type(self).take_step is Trainer.take_step  # that is what a graph repeats
+        self._graphs = Graphs.of(self) if cuda_graphs and plain and self.xp is not np else None
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the weight of the KL changes from step to step."""
+        return bool(self.kl_warmup or self.kl_cycle)
 
     @property
     def step(self) -> int:

@@ -30,6 +30,7 @@ def double(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
     monkeypatch.setattr("scratchvae.graph.Blas", strict_cupy.Blas)
     strict_cupy.counts.clear()
+    strict_cupy.early = False
     return strict_cupy
 
 

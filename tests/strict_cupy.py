@@ -20,7 +20,9 @@ import numpy as np
 counts = Counter()  # "sync": values read by the host; "upload": arrays sent to the device
 captured = None  # while a stream is captured, what its graph will run
 streams = []  # that were entered, the current one last
-late = []  # what streams other than the first have still to run
+early = False  # whether other streams run as soon as may be: after what they waited for last
+late = []  # else, what they have still to run
+waited = 0  # the place in `captured` of that wait
 
 uint8, uint32, uint64, int64, float32, float64 = (
     np.dtype(name) for name in ("uint8", "uint32", "uint64", "int64", "float32", "float64")
@@ -57,6 +59,8 @@ class ndarray:
             return getattr(self._host, name)
         if name == "T":
             return ndarray(self._host.T)
+        if name == "data":
+            return SimpleNamespace(ptr=self._host.ctypes.data)
         if name in (
             "sum",
             "mean",
@@ -176,9 +180,14 @@ def _wrap(result):
 
 def _launch(function, *args, **kwargs):
     """A kernel whose result lies in one of its arguments: run it, or let a graph run it."""
-    if streams and streams[-1] is not streams[0]:
-        counts["beside"] += 1
+    global waited
+    beside = streams and streams[-1] is not streams[0]
+    counts["beside"] += bool(beside)
+    if beside and not early:
         late.append(lambda: function(*args, **kwargs))
+    elif beside and captured is not None:
+        captured.insert(waited, lambda: function(*args, **kwargs))
+        waited += 1
     elif captured is not None:
         captured.append(lambda: function(*args, **kwargs))
     else:
@@ -340,7 +349,12 @@ class ReductionKernel:
 
 
 class Stream:
-    """The first that is entered runs at once; others as late as may be: when the first waits."""
+    """The first that is entered runs at once; others as late as may be, when the first waits.
+
+    Or else as early as may be, if `early` is set. A captured stream must be left as CUDA asks it.
+    """
+
+    forked = False  # whether it waited for the captured one
 
     def __enter__(self):
         streams.append(self)
@@ -352,6 +366,13 @@ class Stream:
         return self
 
     def wait_event(self, event):
+        global waited
+        if captured is not None and event is not self:
+            if self is streams[0] and not event.forked:
+                raise RuntimeError("cudaErrorStreamCaptureIsolation")
+            self.forked = True
+            if self is not streams[0]:
+                waited = len(captured)
         if self is streams[0] and event is not self:
             commands, late[:] = late[:], []
             for command in commands:
@@ -362,8 +383,9 @@ class Stream:
         captured = []
 
     def end_capture(self):
-        global captured
-        commands, captured = captured, None
+        global captured, waited
+        commands, captured, waited = captured, None, 0
+        assert not late, "a stream forked from the captured one was not joined"
         return Graph(commands)
 
 

@@ -1,5 +1,8 @@
 """Steps replayed from a CUDA graph, and fused kernels, against the plain path on one device."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from conftest import real_cupy
@@ -15,6 +18,7 @@ from scratchvae import (
     noise,
     ops,
 )
+from scratchvae.errors import NonFiniteError
 from scratchvae.gradcheck import draw_inputs
 from scratchvae.graph import Blas, layout
 from scratchvae.optim import Adam
@@ -24,12 +28,14 @@ from scratchvae.train import Trainer
 N, D = 43, 9
 
 
-@pytest.fixture(params=["double", pytest.param("cupy", marks=pytest.mark.gpu)])
+@pytest.fixture(params=["double", "early double", pytest.param("cupy", marks=pytest.mark.gpu)])
 def gpu(request):
-    """The double of CuPy, or CuPy where there is a GPU."""
-    if request.param == "double":
-        return request.getfixturevalue("double")
-    return real_cupy()
+    """The double of CuPy, of two tempers, or CuPy where there is a GPU."""
+    if request.param == "cupy":
+        return real_cupy()
+    double = request.getfixturevalue("double")
+    double.early = request.param == "early double"
+    return double
 
 
 def data(labels):
@@ -134,7 +140,7 @@ def test_ctrl_c_between_launch_and_count_repeats_the_step(gpu):
             graph.launch()
             raise KeyboardInterrupt
 
-    key = (8, graphs.settings, *map(id, arrays))
+    key = (8, *map(id, arrays))
     graphs.graphs[key] = (Interrupted(), *rest), arrays
     with pytest.raises(KeyboardInterrupt):
         graphs.take_step(1)
@@ -179,13 +185,82 @@ def test_new_arrays_get_a_new_graph(gpu):
 def test_settings_may_change_between_epochs(gpu):
     def callback(trainer, record):
         trainer.model.beta, trainer.adam.beta1 = 3.0, 0.5
+        if record["epoch"] == 2:
+            trainer.binarize, trainer.kl_warmup = "dynamic", 20.0
 
     plain, replayed = (trainer(VAE, {}, {}, graphs) for graphs in (False, True))
     for t in (plain, replayed):
-        t.run(2, callbacks=callback)
+        t.run(3, callbacks=callback)
+    assert len(replayed._graphs.graphs) == 2, "graphs of other settings are given up"
     np.testing.assert_allclose(
         replayed.model.params_.array.get(), plain.model.params_.array.get(), rtol=1e-10, atol=1e-13
     )
+
+
+@pytest.mark.parametrize("settings", [{"lr": 1e300}, {"binarize": "dynamic", "lr": 1e300}])
+def test_a_nan_is_named_as_on_the_plain_path(gpu, settings):
+    """The shorter batch at the end is captured when the numbers are bad already."""
+    errors = []
+    for graphs in (False, True):
+        t = trainer(VAE, {}, settings, graphs)
+        with pytest.raises(NonFiniteError) as error:
+            t.run(2)
+        errors.append(str(error.value))
+        assert np.isfinite(t.model.params_.array.get()).all()
+        assert t.step < 3
+    assert errors[0] == errors[1]
+
+
+@pytest.mark.parametrize("when", [0, 1])
+@pytest.mark.parametrize("where", ["forward", "backward", "update"])
+def test_an_interrupted_capture_leaves_all_as_it_was(double, where, when):
+    """In the step that warms up, and in the one that is captured."""
+    t = trainer(VAE, {}, {}, True)
+    before = [a.get() for a in t.arrays()]
+    right, calls = getattr(t, where), []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == when + 1:
+            setattr(t, where, right)
+            raise KeyboardInterrupt
+        return right(*args)
+
+    setattr(t, where, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        t.run(1)
+    assert double.captured is None
+    assert t.step == 0
+    for a, b in zip(before, t.arrays(), strict=True):
+        np.testing.assert_array_equal(b.get(), a)
+    t.run(1)
+    straight = trainer(VAE, {}, {}, True)
+    straight.run(1)
+    np.testing.assert_array_equal(t.model.params_.array.get(), straight.model.params_.array.get())
+
+
+def test_a_trainer_that_is_done_with_frees_the_device(double):
+    gc.disable()
+    try:
+        alive = []
+        for _ in range(2):
+            t = trainer(VAE, {}, {}, True)
+            t.run(1)
+            alive += [weakref.ref(t), weakref.ref(t._graphs), weakref.ref(t._graphs.branches)]
+        t = None
+        assert [ref() for ref in alive] == [None] * 6
+    finally:
+        gc.enable()
+
+
+def test_a_trainer_with_a_step_of_its_own_keeps_it(double):
+    class Clipped(Trainer):
+        def take_step(self, rows):
+            return super().take_step(rows)
+
+    X, _ = data(False)
+    t = Clipped(VAE(latent_dim=2, hidden=(3,), device="cuda").build(D), X)
+    assert t._graphs is None
 
 
 def test_without_cublas_the_kernels_are_launched_one_by_one(double, monkeypatch):
@@ -294,6 +369,11 @@ def test_a_line_is_never_shorter_than_it_is_wide():
     assert layout(single.T)[1] >= 1
 
 
+def test_products_that_cublas_cannot_do_are_refused():
+    with pytest.raises(TypeError, match=r"neither rows nor columns of this \(4, 3\) matrix"):
+        layout(np.zeros((4, 6))[:, ::2])
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_products_are_cupys(dtype):
@@ -305,6 +385,7 @@ def test_products_are_cupys(dtype):
         a, b = (cupy.asarray(rng.standard_normal(s).astype(dtype)) for s in shapes)
         for x, y in ((a, b), (a.T.copy().T, b), (a, b.T.copy().T), (b.T, a.T)):
             theirs = cupy.matmul(x, y)
+            cupy.cuda.Device().synchronize()
             with blas.stream:
                 ours = blas.multiply(x, y, cupy.full_like(theirs, cupy.nan))
             blas.stream.synchronize()
@@ -314,4 +395,4 @@ def test_products_are_cupys(dtype):
 
 def test_a_formula_must_be_one_that_both_languages_read(gpu):
     with pytest.raises(AssertionError, match="no sum of a term"):
-        kernels._row_sum(gpu, "f", "T x", "y = x")
+        kernels._row_sum(gpu.ReductionKernel, "f", "T x", "y = x")

@@ -2,6 +2,7 @@
 
 training.py     train
 looking.py      evaluate, sample, reconstruct, interpolate, traverse, manifold
+exploring.py    explore
 anomalies.py    anomaly
 checking.py     verify
 opening.py      what they share: the run, its data, its labels, and writing a result
@@ -11,12 +12,14 @@ opening.py      what they share: the run, its data, its labels, and writing a re
 
 from .anomalies import anomaly
 from .checking import verify
+from .exploring import explore
 from .looking import evaluate_run, interpolate, manifold, reconstruct, sample, traverse
 from .training import train
 
 __all__ = [
     "anomaly",
     "evaluate_run",
+    "explore",
     "interpolate",
     "manifold",
     "reconstruct",

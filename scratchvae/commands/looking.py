@@ -1,17 +1,27 @@
 """The commands that look at what a run learned: numbers, new examples, and its latent space."""
 
 import argparse
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import latent, runs
 from ..data.labels import labels_named
 from ..errors import InputError
-from ..metrics import ACTIVE, unit_kl
+from ..metrics import ACTIVE
 from ..models import Labelled, Model
 from ..published import compare
-from .opening import collapse, data_of, means, measure, open_run, output, pixels, with_labels, write
+from .opening import (
+    collapse,
+    data_of,
+    means,
+    measure,
+    open_run,
+    output,
+    units_of,
+    with_labels,
+    write,
+)
 
 
 def evaluate_run(a: argparse.Namespace) -> int:
@@ -88,26 +98,6 @@ def interpolate(a: argparse.Namespace) -> int:
     )
 
 
-class Units(NamedTuple):
-    """What the latent units do on the test split."""
-
-    order: np.ndarray  # (Z,) most informative first
-    said: np.ndarray  # (Z,) mean KL, nats; of a model without a prior, the variance of the codes
-    active: np.ndarray  # (Z,) whether the variance of the codes exceeds ACTIVE
-    mu: np.ndarray  # (N,Z) the codes
-    labels: dict[str, Any]  # the argument y=, see `with_labels`
-
-
-def _units(model: Model, a: argparse.Namespace, settings: dict[str, Any]) -> Units:
-    X, y, name, _ = data_of(a, settings)
-    labels = with_labels(model, X, y, name)
-    mu, logvar = means(model, pixels(model, X, labels, settings), labels)
-    mu = mu.astype(np.float64)
-    variance = mu.var(axis=0)
-    said = variance if logvar is None else unit_kl(mu, logvar.astype(np.float64))
-    return Units(np.argsort(-said, kind="stable"), said, variance > ACTIVE, mu, labels)
-
-
 def _spread(model: Model, mu: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Where the codes of each unit lie, mean and standard deviation: as the prior says, if any."""
     if model.noisy or mu is None:
@@ -117,7 +107,7 @@ def _spread(model: Model, mu: np.ndarray | None) -> tuple[np.ndarray, np.ndarray
 
 def traverse(a: argparse.Namespace) -> int:
     model, settings = open_run(a)
-    order, said, active, mu, labels = _units(model, a, settings)
+    order, said, active, mu, _, labels = units_of(model, data_of(a, settings), settings)
     if a.row >= len(mu):
         raise InputError(f"--row {a.row} is out of range: there are {len(mu)} examples")
     units = order[active[order]][: a.n]
@@ -157,7 +147,7 @@ def manifold(a: argparse.Namespace) -> int:
         given = " ".join(map(str, units))
         raise InputError(f"--units {given}: two different ones are needed, from 0 to {Z - 1}")
     if units is None or not model.noisy:
-        found = _units(model, a, settings)
+        found = units_of(model, data_of(a, settings), settings)
         mu, units = found.mu, units or found.order[:2].tolist()
     centre, scale = _spread(model, mu)
     q = latent.quantiles(a.n)

@@ -12,6 +12,7 @@ from ..collapse import LEAST, NONE, collapse_report
 from ..data import has_splits, load_data, shown_name
 from ..errors import InputError
 from ..evaluate import Evaluation, evaluate, prepare
+from ..metrics import ACTIVE, unit_kl
 from ..models import Labelled, Model, SemiSupervisedVAE
 
 
@@ -82,6 +83,29 @@ def pixels(model: Model, X: Any, labels: dict[str, Any], settings: dict[str, Any
     """The rows as `evaluate` measures them: binary where the run made them so."""
     rows = prepare(model, X, labels.get("y"), settings.get("binarize", "none"), step=1)
     return rows[:, : model.n_features_]
+
+
+class Units(NamedTuple):
+    """What the latent units do on the data."""
+
+    order: np.ndarray  # (Z,) most informative first
+    said: np.ndarray  # (Z,) mean KL, nats; of a model without a prior, the variance of the codes
+    active: np.ndarray  # (Z,) whether the variance of the codes exceeds ACTIVE
+    mu: np.ndarray  # (N,Z) the codes
+    std: np.ndarray | None  # (Z,) mean standard deviation of q(z|x); None without a prior
+    labels: dict[str, Any]  # the argument y=, see `with_labels`
+
+
+def units_of(model: Model, data: Data, settings: dict[str, Any]) -> Units:
+    labels = with_labels(model, data.X, data.y, data.name)
+    mu, logvar = means(model, pixels(model, data.X, labels, settings), labels)
+    mu = mu.astype(np.float64)
+    variance = mu.var(axis=0)
+    said, std = variance, None
+    if logvar is not None:
+        logvar = logvar.astype(np.float64)
+        said, std = unit_kl(mu, logvar), np.exp(logvar / 2).mean(axis=0)
+    return Units(np.argsort(-said, kind="stable"), said, variance > ACTIVE, mu, std, labels)
 
 
 def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) -> Evaluation:

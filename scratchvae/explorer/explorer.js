@@ -1,0 +1,245 @@
+"use strict";
+// The first tab: a plane over two latent units, and what the decoder makes of a point in it.
+// There is one state, `at`; whoever changes it calls show(), and one frame later all is drawn.
+
+const $ = (id) => document.getElementById(id);
+
+(() => {
+  const data = JSON.parse($("data").textContent), p = {};
+  for (const name in data.params) p[name] = floats(data.params[name], data.bits);
+  const { side, centre, scale, labels, y } = data, classes = data.classes || [];
+  const Z = centre.length, codes = floats(data.mu, 32);
+  const mu = y.map((_, n) => [...codes.subarray(n * Z, (n + 1) * Z)]);
+  const { random, sqrt, log, cos, PI } = Math, sheets = [...$("samples").children];
+  const normal = () => sqrt(-2 * log(1 - random())) * cos(2 * PI * random());
+  const noise = () => sheets.map(() => centre.map(normal));
+  const other = mu[Math.max(0, y.findIndex((c) => c !== y[0]))]; // of another label than the first
+  const at = {
+    z: [...mu[0]], label: 0, eps: noise(), ends: [[...mu[0]], [...other]], frame: 0, playing: 0,
+    units: Z === 2 ? [0, 1] : data.units.slice(0, 2).map((u) => u.unit),
+  };
+
+  // z and, of a model with labels, the number of one  ->  the mean of p(x|z), (D)
+  function means(z, label) {
+    const hot = classes.map((_, c) => (c === label ? 1 : 0));
+    const [, logits] = decode(p, [...z, ...hot], data.activation);
+    return mean(logits, data.likelihood);
+  }
+
+  function paint(canvas, x) {
+    const image = new ImageData(side, side);
+    x.forEach((ink, d) => image.data.set([0, 0, 0, 255 * ink], 4 * d)); // clamped to 0 ... 255
+    canvas.width = canvas.height = side;
+    canvas.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  const hue = (c) => c < 0 ? "gray" : `hsl(${360 * c / labels.length} 70% ${c % 2 ? 60 : 44}%)`;
+  const signed = (v) => v.toFixed(2).replace("-", "−");
+
+  // from the middle to the edge of the plane: as far as the codes lie, the same for both axes
+  const reach = () => 1.05 * Math.max(...at.units.flatMap((j) =>
+    [3 * scale[j], ...mu.map((z) => Math.abs(z[j] - centre[j]))]));
+
+  function drawPlane(points) {
+    const canvas = $("plane"), size = canvas.clientWidth, r = reach();
+    const style = getComputedStyle(canvas), [ink, paper, soft, line, accent] =
+      ["ink", "paper", "soft", "line", "accent"].map((name) => style.getPropertyValue(`--${name}`));
+    const place = (z) => at.units.map((j, axis) =>
+      (size / 2) * (1 + ((axis ? -1 : 1) * (z[j] - centre[j])) / r));
+    const g = canvas.getContext("2d");
+    canvas.width = canvas.height = size * devicePixelRatio;
+    g.scale(devicePixelRatio, devicePixelRatio);
+    Object.assign(g, { font: "12px sans-serif", textAlign: "center", textBaseline: "middle" });
+    const disc = (z, radius, fill, text = "", on = paper) => {
+      g.fillStyle = fill;
+      g.beginPath();
+      g.arc(...place(z), radius, 0, 7);
+      g.fill();
+      if (text) g.fillStyle = on, g.fillText(text, ...place(z));
+    };
+
+    const step = 10 ** Math.floor(Math.log10(r));
+    at.units.forEach((j, axis) => {
+      for (let k = Math.ceil((centre[j] - r) / step); k * step < centre[j] + r; k++) {
+        const where = place(centre.map(() => k * step))[axis];
+        const tick = String(Number((k * step).toPrecision(3))).replace("-", "−");
+        g.fillStyle = line;
+        g.fillRect(axis ? 0 : where, axis ? where : 0, axis ? size : 1, axis ? 1 : size);
+        g.fillStyle = soft;
+        if (Math.abs(where - size / 2) < size / 2 - 28)
+          g.fillText(tick, axis ? 14 : where, axis ? where : size - 10);
+      }
+    });
+    mu.forEach((z, n) => disc(z, 2.2, hue(y[n])));
+    labels.forEach((label, c) => {
+      const own = mu.filter((_, n) => y[n] === c);
+      const middle = centre.map((_, j) => own.reduce((sum, z) => sum + z[j], 0) / own.length);
+      if (labels.length <= 12) disc(middle, 9, paper, label.slice(0, 2), ink);
+    });
+    g.strokeStyle = ink;
+    g.setLineDash([5, 4]);
+    g.beginPath();
+    for (const z of at.ends) g.lineTo(...place(z));
+    g.stroke();
+    at.ends.forEach((z, end) => disc(z, 9, ink, "AB"[end]));
+    g.setLineDash([]);
+    g.lineWidth = 3;
+    g.strokeStyle = accent;
+    disc(at.z, 9, paper);
+    g.stroke();
+    for (const z of points) disc(z, 4.5, paper), disc(z, 3, accent);
+  }
+
+  function draw() {
+    at.frame = 0;
+    if ($("space").hidden) return;
+    const sigma = Number($("sigma").value);
+    const points = at.eps.map((eps) => at.z.map((z, j) => z + sigma * eps[j]));
+    paint($("digit"), means(at.z, at.label));
+    points.forEach((z, k) => paint(sheets[k], means(z, at.label)));
+    drawPlane(points);
+    clearTimeout(at.saying); // a reader should hear where the point stopped, not each frame
+    at.saying = setTimeout(say, 120);
+  }
+
+  function say() {
+    const away = mu.map((z) => Math.hypot(...z.map((v, j) => v - at.z[j])));
+    const n = away.indexOf(Math.min(...away)), label = y[n] < 0 ? "" : ` of label ${labels[y[n]]}`;
+    const z = at.units.map((j) => `z[${j}] = ${signed(at.z[j])}`).join(", ");
+    $("where").textContent = `${z}. The nearest test example${label} is ${signed(away[n])} away.`;
+    const given = classes.length ? ` and label ${classes[at.label]}` : "";
+    $("digit").setAttribute("aria-label", `The image decoded at ${z}${given}`);
+  }
+
+  function show() {
+    for (const row of $("sliders").children) row.show();
+    $("walk-value").textContent = `t = ${Number($("walk").value).toFixed(2)}`;
+    $("sigma-value").textContent = `sigma = ${Number($("sigma").value).toFixed(2)}`;
+    at.frame ||= requestAnimationFrame(draw);
+  }
+
+  const go = (z) => { at.z = z; show(); };
+  const move = (j, value) => go(at.z.map((v, unit) => (unit === j ? value : v)));
+
+  function walk() {
+    const t = Number($("walk").value), [a, b] = at.ends;
+    go(a.map((v, j) => (1 - t) * v + t * b[j]));
+  }
+
+  function play(on) {
+    cancelAnimationFrame(at.playing);
+    const start = performance.now() - 4000 * ($("walk").value % 1);
+    const tick = (now) => {
+      const t = ((now - start) / 4000) % 2; // there and back in eight seconds
+      $("walk").value = t < 1 ? t : 2 - t;
+      walk();
+      at.playing = requestAnimationFrame(tick);
+    };
+    at.playing = on ? requestAnimationFrame(tick) : 0;
+    $("play").textContent = on ? "stop" : "play";
+  }
+
+  function setEnd(end) {
+    play(false);
+    at.ends[end] = [...at.z];
+    $("walk").value = end;
+    show();
+  }
+
+  function slider(j) {
+    const row = $("slider").content.firstElementChild.cloneNode(true);
+    const [value, input] = row.children;
+    [input.min, input.max] = [-3.5, 3.5].map((t) => centre[j] + t * scale[j]);
+    input.oninput = () => move(j, Number(input.value));
+    row.prepend(`z[${j}] `);
+    row.show = () => { input.value = at.z[j]; value.textContent = signed(at.z[j]); };
+    return row;
+  }
+
+  function chooseUnits() {
+    const rest = data.units.filter((u) => u.active && !at.units.includes(u.unit)).slice(0, 10);
+    $("sliders").replaceChildren(...rest.map((u) => slider(u.unit)));
+    $("others").hidden = !rest.length;
+    [$("across").value, $("up").value] = at.units;
+    show();
+  }
+
+  function moveWithin(axis, value) { // no further than the edge of the plane
+    const j = at.units[axis], r = reach();
+    play(false);
+    move(j, Math.min(centre[j] + r, Math.max(centre[j] - r, value)));
+  }
+
+  function drag({ clientX, clientY }) {
+    const box = $("plane").getBoundingClientRect(), r = reach();
+    [(clientX - box.left) / box.width, (box.bottom - clientY) / box.height].forEach((v, axis) =>
+      moveWithin(axis, centre[at.units[axis]] + r * (2 * v - 1)));
+  }
+
+  const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowDown: [1, -1], ArrowUp: [1, 1] };
+
+  function press(event) {
+    const [axis, sign] = ARROWS[event.key] || [], end = ["a", "b"].indexOf(event.key.toLowerCase());
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const step = sign * (event.shiftKey ? 0.1 : 0.02) * reach();
+    if (sign) moveWithin(axis, at.z[at.units[axis]] + step);
+    else if (event.key === "Home") play(false), go([...centre]);
+    else if (end >= 0) setEnd(end);
+    else return;
+    event.preventDefault();
+  }
+
+  const plane = $("plane");
+  plane.onpointerdown = (event) => { plane.setPointerCapture(event.pointerId); drag(event); };
+  plane.onpointermove = (event) => { if (plane.hasPointerCapture(event.pointerId)) drag(event); };
+  plane.onkeydown = press;
+  $("another").onclick = () => {
+    const n = Math.floor(y.length * Math.random()), known = classes.indexOf(labels[y[n]]);
+    play(false);
+    if (known >= 0) $("label").value = at.label = known;
+    go([...mu[n]]);
+  };
+  ["set-a", "set-b"].forEach((id, end) => { $(id).onclick = () => setEnd(end); });
+  $("play").onclick = () => play(!at.playing);
+  $("walk").oninput = () => { play(false); walk(); };
+  $("sigma").oninput = show;
+  $("draw").onclick = () => { at.eps = noise(); show(); };
+  $("label").onchange = () => { at.label = Number($("label").value); show(); };
+  ["across", "up"].forEach((id, axis) => {
+    for (const { unit, said } of data.units)
+      $(id).append(new Option(`unit ${unit} (${data.says} ${said.toFixed(2)})`, unit));
+    $(id).onchange = () => {
+      const unit = Number($(id).value), twin = at.units[1 - axis];
+      at.units = twin === unit ? at.units.reverse() : axis ? [twin, unit] : [unit, twin];
+      chooseUnits();
+    };
+  });
+  const tabs = [...document.querySelectorAll("[role=tab]")];
+  tabs.forEach((tab, i) => {
+    tab.onclick = () => {
+      for (const each of tabs) {
+        each.setAttribute("aria-selected", each === tab);
+        each.tabIndex = each === tab ? 0 : -1;
+        $(each.getAttribute("aria-controls")).hidden = each !== tab;
+      }
+      play(false);
+      show();
+    };
+    tab.onkeydown = ({ key }) => { // either arrow leads to the other of two
+      if (/^Arrow(Left|Right)$/.test(key)) tabs[1 - i].click(), tabs[1 - i].focus();
+    };
+  });
+
+  classes.forEach((name, c) => $("label").append(new Option(name, c)));
+  $("label").value = at.label = Math.max(0, classes.indexOf(labels[y[0]]));
+  $("label-row").hidden = !classes.length;
+  $("axes").hidden = Z === 2;
+  $("sigma").value = data.sigma;
+  labels.forEach((textContent, c) => $("legend").append(
+    Object.assign(document.createElement("li"), { textContent, style: `--hue: ${hue(c)}` })));
+  new ResizeObserver(show).observe(plane);
+  matchMedia("(prefers-color-scheme: dark)").onchange = show;
+  if (location.hash === "#gradient") tabs[1].click();
+  chooseUnits();
+  window.explorer = { means, at };
+})();
