@@ -1,12 +1,42 @@
-"""Train a small VAE on the embedded digits, and draw what it learned into digits.png."""
+"""Train a VAE on MNIST, or without it on the embedded digits, and draw what it learned.
+
+    python examples/train_on_digits.py [--mnist DIR] [--epochs 5] [--out DIR]
+
+DIR of --mnist holds the four original files, plain or gzipped. The pictures go to the folder that
+--out names, or to a new temporary one; pictures that are there already are not written over.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
 
 from scratchvae import VAE, load_data, plots
 
-X, _ = load_data("strokes")
-X_test, y_test = load_data("strokes", split="test")
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+parser.add_argument("--mnist", metavar="DIR")
+parser.add_argument("--epochs", type=int, default=5)
+parser.add_argument("--out", type=Path)
+options = parser.parse_args()
 
-vae = VAE(latent_dim=2, hidden=(200,)).fit(X, X_test=X_test, epochs=5, verbose=True)
+name = "mnist" if options.mnist else "strokes"
+if not options.mnist:
+    print("no --mnist DIR was given, so this trains on the embedded digits")
+X, _ = load_data(name, "train", options.mnist)
+X_test, y_test = load_data(name, "test", options.mnist)
+
+vae = VAE(latent_dim=2, hidden=(200,), seed=0)
+vae.fit(X, X_test=X_test, epochs=options.epochs, verbose=True)
 print(f"test ELBO: {vae.score_samples(X_test).mean():.1f} nats per digit")
 
 mu, _ = vae.encode(X_test)
-plots.latent_plane(mu, y_test).savefig("digits.png")
+pictures = {
+    "codes.png": plots.latent_plane(mu, y_test),
+    "reconstructions.png": plots.reconstructions(X_test[:32] / 255, vae.reconstruct(X_test[:32])),
+    "samples.png": plots.samples(vae.sample(100)),
+}
+out = options.out or Path(tempfile.mkdtemp(prefix="digits-"))
+out.mkdir(parents=True, exist_ok=True)
+for file, figure in pictures.items():
+    with (out / file).open("xb") as f:  # x: never over a file that is there
+        figure.savefig(f, dpi=110)
+    print(out / file)

@@ -1,6 +1,6 @@
 """A VAE with a wrong gradient still draws digits; a check of its gradients is not fooled.
 
-    python examples/wrong_gradient.py [--epochs 6] [--out docs/images]
+    python examples/wrong_gradient.py [--epochs 6] [--out DIR]
 
 The bug is that of several public VAEs: backward draws the noise again instead of keeping that of
 forward. Two pictures, before and after the one-line fix: what the VAE makes of test digits, and how
@@ -8,6 +8,7 @@ far each of its gradients is from differences of its loss.
 """
 
 import argparse
+import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -19,58 +20,41 @@ from scratchvae.bugs import BUGS
 from scratchvae.evaluate import evaluate
 from scratchvae.gradcheck import check_model
 
-BUG = "noise redrawn in backward"
-
-
-def train(X, X_test, epochs):
-    """Test digits, their reconstructions, and the ELBO, of a VAE trained as the code now stands."""
-    vae = VAE(latent_dim=16, hidden=(200,), seed=0).fit(X, epochs=epochs)
-    rows = [X_test[:10], X_test[10:20]]
-    shown = [part for row in rows for part in (row / 255, vae.reconstruct(row))]
-    return np.concatenate(shown), evaluate(vae, X_test).elbo
-
-
-def gradients(X):
-    """The report on a small twin, in float64, on 5 pixels by 5 of four digits."""
-    x = X[:4].reshape(4, 28, 28)[:, 9:19:2, 9:19:2].reshape(4, 25)
-    vae = VAE(latent_dim=3, hidden=(7,), dtype="float64").build(25)
-    return check_model(vae, x, np.random.default_rng(0).standard_normal((4, 3)))
-
-
-def picture(title, digits, report):
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
-    left.imshow(plots.grid(digits, 10), cmap="gray_r", vmin=0, vmax=1)
-    left.set_axis_off()
-    left.set_title(f"{title}\ntest digits, each above what it makes of it", fontsize=10, loc="left")
-    names = [f"d{leaf.name}" for leaf in report.leaves]
-    errors = [min(max(leaf.error, 1e-13), 10) for leaf in report.leaves]
-    colours = [plots.LIGHT if leaf.verdict == "PASS" else plots.MIDDLE for leaf in report.leaves]
-    right.barh(names, errors, left=1e-14, color=colours)
-    right.set_xscale("log")
-    right.set_xlim(1e-14, 10)
-    right.invert_yaxis()
-    right.set_title("error of each gradient, of its size", fontsize=10, loc="left")
-    for y, leaf in enumerate(report.leaves):
-        right.text(2e-14, y, leaf.verdict, va="center", fontsize=8)
-    return figure
-
-
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--epochs", type=int, default=6)
-parser.add_argument("--out", type=Path, default=Path("docs/images"))
+parser.add_argument("--out", type=Path, help="folder; default a new temporary one")
 options = parser.parse_args()
 
 X, _ = load_data("strokes")
 X_test, _ = load_data("strokes", split="test")
-options.out.mkdir(parents=True, exist_ok=True)
+small = X[:4].reshape(4, 28, 28)[:, 9:19:2, 9:19:2].reshape(4, 25)  # 5 pixels by 5
+out = options.out or Path(tempfile.mkdtemp(prefix="wrong-gradient-"))
+out.mkdir(parents=True, exist_ok=True)
 for name, what, switch in (
-    ("wrong_gradient.png", "Noise drawn again in backward", BUGS[BUG]),
+    ("wrong_gradient.png", "Noise drawn again in backward", BUGS["noise redrawn in backward"]),
     ("right_gradient.png", "Noise kept from forward", nullcontext),
 ):
     with switch():
-        digits, elbo = train(X, X_test, options.epochs)
-        report = gradients(X)
-    figure = picture(f"{what}: test ELBO {elbo:.1f} nats", digits, report)
-    figure.savefig(options.out / name, dpi=110)
-    print(f"{what}: test ELBO {elbo:.2f} nats, gradients {report.verdict}; {options.out / name}")
+        vae = VAE(latent_dim=16, hidden=(200,), seed=0).fit(X, epochs=options.epochs)
+        twin = VAE(latent_dim=3, hidden=(7,), dtype="float64").build(25)
+        report = check_model(twin, small, np.random.default_rng(0).standard_normal((4, 3)))
+        elbo = evaluate(vae, X_test).elbo
+        rows = [X_test[:10], X_test[10:20]]
+        digits = np.concatenate([a for row in rows for a in (row / 255, vae.reconstruct(row))])
+
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
+    left.imshow(plots.grid(digits, 10), cmap="gray_r", vmin=0, vmax=1)
+    left.set_axis_off()
+    title = f"{what}: test ELBO {elbo:.1f} nats\ntest digits, each above what it makes of it"
+    left.set_title(title, fontsize=10, loc="left")
+    errors = [min(max(leaf.error, 1e-13), 10) for leaf in report.leaves]
+    colours = [plots.LIGHT if leaf.verdict == "PASS" else plots.MIDDLE for leaf in report.leaves]
+    right.barh([f"d{leaf.name}" for leaf in report.leaves], errors, left=1e-14, color=colours)
+    right.set(xscale="log", xlim=(1e-14, 10), ylim=(len(errors) - 0.5, -0.5))
+    right.set_title("error of each gradient, of its size", fontsize=10, loc="left")
+    for y, leaf in enumerate(report.leaves):
+        right.text(2e-14, y, leaf.verdict, va="center", fontsize=8)
+    with (out / name).open("xb") as f:  # x: never over a file that is there
+        figure.savefig(f, dpi=110)
+    print(f"{what}: test ELBO {elbo:.2f} nats, gradients {report.verdict}; {out / name}")

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from . import __version__, runs
@@ -16,6 +17,7 @@ from .models import MODELS
 from .models.iwae import OBJECTIVES
 from .models.parameters import INITS
 from .nets import ACTIVATIONS
+from .progress import RED, tinted
 from .published import PUBLISHED
 
 PROG = "scratchvae"
@@ -24,7 +26,12 @@ PROG = "scratchvae"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:
-        arguments = parser().parse_args(argv)
+        top = parser()
+        if "_ARGCOMPLETE" in os.environ and find_spec("argcomplete"):  # asked by Tab
+            import argcomplete
+
+            argcomplete.autocomplete(top)
+        arguments = top.parse_args(argv)
         from . import commands  # on use: --help need not wait for them
 
         return getattr(commands, arguments.run)(arguments) or 0
@@ -41,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return 130
-    print(f"{PROG}: error: {' '.join(message.split())}", file=sys.stderr)
+    error_in_red = tinted("error:", RED, sys.stderr)
+    print(f"{PROG}: {error_in_red} {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 
@@ -141,7 +149,9 @@ def _run_options(t: Parser) -> None:
 
 def parser() -> Parser:
     top = Parser(
-        prog=PROG, description="A variational autoencoder with hand-written, proven gradients."
+        prog=PROG,
+        description="A variational autoencoder with hand-written, proven gradients.",
+        epilog=f"example: {PROG} train --epochs 30 --out runs/first",
     )
     top.add_argument("--version", action="version", version=f"{PROG} {__version__}")
     subparsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)

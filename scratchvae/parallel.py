@@ -163,11 +163,11 @@ class ParallelTrainer(Trainer):
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def _check(self, order: Array) -> float:
-        loss = super()._check(order)
+    def _check(self, order: Array) -> np.ndarray:
+        losses = super()._check(order)
         if to_numpy(self._stop)[0]:
             raise KeyboardInterrupt
-        return loss
+        return losses
 
     def _first_bad(self, acts: Any) -> str | None:
         found = self.comm.allgather(None if acts is None else first_bad(acts))

@@ -1,8 +1,21 @@
-"""How far a run has come: a bar on a terminal, and a line an epoch wherever the output goes."""
+"""What the terminal shows of a run: a line that is written over in place, and one an epoch.
+
+Colours are for a terminal alone, and the variable NO_COLOR (no-color.org) switches them off; what
+goes to a file or a pipe holds no control characters.
+"""
 
 import os
 import sys
-from typing import Any, Self
+from typing import Any, Self, TextIO
+
+RED, GREEN, YELLOW = 31, 32, 33
+
+
+def tinted(text: str, colour: int, stream: TextIO | None = None) -> str:
+    """The text in a colour, where the stream (stdout) is a terminal that wants any."""
+    stream = stream or sys.stdout
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or os.name == "nt"
+    return text if plain or not stream.isatty() else f"\x1b[{colour}m{text}\x1b[0m"
 
 
 def say(text: str) -> None:
@@ -14,7 +27,7 @@ def say(text: str) -> None:
 
 
 class Progress:
-    """If verbose: a bar over all steps, on stderr where that is a terminal; lines on stdout."""
+    """If verbose: how far it is, on stderr where that is a terminal; a line an epoch on stdout."""
 
     def __init__(self, total: int, done: int, verbose: bool) -> None:
         self.verbose = verbose
@@ -22,16 +35,19 @@ class Progress:
         if verbose and sys.stderr.isatty():
             from tqdm import tqdm  # on use: importing scratchvae stays cheap
 
-            self.bar = tqdm(total=total, initial=done, unit="step", leave=False, dynamic_ncols=True)
+            self.bar = tqdm(
+                total=total, initial=done, miniters=1, leave=False, dynamic_ncols=True,
+                desc="starting", bar_format="{desc}  {remaining} left  {percentage:3.0f}% |{bar}|",
+            )  # fmt: skip
 
-    def show(self, step: int, loss: float) -> None:
-        """The run is at this step; loss is the mean of the epoch so far."""
+    def show(self, step: int, text: str) -> None:
+        """The run is at this step, and the text says what there is to say of it."""
         if self.bar is not None:
-            self.bar.set_postfix(loss=f"{loss:.2f}", refresh=False)
+            self.bar.set_description_str(text, refresh=False)
             self.bar.update(step - self.bar.n)
 
     def line(self, text: str) -> None:
-        """A line that stays, above the bar."""
+        """A line that stays, above the one that is written over."""
         if self.bar is not None:
             self.bar.write(text)
         elif self.verbose:

@@ -22,7 +22,7 @@ from .graph import Graphs
 from .models.base import CHUNK, Model
 from .nonfinite import first_bad
 from .optim import Adam, Dials, ramp
-from .progress import Progress
+from .progress import GREEN, Progress, tinted
 
 CHECK = 50  # steps between two looks at the losses: each look waits for the device
 COLUMNS = ("epoch", "step", "train_loss", "test_loss", "rec", "kl", "active_units", "seconds")
@@ -173,7 +173,7 @@ class Trainer:
                 while self.epoch < epochs:
                     record = self._epoch(progress)
                     self.model.history_.append(record)
-                    progress.line(_line(record, epochs))
+                    progress.line(self._line(record, epochs))
                     if any([call(self, record) is True for call in calls]):
                         break
         except KeyboardInterrupt:
@@ -196,9 +196,10 @@ class Trainer:
             else:
                 self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
             if (i + 1) % CHECK == 0 or i + 1 == total:
-                loss = self._check(order) / min((i + 1) * self.batch_size, len(self.X))
+                losses_so_far = self._check(order)
                 self.seconds = time.perf_counter() - start
-                progress.show(self.step, loss)
+                seen = min((i + 1) * self.batch_size, len(self.X))
+                progress.show(self.step, self._now(losses_so_far / seen, seen))
         rec, kl, loss, _ = to_numpy(self.sums) / len(self.X)
         record = {
             "epoch": self.epoch + 1,
@@ -264,16 +265,40 @@ class Trainer:
         p, g = self.model.params_.array, self.model._grads.array
         self.adam.update(p, g, dials.rate, dials.floor)
 
+    # ------------------------------------------------------------------------- what it says
+
+    def _now(self, means: np.ndarray, seen: int) -> str:
+        """The epoch so far: means of rec, kl, loss; the active units are those of the last one."""
+        rec, kl, loss = means
+        parts = [f"epoch {self.epoch + 1}", f"loss {loss:.1f}", f"rec {rec:.1f}", f"kl {kl:.1f}"]
+        if self.epoch and not isnan(active := self.model.history_[-1]["active_units"]):
+            parts.append(f"active {active:.0f}")
+        return "  ".join([*parts, self._speed(seen)])
+
+    def _speed(self, seen: int) -> str:
+        return f"{seen / max(self.seconds, 1e-9):.0f} images/s"
+
+    def _line(self, record: Record, epochs: int) -> str:
+        """A whole epoch: losses of the split; a test loss that is the best so far is green."""
+        parts = [f"epoch {record['epoch']:3.0f}/{epochs}", f"train {record['train_loss']:8.2f}"]
+        if not isnan(record["test_loss"]):
+            test = f"test {record['test_loss']:8.2f}"
+            best = min(r["test_loss"] for r in self.model.history_[self._before :])
+            parts.append(tinted(test, GREEN) if record["test_loss"] == best else test)
+            parts.append(f"active {record['active_units']:3.0f}")
+        parts += [f"rec {record['rec']:8.2f}", f"kl {record['kl']:6.2f}"]
+        return "  ".join([*parts, f"{record['seconds']:6.1f} s", self._speed(len(self.X))])
+
     # ------------------------------------------------------------------- when it goes wrong
 
-    def _check(self, order: Array) -> float:
-        """The sum of the losses, on the host; NonFiniteError if it or the parameters are bad."""
+    def _check(self, order: Array) -> np.ndarray:
+        """The sums of rec, kl, loss, on the host; NonFiniteError for bad ones or parameters."""
         self.sums[-1] = self.xp.isfinite(self.model.params_.array).all()
         *sums, finite = to_numpy(self.sums)
         if np.isfinite(sums).all() and finite:
             if self.step % self.steps_per_epoch:  # at an epoch's end, the evaluation comes first
                 self.keep()
-            return float(sums[-1])
+            return np.array(sums)
         last = self.step
         self.go_back()
         while self.step < last:
@@ -319,11 +344,3 @@ class EarlyStopping:
             raise InputError("early stopping needs a test split to look at: pass X_test")
         series = [r["test_loss"] for r in trainer.model.history_]
         return len(series) - 1 - int(np.argmin(series)) >= self.patience
-
-
-def _line(record: Record, epochs: int) -> str:
-    parts = [f"epoch {record['epoch']:3.0f}/{epochs}", f"train {record['train_loss']:8.2f}"]
-    if not np.isnan(record["test_loss"]):
-        parts += [f"test {record['test_loss']:8.2f}", f"active {record['active_units']:3.0f}"]
-    parts += [f"rec {record['rec']:8.2f}", f"kl {record['kl']:6.2f}", f"{record['seconds']:6.1f} s"]
-    return "  ".join(parts)

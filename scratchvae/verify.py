@@ -8,7 +8,7 @@ import numpy as np
 from . import noise
 from .data.labels import UNLABELLED
 from .gradcheck import Report, check_model, check_op
-from .gradcheck.report import GOOD, Finding, Leaf
+from .gradcheck.report import GOOD, Finding, Leaf, coloured
 from .models import IWAE, VAE, Autoencoder, ConditionalVAE, Labelled, Model, SemiSupervisedVAE
 from .registry import OPS
 
@@ -121,4 +121,5 @@ def show(seed: int = 0, seen: list[tuple[str, Report]] | None = None) -> int:
 
 
 def _row(text: str, found: Report | Leaf | Finding) -> str:
-    return f"{text:44} {found.error:8.1e} {found.resolution:10.1e}  {found.verdict}"
+    numbers = f"{found.error:8.1e} {found.resolution:10.1e}"
+    return f"{text:44} {numbers}  {coloured(found.verdict)}"

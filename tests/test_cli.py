@@ -4,6 +4,8 @@ import contextlib
 import csv
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -487,16 +489,21 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path, images):
     assert len(load_model(folder).history_) == epochs + 2
 
 
-def test_a_terminal_shows_a_bar_and_a_file_does_not(tmp_path, images):
+def on_a_terminal(argv, stdout=True, **environment):
+    """What a process writes to a terminal of 120 columns, on stderr and, if asked, on stdout.
+
+    Returns the exit code, what the terminal got, and what stdout got where it is a pipe.
+    """
     import pty
     import termios
 
-    argv = [sys.executable, "-m", "scratchvae", "train", "--data", str(images), "--epochs", "60"]
     terminal, other_end = pty.openpty()
-    termios.tcsetwinsize(terminal, (24, 100))
+    termios.tcsetwinsize(terminal, (24, 120))
+    env = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {"TERM": "xterm"} | environment
     process = subprocess.Popen(
-        [*argv, "--out", str(tmp_path / "a")], stdout=subprocess.PIPE, stderr=other_end
-    )
+        [sys.executable, "-m", "scratchvae", *map(str, argv)],
+        stdout=other_end if stdout else subprocess.PIPE, stderr=other_end, env=env,
+    )  # fmt: skip
     os.close(other_end)
     shown = b""
     with contextlib.suppress(OSError):  # how Linux says that the other end was closed
@@ -504,14 +511,105 @@ def test_a_terminal_shows_a_bar_and_a_file_does_not(tmp_path, images):
             shown += piece
     os.close(terminal)
     out, _ = process.communicate(timeout=60)
-    shown = shown.decode()
-    assert "60/60" in out.decode()
-    assert "/60 [" in shown
-    assert "step/s" in shown
-    assert "loss=" in shown
-    plain = subprocess.run([*argv, "--out", str(tmp_path / "b")], capture_output=True, check=True)
-    assert plain.stderr == b""
-    assert b"\r" not in plain.stdout
+    return process.returncode, shown.decode(), (out or b"").decode()
+
+
+EVERY = {"TQDM_MININTERVAL": "0"}  # show each state of the running line, however soon it changes
+COLOUR = re.compile("\x1b\\[[0-9;]*m")
+CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the end of a line
+
+
+@pytest.fixture
+def training(images):
+    return ["train", "--data", images, "--epochs", "6", "--hidden", "8", "--latent-dim", "2"]
+
+
+def test_a_terminal_shows_a_line_that_is_written_over(training, tmp_path):
+    argv = [*training, "--out", tmp_path / "a"]
+    code, shown, out = on_a_terminal(argv, stdout=False, **EVERY)
+    assert code == 0
+    running = [line for line in shown.split("\r") if line.startswith("epoch ")]
+    numbers = r"loss \d+\.\d  rec \d+\.\d  kl \d+\.\d"
+    assert re.match(rf"epoch 1  {numbers}  \d+ images/s  ", running[0])
+    assert re.match(rf"epoch 6  {numbers}  active \d  \d+ images/s  ", running[-1])
+    assert "100% |" in running[-1]
+    assert "\n" not in shown, "it stays one line"
+    assert all(len(line) <= 120 for line in running)
+    assert not CONTROL.search(out), "stdout was a pipe"
+    last = re.findall(
+        r"epoch +6/6  train +\S+  test +\S+  active +\d  rec +\S+  kl +\S+  +\S+ s  \d+ images/s\n",
+        out,
+    )
+    assert len(last) == 1
+
+
+def test_a_file_gets_no_control_characters(training, tmp_path):
+    argv = [sys.executable, "-m", "scratchvae", *map(str, training), "--out", str(tmp_path / "b")]
+    plain = subprocess.run(argv, capture_output=True, check=True, text=True)
+    assert plain.stderr == ""
+    assert "images/s" in plain.stdout
+    assert not CONTROL.search(plain.stdout)
+
+
+def test_colours_are_for_a_terminal_that_wants_them(training, tmp_path):
+    _, shown, _ = on_a_terminal([*training, "--out", tmp_path / "a"])
+    assert re.search("\x1b\\[32mtest +[0-9.]+\x1b\\[0m", shown), "the best loss so far"
+    for i, plain in enumerate(({"NO_COLOR": "1"}, {"NO_COLOR": "no"}, {"TERM": "dumb"})):
+        _, shown, _ = on_a_terminal([*training, "--out", tmp_path / f"{i}"], **plain)
+        assert "images/s" in shown
+        assert not COLOUR.search(shown), plain
+    _, shown, _ = on_a_terminal([*training, "--out", tmp_path / "empty"], NO_COLOR="")
+    assert COLOUR.search(shown), "the variable counts where it is not empty"
+
+
+def test_quiet_is_quiet_on_a_terminal_too(training, tmp_path):
+    assert on_a_terminal([*training, "--out", tmp_path / "a", "--quiet"]) == (0, "", "")
+    code, shown, _ = on_a_terminal([*training, "--out", tmp_path / "a", "--quiet"])
+    assert code == 2
+    assert shown.startswith("scratchvae: \x1b[31merror:\x1b[0m ")
+    assert shown.count("\n") == 1
+
+
+def test_verdicts_are_coloured_on_a_terminal(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import numpy as np\n"
+        "def inputs_f(): return {'x': np.linspace(-1, 2, 5)}\n"
+        "def f(x): return x * x\n"
+        "def f_backward(dy, x): return dy * x\n"
+    )
+    code, shown, _ = on_a_terminal(["verify", path])
+    assert code == 1
+    assert "f: \x1b[31mFAIL\x1b[0m" in shown
+    _, shown, _ = on_a_terminal(["verify", path], NO_COLOR="1")
+    assert "f: FAIL" in shown
+
+
+def test_every_help_ends_with_an_example_that_can_be_called(capsys):
+    top = cli.parser()
+    (commands,) = (action.choices for action in top._actions if isinstance(action.choices, dict))
+    assert len(commands) >= 9
+    for name, parser in {"": top, **commands}.items():
+        text = parser.format_help().split("example: ")[-1]
+        words = shlex.split(text)
+        assert words[0] == "scratchvae"
+        assert not name or words[1] == name
+        cli.parser().parse_args(words[1:])
+
+
+def test_tab_completes_where_argcomplete_is_installed(tmp_path):
+    pytest.importorskip("argcomplete", reason="argcomplete is not installed")
+
+    def completed(line):
+        found = tmp_path / "found"
+        env = os.environ | {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "COMP_LINE": line}
+        env |= {"COMP_POINT": str(len(line)), "_ARGCOMPLETE_STDOUT_FILENAME": str(found)}
+        subprocess.run([sys.executable, "-m", "scratchvae"], env=env, check=True)
+        return found.read_text().split()
+
+    assert completed("scratchvae tr") == ["train", "traverse"]
+    assert completed("scratchvae train --kl-w") == ["--kl-warmup"]
+    assert set(completed("scratchvae train --model ")) >= {"ae", "vae", "iwae", "cvae", "m2"}
 
 
 def test_the_module_runs_and_has_a_version():

@@ -4,6 +4,7 @@ import re
 import runpy
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -137,16 +138,67 @@ def test_the_contributing_guide_is_short():
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) < 60
 
 
+EPOCHS = {"anomalies": 10, "train_on_digits": 2, "digits_on_demand": 2}  # 1 for the others
+SAYS = {
+    "anomalies": "AUROC",
+    "check_your_gradient": "RightLayerNorm: PASS",
+    "compare_with_pytorch": "nats per example",
+    "digits_on_demand": "same_hand.png",
+    "few_labels": "100 labels",
+    "interpolation_gif": "80 frames",
+    "numpy_against_cupy": "CuPy:",
+    "train_on_digits": "no --mnist DIR was given",
+    "wrong_gradient": "gradients FAIL",
+}
+
+
+def test_each_example_is_named_here():
+    assert {path.stem for path in EXAMPLES} == SAYS.keys()
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
 def test_examples_run(path, tmp_path, monkeypatch, capsys):
+    """In a folder of their own, in which they leave nothing that was not asked for."""
     monkeypatch.chdir(tmp_path)
-    shorter = ["--epochs", "1"] if path.name == "wrong_gradient.py" else []
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "temporary").mkdir()
+    text = path.read_text()
+    epochs = str(EPOCHS.get(path.stem, 1))
+    shorter = ["--epochs", epochs] if '"--epochs"' in text else []
     monkeypatch.setattr(sys, "argv", [path.name, *shorter])
-    runpy.run_path(str(path), run_name="__main__")
+    names = runpy.run_path(str(path), run_name="__main__")
     out, _ = capsys.readouterr()
-    assert out
-    if path.name == "check_your_gradient.py":
-        assert "FAIL" in out
+    assert SAYS[path.stem] in out
+    assert [p.name for p in tmp_path.iterdir()] == ["temporary"]
+    written = [p for p in (tmp_path / "temporary").rglob("*") if p.is_file()]
+    for p in written:
+        assert str(p) in out, "what was written is named"
+    if "--out" in text:
+        assert written
+        asked = written[0] if path.stem == "interpolation_gif" else written[0].parent
+        again = [path.name, "--epochs", "1", "--out", str(asked)]
+        monkeypatch.setattr(sys, "argv", again)
+        with pytest.raises(FileExistsError):
+            runpy.run_path(str(path), run_name="__main__")
+    if path.stem == "anomalies":
+        assert names["roc_auc"](names["scores"], names["unseen"]) > 0.8
+
+
+def test_the_example_with_a_gpu_goes_on_to_compare(double, monkeypatch, capsys):
+    """On the double of CuPy, whose numbers are the same ones."""
+    path = ROOT / "examples" / "numpy_against_cupy.py"
+    monkeypatch.setattr(sys, "argv", [path.name, "--epochs", "1"])
+    runpy.run_path(str(path), run_name="__main__")
+    out = capsys.readouterr().out
+    assert re.search(r"NumPy: test loss \d+\.\d+, an epoch in", out)
+    assert re.search(r"CuPy:  test loss \d+\.\d+, an epoch in", out)
+    assert re.search(r"differ\nby 0.0e\+00 on average, of \d", out)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
+def test_examples_are_short(path):
+    assert len(path.read_text().splitlines()) <= 60
 
 
 @pytest.mark.parametrize(
@@ -162,6 +214,48 @@ def test_a_recipe_says_how_it_is_called(path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as exit_code:
             runpy.run_path(str(path), run_name="__main__")
         assert exit_code.value.code == 0
+
+
+# ------------------------------------------------------------- guides, and pages with a picture
+
+MAKER = ROOT / "docs" / "pictures" / "make.py"
+UNDERSTAND = sorted((ROOT / "docs" / "understand").glob("*.md"))
+
+
+def test_guides_and_pages_are_short():
+    guides = sorted((ROOT / "docs" / "guides").glob("*.md"))
+    assert len(guides) >= 7
+    assert len(UNDERSTAND) == 6
+    for pages, least, most in ((guides, 25, 60), (UNDERSTAND, 30, 70)):
+        for page in pages:
+            assert least <= len(page.read_text().splitlines()) <= most, page
+
+
+def made(name, folder, monkeypatch, capsys):
+    """What the maker of a picture prints, and the file; training is cut short."""
+    argv = [MAKER.name, name, "--out", str(folder), "--epochs", "1"]
+    monkeypatch.setattr(sys, "argv", argv)
+    runpy.run_path(str(MAKER), run_name="__main__")
+    return capsys.readouterr().out, folder / f"{name}.png"
+
+
+@pytest.mark.parametrize("page", UNDERSTAND, ids=lambda p: p.name)
+def test_each_page_has_a_picture_that_its_command_makes(page, tmp_path, monkeypatch, capsys):
+    text = page.read_text()
+    (picture,) = re.findall(r"!\[[^]]+\]\(\.\./images/(\w+)\.png\)", text)
+    (named,) = re.findall(r"python docs/pictures/make\.py (\w+)", text)
+    assert picture == named
+    stored = ROOT / "docs" / "images" / f"{picture}.png"
+    assert stored.stat().st_size < 100_000
+    out, file = made(picture, tmp_path, monkeypatch, capsys)
+    assert str(file) in out
+    assert file.read_bytes().startswith(b"\x89PNG")
+    for number in {
+        "elbo": ("1.9305", "0.447", "2.95"),
+        "reparameterization": ("1.599", "1.595", "1.00", "3.80"),  # these two train nothing
+    }.get(picture, ()):
+        assert number in out
+        assert number in text
 
 
 def test_the_readmes_error_table_is_what_verify_says():

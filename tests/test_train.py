@@ -67,15 +67,40 @@ def test_the_loss_that_is_shown_is_that_of_the_epoch_so_far(X, monkeypatch):
     shown = []
 
     class Recorder(scratchvae.train.Progress):
-        def show(self, step, loss):
-            shown.append((step, loss))
+        def show(self, step, text):
+            shown.append((step, text))
 
     monkeypatch.setattr(scratchvae.train, "Progress", Recorder)
     vae = small(beta=2.0).fit(X, epochs=2, batch_size=8)
-    assert shown == [
-        (4, pytest.approx(vae.history_[0]["train_loss"])),
-        (8, pytest.approx(vae.history_[1]["train_loss"])),
-    ]
+    first, second = vae.history_
+    assert [step for step, _ in shown] == [4, 8]
+    for (_, text), record in zip(shown, (first, second), strict=True):
+        loss, rec, kl = (f"{record[name]:.1f}" for name in ("train_loss", "rec", "kl"))
+        start = f"epoch {record['epoch']}  loss {loss}  rec {rec}  kl {kl}"
+        assert text.startswith(start + "  ")
+        assert text.endswith(" images/s")
+
+
+def test_the_active_units_that_are_shown_are_those_of_the_epoch_before(X, monkeypatch):
+    import scratchvae.train
+
+    shown = []
+    monkeypatch.setattr(
+        scratchvae.train.Progress, "show", lambda self, step, text: shown.append(text)
+    )
+    vae = small().fit(X, X_test=X, epochs=2, batch_size=8)
+    assert "active" not in shown[0]
+    assert f"active {vae.history_[0]['active_units']}  " in shown[1]
+
+
+def test_images_per_second_are_those_of_the_steps(X, monkeypatch, capsys):
+    """Not of the evaluation after them."""
+    import time
+
+    clock = iter(float(t) for t in range(1000))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    small().fit(X, epochs=1, batch_size=8, verbose=True)
+    assert "30 images/s" in capsys.readouterr().out
 
 
 def test_without_a_test_split_there_is_no_test_loss(X):

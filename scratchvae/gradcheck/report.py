@@ -8,14 +8,18 @@ RANDOM         the forward gives other values when called again
 CONTRACT       right or not, it breaks what a backward must keep (see `contract.py`)
 """
 
+import re
 from dataclasses import dataclass, field
 from math import inf, log10
 from shutil import get_terminal_size
 from textwrap import fill
 
+from ..progress import GREEN, RED, YELLOW, tinted
+
 PASS, FAIL, KINK = "PASS", "FAIL", "KINK"
 INCONCLUSIVE, RANDOM, CONTRACT = "INCONCLUSIVE", "RANDOM", "CONTRACT"
 GOOD = (PASS, KINK)
+COLOURS = {PASS: GREEN, FAIL: RED, CONTRACT: RED, RANDOM: RED, KINK: GREEN, INCONCLUSIVE: YELLOW}
 WORST_FIRST = (RANDOM, FAIL, CONTRACT, INCONCLUSIVE, KINK, PASS)
 
 
@@ -113,9 +117,16 @@ class Report:
 
 
 def folded(text: str, indent: int) -> str:
-    """A line for the terminal, what does not fit put below, indented."""
+    """A line for the terminal, what does not fit put below, indented; its verdict in colour."""
     width = max(60, get_terminal_size((160, 24)).columns)
-    return fill(text, width, subsequent_indent=" " * indent, break_long_words=False)
+    return coloured(fill(text, width, subsequent_indent=" " * indent, break_long_words=False))
+
+
+def coloured(text: str) -> str:
+    """A line with its verdict in colour, where that is wanted: green, red, or neither."""
+    return re.sub(
+        rf"\b({'|'.join(COLOURS)})\b", lambda m: tinted(m[0], COLOURS[m[0]]), text, count=1
+    )
 
 
 def within(name: str, error: float, limit: float, otherwise: str) -> Finding:

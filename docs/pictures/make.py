@@ -1,0 +1,200 @@
+"""The pictures of docs/understand, and the numbers that those pages quote.
+
+    python docs/pictures/make.py NAME [--epochs N] [--out docs/images]
+
+NAME is one of autoencoder_to_vae, latent_space, reparameterization, elbo, beta, collapse. Each
+writes NAME.png, in place of the one that was there, and prints its numbers. All of them use seed 0
+and the embedded digits, and take seconds to two minutes on two cores.
+"""
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from scratchvae import VAE, Autoencoder, latent, load_data, plots
+from scratchvae.collapse import collapse_report
+from scratchvae.evaluate import evaluate
+from scratchvae.metrics import unit_kl
+
+DARK, MIDDLE, LIGHT = plots.DARK, plots.MIDDLE, plots.LIGHT
+
+
+def bare(axes, title, x="", y=""):
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title, fontsize=11, loc="left", color=DARK)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+
+
+def picture(axes, images, columns, title):
+    axes.imshow(plots.grid(images, columns), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=11, loc="left", color=DARK)
+
+
+def digits():
+    X, _ = load_data("strokes")
+    return X, *load_data("strokes", split="test")
+
+
+def autoencoder_to_vae(epochs=10):
+    """Where two units put the test digits, and what codes from N(0, 1) become."""
+    X, X_test, y_test = digits()
+    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    planes, rows = figure.subplots(2, 2, height_ratios=(3.2, 1))
+    for plane, row, kind in zip(planes, rows, (Autoencoder, VAE), strict=True):
+        model = kind(latent_dim=2, hidden=(200,), seed=0).fit(X, epochs=epochs)
+        codes = model.transform(X_test)
+        name = "autoencoder" if kind is Autoencoder else "VAE"
+        plane.scatter(*codes.T, s=4, c=y_test, cmap="turbo", linewidths=0, rasterized=True)
+        for label in range(10):
+            at = np.median(codes[y_test == label], axis=0)
+            disc = {"boxstyle": "circle,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8}
+            plane.text(*at, str(label), weight="bold", ha="center", va="center", bbox=disc)
+        circle = np.linspace(0, 2 * np.pi, 100)
+        plane.plot(2 * np.cos(circle), 2 * np.sin(circle), "--", color=DARK)
+        plane.set_aspect("equal", "datalim")
+        bare(plane, f"{name}: codes of the test digits", "first unit", "second unit")
+        picture(row, model.sample(16), 8, f"{name}: z from N(0, 1), decoded")
+        spread, inside = codes.std(axis=0), (np.hypot(*codes.T) < 2).mean()
+        print(f"{name}: spread of the units {np.round(spread, 2)}, in the circle {inside:.0%}")
+    return figure
+
+
+def latent_space(epochs=15):
+    """The plane of two units, decoded."""
+    X, X_test, _ = digits()
+    vae = VAE(latent_dim=2, hidden=(200,), seed=0).fit(X, epochs=epochs)
+    grid = np.linspace(-3, 3, 13)
+    codes = latent.plane(np.zeros(2), (0, 1), grid, grid)
+    decoded = vae.decode(codes.reshape(-1, 2)).reshape(13, 13, -1)
+    mu, _ = vae.encode(X_test)
+    print(f"means of the test digits: spread {np.round(mu.std(axis=0), 2)}")
+    figure = plots.manifold(decoded, grid, grid, (0, 1), "two units, decoded on a grid")
+    figure.set_size_inches(6, 6.2)
+    return figure
+
+
+def reparameterization(epochs=None):
+    """The noise becomes a sample; and two estimates of one gradient."""
+    mu, sigma, n = 0.8, 0.5, 100_000
+    eps = np.random.default_rng(0).standard_normal(n)
+    z = mu + sigma * eps
+    by_sample = 2 * z  # dz/dmu = 1, so d(z^2)/dmu = 2 z
+    by_score = z**2 * (z - mu) / sigma**2  # z^2 d(log q)/dmu
+    for name, estimates in (("sample", by_sample), ("score", by_score)):
+        print(f"by the {name}: mean {estimates.mean():.3f}, spread {estimates.std():.2f}")
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for e in np.linspace(-2, 2, 9):
+        left.plot((e, mu + sigma * e), (1, 0), "-", color=LIGHT)
+        left.plot((e,), (1,), "o", color=DARK)
+        left.plot((mu + sigma * e,), (0,), "o", color=MIDDLE)
+    left.set_yticks((1, 0), (r"$\varepsilon$", r"$z$"), fontsize=13)
+    left.set_ylim(-0.3, 1.3)
+    bare(left, rf"$z = \mu + \sigma\varepsilon$, with $\mu$ = {mu}, $\sigma$ = {sigma}")
+    bins = np.linspace(-8, 14, 90)
+    for estimates, label, colour in (
+        (by_sample, "through the sample", MIDDLE),
+        (by_score, "without it, by the score", LIGHT),
+    ):
+        right.hist(estimates, bins, density=True, color=colour, alpha=0.8, label=label)
+    right.axvline(2 * mu, color=DARK, linestyle="--", label=f"the gradient, {2 * mu:g}")
+    right.legend(frameon=False, fontsize=9)
+    bare(right, r"estimates of $d\,E[z^2]/d\mu$, one sample each", "estimate", "density")
+    return figure
+
+
+def elbo(epochs=None):
+    """One number x from N(z, s^2) with z from N(0, 1): everything is known in closed form."""
+    x, s, mu = 1.5, 0.5, 1.5 / (1 + 0.5**2)
+    log_p = -0.5 * (np.log(2 * np.pi * (1 + s**2)) + x**2 / (1 + s**2))
+    sigma = np.linspace(0.08, 1.3, 300)
+    rec = 0.5 * (np.log(2 * np.pi * s**2) + ((x - mu) ** 2 + sigma**2) / s**2)
+    kl = 0.5 * (mu**2 + sigma**2 - 1 - 2 * np.log(sigma))
+    best = sigma[(rec + kl).argmin()]
+    right_one = s / np.sqrt(1 + s**2)
+    print(f"-log p(x) {-log_p:.4f}; least rec + KL {(rec + kl).min():.4f}, at sigma {best:.3f}")
+    narrow = np.interp(0.1, sigma, rec + kl)
+    print(f"the posterior has sigma {right_one:.3f}; at 0.1 the sum is {narrow:.2f}")
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(sigma, rec, "--", color=LIGHT, label="rec: what x costs, given the code")
+    axes.plot(sigma, kl, ":", color=MIDDLE, label="KL: what the code costs")
+    axes.plot(sigma, rec + kl, color=DARK, label="their sum, the negative ELBO")
+    axes.axhline(-log_p, color="0.4", linewidth=1)
+    axes.text(1.3, -log_p - 0.07, r"$-\log p(x)$", va="top", ha="right", color="0.3")
+    axes.fill_between(sigma, -log_p, rec + kl, color=LIGHT, alpha=0.25, linewidth=0)
+    axes.plot((best,), ((rec + kl).min(),), "o", color=DARK)
+    axes.set_ylim(0, 5)
+    axes.legend(frameon=False, fontsize=9, loc="upper center")
+    bare(axes, "the bound is tight at the true posterior", r"$\sigma$ of $q(z|x)$", "nats")
+    return figure
+
+
+def beta(epochs=12):
+    """What each beta buys: reconstruction against KL."""
+    X, X_test, _ = digits()
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
+    found, shown, betas = [], [X_test[:8] / 255], (0.25, 0.5, 1, 2, 4, 8, 16)
+    for value in betas:
+        vae = VAE(latent_dim=20, hidden=(200,), beta=value, seed=0).fit(X, epochs=epochs)
+        e = evaluate(vae, X_test)
+        found.append((e.kl, e.rec))
+        print(f"beta {value:5}: rec {e.rec:6.1f}  KL {e.kl:5.1f}  ELBO {e.elbo:7.1f}"
+              f"  active units {e.active_units}")  # fmt: skip
+        if value in (0.25, 1, 4, 16):
+            shown.append(vae.reconstruct(X_test[:8]))
+    kl, rec = np.array(found).T
+    left.plot(kl, rec, "o-", color=DARK)
+    for k, r, value in zip(kl, rec, betas, strict=True):
+        left.annotate(f"{value:g}", (k, r), (8, 2), textcoords="offset points", color=MIDDLE)
+    bare(left, r"each $\beta$ is a price", "KL, nats per digit", "rec, nats per digit")
+    picture(right, np.concatenate(shown), 8, r"test digits; $\beta$ = 0.25, 1, 4, 16")
+    return figure
+
+
+def collapse(epochs=15):
+    """The KL of each unit: with units to spare, and after a mean where a sum should be."""
+    X, X_test, _ = digits()
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
+    styles = (
+        ("sum over the pixels", 1.0, DARK, "o-"),
+        ("mean over the pixels", 784.0, MIDDLE, "s--"),
+    )
+    for label, value, colour, style in styles:
+        vae = VAE(latent_dim=32, hidden=(200,), beta=value, seed=0).fit(X, epochs=epochs)
+        kl = np.sort(unit_kl(*vae.encode(X_test)))[::-1]
+        left.plot(np.arange(1, 33), kl, style, color=colour, label=label, markersize=4)
+        print(f"beta {value:g}: {collapse_report(vae, X_test)}\n")
+        if value > 1:
+            picture(right, vae.sample(16), 8, "samples of the collapsed one")
+    left.legend(frameon=False)
+    bare(left, "the KL of each unit, largest first", "unit", "nats")
+    return figure
+
+
+MAKERS = (autoencoder_to_vae, latent_space, reparameterization, elbo, beta, collapse)
+
+if __name__ == "__main__":
+    makers = {maker.__name__: maker for maker in MAKERS}
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("name", choices=makers, metavar="NAME")
+    parser.add_argument("--epochs", type=int, help="to try it out: fewer than the page has")
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    options = parser.parse_args()
+    given = {} if options.epochs is None else {"epochs": options.epochs}
+    path = options.out / f"{options.name}.png"
+    full = io.BytesIO()
+    makers[options.name](**given).savefig(full, dpi=90)
+    few = Image.open(full).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)  # 64 colours: a third of the size
+    print(path)
