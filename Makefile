@@ -4,8 +4,9 @@ BIN = .venv/bin
 
 .PHONY: demo test docs lint verify bench format clean
 
-demo: .venv/installed  ## train the default VAE on the embedded data set; pictures and ELBO at the end
+demo: .venv/installed  ## train the default VAE on the embedded data set; pictures, ELBO and a page to play with
 	$(BIN)/scratchvae train --data strokes --epochs 30 --seed 0 --out runs/demo --overwrite
+	$(BIN)/scratchvae explore runs/demo
 
 test: .venv/dev  ## the whole test suite, as far as this machine can run it
 	$(BIN)/python -m pytest
