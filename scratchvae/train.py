@@ -82,8 +82,8 @@ class Trainer:
             self.X_test = self.xp.asarray(prepare(model, X_test, y_test, binarize, step=1))
         if adam and "lr" in adam:
             raise InputError("the step size is the argument lr, not one of Adam's other settings")
-        first = self.lr(0.0) if callable(self.lr) else self.lr
-        self.adam = Adam(model.params_.array, first, **(adam or {}))
+        settings = {} if callable(self.lr) else {"lr": self.lr}
+        self.adam = Adam(model.params_.array, **settings, **(adam or {}))
         # over the epoch so far: sums of rec, kl and loss; and 1 while all parameters are finite
         self.sums = self.xp.zeros(4, dtype="float64")
         self._totals = [self.sums[i : i + 1] for i in range(3)]

@@ -182,7 +182,8 @@ def _launch(function, *args, **kwargs):
     """A kernel whose result lies in one of its arguments: run it, or let a graph run it."""
     global waited
     beside = streams and streams[-1] is not streams[0]
-    counts["beside"] += bool(beside)
+    if beside:
+        counts["beside"] += 1
     if beside and not early:
         late.append(lambda: function(*args, **kwargs))
     elif beside and captured is not None:

@@ -124,6 +124,7 @@ def test_pairs_after_one_that_cannot_be_checked_are_checked(write, capsys):
     assert cli.main(["verify", str(write(text))]) == 2
     out, err = capsys.readouterr()
     assert "cube: FAIL" in out
+    assert " pairs passed" in out
     assert "f has no inputs" in err
 
 

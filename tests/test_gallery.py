@@ -295,3 +295,16 @@ def test_everything_on_the_page_is_escaped():
     assert shown.cells[-8:] == [bad, bad, "layers", "1, 2", "none", "none", "empty", "none"]
     assert "each epoch" in text
     assert "nan" not in text
+
+
+def test_a_run_that_was_stopped_while_it_drew_gets_its_page_by_resume(data, tmp_path, capsys):
+    run = tmp_path / "run"
+    left = train(data, run)
+    kept = (run / "metrics.csv").read_bytes()
+    for name in left - NUMBERS | {"index.html"}:
+        (run / name).unlink()
+    call("train", "--resume", "--quiet", "--out", run)
+    assert set(tree(run)) == left
+    assert (run / "metrics.csv").read_bytes() == kept
+    assert cli.main(["train", "--resume", "--out", str(run)]) == 2
+    assert "already: ask for more with --epochs" in capsys.readouterr().err

@@ -35,13 +35,15 @@ def _verify_file(path: Path, seed: int, seen: list[tuple[str, Report]]) -> int:
     from ..gradcheck import check_file
     from ..gradcheck.report import GOOD, folded
 
-    reports = []
-    for report in check_file(path, seed=seed):
-        for line in str(report).split("\n"):
-            print(folded(line, 29))
-        print(flush=True)
-        reports.append(report)
-        seen.append((report.name, report))
-    good = sum(report.verdict in GOOD for report in reports)
-    print(f"{good} of {len(reports)} pairs passed")
-    return 0 if good == len(reports) else 1
+    good = 0
+    try:
+        for report in check_file(path, seed=seed):
+            for line in str(report).split("\n"):
+                print(folded(line, 29))
+            print(flush=True)
+            seen.append((report.name, report))
+            good += report.verdict in GOOD
+    finally:  # a pair that cannot be checked is told of after the others
+        if seen:
+            print(f"{good} of {len(seen)} pairs passed", flush=True)
+    return 0 if good == len(seen) else 1

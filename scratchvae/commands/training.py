@@ -246,7 +246,8 @@ def _settings_to_resume(folder: Path, given: dict[str, Any]) -> Any:
                 f"{value}: leave {_flag(name)} out, or begin anew with another --out"
             )
     settings |= given
-    if len(model.history_) >= settings["epochs"]:
+    # a run that was stopped while it drew has yet to leave its page
+    if len(model.history_) >= settings["epochs"] and (folder / runs.INDEX).exists():
         raise InputError(
             f"{folder} has its {len(model.history_)} epochs already: ask for more with --epochs"
         )
