@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test docs lint verify bench format clean
+.PHONY: demo test docs lint lint-js verify bench format clean
 
 demo: .venv/installed  ## train the default VAE on the embedded data set; pictures, ELBO and a page to play with
 	$(BIN)/scratchvae train --data strokes --epochs 30 --seed 0 --out runs/demo --overwrite
@@ -25,6 +25,11 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lint-js:  ## the scripts of the explorer's page; needs npx, which fetches ESLint
+	mkdir -p build
+	cd scratchvae/explorer && sed '/^"use strict";$$/d' decode.js explorer.js gradient.js > ../../build/explorer.js
+	npx --yes eslint@9 -c tests/eslint.config.mjs build/explorer.js
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .
