@@ -8,7 +8,9 @@ from .errors import InputError
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see {self.prog} --help)")
+        # what no command takes is found by the top parser, whose own help has no options
+        which = " COMMAND" if self._subparsers and message.startswith("unrecognized") else ""
+        raise InputError(f"{message} (see {self.prog}{which} --help)")
 
 
 def number_of(kind: type, least: float | None = None) -> Any:

@@ -48,7 +48,9 @@ def page(
     commands   command lines to go on with, as lists of words
     """
     shown = history[-LAST:]
-    of = f"the last {len(shown)} of {len(history)}" if len(shown) < len(history) else "each epoch"
+    of = "Each epoch"
+    if len(shown) < len(history):
+        of = f"The last {len(shown)} of {len(history)} epochs"
     figures = "\n".join(_figure(name, words) for name, words in pictures.items())
     lines = "\n".join(shlex.join(words) for words in commands)
     return f"""<!DOCTYPE html>
@@ -66,7 +68,7 @@ def page(
 <div class="pictures">
 {figures}
 </div>
-<h2>Epochs: {of}</h2>
+<h2>{of}</h2>
 <p>Losses are nats per example, on the whole split.</p>
 <div class="wide">
 {_table(shown, columns)}

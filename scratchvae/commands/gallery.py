@@ -188,7 +188,7 @@ def page_of(
     """The page of the run in the folder."""
     run, epochs = str(folder), len(model.history_)
     widths = "-".join(map(str, (model.n_features_, *model.hidden, model.latent_dim)))
-    title = f"{type(model).__name__} {widths} on {data}, {epochs} epochs"
+    title = f"{type(model).__name__} {widths} on {data}, {epochs} epoch{'s' * (epochs != 1)}"
     commands = [
         ["train", "--resume", "--out", run, "--epochs", str(2 * epochs)],
         ["evaluate", run, *(["--samples", "100"] if model.noisy else [])],
@@ -199,7 +199,7 @@ def page_of(
     if "interpolations.png" in pictures:
         commands.append(["interpolate", run, "-o", "between.gif"])
     if "traversals.png" in pictures:
-        commands.append(["traverse", run, "--row", "7"])
+        commands.append(["traverse", run, "--row", "7", "-o", "traversals-7.png"])
     if "samples.png" in pictures and model.latent_dim > 1:
         commands += [["manifold", run], ["explore", run]]
     if not isinstance(model, SemiSupervisedVAE):
