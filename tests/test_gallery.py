@@ -253,7 +253,7 @@ def test_the_page_shows_the_numbers_the_pictures_and_how_to_go_on(data, tmp_path
     assert all(len(alt) > 10 for alt in shown.alts)
     assert len(set(shown.alts)) == len(shown.alts) == len(set(shown.links))
     rows = metrics(run)
-    assert "the last 10 of 12" in said
+    assert "The last 10 of 12" in said
     for row in rows[2:]:
         assert f"{float(row['test_loss']):.2f}" in shown.cells
     assert f"{float(rows[1]['test_loss']):.2f}" not in shown.cells
@@ -293,7 +293,7 @@ def test_everything_on_the_page_is_escaped():
     assert shown.links == ["%3Cb%3E%26%22%27%3C/b%3E.png"] * 2
     assert shown.alts == [bad]
     assert shown.cells[-8:] == [bad, bad, "layers", "1, 2", "none", "none", "empty", "none"]
-    assert "each epoch" in text
+    assert "Each epoch" in text
     assert "nan" not in text
 
 
