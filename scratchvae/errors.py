@@ -1,5 +1,6 @@
 """The ways in which a run is refused or stopped; the command line prints each as one line."""
 
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -27,7 +28,7 @@ class NonFiniteError(ArithmeticError):
 # what reading a damaged file of NumPy arrays, or of JSON in one, may raise
 DAMAGE = (
     *(OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, SyntaxError),
-    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+    *(OverflowError, struct.error, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
 
 MOST = 2**31 - 1  # of anything that is counted here
