@@ -166,7 +166,7 @@ def halve_backward(dy, *, dx=None):
 
 def test_an_op_that_is_registered_elsewhere_is_watched_too(monkeypatch):
     monkeypatch.setitem(OPS, "halve", Op("halve", halve, halve_backward, {"x": "BH"}))
-    with watching(), pytest.raises(NonFiniteError, match="^halve: y"):
+    with watching(), pytest.raises(NonFiniteError, match=r"^halve: y"):
         halve(np.full((1, 1), np.inf))
 
 
