@@ -27,7 +27,7 @@ from scratchvae import cli
 from scratchvae.commands import gallery
 
 ROOT = Path(__file__).resolve().parents[2]
-SHOWN = 5  # losses that are told in words
+SHOWN = 2  # losses of a row that are told in words
 HEADROOM = 3 << 29  # bytes that a reader may claim beyond what the process has: 1.5 GiB
 
 
@@ -36,7 +36,7 @@ class Counts:
 
     def __init__(self, name, options):
         self.name, self.options, self.start = name, options, time.perf_counter()
-        self.rows, self.notes, self.told = {}, [], 0
+        self.rows, self.notes = {}, []
         print(f"{name}: seed {options.seed}{', short' if options.short else ''}", flush=True)
 
     def add(self, what, lost="", n=1):
@@ -45,8 +45,7 @@ class Counts:
         row[0] += n
         if lost:
             row[1] += 1
-            self.told += 1
-            if self.told <= SHOWN:
+            if row[1] <= SHOWN:
                 print(f"LOST: {what}: {lost}", flush=True)
 
     def note(self, text):

@@ -109,6 +109,18 @@ def overlapping(content, n):
     return content[:end] + more + bytes(tail)
 
 
+def crowded(n):
+    """An archive that says that it has n members; each is the same empty one."""
+    name = b"x.npy"
+    local = struct.pack("<4s5H3I2H", LOCAL, 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0) + name
+    entry = struct.pack(
+        "<4s6H3I5H2I", CENTRAL, 20, 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0
+    )
+    central = n * (entry + name)
+    end = struct.pack("<4s4H2IH", END, 0, 0, n & 0xFFFF, n & 0xFFFF, len(central), len(local), 0)
+    return local + central + end
+
+
 def paths(tree, at=()):
     """The place of every value in a JSON tree, as a tuple of keys."""
     pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()

@@ -113,6 +113,7 @@ def main():
     options = common.options(__doc__)
     counts = common.Counts("forged", options)
     signal.signal(signal.SIGALRM, endless)
+    common.bound_memory()  # should a reader believe a size after all
     with common.workplace(memory=True) as folder:
         marker = folder / "made-by-a-pickle"
         for reader in READERS:
