@@ -50,8 +50,8 @@ def endless(*_):
     raise TimeoutError(f"no answer after {SECONDS} s")
 
 
-def tried(reader, path, content, may_be_read):
-    """What went wrong in reading the file; "" if nothing did."""
+def tried(reader, path, content, may_be_read, wanted):
+    """What went wrong in reading the file; "" if it was refused, or read as the good one is."""
     path.write_bytes(content)
     before = sorted(path.parent.iterdir())
     bound = BASE + TIMES * len(content)
@@ -62,8 +62,8 @@ def tried(reader, path, content, may_be_read):
     tracemalloc.start()
     with guard.watched() as seen:
         try:
-            reader.read(path)
-            wrong = "" if may_be_read else "it was read"
+            got = reader.read(path)
+            wrong = "" if may_be_read or got == wanted else "it was read"
         except reader.error as error:
             if "\n" in str(error):
                 wrong = f"more than a sentence: {error}"
@@ -120,9 +120,9 @@ def main():
             path = folder / f"file{reader.suffix}"
             reader.make(path)
             good = path.read_bytes()
-            reader.read(path)  # what is imported on use is here now
+            wanted = reader.read(path)  # and what is imported on use is here now
             for what, content, may_be_read in cases(reader, good, marker, options.short):
-                lost = tried(reader, path, content, may_be_read)
+                lost = tried(reader, path, content, may_be_read, wanted)
                 counts.add(f"{reader.name}: {what}", lost)
             path.unlink()
             not_files(counts, reader, folder)

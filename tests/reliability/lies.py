@@ -88,7 +88,7 @@ def archives(good, marker, n):
     yield "overlapping members", forge.overlapping(good, 1)
     yield "overlapping members", forge.overlapping(good, 3000)
     a = array(np.ones((5, 4)))
-    for name in ("../x.npy", "/etc/x.npy", "..\\x.npy", "C:\\x.npy", "", ".npy", "x", "x.npy/", "a/../x.npy"):
+    for name in ("../x.npy", "/etc/x.npy", "..\\x.npy", "a/../x.npy", "", "x", "x.npy/"):
         yield "a name that is a path, or no array's", forge.zipped([*forge.members(good), (name, a)])
     yield "two members of one name", forge.zipped([*forge.members(good), forge.members(good)[0]])
     yield "two members of one name", forge.zipped(2 * forge.members(good))
