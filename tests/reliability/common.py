@@ -95,6 +95,27 @@ def workplace(memory=False):
         shutil.rmtree(folder)
 
 
+def folder(path):
+    path.mkdir()
+    return path
+
+
+def mount(at, settings):
+    """A file system in memory, there."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", settings, "tmpfs", at], check=True)
+
+
+def may_mount(place):
+    """Whether this process may do that."""
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        return False
+    at = folder(place / "mounted")
+    done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", at], capture_output=True).returncode
+    if done == 0:
+        subprocess.run(["umount", at], check=True)
+    return done == 0
+
+
 def bound_memory(extra=HEADROOM):
     """From now on, this process can claim so many bytes more than it has; then MemoryError."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
