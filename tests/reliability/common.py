@@ -126,7 +126,7 @@ def bound_memory(extra=HEADROOM):
 # ------------------------------------------------------------------------------ a small run
 
 
-ROWS, WIDTH = 120, 12  # of the data; with 108 rows to train on and batches of 27, 4 steps an epoch
+ROWS, WIDTH = 120, 16  # of the data; with 108 rows to train on and batches of 27, 4 steps an epoch
 SMALL = ("--hidden", "8", "--latent-dim", "2", "--batch-size", "27", "--quiet")
 
 
