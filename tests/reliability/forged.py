@@ -6,44 +6,54 @@ and four times what a file of its size may become.
 """
 
 import gzip
+import io
 import os
 import resource
+import shutil
 import signal
 import sys
 import tracemalloc
+from contextlib import redirect_stderr, redirect_stdout
 
 import common
 import guard
 import lies
 from subjects import READERS
 
+from scratchvae import cli
+
 BASE, TIMES = 16 << 20, 4
 SECONDS = 120  # after which a read counts as one that never ends
 # of a checkpoint: some other settings are as good as those that it had
 EITHER = ("a setting of another kind", "a setting left out")
-FEW = 150  # of those, in the short version
+FEW = 60  # of those, in the short version
 
 
 def cases(reader, good, marker, short):
     """(what, content, whether it may be read all the same)"""
+    n = 20_000 if short else 1_000_000
     if reader.suffix == ".npy":
-        yield from ((what, content, False) for what, content in lies.arrays(marker))
+        yield from ((what, content, False) for what, content in lies.arrays(marker, n // 10))
     elif reader.suffix == ".npz":
-        n = 20_000 if short else 1_000_000
         yield from ((what, content, False) for what, content in lies.archives(good, marker, n))
     else:
         gzipped = reader.suffix.endswith(".gz")
         for what, content in lies.images():
             yield what, gzip.compress(content) if gzipped else content, False
         if gzipped:
-            yield from ((what, content, False) for what, content in lies.packed(256))
+            yield from ((what, content, False) for what, content in lies.packed(8 if short else 256))
     if "checkpoint" in reader.name:
-        texts = list(lies.texts(good))
-        changed = [case for case in texts if case[0] in EITHER]
-        some = changed[:: len(changed) // FEW + 1] if short else changed
-        yield from ((*case, True) for case in some)
-        yield from ((*case, False) for case in texts if case[0] not in EITHER)
-        yield from ((*case, False) for case in lies.parameters(good))
+        yield from settings(good, n, short)
+
+
+def settings(good, n, short):
+    """The cases of a checkpoint's own content."""
+    texts = list(lies.texts(good, n))
+    changed = [case for case in texts if case[0] in EITHER]
+    some = changed[:: len(changed) // FEW + 1] if short else changed
+    yield from ((*case, True) for case in some)
+    yield from ((*case, False) for case in texts if case[0] not in EITHER)
+    yield from ((*case, False) for case in lies.parameters(good))
 
 
 def endless(*_):
@@ -109,10 +119,39 @@ def not_files(counts, reader, folder):
             path.unlink(missing_ok=True)
 
 
+def by_the_command(counts, place, short):
+    """Runs whose checkpoint lies: `evaluate` and `train --resume` use it, or say why not."""
+    data = common.small_data(place / "data.npz")
+    folder = place / "run"
+    cli.main(common.train_line(data, folder, 1))
+    good = (folder / "checkpoint.npz").read_bytes()
+    commands = {
+        "evaluate": ["evaluate", str(folder)],
+        "train --resume": common.train_line(data, folder, 2, "--resume"),
+    }
+    for what, content, _ in settings(good, 1000 if short else 100_000, short):
+        for command, line in commands.items():
+            shutil.rmtree(folder)
+            common.folder(folder)
+            (folder / "checkpoint.npz").write_bytes(content)
+            errors = io.StringIO()
+            signal.alarm(SECONDS)
+            try:
+                with redirect_stdout(io.StringIO()), redirect_stderr(errors):
+                    code = cli.main(line)
+                said = errors.getvalue()
+                wrong = "" if code == 0 or (code == 2 and common.one_sentence(said)) else said
+            except BaseException as error:
+                wrong = f"{type(error).__name__}: {error}"
+            signal.alarm(0)
+            counts.add(f"{command}: {what}", wrong[-300:])
+
+
 def main():
     options = common.options(__doc__)
     counts = common.Counts("forged", options)
     signal.signal(signal.SIGALRM, endless)
+    common.without_pictures()
     common.bound_memory()  # should a reader believe a size after all
     with common.workplace(memory=True) as folder:
         marker = folder / "made-by-a-pickle"
@@ -126,6 +165,7 @@ def main():
                 counts.add(f"{reader.name}: {what}", lost)
             path.unlink()
             not_files(counts, reader, folder)
+        by_the_command(counts, common.folder(folder / "command"), options.short)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     counts.note(f"most memory that the process had, the makers of the files included: {peak} MiB")
     return counts.finish()

@@ -24,8 +24,11 @@ VALUES = (
 )
 
 
-def arrays(marker):
-    """Of .npy files, which may be members of an archive; marker: a folder that a pickle would make."""
+def arrays(marker, n):
+    """Of .npy files, which may be members of an archive.
+
+    marker: a folder that a pickle would make. n: how deep, long or many the largest lies are.
+    """
     pickled = pickle.dumps(forge.Evil(marker))
     f4 = np.ones((5, 4), dtype=np.float32).tobytes()
     yield "a size of 32 GiB", npy(header("<f8", (2**32, 1)))
@@ -49,7 +52,7 @@ def arrays(marker):
     call = f"__import__('os').mkdir({str(marker)!r})"
     yield "code in the header", npy(call)
     yield "code in the header", npy(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {call}}}", f4)
-    for deep in ("(" * 100_000, "[" * 3000 + "]" * 3000, "-" * 50_000 + "1", "{" * 9000):
+    for deep in ("(" * n, "[" * (n // 4) + "]" * (n // 4), "-" * (n // 2) + "1", "{" * (n // 10)):
         yield "a nested header", npy(deep, version=(2, 0))
         yield "a nested header", npy(deep[:9000])
     yield "a long header", npy(header("<f4", (5, 4)), f4, version=(2, 0), length=2**32 - 1)
@@ -67,18 +70,19 @@ def arrays(marker):
 
 
 def archives(good, marker, n):
-    """Of archives, made of a good one with two members or more; the largest gets n members."""
+    """Of archives, made of a good one with two members or more."""
     first = forge.members(good)[0][0]
-    for what, member in arrays(marker):
+    for what, member in arrays(marker, n):
         yield what, forge.replaced(good, first, member)
-    zeros = array(np.zeros((64, MIB), dtype=np.uint8))
+    large = 4 * MIB + 60 * n
+    zeros = array(np.zeros((1, large), dtype=np.uint8))
     bomb = forge.zipped([("X.npy", zeros)], zipfile.ZIP_DEFLATED)
     yield "a bomb", bomb
     lied = forge.patched(bomb, forge.CENTRAL, 24, "<I", 1000)  # in both places, as it is compared
     yield "a bomb that says it is small", forge.patched(lied, forge.LOCAL, 22, "<I", 1000)
     small = npy(header("|u1", (5, 4)), bytes(20))
     yield "a bomb that says it is small", forge.patched(
-        forge.zipped([("X.npy", small + bytes(64 * MIB))], zipfile.ZIP_DEFLATED),
+        forge.zipped([("X.npy", small + bytes(large))], zipfile.ZIP_DEFLATED),
         *(forge.CENTRAL, 24, "<I", len(small)),
     )
     whole = forge.replaced(good, first, zeros)
@@ -112,13 +116,13 @@ def archives(good, marker, n):
     yield "another file", b"PK\x05\x06" + b"\0" * 18
 
 
-def texts(good):
+def texts(good, n):
     """Of checkpoints whose JSON text is no good, though it may happen to be of use."""
     meta = forge.meta(good)
     whole = json.dumps(meta)
     for text in ("", "{", "null", "[]", "1", '"x"', whole + "x", whole[:-1], "\0", "{}"):
         yield "no JSON object", forge.with_text(good, text)
-    for deep in ("[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000):
+    for deep in ("[" * n, '{"a":' * n, "[" * n + "]" * n):
         yield "nested JSON", forge.with_text(good, deep)
         yield "nested JSON", forge.with_text(good, whole[:-1] + f', "more": {deep}}}')
     yield "an integer of 100,000 digits", forge.with_text(good, whole[:-1] + f', "more": {"9" * 100_000}}}')
@@ -130,7 +134,7 @@ def texts(good):
         for new in VALUES:
             yield "a setting of another kind", forge.with_meta(good, forge.changed(meta, path, new))
     for name in ("hidden", "latent_dim"):
-        for new in (HUGE, [HUGE, HUGE], [1] * 1_000_000):
+        for new in (HUGE, [HUGE, HUGE], [1] * n):
             yield "a model of 10^9 units", forge.with_meta(
                 good, forge.changed(meta, ("config", name), new)
             )
@@ -143,7 +147,7 @@ def parameters(good):
         if name == "meta.npy":
             continue
         a = np.load(io.BytesIO(content))
-        for bad in (nan, inf, -inf):
+        for bad in (nan, inf, -inf) if a.size and a.dtype.kind == "f" else ():
             b = a.copy()
             b.flat[-1] = bad
             yield "a NaN or an infinity", forge.replaced(good, name, array(b))

@@ -120,8 +120,9 @@ def main():
             objects.append(len(gc.get_objects()))
             if begun is None and passed > seconds / 6:
                 begun = number
-    before, after = median(sizes[begun:][:COMPARED]), median(sizes[-COMPARED:])
-    more = median(objects[-COMPARED:]) - median(objects[begun:][:COMPARED])
+    n = min(COMPARED, (len(sizes) - begun) // 2)
+    before, after = median(sizes[begun:][:n]), median(sizes[-n:])
+    more = median(objects[-n:]) - median(objects[begun:][:n])
     x = np.arange(len(sizes) - begun)
     slope = np.polyfit(x, sizes[begun:], 1)[0] * 1000 / 1024
     counts.add(

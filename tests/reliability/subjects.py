@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchvae import IWAE, VAE, CheckpointError, DataError, load_data
+from scratchvae import IWAE, VAE, CheckpointError, DataError, InputError, load_data
 from scratchvae.checkpoint import load, save_model
 from scratchvae.data.idx import read_idx
 from scratchvae.train import Trainer
@@ -49,21 +49,28 @@ def of_model(model):
     return value([type(model).__name__, model.get_params(), parameters, model.history_])
 
 
+def trainer_of(model):
+    X = np.random.default_rng(0).random((6, 4), dtype=np.float32)
+    return Trainer(model, X, X[:2], batch_size=3)
+
+
 def read_checkpoint(path):
     model, run, arrays = load(path)
+    if run:  # it must be one to go on with, too
+        try:
+            trainer_of(model).resume(run, arrays)
+        except InputError as error:
+            raise CheckpointError(str(error)) from None
     return of_model(model) + value(run) + value(dict(arrays))
 
 
 def make_run(path):
     """The checkpoint of a run: a model of 32 parameters, after two epochs."""
-    X = np.random.default_rng(0).random((6, 4), dtype=np.float32)
-    trainer = Trainer(VAE(latent_dim=1, hidden=(2,)).build(4), X, X[:2], batch_size=3)
+    trainer = trainer_of(VAE(latent_dim=1, hidden=(2,)).build(4))
     trainer.run(2)
-    for record in trainer.model.history_:
-        record["seconds"] = 0.0
     numbers, arrays = trainer.state()
     settings = {"model": "vae", "data": "strokes", "hidden": [2], "latent_dim": 1, "epochs": 2}
-    save_model(trainer.model, path, {"settings": settings} | numbers | {"seconds": 0.0}, arrays)
+    save_model(trainer.model, path, {"settings": settings} | numbers, arrays)
 
 
 def make_model(path):
