@@ -12,7 +12,6 @@ import io
 import json
 import struct
 import sys
-import traceback
 import zipfile
 from math import prod
 
@@ -190,8 +189,9 @@ def held_by_checkpoint(path):
     content = np.load(path, allow_pickle=False)
     meta = json.loads(str(content["meta"]))
     config = {k: tuple(v) if isinstance(v, list) else v for k, v in meta["config"].items()}
-    if value(config) != value(model.get_params()):
-        return f"settings {config}, read as {model.get_params()}".encode()
+    read = model.get_params()
+    if value(config) != value({k: read[k] for k in config}):  # one that is not there is the default
+        return f"settings {config}, read as {read}".encode()
     for name, a in model.params_.items():
         if value(np.asarray(a)) != value(content[f"param/{name}"]) or not np.isfinite(a).all():
             return f"another {name}".encode()
@@ -257,7 +257,7 @@ class Trial:
                 KEPT.mkdir(parents=True, exist_ok=True)
                 kept = KEPT / self.path.name
                 kept.write_bytes(self.path.read_bytes())
-                return f"{traceback.format_exception_only(error)[-1].strip()[:300]}; see {kept}"
+                return f"{type(error).__name__}: {str(error)[:300]}; see {kept}"
         return ""
 
 
