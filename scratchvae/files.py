@@ -47,7 +47,6 @@ def keep_as(path: Path, other: Path) -> None:
     try:
         os.link(path, temporary)
         os.replace(temporary, other)
-        temporary.unlink(missing_ok=True)  # two names of one file: there a rename does nothing
         _sync_folder(other.parent)
     except OSError:
         with open(path, "rb") as source:
