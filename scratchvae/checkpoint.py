@@ -154,9 +154,10 @@ def _model(
         config = dict(meta["config"]) | ({} if device is None else {"device": device})
         config["hidden"] = tuple(config["hidden"][: len(own)])
         model = MODELS[meta["model"]](**config)
-        n_features, classes = meta["n_features"], []
+        n_features = meta["n_features"]
+        classes: list[Any] = []
         if isinstance(model, Labelled):
-            classes = [list(meta["classes"])]
+            classes = [[*meta["classes"]]] if type(meta["classes"]) is list else [None]
             model._set_classes(*classes)
         planned = model._plan(n_features)
     except InputError as error:
