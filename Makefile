@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test docs lint lint-js verify bench format clean
+.PHONY: demo test docs lint lint-js verify bench soak format clean
 
 demo: .venv/installed  ## train the default VAE on the embedded data set; pictures, ELBO and a page to play with
 	$(BIN)/scratchvae train --data strokes --epochs 30 --seed 0 --out runs/demo --overwrite
@@ -20,6 +20,9 @@ verify: .venv/installed  ## every gradient against finite differences
 
 bench: .venv-bench/installed  ## beside PyTorch and JAX, into docs/speed.md; make bench DATA=DIR for MNIST too
 	.venv-bench/bin/python tests/benchmarks/bench.py $(if $(DATA),--data-dir $(DATA))
+
+soak: .venv/dev  ## faults, as often as it takes: an hour or more; the counts go into docs/reliability.md
+	$(BIN)/python tests/reliability/run.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

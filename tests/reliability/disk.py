@@ -102,7 +102,9 @@ def runs(counts, place, data, wanted, step):
             )
             lost = "" if code == 0 else after_a_failure(folder, code, said)
             counts.add(f"a run: {what}", lost and f"call {n}: {lost}")
-            lost = gone_on(folder, data, errors, wanted) if code else common.compared(folder, wanted)
+            lost = (
+                gone_on(folder, data, errors, wanted) if code else common.compared(folder, wanted)
+            )
             counts.add(f"a run: {what}, and it goes on", lost and f"call {n}: {lost}")
             shutil.rmtree(folder, ignore_errors=True)
             n += step
@@ -120,7 +122,9 @@ def small_disks(counts, place, data, wanted, sizes):
             lost = after_a_failure(folder, code, said) if code else ""
             counts.add("a small disk", lost and f"{size} KiB: {lost}")
             common.mount(disk, f"remount,size={64 * KIB * KIB}")
-            lost = gone_on(folder, data, errors, wanted) if code else common.compared(folder, wanted)
+            lost = (
+                gone_on(folder, data, errors, wanted) if code else common.compared(folder, wanted)
+            )
             counts.add("a small disk that grows, and it goes on", lost and f"{size} KiB: {lost}")
         finally:
             subprocess.run(["umount", disk], check=True)

@@ -121,10 +121,22 @@ def crowded(n):
     return local + central + end
 
 
+def opened(content):
+    """The header of a safetensors file, parsed, and its body."""
+    length = struct.unpack_from("<Q", content)[0]
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def tensors(about, body):
+    """A safetensors file of this header, parsed or as text."""
+    text = (about if isinstance(about, str) else json.dumps(about)).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
 def paths(tree, at=()):
     """The place of every value in a JSON tree, as a tuple of keys."""
-    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, child in pairs:
+    pairs = enumerate(tree) if isinstance(tree, list) else ()
+    for key, child in tree.items() if isinstance(tree, dict) else pairs:
         yield (*at, key)
         yield from paths(child, (*at, key))
 

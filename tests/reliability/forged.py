@@ -34,6 +34,8 @@ def cases(reader, good, marker, short):
     n = 20_000 if short else 1_000_000
     if reader.suffix == ".npy":
         yield from ((what, content, False) for what, content in lies.arrays(marker, n // 10))
+    elif reader.suffix == ".safetensors":
+        yield from ((what, content, False) for what, content in lies.tensors(good, n // 10))
     elif reader.suffix == ".npz":
         yield from ((what, content, False) for what, content in lies.archives(good, marker, n))
     else:
@@ -41,7 +43,9 @@ def cases(reader, good, marker, short):
         for what, content in lies.images():
             yield what, gzip.compress(content) if gzipped else content, False
         if gzipped:
-            yield from ((what, content, False) for what, content in lies.packed(8 if short else 256))
+            yield from (
+                (what, content, False) for what, content in lies.packed(8 if short else 256)
+            )
     if "checkpoint" in reader.name:
         yield from settings(good, n, short)
 
