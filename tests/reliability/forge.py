@@ -1,4 +1,4 @@
-"""Makes files that lie: NumPy arrays and zip archives part by part, with checksums that are right."""
+"""Makes files that lie, part by part; the checksums that they have are right."""
 
 import io
 import json

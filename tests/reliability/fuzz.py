@@ -55,7 +55,7 @@ def held_by_arrays(path):
 
 def held_by_checkpoint(path):
     """What `load` returned, with its parameters and settings taken from the file by NumPy."""
-    model, run, arrays = load(path)
+    model, _, arrays = load(path)
     content = np.load(path, allow_pickle=False)
     meta = json.loads(str(content["meta"]))
     config = {k: tuple(v) if isinstance(v, list) else v for k, v in meta["config"].items()}

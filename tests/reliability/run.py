@@ -84,9 +84,7 @@ def page(results, seconds):
             f"| `{name}.py` | {what} | {tried:,} | {lost:,} |"
             for what, tried, lost in in_short(result["rows"])
         ]
-    notes = [
-        f"* `{name}.py`: {note}" for name, r in results.items() for note in r.get("notes", ())
-    ]
+    notes = [f"* `{name}.py`: {note}" for name, r in results.items() for note in r.get("notes", ())]
     return "\n".join([*lines, "", *notes])
 
 
