@@ -12,7 +12,7 @@ import numpy as np
 from .. import __version__, runs
 from ..checkpoint import load, save_model
 from ..collapse import SPARE
-from ..data import load_data, shown_name
+from ..data import fetch, load_data, shown_name
 from ..data.labels import keep_labels, leave_out, missing
 from ..errors import InputError, NonFiniteError, whole_number
 from ..film import Film
@@ -98,6 +98,8 @@ def _train(a: argparse.Namespace, make_trainer: Callable[..., Trainer], writes: 
     if settings["patience"] is not None:
         callbacks.append(EarlyStopping(settings["patience"]))
 
+    if a.download:
+        fetch(settings["data"], settings["data_dir"], verbose=writes and not a.quiet)
     X, y, X_test, y_test = _data(settings, data_name)
     if resumed is None:
         model = MODELS[settings["model"]](**model_config(settings))
