@@ -21,6 +21,14 @@ class CheckpointError(InputError):
     """A checkpoint is missing, damaged, of another version, or of another shape."""
 
 
+class DamagedError(CheckpointError):
+    """A checkpoint whose bytes are not what was written: one before it may do."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint was damaged, and another was taken in its place."""
+
+
 class NonFiniteError(ArithmeticError):
     """Training met a NaN or an infinity. The message names epoch, step and first tensor."""
 

@@ -18,7 +18,7 @@ from typing import IO
 
 import numpy as np
 
-from .errors import DAMAGE, InputError
+from .errors import DAMAGE, CheckpointError, DataError, InputError
 
 LONGEST_HEADER = 10_000  # bytes; NumPy writes 128
 MOST_MEMBERS = 10_000
@@ -36,10 +36,14 @@ def refusing(path: Path, error: type[InputError]) -> Iterator[None]:
     """Whatever reading a file may raise becomes one sentence of this error."""
     try:
         yield
+    except (CheckpointError, DataError):
+        raise
     except FileNotFoundError:
         raise error(f"there is no file {path}: check the path") from None
     except Refused as reason:
         raise error(f"{path} {reason}") from None
+    except InputError as reason:
+        raise error(f"{path}: {reason}") from None
     except DAMAGE as damage:
         if isinstance(damage, OSError) and damage.strerror:
             raise error(f"{path} cannot be read: {damage.strerror}") from None

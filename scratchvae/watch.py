@@ -20,13 +20,18 @@ from .backend import Array, array_module, to_numpy
 from .errors import NonFiniteError
 from .registry import OPS, keyword_only, positional
 
+
+class BadOp(NonFiniteError):
+    """The sentence names the op."""
+
+
 Function = Callable[..., Any]
 _inside: ContextVar[bool] = ContextVar("inside", default=False)  # whether an op is at work
 
 
 @contextmanager
 def watching() -> Iterator[None]:
-    """Within, NonFiniteError at the first op, forward or backward, that returns a bad number.
+    """Within, BadOp at the first op, forward or backward, that returns a bad number.
 
         with watching():
             model.loss_and_grad(x, eps)
@@ -79,7 +84,7 @@ def _watched(f: Function, outputs: list[str]) -> Function:
         values = result if isinstance(result, tuple) else (result,)
         for name, a in zip(outputs, values, strict=True):
             if a is not None and not bool(array_module(a).isfinite(a).all()):
-                raise NonFiniteError(_story(f.__name__, name, a, inputs))
+                raise BadOp(_story(f.__name__, name, a, inputs))
         return result
 
     return watched

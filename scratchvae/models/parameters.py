@@ -87,10 +87,9 @@ class Parametric(Estimator):
 
         Raises InputError for bad hyper-parameters.
         """
-        xp = self.check_config()
-        self.n_features_ = whole_number(n_features, "n_features")
+        shapes, xp = self._plan(n_features), namespace(self.device)
         self._built = {name: getattr(self, name) for name in MEANING}
-        self.params_ = Flat(self._shapes(), xp, self.dtype)
+        self.params_ = Flat(shapes, xp, self.dtype)
         self.history_: list[dict[str, float]] = []
         if self.x_variance is not None:
             value = xp.full(1, log(self.x_variance), dtype=self.dtype)
@@ -98,6 +97,12 @@ class Parametric(Estimator):
         self._make_buffers()
         self._initialise()
         return self
+
+    def _plan(self, n_features: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of all parameters for data of this width, before memory is asked for."""
+        self.check_config()
+        self.n_features_ = whole_number(n_features, "n_features")
+        return self._shapes()
 
     def _initialise(self) -> None:
         xp = self._ws.xp
