@@ -277,6 +277,19 @@ def test_the_folder_is_the_one_where_load_data_looks(server, tmp_path, monkeypat
     assert right_files(tmp_path / "cache" / "scratchvae" / "mnist") == 4
 
 
+def test_what_a_killed_download_left_goes_when_it_is_old(server, tmp_path):
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    old, new = (folder / f".train-images-idx3-ubyte.gz.{n}.tmp" for n in ("00000000", "11111111"))
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    with instead([server.mirror("right")]):
+        load_data("mnist", data_dir=tmp_path, download=True)
+    assert not old.exists()
+    assert new.exists(), "another process may be writing it"
+
+
 def test_a_file_where_the_folder_should_be(server, tmp_path):
     (tmp_path / "mnist").write_text("mine")
     with (

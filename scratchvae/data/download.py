@@ -21,7 +21,7 @@ from urllib.parse import urljoin, urlsplit
 
 from .. import __version__
 from ..errors import DataError
-from ..files import write_atomically
+from ..files import sweep, write_atomically
 from . import idx
 from .mirrors import SOURCES, Archive
 
@@ -54,6 +54,7 @@ def fetch_missing(name: str, folders: list[Path], *, verbose: bool = True) -> No
         if not _reads(folder, file)
     ]
     mirrors = list(source.mirrors)
+    sweep(folder, [name for file in missing for name in (file, f"{file}.gz")], older=3600)
     for file in missing:
         try:
             got = _from_mirrors(f"{file}.gz", source.archives[file], mirrors, verbose)
