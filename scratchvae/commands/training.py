@@ -100,7 +100,7 @@ def _train(
             runs.refuse_if_taken(folder, a.overwrite)
         else:
             keeper.go_on(source, trainer)
-            tell(f"{source} is at epoch {trainer.epoch}, step {trainer.step}: from there on")
+            tell(f"going on from {source}: {trainer.epoch} epochs complete, step {trainer.step}")
     tell(f"{model!r}\n{_counts(model, X, y, X_test)} of {data_name}")
     try:
         with stopping_once():
