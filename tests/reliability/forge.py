@@ -109,15 +109,23 @@ def overlapping(content, n):
     return content[:end] + more + bytes(tail)
 
 
-def crowded(n):
-    """An archive that says that it has n members; each is the same empty one."""
+def crowded(n, large=False):
+    """An archive that has n members, each the same empty one; large: in the way of large ones."""
     name = b"x.npy"
     local = struct.pack("<4s5H3I2H", LOCAL, 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0) + name
     entry = struct.pack(
         "<4s6H3I5H2I", CENTRAL, 20, 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0
     )
     central = n * (entry + name)
-    end = struct.pack("<4s4H2IH", END, 0, 0, n & 0xFFFF, n & 0xFFFF, len(central), len(local), 0)
+    if large:  # the sizes stand in a record of the newer kind, and the old one lies
+        at = len(local) + len(central)
+        newer = struct.pack(
+            "<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, n, n, len(central), len(local)
+        )
+        central += newer + struct.pack("<4sIQI", b"PK\x06\x07", 0, at, 1)
+        n = 1
+    listed, size = n & 0xFFFF, len(entry + name) if large else len(central)
+    end = struct.pack("<4s4H2IH", END, 0, 0, listed, listed, size, len(local), 0)
     return local + central + end
 
 

@@ -126,6 +126,7 @@ def archives(good, marker, n):
     yield "another checksum", forge.patched(good, forge.CENTRAL, 16, "<I", 1)
     yield "a member that hides others", forge.patched(good, forge.CENTRAL, 32, "<H", 2000)
     yield "members without end", forge.crowded(n)
+    yield "members without end", forge.crowded(n, large=True)
     yield "another file", pickle.dumps(forge.Evil(marker))
     yield "another file", b""
     yield "another file", good[: len(good) // 2]
