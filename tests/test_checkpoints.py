@@ -362,6 +362,24 @@ def test_a_full_disk_is_a_warning_until_the_end(train, monkeypatch, capsys):
     same(straight, folder)
 
 
+def test_rows_that_could_not_be_written_are_written_at_the_end(train, monkeypatch, capsys):
+    _, straight = train("a")
+    original, refused = runs.write_metrics, []
+
+    def write_metrics(folder, history):
+        if len(history) == 3 and not refused:
+            refused.append(history)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(folder, history)
+
+    monkeypatch.setattr(runs, "write_metrics", write_metrics)
+    code, folder = train("b")
+    assert code == 0
+    assert refused
+    assert "the run goes on" in capsys.readouterr().err
+    same(straight, folder)
+
+
 def test_a_disk_that_stays_full_ends_the_run_and_keeps_what_there_was(train, monkeypatch, capsys):
     interrupt(monkeypatch, 9, KeyboardInterrupt())
     _, folder = train("a")

@@ -20,6 +20,7 @@ class Keeper:
         self.folder, self.settings, self.film = folder, settings, film
         self.kept = Kept(folder, keep)
         self.begun = False
+        self.whole = True  # whether the last save came to its end
 
     def go_on(self, source: Path, trainer: Trainer) -> None:
         """Go on with the run in the folder, which was read from this file."""
@@ -66,13 +67,16 @@ class Keeper:
             arrays |= self.film.arrays(len(model.history_))
         run = {"settings": self.settings} | numbers
         # the checkpoint first: with it alone the run can go on
+        self.whole = False
         self.kept.save(trainer.step, lambda path: save_model(model, path, run, arrays), best)
         self._write_what_is_to_be_read(trainer)
+        self.whole = True
 
     def finish(self, trainer: Trainer) -> None:
         """At the end, what could not be kept before has to be."""
-        if self.kept.step != trainer.step:
-            self.save(trainer)
+        if self.kept.step != trainer.step or not self.whole:
+            history = trainer.model.history_
+            self.save(trainer, is_best(history[-1], history))
 
     def what_is_kept(self) -> str:
         """Of the run as it was before, for an error to say."""

@@ -193,6 +193,11 @@ def one_sentence(text):
     return len(lines) == 1 and "error:" in lines[0]
 
 
+def was_whole(text):
+    """Whether a run could not go on because it had come to its end before something failed."""
+    return one_sentence(text) and "epochs already" in text
+
+
 def own_process(code, *arguments, **settings):
     """A fresh Python, in a session of its own and without a terminal, with this folder on its path.
 
