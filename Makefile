@@ -45,7 +45,7 @@ clean:
 
 .venv-bench/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --editable . torch==2.13.0 'jax[cpu]'
+	.venv-bench/bin/python -m pip install --quiet --editable . torch==2.13.0 'jax[cpu]' safetensors
 	touch $@
 
 .venv-docs/installed: pyproject.toml

@@ -72,6 +72,7 @@ def save_model(
 def load_model(path: str | Path, device: str | None = None) -> Model:
     """The model in a file that `save` wrote, or in a run's folder. device: as it was, if None.
 
+    Of a `.safetensors` file, also the `VAE` whose plain PyTorch weights it holds.
     Raises CheckpointError where the file is missing, damaged, of another version, or inconsistent.
     """
     return load(path, device)[0]
@@ -88,6 +89,10 @@ def load(
             raise CheckpointError(f"{path.parent} holds no run: it has no {path.name}")
     if not path.is_file():
         raise CheckpointError(f"there is no run or saved model {path}: check the path")
+    if path.suffix == ".safetensors":
+        from . import interchange  # on use: few read such files
+
+        return interchange.load(path, device), {}, {}
     try:
         with open(path, "rb") as f, np.load(f, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}

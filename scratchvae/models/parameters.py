@@ -87,8 +87,15 @@ class Parametric(Estimator):
 
         Raises InputError for bad hyper-parameters.
         """
-        xp = self.check_config()
+        self.check_config()
         self.n_features_ = whole_number(n_features, "n_features")
+        self._allocate()
+        self._initialise()
+        return self
+
+    def _allocate(self) -> None:
+        """Memory for all that `build` makes, for hyper-parameters and a width that were checked."""
+        xp = namespace(self.device)
         self._built = {name: getattr(self, name) for name in MEANING}
         self.params_ = Flat(self._shapes(), xp, self.dtype)
         self.history_: list[dict[str, float]] = []
@@ -96,8 +103,6 @@ class Parametric(Estimator):
             value = xp.full(1, log(self.x_variance), dtype=self.dtype)
             self.params_.constant("x_logvar", value)
         self._make_buffers()
-        self._initialise()
-        return self
 
     def _initialise(self) -> None:
         xp = self._ws.xp
