@@ -14,7 +14,7 @@ from .data.labels import known_labels
 from .errors import InputError, whole_number
 from .models import MODELS, Labelled, Model
 
-MOST_LETTERS = 4 << 20  # of all labels together, each as long as the longest: an array's memory
+MOST_LETTERS = 1 << 20  # of all labels together, each as long as the longest: an array's memory
 
 
 def describe(model: Model) -> dict[str, Any]:

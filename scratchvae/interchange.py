@@ -22,7 +22,7 @@ from .models import VAE, Model
 
 SUFFIX = ".safetensors"
 KEY, VERSION = "scratchvae", 1
-MOST_HEADER = 8 << 20  # bytes of names, shapes and metadata; reading them takes some times as much
+MOST_HEADER = 1 << 20  # bytes of names, shapes and metadata; reading them takes up to 20 times that
 DTYPES = {"float32": "F32", "float64": "F64"}  # our names and the format's
 LONGEST = 300  # letters of a reason that quotes the file
 

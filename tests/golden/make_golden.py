@@ -1,6 +1,6 @@
 """Makes `steps.npz`: losses, gradients and three Adam steps in float64, as PyTorch computes them.
 
-And `plain.safetensors`: the weights of the first module, as PyTorch's users keep them. The module is
+And `plain.safetensors`: the first module's weights, as users of PyTorch keep them. The module is
 the one of the blog post, with any number of hidden layers. Run it where PyTorch and safetensors are
 installed (no test needs it): python tests/golden/make_golden.py
 """
