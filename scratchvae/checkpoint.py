@@ -2,42 +2,47 @@
 
 It holds a JSON text (`meta`: format version, kind of model, hyper-parameters, and for a run its
 settings and its history), each parameter by name, and for a run the optimiser's moments and the
-sums of the epoch.
+sums of the epoch. How long an epoch took is no part of it: the same run gives the same bytes.
+
+A file is read as a stranger's. What it describes is compared with what it holds before a model is
+built, so that nothing larger than the file is asked for.
 """
 
 import json
-import os
-import secrets
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Mapping
+from math import nan
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .backend import to_numpy
-from .errors import DAMAGE, CheckpointError, InputError
+from .errors import (
+    DAMAGE,
+    CheckpointError,
+    CheckpointWarning,
+    DamagedError,
+    InputError,
+    whole_number,
+)
+from .files import write_atomically
+from .kept import NEWEST, candidates
 from .models import MODELS, Labelled, Model
+from .npz import Refused, read_npz, refusing
 
-VERSION = 1
+VERSION = 2
+READ = (1, 2)  # version 1 had the seconds of each epoch in its history, and no hash of the data
+RECORD = ("epoch", "step", "train_loss", "test_loss", "rec", "kl", "active_units")
+RUN_ARRAYS = ("adam_m", "adam_v", "sums", "film_epochs", "film")
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file through a temporary one beside it: afterwards it is the old or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as f:
-            write(f)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        # name the file that was asked for, not the one that nobody knows
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+class Loaded(NamedTuple):
+    """What a file holds; of a bare model, `run` and `arrays` are empty."""
+
+    model: Model
+    run: dict[str, Any]  # the run's part of the JSON text
+    arrays: dict[str, Any]  # and its arrays
 
 
 def save_model(
@@ -60,7 +65,7 @@ def save_model(
         "config": model.get_params(),
         "n_features": model.n_features_,
         "classes": model.classes_.tolist() if isinstance(model, Labelled) else None,
-        "history": model.history_,
+        "history": [{name: r[name] for name in r if name != "seconds"} for r in model.history_],
         "run": dict(run or {}),
     }
     members = {f"param/{name}": a for name, a in model.params_.items()} | dict(arrays or {})
@@ -72,66 +77,129 @@ def save_model(
 def load_model(path: str | Path, device: str | None = None) -> Model:
     """The model in a file that `save` wrote, or in a run's folder. device: as it was, if None.
 
-    Of a `.safetensors` file, also the `VAE` whose plain PyTorch weights it holds.
-    Raises CheckpointError where the file is missing, damaged, of another version, or inconsistent.
+    Of a folder whose newest checkpoint is damaged it is the one before, and a warning. Of a
+    `.safetensors` file it may be the `VAE` whose plain PyTorch weights it holds. Raises
+    CheckpointError where the file is missing, damaged, of another version, or inconsistent.
     """
-    return load(path, device)[0]
+    return load(path, device).model
 
 
-def load(
-    path: str | Path, device: str | None = None
-) -> tuple[Model, dict[str, Any], dict[str, Any]]:
-    """The model; the run's part of the JSON text and its arrays, both empty for a bare model."""
-    path = Path(path)
-    if path.is_dir():
-        path = path / "checkpoint.npz"
-        if not path.is_file():
-            raise CheckpointError(f"{path.parent} holds no run: it has no {path.name}")
-    if not path.is_file():
+def load(path: str | Path, device: str | None = None) -> Loaded:
+    """As `load_model`, with what the file holds of a run."""
+    return load_newest(Path(path), device)[1]
+
+
+def load_newest(path: Path, device: str | None = None) -> tuple[Path, Loaded]:
+    """The file itself, or of a folder the newest that is sound; and what it holds."""
+    paths = [path]
+    if path.is_dir() and not (paths := candidates(path)):
+        raise CheckpointError(f"{path} holds no run: it has no {NEWEST}")
+    damage: DamagedError | None = None
+    for file in paths:
+        try:
+            loaded = _load(file, device)
+        except DamagedError as error:
+            damage = damage or error
+            continue
+        if damage is not None:
+            warnings.warn(f"{damage}; {file.name} is taken in its place", CheckpointWarning, 3)
+        return file, loaded
+    assert damage is not None
+    raise damage
+
+
+def _load(path: Path, device: str | None) -> Loaded:
+    if not path.exists():
         raise CheckpointError(f"there is no run or saved model {path}: check the path")
     if path.suffix == ".safetensors":
         from . import interchange  # on use: few read such files
 
-        return interchange.load(path, device), {}, {}
-    try:
-        with open(path, "rb") as f, np.load(f, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-        meta = json.loads(str(arrays.pop("meta")))
-        version = meta["version"]
-    except DAMAGE:
+        return Loaded(interchange.load(path, device), {}, {})
+    meta, arrays = _read(path)
+    version = meta.get("version")
+    if version not in READ:
         raise CheckpointError(
+            f"{path} has checkpoint version {version!r}, but this scratchvae reads "
+            f"{' and '.join(map(str, READ))}: use the scratchvae that wrote it, or train again"
+        )
+    with refusing(path, DamagedError):
+        own = {
+            name.removeprefix("param/"): arrays.pop(name)
+            for name in [*arrays]
+            if name.startswith("param/")
+        }
+        model = _model(path, meta, own, device)
+        model.history_ = _history(meta["history"])
+        run = dict(meta["run"])
+    if odd := sorted(arrays.keys() - {*RUN_ARRAYS}):
+        raise DamagedError(f"{path} holds {', '.join(odd)}, which no checkpoint has")
+    return Loaded(model, run, arrays)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The JSON text and the arrays of a file."""
+    with refusing(path, DamagedError):
+        arrays = read_npz(path, compressed=False)
+    try:
+        meta = json.loads(str(arrays.pop("meta")[()]))
+        if not isinstance(meta, dict):
+            raise TypeError
+    except DAMAGE:
+        raise DamagedError(
             f"{path} is not a readable checkpoint: it is damaged, or was not written by scratchvae"
         ) from None
-    if version != VERSION:
-        raise CheckpointError(
-            f"{path} has checkpoint version {version!r}, but this scratchvae reads {VERSION}: "
-            "use the scratchvae that wrote it, or train again"
-        )
+    return meta, arrays
+
+
+def _model(
+    path: Path, meta: dict[str, Any], own: dict[str, np.ndarray], device: str | None
+) -> Model:
+    """The model that `meta` describes, with its own parameters."""
     try:
-        config = meta["config"] | ({} if device is None else {"device": device})
-        config["hidden"] = tuple(config["hidden"])
+        config = dict(meta["config"]) | ({} if device is None else {"device": device})
+        config["hidden"] = tuple(config["hidden"][: len(own)])
         model = MODELS[meta["model"]](**config)
+        n_features, classes = meta["n_features"], []
         if isinstance(model, Labelled):
-            model.build(meta["n_features"], list(meta["classes"]))
-        else:
-            model.build(meta["n_features"])
-        run, history = dict(meta["run"]), list(meta["history"])
-        own = {name: arrays.pop(f"param/{name}") for name in model.params_}
+            classes = [list(meta["classes"])]
+            model._set_classes(*classes)
+        planned = model._plan(n_features)
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except DAMAGE as error:
-        raise CheckpointError(
+        raise DamagedError(
             f"{path} lacks what a checkpoint must have ({error}): it is damaged"
         ) from None
+    fit(path, own, planned, model.dtype)
+    model.build(n_features, *classes)
     for name, a in own.items():
-        wanted = model.params_[name]
-        if a.shape != wanted.shape or a.dtype != wanted.dtype:
-            raise CheckpointError(
+        model.params_[name][...] = model._ws.xp.asarray(a)
+    return model
+
+
+def fit(
+    path: Path, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], dtype: str
+) -> None:
+    """DamagedError unless the arrays of a file are the finite parameters of these shapes."""
+    if odd := sorted(arrays.keys() ^ shapes.keys()):
+        raise DamagedError(f"{path} lacks what it describes, or the reverse: {', '.join(odd)}")
+    for name, a in arrays.items():
+        if a.shape != shapes[name] or a.dtype != dtype:
+            raise DamagedError(
                 f"{path}: {name} is {a.dtype} of shape {a.shape}, but the model that the file "
-                f"describes has {wanted.dtype} of shape {wanted.shape}"
+                f"describes has {dtype} of shape {shapes[name]}"
             )
         if not np.isfinite(a).all():
-            raise CheckpointError(f"{path}: {name} holds a NaN or an infinity: train again")
-        wanted[...] = model._ws.xp.asarray(a)
-    model.history_ = history
-    return model, run, arrays
+            raise DamagedError(f"{path}: {name} holds a NaN or an infinity: train again")
+
+
+def _history(records: Any) -> list[dict[str, float]]:
+    """One record an epoch, as `Trainer` made them; the seconds of each are unknown."""
+    history = []
+    for record in records:
+        counts = {name: whole_number(record[name], name) for name in RECORD[:2]}
+        means = {name: record[name] for name in RECORD[2:]}
+        if not all(type(v) is float or (type(v) is int and abs(v) < 2**53) for v in means.values()):
+            raise Refused("has a history whose losses are no numbers")
+        history.append({**counts, **means, "seconds": nan})
+    return history

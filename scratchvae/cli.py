@@ -4,15 +4,16 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from . import __version__, runs
 from .arguments import Parser, names, number_of
-from .errors import InputError, NonFiniteError
+from .errors import CheckpointWarning, InputError, NonFiniteError
 from .options import model_options, train_options
-from .progress import RED, tinted
+from .progress import RED, tinted, warn
 from .published import PUBLISHED
 
 PROG = "scratchvae"
@@ -29,7 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = top.parse_args(argv)
         from . import commands  # on use: --help need not wait for them
 
-        return getattr(commands, arguments.run)(arguments) or 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", CheckpointWarning)
+            warnings.showwarning = lambda message, *where, **more: warn(str(message))
+            return getattr(commands, arguments.run)(arguments) or 0
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .data.labels import known_labels
-from .errors import InputError, whole_number
+from .errors import InputError
 from .models import MODELS, Labelled, Model
 
 MOST_LETTERS = 1 << 20  # of all labels together, each as long as the longest: an array's memory
@@ -57,10 +57,9 @@ def planned(about: Mapping[str, Any], tensors: int, device: str | None = None) -
         raise InputError("hidden is no list of layer widths, or of more layers than there are")
     config = config | {"hidden": tuple(hidden)} | ({} if device is None else {"device": device})
     model = MODELS[kind](**config)
-    model.check_config()
-    model.n_features_ = whole_number(about.get("n_features"), "n_features")
     if isinstance(model, Labelled):
         model.classes_ = read_classes(about.get("classes"))
+    model._plan(about.get("n_features"))
     return model
 
 

@@ -1,5 +1,6 @@
 """The ways in which a run is refused or stopped; the command line prints each as one line."""
 
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -20,6 +21,14 @@ class CheckpointError(InputError):
     """A checkpoint is missing, damaged, of another version, or of another shape."""
 
 
+class DamagedError(CheckpointError):
+    """A checkpoint whose bytes are not what was written: one before it may do."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint was damaged, and another was taken in its place."""
+
+
 class NonFiniteError(ArithmeticError):
     """Training met a NaN or an infinity. The message names epoch, step and first tensor."""
 
@@ -27,7 +36,7 @@ class NonFiniteError(ArithmeticError):
 # what reading a damaged file of NumPy arrays, or of JSON in one, may raise
 DAMAGE = (
     *(OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, SyntaxError),
-    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+    *(OverflowError, struct.error, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
 
 MOST = 2**31 - 1  # of anything that is counted here

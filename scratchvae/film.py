@@ -35,9 +35,16 @@ class Film:
     def __init__(self, model: Model) -> None:
         self.columns = columns(model)
         self.n = self.columns * max(2, min(self.columns, POINTS // self.columns))
-        self.epochs: list[int] = []
-        self.frames: list[np.ndarray] = []
+        self._shots: list[tuple[int, np.ndarray]] = []
         self.take(model)
+
+    @property
+    def epochs(self) -> list[int]:
+        return [epoch for epoch, _ in self._shots]
+
+    @property
+    def frames(self) -> list[np.ndarray]:
+        return [frame for _, frame in self._shots]
 
     @classmethod
     def of(cls, model: Model) -> Self | None:
@@ -45,21 +52,25 @@ class Film:
         return cls(model) if isqrt(model.n_features_) ** 2 == model.n_features_ else None
 
     def take(self, model: Model) -> None:
-        """The next frame; of the earlier ones, those stay that are a whole number of strides on."""
+        """The next frame; of the earlier ones, those stay that are a whole number of strides on.
+
+        An epoch that was interrupted is taken again.
+        """
         epoch, stride = len(model.history_), 1
         while epoch > (MOST - 2) * stride:
             stride *= 2
-        kept = [i for i, e in enumerate(self.epochs) if e % stride == 0]
+        kept = [(e, frame) for e, frame in self._shots if e % stride == 0 and e < epoch]
         image = np.rint(255 * np.clip(model.sample(self.n), 0, 1)).astype(np.uint8)
-        self.epochs = [*(self.epochs[i] for i in kept), epoch]
-        self.frames = [*(self.frames[i] for i in kept), image]
+        self._shots = [*kept, (epoch, image)]
 
     def __call__(self, trainer: Any, record: Any) -> None:
         self.take(trainer.model)
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What a checkpoint keeps: (F,) and (F,n,D)"""
-        return {"film_epochs": np.array(self.epochs), "film": np.array(self.frames)}
+    def arrays(self, epoch: int) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps, of the frames up to that epoch: (F,) and (F,n,D)"""
+        shots = [shot for shot in self._shots if shot[0] <= epoch]
+        epochs, frames = ([shot[i] for shot in shots] for i in range(2))
+        return {"film_epochs": np.array(epochs), "film": np.array(frames)}
 
     def resume(self, arrays: Mapping[str, Any]) -> None:
         """Go on from what `arrays` gave; from the present epoch, where a checkpoint has no film."""
@@ -67,4 +78,4 @@ class Film:
         if epochs is not None and frames is not None and len(epochs) == len(frames) > 0:
             same = frames.shape[1:] == self.frames[-1].shape and frames.dtype == np.uint8
             if same and epochs[-1] == self.epochs[-1]:
-                self.epochs, self.frames = epochs.tolist(), list(frames)
+                self._shots = list(zip(epochs.tolist(), frames, strict=True))

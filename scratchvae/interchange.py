@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from . import torch_names
-from .checkpoint import write_atomically
 from .described import describe, planned
 from .errors import DAMAGE, CheckpointError, InputError
+from .files import write_atomically
 from .models import VAE, Model
 
 SUFFIX = ".safetensors"

@@ -1,10 +1,19 @@
-"""Which tensor was the first that was no number: asked when a loss is found to be none."""
+"""What is said of a NaN or an infinity, and which tensor was the first that held one."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 from .backend import Array, array_module
+from .errors import NonFiniteError
+
+
+def stopped_at(epoch: int, step: int, what: str) -> NonFiniteError:
+    """The error of a run that stops there."""
+    return NonFiniteError(
+        f"epoch {epoch}, step {step}: {what}; the model keeps its parameters from before: try a "
+        "smaller lr, or clip_norm=, and look at the scale of the data and at beta"
+    )
 
 
 def first_bad(acts: Any, *mappings: Mapping[str, Array]) -> str | None:

@@ -88,6 +88,17 @@ class Adam:
                     v -= small_v
 
 
+def clip(g: Array, most: float) -> None:
+    """Scale g, in place, so that its Euclidean norm is at most this.
+
+    Pascanu et al., arXiv:1211.5063, algorithm 1. Squares are taken in float64, where those of
+    float32 do not overflow; nothing waits for the device.
+    """
+    xp = array_module(g)
+    norm = xp.sqrt(xp.sum(xp.square(g, dtype="float64")))
+    g *= most / xp.maximum(norm, most)
+
+
 class Dials(NamedTuple):
     """The numbers of one step; on a GPU they may be arrays of one."""
 

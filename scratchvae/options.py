@@ -85,7 +85,22 @@ def _run_options(t: Parser) -> None:
     g.add_argument("--epochs", type=whole, metavar="N", help="default 20")
     g.add_argument("--batch-size", type=whole, metavar="B", help="default 128")
     g.add_argument("--lr", type=real, help="Adam's step size, default 1e-3")
+    g.add_argument(
+        "--clip-norm", type=real, metavar="C", help="scale larger gradients to this norm"
+    )
     g.add_argument("--patience", type=whole, metavar="P", help="stop after P epochs without gain")
+    g.add_argument(
+        "--checkpoint-every", default="10m", metavar="N|TIME",
+        help="within an epoch too: after N steps, or 90s, 10m, 1h; default 10m",
+    )  # fmt: skip
+    g.add_argument(
+        "--keep", type=number_of(int, 1), default=2, metavar="K",
+        help="the last K checkpoints, and the best one; default 2",
+    )  # fmt: skip
+    g.add_argument(
+        "--detect-anomaly", action="store_true", default=False,
+        help="look at what every op returns, to find where a NaN comes from; slow",
+    )  # fmt: skip
     g.add_argument("--seed", type=whole, help="key of all randomness, default 0")
     g.add_argument("--device", help="cpu (the default) or cuda")
     g.add_argument(

@@ -88,7 +88,8 @@ class Ranks:
 class ParallelTrainer(Trainer):
     """A `Trainer` that shares each batch with the other ranks. All give it the same arguments.
 
-    Raises InputError for a loss that is not a mean over examples (free bits, a capacity).
+    Raises InputError for a loss that is not a mean over examples (free bits, a capacity), and for
+    detect_anomaly.
     """
 
     def __init__(self, ranks: Ranks, model: Model, *data: Any, **settings: Any) -> None:
@@ -96,6 +97,10 @@ class ParallelTrainer(Trainer):
             raise InputError(
                 "free_bits and capacity charge for the mean KL of a whole batch, of which each "
                 "rank sees a part: leave them out"
+            )
+        if settings.get("detect_anomaly"):
+            raise InputError(
+                "detect_anomaly would stop one rank and not the others: use one process"
             )
         super().__init__(model, *data, **settings)
         ranks.begin()
@@ -152,16 +157,17 @@ class ParallelTrainer(Trainer):
             self._message.set(self._staged)
 
     def run(self, epochs: int, **options: Any) -> None:
-        """As `Trainer.run`; after Ctrl-C all ranks stop at the same step."""
+        """As `Trainer.run`; after Ctrl-C or SIGTERM all ranks stop at the same step."""
 
         def ask(*_: Any) -> None:
             self._wants_to_stop = 1
 
-        before = signal.signal(signal.SIGINT, ask)
+        before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             super().run(epochs, **options)
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _check(self, order: Array) -> np.ndarray:
         losses = super()._check(order)
@@ -174,8 +180,8 @@ class ParallelTrainer(Trainer):
         name = next((name for name in found if name), None)
         return name or first_bad(None, self.model._grads, self.model.params_)
 
-    def _epoch(self, progress: Any) -> Record:
-        record: Record = self.comm.bcast(super()._epoch(progress))
+    def _epoch(self, progress: Any, due: Any) -> Record:
+        record: Record = self.comm.bcast(super()._epoch(progress, due))
         own = hashlib.sha256(to_numpy(self.model.params_.array).tobytes()).hexdigest()
         if len(set(self.comm.allgather(own))) > 1:
             raise InputError(

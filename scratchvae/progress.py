@@ -6,6 +6,7 @@ goes to a file or a pipe holds no control characters.
 
 import os
 import sys
+from math import isnan
 from typing import Any, Self, TextIO
 
 RED, GREEN, YELLOW = 31, 32, 33
@@ -24,6 +25,32 @@ def say(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def so_far(means: Any, history: list[dict[str, float]], speed: float) -> str:
+    """An epoch so far: means of rec, kl, loss; the active units are those of the one before."""
+    rec, kl, loss = means
+    parts = [f"epoch {len(history) + 1}"]
+    parts += [f"loss {loss:.1f}", f"rec {rec:.1f}", f"kl {kl:.1f}"]
+    if history and not isnan(active := history[-1]["active_units"]):
+        parts.append(f"active {active:.0f}")
+    return "  ".join([*parts, f"{speed:.0f} images/s"])
+
+
+def of_epoch(record: dict[str, float], epochs: int, speed: float, best: bool) -> str:
+    """A whole epoch: losses of the split; a test loss that is the best so far is green."""
+    parts = [f"epoch {record['epoch']:3.0f}/{epochs}", f"train {record['train_loss']:8.2f}"]
+    if not isnan(record["test_loss"]):
+        test = f"test {record['test_loss']:8.2f}"
+        parts.append(tinted(test, GREEN) if best else test)
+        parts.append(f"active {record['active_units']:3.0f}")
+    parts += [f"rec {record['rec']:8.2f}", f"kl {record['kl']:6.2f}"]
+    return "  ".join([*parts, f"{record['seconds']:6.1f} s", f"{speed:.0f} images/s"])
+
+
+def warn(text: str) -> None:
+    """A line on stderr about what went wrong, but not so that it ended anything."""
+    print(f"scratchvae: {tinted('warning:', YELLOW, sys.stderr)} {text}", file=sys.stderr)
 
 
 class Progress:

@@ -1,6 +1,7 @@
 """The folder of a run: what lies in it, and who may write there.
 
-checkpoint.npz    the whole run (see `checkpoint.py`)
+checkpoint.npz    the whole run (see `checkpoint.py`), as it is now
+checkpoint-N.npz  the same, as it was after N steps; best.npz: after the epoch of least test loss
 metrics.csv       one row an epoch; losses are nats per example on the whole split: rec + beta kl,
                   or the bound of an IWAE's k samples
 config.json       every setting, to read; what counts is the copy in the checkpoint
@@ -22,15 +23,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .checkpoint import write_atomically
 from .data.batches import check_images, to_float
-from .errors import InputError
+from .errors import DAMAGE, InputError
+from .files import sweep, write_atomically
+from .kept import BEST, NEWEST, candidates, earlier
 from .models import Labelled, Model
 
 if TYPE_CHECKING:
     from .train import Record
 
-CHECKPOINT, METRICS, CONFIG = "checkpoint.npz", "metrics.csv", "config.json"
+METRICS, CONFIG = "metrics.csv", "config.json"
 SCORES, SAMPLES_OF_LABEL, EXPLORER = "anomaly.csv", "samples_of_label.png", "explorer.html"
 INDEX, FILM, EXPORT = "index.html", "training.gif", "model.safetensors"
 LEFT = (  # pictures that `train` leaves, where they apply
@@ -38,7 +40,7 @@ LEFT = (  # pictures that `train` leaves, where they apply
     *("manifold.png", "traversals.png", "interpolations.png"),
 )
 PICTURES = (*LEFT, FILM, "anomaly.png", SAMPLES_OF_LABEL, "diagram.svg")
-FILES = (CHECKPOINT, METRICS, CONFIG, SCORES, EXPLORER, EXPORT, INDEX, *PICTURES)
+FILES = (NEWEST, BEST, METRICS, CONFIG, SCORES, EXPLORER, EXPORT, INDEX, *PICTURES)
 SHOWN = 48  # examples in a picture of reconstructions
 
 
@@ -47,9 +49,10 @@ def refuse_if_taken(folder: Path, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file, not a folder: choose another --out")
     there = [name for name in FILES if (folder / name).exists()]
+    there += [path.name for path in earlier(folder)]
     if there and not overwrite:
         what, resume = f"files that a run would replace ({', '.join(there)})", ""
-        if CHECKPOINT in there:
+        if candidates(folder):
             what, resume = "a run", "--resume to go on with it, "
         raise InputError(
             f"{folder} already holds {what}: add {resume}--overwrite to replace it, or choose "
@@ -76,8 +79,14 @@ def remove_if_empty(folder: Path) -> None:
 
 def clear(folder: Path) -> None:
     """Remove the files of a run, and no others."""
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    for path in (*(folder / name for name in FILES), *earlier(folder)):
+        path.unlink(missing_ok=True)
+
+
+def sweep_up(folder: Path) -> None:
+    """Remove what a killed process left half written."""
+    sweep(folder, FILES)
+    sweep(folder, [path.name for path in earlier(folder)])
 
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:
@@ -94,6 +103,16 @@ def write_metrics(folder: Path, history: "list[Record]") -> None:
     writer.writerow(COLUMNS)
     writer.writerows([_cell(record[column]) for column in COLUMNS] for record in history)
     write_atomically(folder / METRICS, lambda f: f.write(text.getvalue().encode()))
+
+
+def seconds_of_epochs(folder: Path) -> dict[int, float]:
+    """How long each epoch took, as far as metrics.csv says so."""
+    try:
+        text = (folder / METRICS).read_text()
+        rows = [(row["epoch"], row["seconds"]) for row in csv.DictReader(io.StringIO(text))]
+        return {int(epoch): float(seconds) for epoch, seconds in rows if seconds}
+    except (*DAMAGE, csv.Error):
+        return {}
 
 
 def _cell(value: float) -> str:

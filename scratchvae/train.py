@@ -1,13 +1,13 @@
 """The training loop: what happens in which order, and what is kept when something goes wrong.
 
-Shuffling is keyed by (seed, epoch) and noise by (seed, step), so the state of a run is its
-parameters, the optimiser's moments and how far it has come. A copy of that is taken every CHECK
-steps, when the losses are looked at: the loop goes back to it when a loss is not finite, to find
-the tensor that went wrong first, and after Ctrl-C, which may have come in the middle of an update.
+How far a run has come is `state.py`. A copy of that is taken every CHECK steps, when the losses are
+looked at: the loop goes back to it when a loss is not finite, to find the tensor that went wrong
+first, and after Ctrl-C, which may have come in the middle of an update.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from math import isfinite, isnan, nan
 from typing import Any
 
@@ -20,9 +20,11 @@ from .errors import InputError, NonFiniteError, finite_number, whole_number
 from .evaluate import check_binarize, losses, prepare
 from .graph import Graphs
 from .models.base import CHUNK, Model
-from .nonfinite import first_bad
-from .optim import Adam, Dials, ramp
-from .progress import GREEN, Progress, tinted
+from .nonfinite import first_bad, stopped_at
+from .optim import Adam, Dials, clip, ramp
+from .progress import Progress, of_epoch, so_far
+from .state import Due, State
+from .watch import BadOp, watching
 
 CHECK = 50  # steps between two looks at the losses: each look waits for the device
 COLUMNS = ("epoch", "step", "train_loss", "test_loss", "rec", "kl", "active_units", "seconds")
@@ -31,7 +33,7 @@ Record = dict[str, float]
 Callback = Callable[["Trainer", Record], Any]
 
 
-class Trainer:
+class Trainer(State):
     """A run: a built model, its data on its device, an optimiser, and how far it has come.
 
     X, X_test     (N,D), as `fit` takes them; X_test may be None
@@ -43,7 +45,11 @@ class Trainer:
     kl_warmup     epochs over which the weight of the KL term (or the capacity) grows from 0
     kl_cycle      instead, it grows over the first half of each so many epochs
     binarize      "none"; "static": grey pixels made binary once; "dynamic": drawn anew each step
+    clip_norm     scale the gradient of a step down to this norm, where its own is larger
     cuda_graphs   on a GPU, replay each step as one CUDA graph instead of launching its kernels
+    detect_anomaly
+                  look at what every op returns, and stop at the first NaN or infinity: slow, and
+                  says more than what the loop finds by itself
     """
 
     def __init__(
@@ -60,13 +66,19 @@ class Trainer:
         kl_warmup: float = 0,
         kl_cycle: float = 0,
         binarize: str = "none",
+        clip_norm: float | None = None,
         cuda_graphs: bool = True,
+        detect_anomaly: bool = False,
     ) -> None:
         self.model = model
         self.batch_size = whole_number(batch_size, "batch_size")
         self.lr = lr if callable(lr) else finite_number(lr, "lr", above=0)
         self.kl_warmup = finite_number(kl_warmup, "kl_warmup")
         self.kl_cycle = finite_number(kl_cycle, "kl_cycle")
+        self.clip_norm = clip_norm
+        if clip_norm is not None:
+            self.clip_norm = finite_number(clip_norm, "clip_norm", above=0)
+        self.detect_anomaly = detect_anomaly
         if kl_warmup and kl_cycle:
             raise InputError("kl_warmup and kl_cycle exclude each other: choose one")
         if self.scheduled and not model.scheduled:
@@ -83,110 +95,77 @@ class Trainer:
         if adam and "lr" in adam:
             raise InputError("the step size is the argument lr, not one of Adam's other settings")
         settings = {} if callable(self.lr) else {"lr": self.lr}
-        self.adam = Adam(model.params_.array, **settings, **(adam or {}))
-        # over the epoch so far: sums of rec, kl and loss; and 1 while all parameters are finite
-        self.sums = self.xp.zeros(4, dtype="float64")
+        super().__init__(Adam(model.params_.array, **settings, **(adam or {})))
         self._totals = [self.sums[i : i + 1] for i in range(3)]
-        self.seconds = 0.0  # of the epoch so far
-        self.steps_per_epoch = -(-len(X) // self.batch_size)
-        self._before = len(model.history_)  # epochs that the model had learned before this run
-        self._kept = [a.copy() for a in self.arrays()]
-        self._kept_step: int | None = self.step
+        self.seconds, self._timed = 0.0, 0  # of the epoch so far, and the images that they took
         plain = type(self).take_step is Trainer.take_step  # that is what a graph repeats
-        self._graphs = Graphs.of(self) if cuda_graphs and plain and self.xp is not np else None
+        graphs = cuda_graphs and plain and not detect_anomaly and self.xp is not np
+        self._graphs = Graphs.of(self) if graphs else None
 
     @property
     def scheduled(self) -> bool:
         """Whether the weight of the KL changes from step to step."""
         return bool(self.kl_warmup or self.kl_cycle)
 
-    @property
-    def step(self) -> int:
-        """Steps taken since the parameters were fresh."""
-        return self.adam.t
-
-    @property
-    def epoch(self) -> int:
-        """Epochs completed, of this run."""
-        return len(self.model.history_) - self._before
-
-    def arrays(self) -> tuple[Array, ...]:
-        """What a step changes, in place."""
-        return self.model.params_.array, self.adam.m, self.adam.v, self.sums
-
-    def keep(self) -> None:
-        """Take a copy of the state, for `go_back`."""
-        self._kept_step = None  # half a copy is none
-        for copy, a in zip(self._kept, self.arrays(), strict=True):
-            copy[...] = a
-        self._kept_step = self.step
-
-    def go_back(self) -> None:
-        """Return to the copy that `keep` took; stay, if `keep` was interrupted."""
-        if self._kept_step is not None:
-            for copy, a in zip(self._kept, self.arrays(), strict=True):
-                a[...] = copy
-            self.adam.t = self._kept_step
-
-    def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """What a checkpoint keeps of a run besides the model: numbers, and arrays by name."""
-        numbers = {"step": self.step, "seconds": self.seconds, "rows": len(self.X)}
-        return numbers, {"adam_m": self.adam.m, "adam_v": self.adam.v, "sums": self.sums}
-
-    def resume(self, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave; the model has its parameters and its history already."""
-        if numbers.get("rows") != len(self.X):
-            raise InputError(
-                f"the run was trained on {numbers.get('rows')} examples, but the data now hold "
-                f"{len(self.X)}: resume with the same data"
-            )
-        for name, live in self.state()[1].items():
-            if name not in arrays or arrays[name].shape != live.shape:
-                raise InputError(
-                    f"the checkpoint holds no usable {name}: the run cannot be resumed"
-                )
-            live[...] = self.xp.asarray(arrays[name])
-        self._before = 0
-        self.adam.t, self.seconds = int(numbers["step"]), float(numbers["seconds"])
-        self.keep()
-
     # -------------------------------------------------------------------------------- the run
 
     def run(
-        self, epochs: int, *, verbose: bool = False, callbacks: Callback | Iterable[Callback] = ()
+        self,
+        epochs: int,
+        *,
+        verbose: bool = False,
+        callbacks: Callback | Iterable[Callback] = (),
+        checkpoint: Callable[["Trainer"], Any] | None = None,
+        checkpoint_every: int | str = "10m",
     ) -> None:
         """Train until `epochs` epochs are complete, counted from fresh parameters.
 
         After each epoch its record (a dict of COLUMNS) is appended to `model.history_`, and each
-        callback is called with (trainer, record); the run ends when one returns True. On
+        callback is called with (trainer, record); the run ends when one returns True. Within an
+        epoch `checkpoint` is called with the trainer, after so many steps or so much time
+        ("90s", "10m", "1h"; looked at every CHECK steps), when all numbers are sound. On
         KeyboardInterrupt the state is as it was at most CHECK steps ago.
         """
         epochs = whole_number(epochs, "epochs")
         calls = [callbacks] if callable(callbacks) else list(callbacks)
         total = epochs * self.steps_per_epoch
+        due = Due(checkpoint_every, checkpoint)
+        done = len(self.model.history_)
         try:
             # overflow is looked for at each check, and named; NumPy need not warn too
             with (
                 np.errstate(over="ignore", invalid="ignore"),
+                watching() if self.detect_anomaly else nullcontext(),
                 Progress(total, self.step, verbose) as progress,
             ):
                 while self.epoch < epochs:
-                    record = self._epoch(progress)
+                    record = self._epoch(progress, due)
                     self.model.history_.append(record)
-                    progress.line(self._line(record, epochs))
-                    if any([call(self, record) is True for call in calls]):
+                    enough = any([call(self, record) is True for call in calls])
+                    done += 1
+                    best = is_best(record, self.model.history_[self._before :])
+                    progress.line(of_epoch(record, epochs, self._speed, best))
+                    if enough:
                         break
+                    due.begin()
         except KeyboardInterrupt:
+            # an epoch whose callbacks were not all called has not ended
+            del self.model.history_[done:]
             self.go_back()
             raise
+        except BadOp as error:
+            step = min(self.step + 1, (self.epoch + 1) * self.steps_per_epoch)
+            self.go_back()
+            raise stopped_at(self.epoch + 1, step, str(error)) from None
 
-    def _epoch(self, progress: Progress) -> Record:
+    def _epoch(self, progress: Progress, due: Due) -> Record:
         model, total = self.model, self.steps_per_epoch
         done = self.step - self.epoch * total
         if done == 0:
             self.sums[...] = 0
-            self.seconds = 0.0
+            self.seconds, self._timed = 0.0, 0
         start = time.perf_counter() - self.seconds
+        untimed = done * self.batch_size - self._timed  # by a process before this one
         order = noise.permutation(len(self.X), seed=model.seed, epoch=self.epoch, xp=self.xp)
         if self._graphs:
             self._graphs.begin_epoch(order)
@@ -195,11 +174,17 @@ class Trainer:
                 self._graphs.take_step(i)
             else:
                 self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
-            if (i + 1) % CHECK == 0 or i + 1 == total:
+            look = (i + 1) % CHECK == 0 or i + 1 == total
+            save = due.by_step(self.step) or (look and due.by_time())
+            if look or save:
                 losses_so_far = self._check(order)
                 self.seconds = time.perf_counter() - start
+                if save and i + 1 < total:
+                    due.make(self)
                 seen = min((i + 1) * self.batch_size, len(self.X))
-                progress.show(self.step, self._now(losses_so_far / seen, seen))
+                self._timed = seen - untimed
+                history = model.history_[self._before :]
+                progress.show(self.step, so_far(losses_so_far / seen, history, self._speed))
         rec, kl, loss, _ = to_numpy(self.sums) / len(self.X)
         record = {
             "epoch": self.epoch + 1,
@@ -222,6 +207,11 @@ class Trainer:
             record |= {name: measured[name] for name in ("rec", "kl", "active_units")}
             record["test_loss"] = measured["loss"]
         return record | {"seconds": time.perf_counter() - start}
+
+    @property
+    def _speed(self) -> float:
+        """Images a second, evaluation not counted."""
+        return self._timed / max(self.seconds, 1e-9)
 
     def take_step(self, rows: Array) -> tuple[Any, Any]:
         """One update from these rows of the data; returns the activations and the gradients."""
@@ -263,31 +253,9 @@ class Trainer:
     def update(self, dials: Dials) -> None:
         """Adam's, from the gradients of the batch."""
         p, g = self.model.params_.array, self.model._grads.array
+        if self.clip_norm is not None:
+            clip(g, self.clip_norm)
         self.adam.update(p, g, dials.rate, dials.floor)
-
-    # ------------------------------------------------------------------------- what it says
-
-    def _now(self, means: np.ndarray, seen: int) -> str:
-        """The epoch so far: means of rec, kl, loss; the active units are those of the last one."""
-        rec, kl, loss = means
-        parts = [f"epoch {self.epoch + 1}", f"loss {loss:.1f}", f"rec {rec:.1f}", f"kl {kl:.1f}"]
-        if self.epoch and not isnan(active := self.model.history_[-1]["active_units"]):
-            parts.append(f"active {active:.0f}")
-        return "  ".join([*parts, self._speed(seen)])
-
-    def _speed(self, seen: int) -> str:
-        return f"{seen / max(self.seconds, 1e-9):.0f} images/s"
-
-    def _line(self, record: Record, epochs: int) -> str:
-        """A whole epoch: losses of the split; a test loss that is the best so far is green."""
-        parts = [f"epoch {record['epoch']:3.0f}/{epochs}", f"train {record['train_loss']:8.2f}"]
-        if not isnan(record["test_loss"]):
-            test = f"test {record['test_loss']:8.2f}"
-            best = min(r["test_loss"] for r in self.model.history_[self._before :])
-            parts.append(tinted(test, GREEN) if record["test_loss"] == best else test)
-            parts.append(f"active {record['active_units']:3.0f}")
-        parts += [f"rec {record['rec']:8.2f}", f"kl {record['kl']:6.2f}"]
-        return "  ".join([*parts, f"{record['seconds']:6.1f} s", self._speed(len(self.X))])
 
     # ------------------------------------------------------------------- when it goes wrong
 
@@ -326,11 +294,14 @@ class Trainer:
         return "the mean of the losses in the evaluation"
 
     def _error(self, step: int, name: str) -> NonFiniteError:
-        return NonFiniteError(
-            f"epoch {self.epoch + 1}, step {step}: {name} is the first tensor that holds a NaN or "
-            "an infinity; the model keeps its parameters from before: try a smaller lr, and look "
-            "at the scale of the data and at beta"
+        return stopped_at(
+            self.epoch + 1, step, f"{name} is the first tensor that holds a NaN or an infinity"
         )
+
+
+def is_best(record: Record, history: list[Record]) -> bool:
+    """Whether no test loss of the history is smaller; the record's is one of them."""
+    return record["test_loss"] == min(r["test_loss"] for r in history)
 
 
 class EarlyStopping:

@@ -66,7 +66,8 @@ def test_train_leaves_a_run_in_its_folder(train, capsys):
     code, folder = train()
     assert code == 0
     assert set(tree(folder)) == {
-        *("checkpoint.npz", "metrics.csv", "config.json", "index.html", "training.gif"),
+        *("checkpoint.npz", "checkpoint-00000004.npz", "best.npz"),
+        *("metrics.csv", "config.json", "index.html", "training.gif"),
         *("loss.png", "reconstructions.png", "samples.png", "unit_kl.png", "latent.png"),
         *("manifold.png", "interpolations.png"),  # and no traversals: no unit is active
     }
@@ -144,9 +145,11 @@ def test_evaluate_remembers_where_the_data_lie(tmp_path, capsys):
     write_set(tmp_path / "other", n=20)
     write_set(tmp_path / "other", n=5, split="test")
     other = ["--data-dir", str(tmp_path / "other")]
-    for argv in (["evaluate"], ["train", "--resume", "--epochs", "2", "--out"]):
-        assert cli.main([*argv, str(tmp_path / "run"), *other]) == 0
-        assert "test split of mnist, 5 examples" in capsys.readouterr().out
+    assert cli.main(["evaluate", str(tmp_path / "run"), *other]) == 0
+    assert "test split of mnist, 5 examples" in capsys.readouterr().out
+    resumed = ["train", "--resume", "--epochs", "2", "--out", str(tmp_path / "run")]
+    refused(capsys, [*resumed, *other], "data are not those")
+    assert cli.main(resumed) == 0
 
 
 def test_quiet_prints_nothing(train, capsys):
@@ -376,7 +379,7 @@ def bad(a):
         (bad(np.zeros((1, 4))), ["two rows or more"]),
         (bad(np.zeros(7)), ["should hold rows"]),
         (bad(np.array(["a", "b"])), ["should hold rows"]),
-        (lambda path: path.write_bytes(b"x" * 50), ["cannot be read"]),
+        (lambda path: path.write_bytes(b"x" * 50), ["is damaged, or another kind"]),
         (lambda path: path.mkdir(), ["no file train-images-idx3-ubyte"]),
     ],
 )
@@ -427,10 +430,18 @@ def test_missing_and_damaged_runs(tmp_path, capsys, train):
     for command in ("evaluate", "sample", "reconstruct"):
         refused(capsys, [command, tmp_path / "none"], "there is no run or saved model")
     _, folder = train()
+    capsys.readouterr()
     path = folder / "checkpoint.npz"
     path.write_bytes(path.read_bytes()[:1000])
+    assert cli.main(["evaluate", str(folder)]) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith(f"scratchvae: warning: {path} is damaged")
+    assert err.endswith("checkpoint-00000004.npz is taken in its place\n")
+    for path in folder.glob("*.npz"):
+        path.unlink()
+        path.write_bytes(b"PK")
     for command in ("evaluate", "sample", "reconstruct"):
-        refused(capsys, [command, folder], "not a readable checkpoint")
+        refused(capsys, [command, folder], "checkpoint.npz is damaged, or another kind of file")
 
 
 def test_an_output_that_cannot_be_written(tmp_path, capsys, images, train):
@@ -462,7 +473,7 @@ def test_a_nan_stops_the_run_and_keeps_the_last_checkpoint(train, capsys, monkey
     assert err.count("\n") == 1
     assert "epoch 3, step " in err
     assert "kl is the first tensor" in err
-    assert "after epoch 2" in err
+    assert err.endswith("checkpoint.npz is the last good one, of step 8\n")
     assert load_model(folder).history_[-1]["epoch"] == 2
     assert len((folder / "metrics.csv").read_text().splitlines()) == 3
 

@@ -235,7 +235,8 @@ def test_a_saved_model_is_the_same_model(model, X, tmp_path):
     assert again.get_params() == model.get_params()
     np.testing.assert_array_equal(again.params_.array, model.params_.array)
     np.testing.assert_array_equal(again.score_samples(X), model.score_samples(X))
-    np.testing.assert_equal(again.history_, model.history_)
+    for record, saved in zip(model.history_, again.history_, strict=True):
+        np.testing.assert_equal(saved, {**record, "seconds": np.nan})  # no part of what is learned
     assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
 
 
@@ -259,14 +260,14 @@ def meta(path, change):
     ("change", "message"),
     [
         (lambda p: p.unlink(), "there is no run or saved model"),
-        (lambda p: p.write_bytes(b""), "not a readable checkpoint"),
-        (lambda p: p.write_bytes(p.read_bytes()[:-100]), "not a readable checkpoint"),
+        (lambda p: p.write_bytes(b""), "damaged, or another kind"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-100]), "damaged, or another kind"),
         (lambda p: rewrite(p, meta=None), "not a readable checkpoint"),
         (lambda p: rewrite(p, meta=np.array("{")), "not a readable checkpoint"),
         (lambda p: rewrite(p, meta=np.array("[]")), "not a readable checkpoint"),
         (
-            lambda p: rewrite(p, meta=meta(p, lambda m: m.update(version=2))),
-            "version 2, but .* reads 1",
+            lambda p: rewrite(p, meta=meta(p, lambda m: m.update(version=3))),
+            "version 3, but .* reads 1 and 2",
         ),
         (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(version=0))), "version 0, but"),
         (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(model="x"))), "lacks what"),
@@ -286,7 +287,7 @@ def meta(path, change):
             r"out_b is float32 of shape \(8,\)",
         ),
         (lambda p: rewrite(p, **{"param/out_b": np.zeros(9)}), "out_b is float64"),
-        (lambda p: rewrite(p, **{"param/out_b": np.full(9, None)}), "not a readable checkpoint"),
+        (lambda p: rewrite(p, **{"param/out_b": np.full(9, None)}), "dtype object, where numbers"),
         (lambda p: rewrite(p, **{"param/out_b": np.full(9, np.nan, "f4")}), "out_b holds a NaN"),
     ],
 )

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .. import runs
-from ..checkpoint import write_atomically
 from ..data.labels import by_text, known_labels, labels_named, missing
 from ..errors import InputError
+from ..files import write_atomically
 from ..metrics import average_precision, roc_auc
 from ..models import Model
 from .opening import Data, data_of, need_labels, open_run, output, pixels

@@ -10,7 +10,7 @@ from ..data.labels import known_labels
 from ..errors import InputError
 from ..models import MODELS, Labelled, Model
 from .opening import check_picture, need_labels, output, save_picture
-from .training import DEFAULTS, model_config, refuse_what_does_not_apply
+from .settings import DEFAULTS, model_config, refuse_what_does_not_apply
 
 
 def draw_diagram(a: argparse.Namespace) -> int:

@@ -3,8 +3,8 @@
 import argparse
 
 from .. import explorer, runs
-from ..checkpoint import write_atomically
 from ..errors import InputError
+from ..files import write_atomically
 from .opening import data_of, open_run, output, units_of
 
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import runs
-from ..checkpoint import load, write_atomically
+from ..checkpoint import load
 from ..collapse import LEAST, NONE, collapse_report
 from ..data import has_splits, load_data, shown_name
 from ..errors import InputError
 from ..evaluate import Evaluation, evaluate, prepare
+from ..files import write_atomically
 from ..metrics import ACTIVE, unit_kl
 from ..models import Labelled, Model, SemiSupervisedVAE
+from .settings import of_run
 
 if TYPE_CHECKING:
     from .gallery import Picture
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
     """A model, and the settings of its run ({} for a bare file)."""
     model, run, _ = load(a.run_folder, a.device)
-    return model, run.get("settings", {})
+    return model, of_run(a.run_folder, run)
 
 
 def output(a: argparse.Namespace, name: str) -> Path:

@@ -3,169 +3,140 @@
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import __version__, runs
-from ..checkpoint import load, save_model
+from .. import runs
 from ..collapse import SPARE
 from ..data import load_data, shown_name
 from ..data.labels import keep_labels, leave_out, missing
 from ..errors import InputError, NonFiniteError, whole_number
+from ..files import alone_in
 from ..film import Film
+from ..kept import BEST
 from ..models import MODELS, Labelled, Model
 from ..progress import say
-from ..train import EarlyStopping, Record, Trainer
-from . import gallery
+from ..state import Due
+from ..stopping import exit_code, stopping_once
+from ..train import EarlyStopping, Trainer
+from . import gallery, settings
+from .keeping import Keeper
 from .opening import Data, collapse, measure, need_labels, with_labels
-
-MODEL_SETTINGS = (
-    *("latent_dim", "hidden", "activation", "likelihood", "x_variance", "init", "bias_from_data"),
-    *("beta", "free_bits", "capacity", "k", "objective", "dreg", "alpha", "device", "seed"),
-)
-TRAINER_SETTINGS = ("batch_size", "lr", "kl_warmup", "kl_cycle", "binarize")
-DEFAULTS: dict[str, Any] = {
-    "model": "vae",
-    "data": "strokes",
-    "data_dir": None,
-    "latent_dim": 32,
-    "hidden": (400,),
-    "activation": "relu",
-    "likelihood": "bernoulli",
-    "x_variance": None,
-    "init": "uniform",
-    "bias_from_data": False,
-    "beta": 1.0,
-    "free_bits": 0.0,
-    "capacity": None,
-    "k": 5,
-    "objective": "iwae",
-    "dreg": False,
-    "alpha": 50.0,
-    "labels": None,
-    "leave_out": None,
-    "epochs": 20,
-    "batch_size": 128,
-    "lr": 1e-3,
-    "kl_warmup": 0.0,
-    "kl_cycle": 0.0,
-    "binarize": "none",
-    "patience": None,
-    "seed": 0,
-    "device": "cpu",
-}
-FREE_ON_RESUME = ("data_dir", "epochs", "patience", "device")
-# what only some models read, besides their hyper-parameters
-ONLY = {
-    "kl_warmup": ("vae", "cvae", "m2"),
-    "kl_cycle": ("vae", "cvae", "m2"),
-    "labels": ("m2",),
-    "leave_out": ("ae", "vae", "iwae", "m2"),  # a cvae could not say of a new label how likely
-}
 
 
 def train(a: argparse.Namespace) -> int:
-    if not a.mpi:
-        return _train(a, Trainer, writes=True)
-    from .. import parallel  # on use: MPI starts at its import
+    with ExitStack() as until_the_end:
+        if not a.mpi:
+            return _train(a, Trainer, True, until_the_end)
+        from .. import parallel  # on use: MPI starts at its import
 
-    ranks = parallel.Ranks(parallel.world())
-    make = partial(parallel.ParallelTrainer, ranks)
-    return ranks.run(lambda: _train(a, make, writes=ranks.comm.rank == 0))
+        ranks = parallel.Ranks(parallel.world())
+        make = partial(parallel.ParallelTrainer, ranks)
+        return ranks.run(lambda: _train(a, make, ranks.comm.rank == 0, until_the_end))
 
 
-def _train(a: argparse.Namespace, make_trainer: Callable[..., Trainer], writes: bool) -> int:
+def _train(
+    a: argparse.Namespace, make_trainer: Callable[..., Trainer], writes: bool, stack: ExitStack
+) -> int:
     """writes: whether this process keeps the run and says what happens."""
-    given = {name: getattr(a, name) for name in DEFAULTS if hasattr(a, name)}
+    given = {name: getattr(a, name) for name in settings.DEFAULTS if hasattr(a, name)}
     for name in ("data", "data_dir"):
         if given.get(name) and Path(given[name]).exists():
             given[name] = str(Path(given[name]).resolve())  # to be found from anywhere
-    settings = DEFAULTS | given
-    folder = Path(a.out or f"runs/{settings['model']}-{Path(settings['data']).stem}")
-    resumed = None
+    chosen = settings.DEFAULTS | given
+    folder = Path(a.out or f"runs/{chosen['model']}-{Path(chosen['data']).stem}")
+    Due(a.checkpoint_every)
+    source = loaded = None
     if a.resume:
-        settings, resumed = _settings_to_resume(folder, given)
+        if writes and folder.is_dir():
+            stack.enter_context(alone_in(folder))
+        source, chosen, loaded = settings.to_resume(folder, given)
+        # a run that was stopped while it drew has yet to leave its page
+        if len(loaded.model.history_) >= chosen["epochs"] and (folder / runs.INDEX).exists():
+            raise InputError(
+                f"{folder} has its {len(loaded.model.history_)} epochs already: ask for more with "
+                "--epochs"
+            )
     else:
         runs.refuse_if_taken(folder, a.overwrite)
-        refuse_what_does_not_apply(settings["model"], given)
-        _refuse_binary_pixels_that_are_not(settings)
-    data_name = shown_name(settings["data"])
-    whole_number(settings["epochs"], "--epochs")
-    callbacks: list[Any] = []
-    if settings["patience"] is not None:
-        callbacks.append(EarlyStopping(settings["patience"]))
+        settings.refuse_what_does_not_apply(chosen["model"], given)
+        settings.refuse_binary_pixels_that_are_not(chosen)
+    data_name = shown_name(chosen["data"])
+    whole_number(chosen["epochs"], "--epochs")
+    patience = [] if chosen["patience"] is None else [EarlyStopping(chosen["patience"])]
 
-    X, y, X_test, y_test = _data(settings, data_name)
-    if resumed is None:
-        model = MODELS[settings["model"]](**model_config(settings))
+    X, y, X_test, y_test = _data(chosen, data_name)
+    if loaded is None:
+        model = MODELS[chosen["model"]](**settings.model_config(chosen))
         model.check_config()
         model._start(X, y)
     else:
-        model, run, arrays = resumed
+        model = loaded.model
     trainer = make_trainer(
         model, X, X_test, y=y, y_test=y_test if model.needs_labels else None,
-        **{name: settings[name] for name in TRAINER_SETTINGS},
+        detect_anomaly=a.detect_anomaly,
+        **{name: chosen[name] for name in settings.TRAINER_SETTINGS},
     )  # fmt: skip
     film = Film.of(model) if writes else None
-    if resumed is not None:
-        trainer.resume(run, arrays)
+    if loaded is not None:
+        trainer.resume(loaded.run, loaded.arrays)
         if film is not None:
-            film.resume(arrays)
-
-    if writes:
-        runs.open_folder(folder)
-    begun = a.resume
-
-    def save(trainer: Trainer, record: Record | None = None) -> None:
-        nonlocal begun
-        if not writes:
-            return
-        if not begun:  # until now, a run that is to be replaced was left alone
-            runs.clear(folder)
-            begun = True
-        runs.write_config(folder, {"scratchvae": __version__} | settings)
-        numbers, arrays = trainer.state()
-        if film is not None:
-            arrays |= film.arrays()
-        save_model(model, folder / runs.CHECKPOINT, {"settings": settings} | numbers, arrays)
-        runs.write_metrics(folder, model.history_)
+            film.resume(loaded.arrays)
 
     tell = say if writes and not a.quiet else lambda text: None
+    keeper = Keeper(folder, chosen, film, a.keep)
+    if writes:
+        runs.open_folder(folder)
+        if source is None:
+            stack.enter_context(alone_in(folder))
+            runs.refuse_if_taken(folder, a.overwrite)
+        else:
+            keeper.go_on(source, trainer)
+            tell(f"{source} is at epoch {trainer.epoch}, step {trainer.step}: from there on")
     tell(f"{model!r}\n{_counts(model, X, y, X_test)} of {data_name}")
     try:
-        trainer.run(
-            settings["epochs"],
-            verbose=writes and not a.quiet,
-            callbacks=[*filter(None, [film]), save, *callbacks],
-        )
-    except KeyboardInterrupt:
-        save(trainer)
-        if not writes:
-            return 130
-        print(
-            f"\nstopped after step {trainer.step}, {trainer.epoch} epochs complete; all of it "
-            f"is kept in {folder}: go on with --resume",
-            file=sys.stderr,
-        )
-        return 130
+        with stopping_once():
+            try:
+                trainer.run(
+                    chosen["epochs"],
+                    verbose=writes and not a.quiet,
+                    callbacks=[
+                        *filter(None, [film]), *([keeper.after_epoch] if writes else []), *patience
+                    ],
+                    checkpoint=keeper.within_epoch if writes else None,
+                    checkpoint_every=a.checkpoint_every,
+                )  # fmt: skip
+            except KeyboardInterrupt as stop:
+                if writes:
+                    keeper.save(trainer)
+                    print(
+                        f"\nstopped after step {trainer.step}, {trainer.epoch} epochs complete; "
+                        f"all of it is kept in {folder}: go on with --resume",
+                        file=sys.stderr,
+                    )
+                return exit_code(stop)
     except NonFiniteError as error:
-        kept = "nothing was written"
-        if begun:
-            kept = f"{folder / runs.CHECKPOINT} is the last good one, after epoch {trainer.epoch}"
         if writes:
             runs.remove_if_empty(folder)
-        raise NonFiniteError(f"{error}; {kept}") from None
+        raise NonFiniteError(f"{error}; {keeper.what_is_kept()}") from None
     if not writes:
         return 0
+    keeper.finish(trainer)
+    if trainer.epoch < chosen["epochs"]:
+        tell(
+            f"stopped: no better test loss for {chosen['patience']} epochs; the best one is kept "
+            f"as {folder / BEST}"
+        )
     labels = with_labels(model, X_test, y_test, data_name)
     test = Data(X_test, y_test, data_name, "test split")
-    text = f"{measure(model, test, settings)}\n"
-    text += collapse(model, X_test, labels, settings, SPARE)
-    pictures = gallery.leave(model, test, settings, folder, film)
-    own = {n: v for n, v in settings.items() if not _ignored(settings["model"], n)}
+    text = f"{measure(model, test, chosen)}\n"
+    text += collapse(model, X_test, labels, chosen, SPARE)
+    pictures = gallery.leave(model, test, chosen, folder, film)
+    own = {n: v for n, v in chosen.items() if not settings.is_ignored(chosen["model"], n)}
     runs.write_page(folder, gallery.page_of(model, text, pictures, own, folder, data_name))
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")
     return 0
@@ -193,62 +164,3 @@ def _counts(model: Model, X: np.ndarray, y: Any, X_test: np.ndarray) -> str:
     if isinstance(model, Labelled) and not model.needs_labels:
         labelled = f" ({(~missing(np.asarray(y))).sum():,} with a label)"
     return f"{len(X):,} training{labelled} and {len(X_test):,} test examples"
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _ignored(model: str, name: str) -> bool:
-    """Whether a model of this kind would ignore the setting."""
-    own = MODELS[model]().get_params()
-    return (name in MODEL_SETTINGS and name not in own) or model not in ONLY.get(name, (model,))
-
-
-def refuse_what_does_not_apply(model: str, given: dict[str, Any]) -> None:
-    """InputError for an option that this model would ignore."""
-    for name in given:
-        if _ignored(model, name):
-            raise InputError(f"{_flag(name)} means nothing for --model {model}: leave it out")
-
-
-def _refuse_binary_pixels_that_are_not(settings: dict[str, Any]) -> None:
-    if settings["likelihood"] == "continuous_bernoulli" and settings["binarize"] != "none":
-        raise InputError(
-            f"--binarize {settings['binarize']} makes all pixels 0 or 1, where the density of "
-            "--likelihood continuous_bernoulli has no bound: use --likelihood bernoulli"
-        )
-
-
-def model_config(settings: dict[str, Any]) -> dict[str, Any]:
-    names = MODELS[settings["model"]]().get_params()
-    return {name: settings[name] for name in MODEL_SETTINGS if name in names}
-
-
-def _settings_to_resume(folder: Path, given: dict[str, Any]) -> Any:
-    """A run's own settings, with what may change, and what `load` found in its checkpoint."""
-    if not (folder / runs.CHECKPOINT).exists():
-        raise InputError(f"{folder} holds no checkpoint to resume: begin there without --resume")
-    model, run, arrays = load(folder, given.get("device"))
-    if not run:
-        raise InputError(
-            f"{folder / runs.CHECKPOINT} holds a model, not a run: it cannot be resumed"
-        )
-    settings = DEFAULTS | run["settings"]
-    for name in ("hidden", "leave_out"):
-        if settings[name] is not None:  # JSON knows lists only
-            settings[name] = tuple(settings[name])
-    refuse_what_does_not_apply(given.get("model", settings["model"]), given)
-    for name, value in given.items():
-        if name not in FREE_ON_RESUME and value != settings[name]:
-            raise InputError(
-                f"{folder} was made with {_flag(name)} {settings[name]}, so it cannot go on with "
-                f"{value}: leave {_flag(name)} out, or begin anew with another --out"
-            )
-    settings |= given
-    # a run that was stopped while it drew has yet to leave its page
-    if len(model.history_) >= settings["epochs"] and (folder / runs.INDEX).exists():
-        raise InputError(
-            f"{folder} has its {len(model.history_)} epochs already: ask for more with --epochs"
-        )
-    return settings, (model, run, arrays)

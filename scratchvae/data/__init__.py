@@ -2,12 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .. import noise
-from ..errors import DAMAGE, DataError, InputError
+from ..errors import DataError, InputError
+from ..npz import read_npy, read_npz, refusing
 from . import idx, strokes
 
 IDX_SETS = ("mnist", "fashion-mnist")  # one folder of the four standard files each
@@ -113,17 +113,12 @@ def _from_folders(folders: list[Path], split: str, name: str) -> tuple[np.ndarra
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a .npy or .npz file, by their names in lower case."""
-    try:
-        with open(path, "rb") as f:
-            content: Any = np.load(f, allow_pickle=False)
-            arrays = {"x": content} if isinstance(content, np.ndarray) else dict(content)
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}: check the path") from None
-    except DAMAGE:
-        raise DataError(
-            f"{path} cannot be read: it is damaged, holds Python objects, or is no NumPy file"
-        ) from None
-    return {key.lower(): a for key, a in arrays.items()}
+    with refusing(path, DataError):
+        arrays = {"x": read_npy(path)} if path.suffix == ".npy" else read_npz(path)
+    named = {key.lower(): a for key, a in arrays.items()}
+    if len(named) < len(arrays):
+        raise DataError(f"{path} holds arrays whose names differ in upper and lower case only")
+    return named
 
 
 def _from_numpy(path: Path, split: str) -> Split:

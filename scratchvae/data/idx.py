@@ -1,17 +1,20 @@
 """Reads IDX files, the format of MNIST: a four-byte magic number, big-endian sizes, then the bytes.
 
 Plain or gzipped, told apart by content. A file is either read exactly or refused with a DataError;
-what it claims about its size is never believed before the bytes are there.
+what it claims about its size is never believed before the bytes are there, and what is compressed
+becomes no larger than a multiple of the file.
 """
 
 import gzip
-import zlib
+from contextlib import nullcontext
 from math import prod
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from ..errors import DataError
+from ..npz import Refused, limit, open_at_once, refusing, regular
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -21,28 +24,34 @@ FILES = {
 
 def read_idx(path: Path, ndim: int) -> np.ndarray:
     """The uint8 array of `ndim` dimensions in an IDX file."""
-    try:
-        with open(path, "rb") as raw:
-            gzipped = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if gzipped else open(path, "rb") as f:
-            head = f.read(4)
-            if head != bytes((0, 0, 8, ndim)):
-                raise DataError(
-                    f"{path} begins with {head.hex() or 'nothing'}, but the magic number of an IDX "
-                    f"file of {ndim}-dimensional bytes is 000008{ndim:02x}: is it another file?"
-                )
-            sizes = f.read(4 * ndim)
-            shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, 4 * ndim, 4))
-            size = prod(shape)
-            payload = bytearray()
-            while len(payload) <= size and (piece := f.read(min(1 << 20, size + 1 - len(payload)))):
-                payload += piece
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is damaged ({error}): get the file again") from None
-    if len(sizes) != 4 * ndim or len(payload) != size:
-        claim = " x ".join(map(str, shape)) if len(sizes) == 4 * ndim else "its sizes"
-        state = "truncated" if len(payload) < size or len(sizes) != 4 * ndim else "longer than that"
-        raise DataError(f"{path} should hold {claim} bytes, but is {state}: get the file again")
+    with refusing(path, DataError), open_at_once(path) as raw:
+        gzipped = raw.read(2) == b"\x1f\x8b"
+        most = limit(regular(raw)) if gzipped else regular(raw)
+        raw.seek(0)
+        with gzip.open(raw) if gzipped else nullcontext(raw) as f:
+            return _read(f, ndim, most)
+
+
+def _read(f: IO[bytes] | gzip.GzipFile, ndim: int, most: int) -> np.ndarray:
+    head = f.read(4)
+    if head != bytes((0, 0, 8, ndim)):
+        raise Refused(
+            f"begins with {head.hex() or 'nothing'}, but the magic number of an IDX file of "
+            f"{ndim}-dimensional bytes is 000008{ndim:02x}: is it another file?"
+        )
+    sizes = f.read(4 * ndim)
+    if len(sizes) < 4 * ndim:
+        raise Refused("should hold its sizes, but is truncated: get the file again")
+    shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, 4 * ndim, 4))
+    claim, size = " x ".join(map(str, shape)), prod(shape)
+    if size > most:
+        raise Refused(f"should hold {claim} bytes, but is truncated: no file of its size has them")
+    payload = bytearray()
+    while len(payload) <= size and (piece := f.read(min(1 << 20, size + 1 - len(payload)))):
+        payload += piece
+    if len(payload) != size:
+        state = "truncated" if len(payload) < size else "longer than that"
+        raise Refused(f"should hold {claim} bytes, but is {state}: get the file again")
     return np.frombuffer(payload, dtype=np.uint8).reshape(shape)
 
 

@@ -35,12 +35,15 @@ class Labelled(Model):
 
     def build(self, n_features: int, classes: Any = 10) -> Self:
         """Fresh parameters. classes: the labels, or how many there are (then 0, 1, ...)."""
+        self._set_classes(classes)
+        return super().build(n_features)
+
+    def _set_classes(self, classes: Any) -> None:
         if np.ndim(classes) == 0:
             classes = range(whole_number(classes, "classes"))
         self.classes_ = known_labels(classes)
         if np.ndim(classes) != 1 or len(self.classes_) == 0:
             raise InputError("classes must be a list of at least one label, or their number")
-        return super().build(n_features)
 
     def _start(self, X: Any, y: Any = None) -> Self:
         X = self._to_learn(X)

@@ -87,14 +87,13 @@ class Parametric(Estimator):
 
         Raises InputError for bad hyper-parameters.
         """
-        self.check_config()
-        self.n_features_ = whole_number(n_features, "n_features")
+        self._plan(n_features)
         self._allocate()
         self._initialise()
         return self
 
     def _allocate(self) -> None:
-        """Memory for all that `build` makes, for hyper-parameters and a width that were checked."""
+        """The memory of all parameters, zeros; `_plan` was called before."""
         xp = namespace(self.device)
         self._built = {name: getattr(self, name) for name in MEANING}
         self.params_ = Flat(self._shapes(), xp, self.dtype)
@@ -103,6 +102,12 @@ class Parametric(Estimator):
             value = xp.full(1, log(self.x_variance), dtype=self.dtype)
             self.params_.constant("x_logvar", value)
         self._make_buffers()
+
+    def _plan(self, n_features: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of all parameters for data of this width, before memory is asked for."""
+        self.check_config()
+        self.n_features_ = whole_number(n_features, "n_features")
+        return self._shapes()
 
     def _initialise(self) -> None:
         xp = self._ws.xp
