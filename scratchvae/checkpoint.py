@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .backend import to_numpy
+from .described import describe, planned
 from .errors import (
     DAMAGE,
     CheckpointError,
@@ -28,7 +29,7 @@ from .errors import (
 )
 from .files import write_atomically
 from .kept import NEWEST, candidates
-from .models import MODELS, Labelled, Model
+from .models import Model
 from .npz import Refused, read_npz, refusing
 
 VERSION = 2
@@ -52,19 +53,9 @@ def save_model(
     arrays: Mapping[str, Any] | None = None,
 ) -> None:
     """Parameters, hyper-parameters and history in one file; of a run, `Trainer.state` too."""
-    model._check_built()
-    kinds = {cls: kind for kind, cls in MODELS.items()}
-    if type(model) not in kinds:
-        names = ", ".join(cls.__name__ for cls in kinds)
-        raise InputError(
-            f"a {type(model).__name__} cannot be saved, because only {names} are known"
-        )
     meta = {
         "version": VERSION,
-        "model": kinds[type(model)],
-        "config": model.get_params(),
-        "n_features": model.n_features_,
-        "classes": model.classes_.tolist() if isinstance(model, Labelled) else None,
+        **describe(model),
         "history": [{name: r[name] for name in r if name != "seconds"} for r in model.history_],
         "run": dict(run or {}),
     }
@@ -156,22 +147,11 @@ def _model(
 ) -> Model:
     """The model that `meta` describes, with its own parameters."""
     try:
-        config = dict(meta["config"]) | ({} if device is None else {"device": device})
-        config["hidden"] = tuple(config["hidden"][: len(own)])
-        model = MODELS[meta["model"]](**config)
-        n_features, classes = meta["n_features"], []
-        if isinstance(model, Labelled):
-            classes = [list(meta["classes"])]
-            model._set_classes(*classes)
-        planned = model._plan(n_features)
+        model = planned(meta, len(own), device)
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    except DAMAGE as error:
-        raise DamagedError(
-            f"{path} lacks what a checkpoint must have ({error}): it is damaged"
-        ) from None
-    fit(path, own, planned, model.dtype)
-    model.build(n_features, *classes)
+    fit(path, own, model._shapes(), model.dtype)
+    model._allocate()
     for name, a in own.items():
         model.params_[name][...] = model._ws.xp.asarray(a)
     return model

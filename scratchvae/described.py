@@ -59,7 +59,8 @@ def planned(about: Mapping[str, Any], tensors: int, device: str | None = None) -
     model = MODELS[kind](**config)
     if isinstance(model, Labelled):
         model.classes_ = read_classes(about.get("classes"))
-    model._plan(about.get("n_features"))
+    width: Any = about.get("n_features")
+    model._plan(width)
     return model
 
 
