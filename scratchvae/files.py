@@ -49,9 +49,10 @@ def keep_as(path: Path, other: Path) -> None:
         os.replace(temporary, other)
         _sync_folder(other.parent)
     except OSError:
-        temporary.unlink(missing_ok=True)
         with open(path, "rb") as source:
             write_atomically(other, lambda f: shutil.copyfileobj(source, f))
+    finally:  # where both were names of one file already, the renaming did nothing
+        temporary.unlink(missing_ok=True)
 
 
 def sweep(folder: Path, names: Iterable[str]) -> None:

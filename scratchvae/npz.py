@@ -7,6 +7,7 @@ for. Arrays hold numbers or text, never Python objects, and nothing in a file be
 
 import os
 import stat
+import struct
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from .errors import DAMAGE, CheckpointError, DataError, InputError
 LONGEST_HEADER = 10_000  # bytes; NumPy writes 128
 MOST_MEMBERS = 10_000
 MOST_DIMENSIONS = 32  # NumPy 1 knew no more
+LAST_RECORD = struct.Struct("<4s4H2IH")  # of an archive: how many members it lists, in how much
+ENTRY = 46 + 256  # bytes in that list that a member may take
 # Compressed data may be so many times larger than the file, or this large in any case.
 RATIO, ALLOWANCE = 100, 1 << 20
 
@@ -79,8 +82,11 @@ def read_npz(path: Path, compressed: bool = True) -> dict[str, np.ndarray]:
     """The arrays of a .npz file by name; compressed: whether they may be."""
     with open_at_once(path) as f:
         size = regular(f)
+        listed = _check_list(f, size)
         with zipfile.ZipFile(f) as content:
             members = content.infolist()
+            if len(members) != listed:  # a damaged one can hide those behind it
+                raise Refused(f"lists {listed} members, but has {len(members)}: get it again")
             _check_members(members, size, compressed)
             arrays = {}
             for member in members:
@@ -89,9 +95,20 @@ def read_npz(path: Path, compressed: bool = True) -> dict[str, np.ndarray]:
             return arrays
 
 
+def _check_list(f: IO[bytes], size: int) -> int:
+    """How many members an archive says that it lists, looked up before the list is read."""
+    f.seek(max(0, size - LAST_RECORD.size))
+    record = f.read().rjust(LAST_RECORD.size, b"\0")
+    mark, _, _, _, listed, length, _, comment = LAST_RECORD.unpack(record)
+    f.seek(0)
+    if mark != b"PK\x05\x06" or comment:
+        raise Refused("is damaged, or another kind of file: get it again")
+    if listed > MOST_MEMBERS or length > MOST_MEMBERS * ENTRY:
+        raise Refused(f"has more members than the {MOST_MEMBERS} that are read")
+    return listed
+
+
 def _check_members(members: list[zipfile.ZipInfo], size: int, compressed: bool) -> None:
-    if len(members) > MOST_MEMBERS:
-        raise Refused(f"has {len(members)} members, more than the {MOST_MEMBERS} that are read")
     if len({m.filename for m in members}) < len(members):
         raise Refused("has two members of one name")
     known = (zipfile.ZIP_STORED, *([zipfile.ZIP_DEFLATED] if compressed else []))

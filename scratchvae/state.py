@@ -108,7 +108,8 @@ class State:
             )
         for name, live in self.state()[1].items():
             a = arrays.get(name)
-            if a is None or a.shape != live.shape or a.dtype != live.dtype:
+            fits = a is not None and a.shape == live.shape and a.dtype == live.dtype
+            if not (fits and np.isfinite(a).all()):
                 raise InputError(
                     f"the checkpoint holds no usable {name}: the run cannot be resumed"
                 )

@@ -434,7 +434,7 @@ def test_missing_and_damaged_runs(tmp_path, capsys, train):
     path = folder / "checkpoint.npz"
     path.write_bytes(path.read_bytes()[:1000])
     assert cli.main(["evaluate", str(folder)]) == 0
-    out, err = capsys.readouterr()
+    _, err = capsys.readouterr()
     assert err.startswith(f"scratchvae: warning: {path} is damaged")
     assert err.endswith("checkpoint-00000004.npz is taken in its place\n")
     for path in folder.glob("*.npz"):

@@ -190,6 +190,18 @@ def test_unusable_array_files(tmp_path):
     path.write_bytes(b"not a zip file")
     with pytest.raises(DataError, match="is damaged, or another kind"):
         load_data(path)
+
+
+def test_a_flipped_bit_cannot_hide_an_array(tmp_path):
+    """A longer comment of one member would swallow what stands behind it in the list."""
+    path = tmp_path / "a.npz"
+    np.savez(path, X=np.zeros((5, 2)), y=np.zeros(5))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 33] ^= 1
+    path.write_bytes(content)
+    assert np.load(path).files == ["X"]
+    with pytest.raises(DataError, match="lists 2 members, but has 1"):
+        load_data(path)
     np.save(tmp_path / "v.npy", np.zeros(5))
     with pytest.raises(DataError, match=r"should hold rows"):
         load_data(tmp_path / "v.npy")

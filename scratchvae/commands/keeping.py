@@ -29,10 +29,10 @@ class Keeper:
         for record in trainer.model.history_:
             record["seconds"] = seconds.get(int(record["epoch"]), record["seconds"])
         self.begun = True
-        self._begin(trainer)
-
-    def _begin(self, trainer: Trainer) -> None:
         runs.sweep_up(self.folder)
+        self._write_what_is_to_be_read(trainer)
+
+    def _write_what_is_to_be_read(self, trainer: Trainer) -> None:
         runs.write_config(self.folder, {"scratchvae": __version__} | self.settings)
         runs.write_metrics(self.folder, trainer.model.history_)
 
@@ -58,15 +58,16 @@ class Keeper:
         """Keep the run as it is; OSError where that cannot be."""
         if not self.begun:  # until now, a run that is to be replaced was left alone
             runs.clear(self.folder)
+            runs.sweep_up(self.folder)
             self.begun = True
-            self._begin(trainer)
         model = trainer.model
-        runs.write_metrics(self.folder, model.history_)
         numbers, arrays = trainer.state()
         if self.film is not None:
             arrays |= self.film.arrays(len(model.history_))
         run = {"settings": self.settings} | numbers
+        # the checkpoint first: with it alone the run can go on
         self.kept.save(trainer.step, lambda path: save_model(model, path, run, arrays), best)
+        self._write_what_is_to_be_read(trainer)
 
     def finish(self, trainer: Trainer) -> None:
         """At the end, what could not be kept before has to be."""

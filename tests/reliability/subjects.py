@@ -1,0 +1,124 @@
+"""The readers that files of strangers come to, each with a small valid file to damage.
+
+`value` makes bytes of what a reader returned, so that two results can be compared: equal bytes
+mean equal dtypes, shapes, values, settings and histories.
+"""
+
+import gzip
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchvae import IWAE, VAE, CheckpointError, DataError, InputError, load_data
+from scratchvae.checkpoint import load, save_model
+from scratchvae.data.idx import read_idx
+from scratchvae.train import Trainer
+
+
+@dataclass
+class Reader:
+    """A way in. Each file is to be read as what it holds, or refused with `error`."""
+
+    name: str  # of the kind of file
+    suffix: str
+    error: type[Exception]
+    read: Callable[[Path], Any]
+    make: Callable[[Path], None]  # writes a valid file
+    checked: bool = True  # whether the format has a checksum, so that damage shows
+    packed: bool = False  # whether it is compressed, and may become larger than the file
+
+
+def value(x):
+    """The bytes of a result."""
+    if isinstance(x, np.ndarray):
+        return f"{x.dtype.str}{x.shape}".encode() + x.tobytes()
+    if isinstance(x, (list, tuple)):
+        return b"(" + b",".join(map(value, x)) + b")"
+    if isinstance(x, dict):
+        return b"{" + b",".join(repr(k).encode() + b":" + value(x[k]) for k in sorted(x)) + b"}"
+    return repr(x).encode()
+
+
+def of_model(model):
+    """A model by all that `load` restores."""
+    parameters = {name: np.asarray(a) for name, a in model.params_.items()}
+    return value([type(model).__name__, model.get_params(), parameters, model.history_])
+
+
+def trainer_of(model):
+    X = np.random.default_rng(0).random((6, 4), dtype=np.float32)
+    return Trainer(model, X, X[:2], batch_size=3)
+
+
+def read_checkpoint(path):
+    model, run, arrays = load(path)
+    if run:  # it must be one to go on with, too
+        try:
+            trainer_of(model).resume(run, arrays)
+        except InputError as error:
+            raise CheckpointError(str(error)) from None
+    return of_model(model) + value(run) + value(dict(arrays))
+
+
+def make_run(path):
+    """The checkpoint of a run: a model of 32 parameters, after two epochs."""
+    trainer = trainer_of(VAE(latent_dim=1, hidden=(2,)).build(4))
+    trainer.run(2)
+    numbers, arrays = trainer.state()
+    settings = {"model": "vae", "data": "strokes", "hidden": [2], "latent_dim": 1, "epochs": 2}
+    save_model(trainer.model, path, {"settings": settings} | numbers, arrays)
+
+
+def make_model(path):
+    IWAE(latent_dim=1, hidden=(2,), k=2, dtype="float64").build(3).save(path)
+
+
+def read_data(path):
+    return value(load_data(path, "all"))
+
+
+def make_npz(path):
+    rng = np.random.default_rng(0)
+    np.savez(path, X=rng.integers(0, 256, (5, 4), dtype=np.uint8), y=np.arange(5))
+
+
+def make_packed(path):
+    rng = np.random.default_rng(0)
+    sizes = {"x_train": 5, "x_test": 2}
+    np.savez_compressed(path, **{name: rng.random((n, 3)) for name, n in sizes.items()})
+
+
+def make_npy(path):
+    np.save(path, np.random.default_rng(0).random((5, 3), dtype=np.float32))
+
+
+def read_images(path):
+    return value(read_idx(path, 3))
+
+
+def idx_bytes():
+    pixels = np.random.default_rng(0).integers(0, 256, 24, dtype=np.uint8)
+    return struct.pack(">4B3I", 0, 0, 8, 3, 2, 3, 4) + pixels.tobytes()
+
+
+def make_idx(path):
+    path.write_bytes(idx_bytes())
+
+
+def make_gzipped(path):
+    path.write_bytes(gzip.compress(idx_bytes(), mtime=0))
+
+
+READERS = [
+    Reader("checkpoint of a run", ".npz", CheckpointError, read_checkpoint, make_run),
+    Reader("checkpoint of a model", ".npz", CheckpointError, read_checkpoint, make_model),
+    Reader("npz", ".npz", DataError, read_data, make_npz),
+    Reader("npz, compressed", ".npz", DataError, read_data, make_packed, packed=True),
+    Reader("npy", ".npy", DataError, read_data, make_npy, checked=False),
+    Reader("IDX", "-ubyte", DataError, read_images, make_idx, checked=False),
+    Reader("IDX, gzipped", "-ubyte.gz", DataError, read_images, make_gzipped, packed=True),
+]
