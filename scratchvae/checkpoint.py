@@ -85,18 +85,17 @@ def load_newest(path: Path, device: str | None = None) -> tuple[Path, Loaded]:
     paths = [path]
     if path.is_dir() and not (paths := candidates(path)):
         raise CheckpointError(f"{path} holds no run: it has no {NEWEST}")
-    damage: DamagedError | None = None
+    damage: list[DamagedError] = []
     for file in paths:
         try:
             loaded = _load(file, device)
         except DamagedError as error:
-            damage = damage or error
+            damage.append(error)
             continue
-        if damage is not None:
-            warnings.warn(f"{damage}; {file.name} is taken in its place", CheckpointWarning, 3)
+        if damage:
+            warnings.warn(f"{damage[0]}; {file.name} is taken in its place", CheckpointWarning, 3)
         return file, loaded
-    assert damage is not None
-    raise damage
+    raise damage[0]
 
 
 def _load(path: Path, device: str | None) -> Loaded:
