@@ -190,7 +190,8 @@ def collapse_report(model: Model, X: Any, y: Any = None) -> CollapseReport:
     if isinstance(model, Labelled) and y is not None:
         alike = x[np.asarray(y)[some] == model.classes_[0]]
     e = Evidence(model, x, x_hat, on, kl, told, told < LITTLE and not on.any())
-    most, spread = log(len(some)), float(made.var(axis=0).sum() / alike.var(axis=0).sum())
+    varied = alike.var(axis=0).sum() or x.var(axis=0).sum()  # of the label, if its rows differ
+    most, spread = log(len(some)), float(made.var(axis=0).sum() / varied)
 
     findings = [text for rule in SETTINGS for text in rule(e)]
     if told >= LITTLE and (on.all() or (not findings and any(_spare(e)))):

@@ -6,7 +6,7 @@ pixels, how many samples, which seed. `Evaluation` keeps them together and print
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import inf, log
+from math import inf, isfinite, log
 from typing import Any
 
 import numpy as np
@@ -132,7 +132,9 @@ def losses(model: Model, X: Array) -> dict[str, Any]:
         "loss": float(loss),
         "rec": float(rec),
         "kl": float(kl),
-        "elbo_error": _standard_error(square - (rec + kl) ** 2, len(X)),
+        "elbo_error": _standard_error(
+            square - (rec + kl) ** 2 if isfinite(square) else inf, len(X)
+        ),
         "active_units": int((variance > ACTIVE).sum()),
     }
 
@@ -174,7 +176,8 @@ def evaluate(
     if k is not None:
         scores = _bounds(model, rows, k, model.seed)
         found["log_likelihood"] = float(scores.mean())
-        found["standard_error"] = _standard_error(scores.var(dtype=np.float64), len(scores))
+        variance = scores.var(dtype=np.float64) if np.isfinite(scores).all() else inf
+        found["standard_error"] = _standard_error(variance, len(scores))
     if model.noisy:
         mu, logvar = model._codes(rows)
         found["unit_kl"] = tuple(unit_kl(mu, logvar).tolist())

@@ -8,8 +8,9 @@ process left under such a name is swept by the next one that has the folder to i
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,11 +56,16 @@ def keep_as(path: Path, other: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: Path, names: Iterable[str]) -> None:
-    """Remove what killed processes left of files of these names."""
+def sweep(folder: Path, names: Iterable[str], older: float = 0) -> None:
+    """Remove what killed processes left of files of these names.
+
+    older: seconds since something was written to it; where others may write, they must be given.
+    """
     for name in names:
         for left in folder.glob(f".{name}.{'[0-9a-f]' * 8}.tmp"):
-            left.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime >= older:
+                    left.unlink()
 
 
 @contextmanager

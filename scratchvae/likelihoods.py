@@ -90,8 +90,9 @@ def continuous_bernoulli_mean(logits):
     xp = module(logits)
     small = xp.abs(logits) < 0.1
     far = xp.where(small, 1, logits)
-    square = xp.where(small, logits * logits, 0)
-    series = 0.5 + logits * (1 / 12 - square * (1 / 720 - square * (1 / 30240 - square / 1209600)))
+    near = xp.where(small, logits, 0)
+    square = near * near
+    series = 0.5 + near * (1 / 12 - square * (1 / 720 - square * (1 / 30240 - square / 1209600)))
     tail = -xp.expm1(-xp.abs(far))  # 1 - exp(-|l|), which cannot overflow
     closed = xp.where(far > 0, 1, tail - 1) / tail - 1 / far
     return xp.where(small, series, closed)

@@ -12,7 +12,7 @@ def stopped_at(epoch: int, step: int, what: str) -> NonFiniteError:
     """The error of a run that stops there."""
     return NonFiniteError(
         f"epoch {epoch}, step {step}: {what}; the model keeps its parameters from before: try a "
-        "smaller lr, or clip_norm=, and look at the scale of the data and at beta"
+        "smaller lr, clip the norm of the gradient, and look at the scale of the data and at beta"
     )
 
 

@@ -182,10 +182,9 @@ def bce(p, t, *, out=None):
     which needs no clamp: a sigmoid that has rounded to 1 has already lost what log(1 - p) asks for.
     """
     xp = module(p)
-    tiny = float(xp.finfo(p.dtype).tiny)
 
     def clamped_log(q):
-        return xp.where(q <= 0, -100, xp.maximum(xp.log(xp.maximum(q, tiny)), -100))
+        return xp.maximum(xp.log(xp.maximum(q, 1e-44)), -100)  # exp(-100) is 4e-44
 
     y = xp.sum(t * clamped_log(p) + (1 - t) * clamped_log(1 - p), axis=1, out=out)
     return xp.negative(y, out=y)
@@ -200,16 +199,16 @@ def bce_backward(dy, p, t, *, dp=None):
     return dp
 
 
-@fused("y = sum(log1p(exp(-fabs(logits))) + max(logits, T(0)) - logits * t)")
+@fused("y = sum(max(logits, T(0)) - logits * t + log1p(exp(-fabs(logits))))")
 def bce_with_logits(logits, t, *, out=None):
     """Cross-entropy of p = sigmoid(l), from the logits l = log(p / (1 - p)).   l, t (B,D) -> y (B,)
 
     y = sum_d [log(1 + exp(l)) - l t] = sum_d [max(l, 0) - l t + log(1 + exp(-|l|))], for any l
     """
     xp = module(logits)
-    term = _log1p_exp_minus_abs(logits)
-    term += xp.maximum(logits, 0)
-    term -= logits * t
+    term = xp.maximum(logits, 0)
+    term -= logits * t  # exactly 0 where l > 0 and t = 1, so that the rest keeps its digits
+    term += _log1p_exp_minus_abs(logits)
     return xp.sum(term, axis=1, out=out)
 
 
@@ -245,9 +244,8 @@ def gaussian_nll(mu, logvar, t, *, out=None):
     (Rybkin et al., arXiv:2006.13202)
     """
     y = squared_error(mu, t, out=out)
-    y *= module(mu).exp(-logvar)
-    y += mu.shape[1] * (logvar + log(2 * pi))
-    y *= 0.5
+    y *= 0.5 * module(mu).exp(-logvar)
+    y += 0.5 * mu.shape[1] * (logvar + log(2 * pi))
     return y
 
 
@@ -256,12 +254,12 @@ def gaussian_nll_backward(dy, mu, logvar, t, *, dmu=None, dlogvar=None):
     """dy/dmu     = exp(-logvar) (mu - t)
     dy/dlogvar = [D - exp(-logvar) sum_d (t - mu)^2] / 2, summed over the examples, which share it
     """
-    xp, precision = module(dy), module(dy).exp(-logvar)
-    dlogvar_each = dy * (mu.shape[1] - precision * squared_error(mu, t)) * 0.5
-    return (
-        _times(dy[:, None] * precision, mu - t, dmu),
-        None if dlogvar is SKIP else xp.sum(dlogvar_each, axis=0, keepdims=True, out=dlogvar),
-    )
+    xp, D, precision = module(dy), mu.shape[1], module(dy).exp(-logvar)
+    dmu = _times(dy[:, None] * precision, mu - t, dmu)
+    if dlogvar is SKIP:
+        return dmu, None
+    squares = xp.sum(dy * squared_error(mu, t), keepdims=True)  # inf - inf, were it summed later
+    return dmu, xp.subtract(0.5 * D * dy.sum(), 0.5 * precision * squares, out=dlogvar)
 
 
 def softmax_cross_entropy(logits, t, *, out=None):
@@ -289,10 +287,9 @@ def log_mean_exp(x, *, out=None):
     """y = log[(1/K) sum_k exp(x_k)], the largest x_k taken out of the sum.   x (B,K)  ->  y (B,)"""
     xp = module(x)
     top = xp.max(x, axis=1, keepdims=True)
-    y = xp.sum(xp.exp(x - top), axis=1, out=out)
-    xp.log(y, out=y)
+    y = xp.mean(xp.exp(x - xp.maximum(top, -3e38)), axis=1, out=out)
+    xp.log(xp.maximum(y, 1e-30), out=y)  # y is 1/K at least, unless all x_k are -inf
     y += top[:, 0]
-    y -= log(x.shape[1])
     return y
 
 
@@ -305,9 +302,9 @@ def log_mean_exp_backward(dy, x, *, dx=None):
 
 
 def _softmax(x, *, out=None):
-    """exp(x_k) / sum_j exp(x_j) along each row, the largest x_k subtracted first: no overflow"""
+    """exp(x_k) / sum_j exp(x_j) along each row; 0 where all are -inf"""
     xp = module(x)
-    y = xp.subtract(x, xp.max(x, axis=1, keepdims=True), out=out)
+    y = xp.subtract(x, xp.maximum(xp.max(x, axis=1, keepdims=True), -3e38), out=out)
     xp.exp(y, out=y)
-    y /= xp.sum(y, axis=1, keepdims=True)
+    y /= xp.maximum(xp.sum(y, axis=1, keepdims=True), 1)  # exp(0) is among them
     return y

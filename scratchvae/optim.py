@@ -23,7 +23,8 @@ class Adam:
     with c1 = 1 - b1^t and c2 = 1 - b2^t, t counting the steps from 1; v begins at v0.
 
     Epsilon stands outside the square root of the bias-corrected second moment, as in the paper's
-    algorithm 1.
+    algorithm 1. A gradient beyond 1.8e19 has no square in float32: v is then infinite, and the
+    parameter NaN a step later, so that `Trainer` notices. (If it stayed where it is, nobody would.)
     """
 
     def __init__(

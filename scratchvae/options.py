@@ -21,6 +21,10 @@ def train_options(t: Parser) -> None:
         help="default strokes; PATH: .npy, .npz (X, y), or a folder of IDX files",
     )  # fmt: skip
     g.add_argument("--data-dir", metavar="DIR", help="where the files of mnist lie")
+    g.add_argument(
+        "--download", action="store_true", default=False,
+        help="first fetch what is missing of mnist or fashion-mnist, and check it",
+    )  # fmt: skip
     g.add_argument("--binarize", choices=BINARIZE, help="make grey pixels binary")
     g.add_argument(
         "--labels", type=number_of(int, 1), metavar="N",

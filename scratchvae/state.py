@@ -107,9 +107,8 @@ class State:
                 f"of one, which have {self.steps_per_epoch} each: the run cannot be resumed"
             )
         for name, live in self.state()[1].items():
-            a = arrays.get(name)
-            fits = a is not None and a.shape == live.shape and a.dtype == live.dtype
-            if not (fits and np.isfinite(a).all()):
+            a = np.asarray(arrays.get(name))
+            if a.shape != live.shape or a.dtype != live.dtype or not np.isfinite(a).all():
                 raise InputError(
                     f"the checkpoint holds no usable {name}: the run cannot be resumed"
                 )

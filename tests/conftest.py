@@ -17,6 +17,24 @@ from scratchvae import VAE
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.load_profile("ci")
 
+LOOPBACK = ("", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::")
+
+
+def stay_on_loopback(event, args):
+    """An audit hook: whatever a test calls, it talks to no other machine."""
+    if event == "socket.connect" and isinstance(args[1], tuple):
+        host = args[1][0]
+    elif event == "socket.getaddrinfo":
+        host = args[0]
+    else:
+        return
+    host = host.decode() if isinstance(host, bytes) else host or ""
+    if host not in LOOPBACK:
+        raise RuntimeError(f"{host} is beyond loopback, where no test may go")
+
+
+sys.addaudithook(stay_on_loopback)
+
 MNIST_FOLDERS = [
     Path(os.environ.get("SCRATCHVAE_DATA", "/nonexistent")),
     Path(os.environ.get("SCRATCHVAE_DATA", "/nonexistent")) / "mnist",

@@ -260,7 +260,7 @@ def test_a_damaged_one_is_passed_over(train, monkeypatch, capsys, damage):
     out, err = capsys.readouterr()
     assert err.startswith(f"scratchvae: warning: {newest}")
     assert "checkpoint-00000015.npz is taken in its place" in err
-    assert f"{folder / 'checkpoint-00000015.npz'} is at epoch 2, step 15" in out
+    assert f"going on from {folder / 'checkpoint-00000015.npz'}: 2 epochs complete, step 15" in out
     same(straight, folder)
 
 

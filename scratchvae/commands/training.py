@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import runs
 from ..collapse import SPARE
-from ..data import load_data, shown_name
+from ..data import fetch, load_data, shown_name
 from ..data.labels import keep_labels, leave_out, missing
 from ..errors import InputError, NonFiniteError, whole_number
 from ..files import alone_in
@@ -69,6 +69,10 @@ def _train(
     whole_number(chosen["epochs"], "--epochs")
     patience = [] if chosen["patience"] is None else [EarlyStopping(chosen["patience"])]
 
+    if a.download:
+        fetch(chosen["data"], chosen["data_dir"], verbose=writes and not a.quiet)
+        if chosen["data_dir"]:  # which may not have been there before
+            chosen["data_dir"] = str(Path(chosen["data_dir"]).resolve())
     X, y, X_test, y_test = _data(chosen, data_name)
     if loaded is None:
         model = MODELS[chosen["model"]](**settings.model_config(chosen))
@@ -96,7 +100,7 @@ def _train(
             runs.refuse_if_taken(folder, a.overwrite)
         else:
             keeper.go_on(source, trainer)
-            tell(f"{source} is at epoch {trainer.epoch}, step {trainer.step}: from there on")
+            tell(f"going on from {source}: {trainer.epoch} epochs complete, step {trainer.step}")
     tell(f"{model!r}\n{_counts(model, X, y, X_test)} of {data_name}")
     try:
         with stopping_once():

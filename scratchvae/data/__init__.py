@@ -17,7 +17,11 @@ SPLITS = ("train", "test", "all")
 
 
 def load_data(
-    name: str | Path, split: str = "train", data_dir: str | Path | None = None
+    name: str | Path,
+    split: str = "train",
+    data_dir: str | Path | None = None,
+    *,
+    download: bool = False,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """X (N,D) and labels y (N,), or None, of the "train" or "test" split, or of "all" rows.
 
@@ -32,18 +36,37 @@ def load_data(
       a .npz file                 x_train, x_test and perhaps y_train, y_test; or X and perhaps y
 
     Of a file without splits, a fixed random tenth is "test" and the rest "train"; "all" are its
-    rows in order. Labels are signed, so that -1 can stand for none. Raises DataError
-    (an InputError) where a file is missing, damaged or inconsistent, and InputError for an unknown
-    name.
+    rows in order. Labels are signed, so that -1 can stand for none.
+
+    download=True fetches what is missing of the four files first, and checks it: into the folder of
+    the data set's name in `data_dir`, else in SCRATCHVAE_DATA's, else in the cache. Without it
+    nothing is ever asked of the network.
+
+    Raises DataError (an InputError) where a file is missing, damaged or inconsistent, or cannot be
+    had, and InputError for an unknown name, or where there is nothing to download.
     """
     if split not in SPLITS:
         raise InputError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if not str(name):
         raise InputError("the name of the data set is empty: use strokes, or name one")
+    if download:
+        fetch(name, data_dir)
     if split == "all" and has_splits(name):
         return _joined(*(load_data(name, part, data_dir) for part in ("train", "test")))
     X, y = _load(name, split, data_dir)
     return X, y.astype(np.int64) if y is not None and y.dtype.kind == "u" else y
+
+
+def fetch(name: str | Path, data_dir: str | Path | None = None, *, verbose: bool = True) -> None:
+    """What `load_data` does for download=True. verbose: show on a terminal how far it is."""
+    if name not in IDX_SETS:
+        raise InputError(
+            f"--download (download=True) means nothing for {name}: only {' and '.join(IDX_SETS)} "
+            "can be fetched, so leave it out"
+        )
+    from .download import fetch_missing  # on use: nothing else may reach the network
+
+    fetch_missing(str(name), _folders(str(name), data_dir), verbose=verbose)
 
 
 def has_splits(name: str | Path) -> bool:
@@ -93,9 +116,18 @@ def _folders(name: str, data_dir: str | Path | None) -> list[Path]:
     elif os.environ.get("SCRATCHVAE_DATA"):
         root = Path(os.environ["SCRATCHVAE_DATA"])
     else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scratchvae"
+        root = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "scratchvae"
         return [root / name]
     return [root / name, root]
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise InputError(
+            "there is no home folder to look for the data in: name one with --data-dir (data_dir=)"
+        ) from None
 
 
 def _from_folders(folders: list[Path], split: str, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -104,10 +136,11 @@ def _from_folders(folders: list[Path], split: str, name: str) -> tuple[np.ndarra
             return idx.read_split(folder, split)
         except FileNotFoundError as error:
             missing = error
+    fetched = "fetch them with train --download (download=True), " if name in IDX_SETS else ""
+    places = " or ".join(map(str, folders))
     raise DataError(
-        f"{name}: no file {missing}(.gz) in {' or '.join(map(str, folders))}: put the four IDX "
-        "files there, name their folder with --data-dir (data_dir=), or use --data strokes, which "
-        "is embedded"
+        f"{name}: no file {missing}(.gz) in {places}: {fetched}put the four IDX files there, name "
+        "their folder with --data-dir (data_dir=), or use --data strokes, which is embedded"
     ) from None
 
 

@@ -49,4 +49,5 @@ def unknown_class_backward(dy, logits, cost, *, dlogits=None, dcost=None):
 
 def log_softmax(logits):
     """log q_c = l_c - log sum_k exp(l_k).        (B,C)  ->  (B,C)"""
+    logits = logits - module(logits).max(logits, axis=1, keepdims=True)  # else small ones are lost
     return logits - (ops.log_mean_exp(logits) + log(logits.shape[1]))[:, None]

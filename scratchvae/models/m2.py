@@ -74,14 +74,15 @@ def forward(p, x, t, eps, ws, activation, likelihood, alpha):
     kls = ops.gaussian_kl(mus, logvars, out=ws("kls", B * C)).reshape(B, C)
     cost = kls + rec + log(C)
 
+    # the mean over the classes, by q(y|x) or by the label: of rec apart, which may be infinite
+    # where a share is 0; with the rest it is sum_c t cost + unlabelled unknown_class(cost)
     unlabelled = 1 - t.sum(axis=1)
-    bound = (t * cost).sum(axis=1) + unlabelled * unknown_class(logits, cost)
-    loss = bound + alpha * ops.softmax_cross_entropy(logits, t)
-    # the mean over the classes, by q(y|x) or by the label
     share = t + unlabelled[:, None] * xp.exp(log_softmax(logits))
     mu = (share[:, :, None] * mus.reshape(B, C, Z)).sum(axis=1)
-    rec = (share * rec).sum(axis=1)
-    kl = bound - rec
+    rec = (share * xp.where(share > 0, rec, 0)).sum(axis=1)
+    rest = kls + log(C)
+    kl = (t * rest).sum(axis=1) + unlabelled * unknown_class(logits, rest)
+    loss = rec + kl + alpha * ops.softmax_cross_entropy(logits, t)
     return Activations(
         xs, t, cls, logits, x, enc, mus, logvars, eps, z, dec, y, kls, cost, mu, rec, kl, loss
     )  # fmt: skip
@@ -91,7 +92,7 @@ def backward(p, g, acts, ws, activation, likelihood, alpha, ramp):
     """Writes into g the gradient of the mean loss over the batch, with ramp times the KL of z."""
     (B, C), Z = acts.t.shape, acts.z.shape[1]
     dloss = ws.full("dloss", 1 / B, B)
-    # forward: loss = sum_c t cost + unlabelled unknown_class + alpha cross-entropy
+    # forward: loss = sum_c t cost + unlabelled unknown_class(cost) + alpha cross-entropy
     dlogits, dcost = unknown_class_backward(
         dloss * (1 - acts.t.sum(axis=1)),
         acts.logits,
