@@ -9,7 +9,7 @@ ITSELF = -m pip install --quiet --no-deps --no-build-isolation --editable .
 COMPILE = .venv-tools/bin/uv pip compile --quiet --upgrade --python-version 3.11 --exclude-newer "7 days" \
 	--generate-hashes --no-annotate --custom-compile-command "make lock"
 
-.PHONY: demo test test-lowest test-newest docs lint lint-js verify bench dist audit lock format clean
+.PHONY: demo test test-lowest test-newest docs lint lint-js verify bench soak dist audit lock format clean
 
 demo: .venv/installed  ## train the default VAE on the embedded data set; pictures, ELBO and a page to play with
 	$(BIN)/scratchvae train --data strokes --epochs 30 --seed 0 --out runs/demo --overwrite
@@ -37,6 +37,9 @@ verify: .venv/installed  ## every gradient against finite differences
 
 bench: .venv-bench/installed  ## beside PyTorch and JAX, into docs/speed.md; make bench DATA=DIR for MNIST too
 	.venv-bench/bin/python tests/benchmarks/bench.py $(if $(DATA),--data-dir $(DATA))
+
+soak: .venv/dev  ## faults, as often as it takes: an hour or more; the counts go into docs/reliability.md
+	$(BIN)/python tests/reliability/run.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

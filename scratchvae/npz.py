@@ -25,6 +25,7 @@ LONGEST_HEADER = 10_000  # bytes; NumPy writes 128
 MOST_MEMBERS = 10_000
 MOST_DIMENSIONS = 32  # NumPy 1 knew no more
 LAST_RECORD = struct.Struct("<4s4H2IH")  # of an archive: how many members it lists, in how much
+LOCATOR = 20  # bytes before it that may say where a record of the newer kind is
 ENTRY = 46 + 256  # bytes in that list that a member may take
 # Compressed data may be so many times larger than the file, or this large in any case.
 RATIO, ALLOWANCE = 100, 1 << 20
@@ -97,11 +98,13 @@ def read_npz(path: Path, compressed: bool = True) -> dict[str, np.ndarray]:
 
 def _check_list(f: IO[bytes], size: int) -> int:
     """How many members an archive says that it lists, looked up before the list is read."""
-    f.seek(max(0, size - LAST_RECORD.size))
-    record = f.read().rjust(LAST_RECORD.size, b"\0")
-    mark, _, _, _, listed, length, _, comment = LAST_RECORD.unpack(record)
+    f.seek(max(0, size - LAST_RECORD.size - LOCATOR))
+    tail = f.read().rjust(LAST_RECORD.size + LOCATOR, b"\0")
     f.seek(0)
-    if mark != b"PK\x05\x06" or comment:
+    mark, _, _, _, listed, length, _, comment = LAST_RECORD.unpack(tail[LOCATOR:])
+    # a record of the newer kind would be believed instead; archives below 4 GiB need none
+    newer = tail.startswith(b"PK\x06\x07") and size < 1 << 32
+    if mark != b"PK\x05\x06" or comment or newer:
         raise Refused("is damaged, or another kind of file: get it again")
     if listed > MOST_MEMBERS or length > MOST_MEMBERS * ENTRY:
         raise Refused(f"has more members than the {MOST_MEMBERS} that are read")

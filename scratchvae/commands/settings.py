@@ -106,10 +106,10 @@ def of_run(path: Path | str, run: dict[str, Any]) -> dict[str, Any]:
     found = run.get("settings")
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} holds no settings of its run: it is damaged")
-    for name, value in found.items():
-        if name not in DEFAULTS or not _fits(name, value):
-            raise CheckpointError(f"{path} holds a setting {name!r} that cannot be: it is damaged")
     settings = DEFAULTS | found
+    for name, value in found.items():
+        if name not in DEFAULTS or not _fits(name, value) or _strange(settings, name):
+            raise CheckpointError(f"{path} holds a setting {name!r} that cannot be: it is damaged")
     for name in ("hidden", "leave_out"):
         if settings[name] is not None:  # JSON knows lists only
             settings[name] = tuple(settings[name])
@@ -118,6 +118,8 @@ def of_run(path: Path | str, run: dict[str, Any]) -> dict[str, Any]:
 
 def _fits(name: str, value: Any) -> bool:
     default = DEFAULTS[name]
+    if name == "leave_out" and isinstance(value, list):
+        return all(isinstance(label, str) for label in value)
     if default is None:
         return value is None or (type(value) is not bool and isinstance(value, KINDS[name]))
     if isinstance(default, float):
@@ -125,6 +127,13 @@ def _fits(name: str, value: Any) -> bool:
     if name == "model":
         return isinstance(value, str) and value in MODELS
     return type(value) is (list if isinstance(default, tuple) else type(default))
+
+
+def _strange(settings: dict[str, Any], name: str) -> bool:
+    """Whether the setting is one that no run of this model can have been given."""
+    model = settings["model"]
+    known = isinstance(model, str) and model in MODELS
+    return known and settings[name] != DEFAULTS[name] and is_ignored(model, name)
 
 
 def to_resume(folder: Path, given: dict[str, Any]) -> tuple[Path, dict[str, Any], Loaded]:

@@ -14,7 +14,9 @@ import sys
 
 import common
 from calls import Calls, broken, full
-from subjects import make_model, make_run, read_checkpoint
+from subjects import make_model, make_run
+
+from scratchvae.checkpoint import load
 
 LINE = ("--checkpoint-every", "3")
 EPOCHS = 2
@@ -66,7 +68,7 @@ def after_a_failure(folder, code, said):
         return ""
     for path in folder.glob("*.npz"):
         try:
-            read_checkpoint(path)
+            load(path)
         except ValueError as error:
             return str(error)
     if common.temporaries(folder):
@@ -74,8 +76,10 @@ def after_a_failure(folder, code, said):
     return ""
 
 
-def gone_on(folder, data, errors, wanted):
-    """Let a run that failed go on to its end, with nothing in its way; what was wrong."""
+def gone_on(folder, data, errors, wanted, code):
+    """Let a run that failed, by its code, go on to its end in peace; what is wrong with that."""
+    if code == 0:
+        return common.compared(folder, wanted)
     began = any(folder.glob("checkpoint*.npz"))
     line = common.train_line(data, folder, EPOCHS, *LINE, "--resume" if began else "--overwrite")
     code, said = common.finished(line, errors)
@@ -97,12 +101,11 @@ def runs(counts, place, data, wanted, step):
                 act(name)
 
             line = common.train_line(data, folder, EPOCHS, *LINE)
-            code, said = common.finished(
-                line, errors, lambda n=n, f=fault: Calls(f, n, lasting, FAILING).__enter__()
-            )
+            calls = Calls(fault, n, lasting, FAILING)
+            code, said = common.finished(line, errors, calls.__enter__)
             lost = "" if code == 0 else after_a_failure(folder, code, said)
             counts.add(f"a run: {what}", lost and f"call {n}: {lost}")
-            lost = gone_on(folder, data, errors, wanted) if code else common.compared(folder, wanted)
+            lost = gone_on(folder, data, errors, wanted, code)
             counts.add(f"a run: {what}, and it goes on", lost and f"call {n}: {lost}")
             shutil.rmtree(folder, ignore_errors=True)
             n += step
@@ -120,7 +123,7 @@ def small_disks(counts, place, data, wanted, sizes):
             lost = after_a_failure(folder, code, said) if code else ""
             counts.add("a small disk", lost and f"{size} KiB: {lost}")
             common.mount(disk, f"remount,size={64 * KIB * KIB}")
-            lost = gone_on(folder, data, errors, wanted) if code else common.compared(folder, wanted)
+            lost = gone_on(folder, data, errors, wanted, code)
             counts.add("a small disk that grows, and it goes on", lost and f"{size} KiB: {lost}")
         finally:
             subprocess.run(["umount", disk], check=True)

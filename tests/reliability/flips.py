@@ -13,7 +13,7 @@ STEP_IN_SHORT = 97  # of the bits, and of the lengths of a larger file, one in s
 
 
 def outcome(reader, path, content, wanted):
-    """"" if the file was refused or read as it was; else what happened."""
+    """ "" if the file was refused or read as it was; else what happened."""
     path.write_bytes(content)
     try:
         got = reader.read(path)

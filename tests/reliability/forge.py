@@ -1,4 +1,4 @@
-"""Makes files that lie: NumPy arrays and zip archives part by part, with checksums that are right."""
+"""Makes files that lie, part by part; the checksums that they have are right."""
 
 import io
 import json
@@ -109,22 +109,42 @@ def overlapping(content, n):
     return content[:end] + more + bytes(tail)
 
 
-def crowded(n):
-    """An archive that says that it has n members; each is the same empty one."""
+def crowded(n, large=False):
+    """An archive that has n members, each the same empty one; large: in the way of large ones."""
     name = b"x.npy"
     local = struct.pack("<4s5H3I2H", LOCAL, 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0) + name
     entry = struct.pack(
         "<4s6H3I5H2I", CENTRAL, 20, 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0
     )
     central = n * (entry + name)
-    end = struct.pack("<4s4H2IH", END, 0, 0, n & 0xFFFF, n & 0xFFFF, len(central), len(local), 0)
+    if large:  # the sizes stand in a record of the newer kind, and the old one lies
+        at = len(local) + len(central)
+        newer = struct.pack(
+            "<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, n, n, len(central), len(local)
+        )
+        central += newer + struct.pack("<4sIQI", b"PK\x06\x07", 0, at, 1)
+        n = 1
+    listed, size = n & 0xFFFF, len(entry + name) if large else len(central)
+    end = struct.pack("<4s4H2IH", END, 0, 0, listed, listed, size, len(local), 0)
     return local + central + end
+
+
+def opened(content):
+    """The header of a safetensors file, parsed, and its body."""
+    length = struct.unpack_from("<Q", content)[0]
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def tensors(about, body):
+    """A safetensors file of this header, parsed or as text."""
+    text = (about if isinstance(about, str) else json.dumps(about)).encode()
+    return struct.pack("<Q", len(text)) + text + body
 
 
 def paths(tree, at=()):
     """The place of every value in a JSON tree, as a tuple of keys."""
-    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, child in pairs:
+    pairs = enumerate(tree) if isinstance(tree, list) else ()
+    for key, child in tree.items() if isinstance(tree, dict) else pairs:
         yield (*at, key)
         yield from paths(child, (*at, key))
 

@@ -94,7 +94,9 @@ def main():
                 line = common.train_line(data, folder, EPOCHS, *LINE)
                 process = common.own_process(CODE, where, n, times, int(number), *line)
                 by_the_system = [-number] if when in OUTSIDE and name == "SIGTERM" else []
-                lost = tried(process, [code, *by_the_system], folder) or resumed(folder, data, errors, wanted)
+                lost = tried(process, [code, *by_the_system], folder) or resumed(
+                    folder, data, errors, wanted
+                )
                 counts.add(f"{name} {when}", lost)
             for seconds in () if options.short else STARTING:
                 folder = place / f"{name} {seconds}"

@@ -15,7 +15,6 @@ import time
 
 import common
 from calls import NAMES, Calls, die
-from subjects import read_checkpoint
 
 from scratchvae import cli
 from scratchvae.checkpoint import load
@@ -52,9 +51,9 @@ def steps_kept(folder):
     """The step of the newest checkpoint, -1 if there is none; all that are there are read."""
     steps = [-1]
     for path in folder.glob("*.npz"):
-        read_checkpoint(path)
+        step = load(path).run["step"]
         if path.name == "checkpoint.npz":
-            steps.append(load(path)[1]["step"])
+            steps.append(step)
     return max(steps)
 
 

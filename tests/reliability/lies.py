@@ -45,13 +45,22 @@ def arrays(marker, n):
     for dtype in ("|O", "O8", "object"):
         yield "pickled objects", npy(header(dtype, (1, 1)), pickled)
     yield "pickled objects", array(np.array([[marker.name, 1]], dtype=object))
-    for dtype in ([("a", "<f4")], [("a", "|O")], [("a", "<f4", (10**9,))], ("<f4", (4,)), "<f4,<f4"):
+    for dtype in (
+        [("a", "<f4")],
+        [("a", "|O")],
+        [("a", "<f4", (10**9,))],
+        ("<f4", (4,)),
+        "<f4,<f4",
+    ):
         yield "a structure", npy(header(dtype, (5, 4)), f4)
     for dtype in ("|V4", "<M8[s]", "<m8[s]", "<c8", "|V0", "<U0", "|S0", "<U999999999", "x", "", 5):
         yield "a dtype that is none", npy(header(dtype, (5, 4)), f4)
     call = f"__import__('os').mkdir({str(marker)!r})"
     yield "code in the header", npy(call)
-    yield "code in the header", npy(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {call}}}", f4)
+    yield (
+        "code in the header",
+        npy(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {call}}}", f4),
+    )
     for deep in ("(" * n, "[" * (n // 4) + "]" * (n // 4), "-" * (n // 2) + "1", "{" * (n // 10)):
         yield "a nested header", npy(deep, version=(2, 0))
         yield "a nested header", npy(deep[:9000])
@@ -81,9 +90,12 @@ def archives(good, marker, n):
     lied = forge.patched(bomb, forge.CENTRAL, 24, "<I", 1000)  # in both places, as it is compared
     yield "a bomb that says it is small", forge.patched(lied, forge.LOCAL, 22, "<I", 1000)
     small = npy(header("|u1", (5, 4)), bytes(20))
-    yield "a bomb that says it is small", forge.patched(
-        forge.zipped([("X.npy", small + bytes(large))], zipfile.ZIP_DEFLATED),
-        *(forge.CENTRAL, 24, "<I", len(small)),
+    yield (
+        "a bomb that says it is small",
+        forge.patched(
+            forge.zipped([("X.npy", small + bytes(large))], zipfile.ZIP_DEFLATED),
+            *(forge.CENTRAL, 24, "<I", len(small)),
+        ),
     )
     whole = forge.replaced(good, first, zeros)
     yield "a bomb", forge.zipped(forge.members(whole), zipfile.ZIP_DEFLATED)
@@ -93,15 +105,19 @@ def archives(good, marker, n):
     yield "overlapping members", forge.overlapping(good, 3000)
     a = array(np.ones((5, 4)))
     for name in ("../x.npy", "/etc/x.npy", "..\\x.npy", "a/../x.npy", "", "x", "x.npy/"):
-        yield "a name that is a path, or no array's", forge.zipped([*forge.members(good), (name, a)])
+        yield (
+            "a name that is a path, or no array's",
+            forge.zipped([*forge.members(good), (name, a)]),
+        )
     yield "two members of one name", forge.zipped([*forge.members(good), forge.members(good)[0]])
     yield "two members of one name", forge.zipped(2 * forge.members(good))
     for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         yield "another compression", forge.zipped(forge.members(good), method)
     for method in (1, 9, 12, 99, 0xFFFF):
         yield "another compression", forge.patched(good, forge.CENTRAL, 10, "<H", method)
-    yield "an encrypted member", forge.patched(
-        forge.patched(good, forge.CENTRAL, 8, "<H", 1), forge.LOCAL, 6, "<H", 1
+    yield (
+        "an encrypted member",
+        forge.patched(forge.patched(good, forge.CENTRAL, 8, "<H", 1), forge.LOCAL, 6, "<H", 1),
     )
     for size in (0, 1, 2**31, 2**32 - 2, 2**32 - 1):
         yield "another size than it has", forge.patched(good, forge.CENTRAL, 24, "<I", size)
@@ -110,6 +126,7 @@ def archives(good, marker, n):
     yield "another checksum", forge.patched(good, forge.CENTRAL, 16, "<I", 1)
     yield "a member that hides others", forge.patched(good, forge.CENTRAL, 32, "<H", 2000)
     yield "members without end", forge.crowded(n)
+    yield "members without end", forge.crowded(n, large=True)
     yield "another file", pickle.dumps(forge.Evil(marker))
     yield "another file", b""
     yield "another file", good[: len(good) // 2]
@@ -125,7 +142,10 @@ def texts(good, n):
     for deep in ("[" * n, '{"a":' * n, "[" * n + "]" * n):
         yield "nested JSON", forge.with_text(good, deep)
         yield "nested JSON", forge.with_text(good, whole[:-1] + f', "more": {deep}}}')
-    yield "an integer of 100,000 digits", forge.with_text(good, whole[:-1] + f', "more": {"9" * 100_000}}}')
+    yield (
+        "an integer of 100,000 digits",
+        forge.with_text(good, whole[:-1] + f', "more": {"9" * 100_000}}}'),
+    )
     yield "no text", forge.replaced(good, "meta.npy", array(np.arange(3)))
     yield "no text", forge.replaced(good, "meta.npy", array(np.array([whole, whole])))
     yield "no text", forge.replaced(good, "meta.npy", None)
@@ -135,8 +155,9 @@ def texts(good, n):
             yield "a setting of another kind", forge.with_meta(good, forge.changed(meta, path, new))
     for name in ("hidden", "latent_dim"):
         for new in (HUGE, [HUGE, HUGE], [1] * n):
-            yield "a model of 10^9 units", forge.with_meta(
-                good, forge.changed(meta, ("config", name), new)
+            yield (
+                "a model of 10^9 units",
+                forge.with_meta(good, forge.changed(meta, ("config", name), new)),
             )
     yield "a model of 10^9 units", forge.with_meta(good, forge.changed(meta, ("n_features",), HUGE))
 
@@ -152,12 +173,57 @@ def parameters(good):
             b.flat[-1] = bad
             yield "a NaN or an infinity", forge.replaced(good, name, array(b))
         yield "an array left out", forge.replaced(good, name, None)
-        kinds = {"float32", "float64", "int64", "float16", ">f4", "U1"} - {a.dtype.str, a.dtype.name}
+        kinds = {"float32", "float64", "int64", "float16", ">f4", "U1"} - {
+            a.dtype.str,
+            a.dtype.name,
+        }
         for kind in sorted(kinds):
             yield "another dtype", forge.replaced(good, name, array(a.astype(kind)))
         for b in (a[None], a.ravel()[:-1], a.ravel()[:0], np.repeat(a, 2, axis=0)):
             yield "another shape", forge.replaced(good, name, array(b))
     yield "an array too many", forge.zipped([*forge.members(good), ("param/x.npy", array(a))])
+
+
+def tensors(good, n):
+    """Of safetensors files."""
+    about, body = forge.opened(good)
+    name = next(k for k in about if k != "__metadata__")
+    for length in (0, 1, 2**31, 2**63, 2**64 - 1, len(good)):
+        yield "another length of its header", struct.pack("<Q", length) + good[8:]
+    for text in ("", "{", "[]", "null", "[" * n, '{"a":' * n, '{"__metadata__": 1}', "\0", " " * n):
+        yield "no header", forge.tensors(text, body)
+    for key, values in {
+        "shape": ([], [-1, 2], [2**62, 2**62], [2**32, 1], [1] * n, ["3"], None, 3),
+        "dtype": ("F64", "I64", "BF16", "F8_E5M2", "x", "", None, 5),
+        "data_offsets": ([0, 2**63], [8, 0], [0, 0], [-4, 20], [4, 28], [0], [], None, "x"),
+    }.items():
+        for new in values:
+            changed = forge.changed(about, (name, key), new)
+            yield f"another {key}", forge.tensors(changed, body)
+        yield f"another {key}", forge.tensors(forge.changed(about, (name, key), ...), body)
+    yield (
+        "overlapping tensors",
+        forge.tensors(
+            {k: {**v, "data_offsets": [0, 24]} if "shape" in v else v for k, v in about.items()},
+            body,
+        ),
+    )
+    yield "a tensor left out", forge.tensors(forge.changed(about, (name,), ...), body)
+    yield "bytes left over", good + b"\0"
+    yield "cut short", good[:-1]
+    described = json.loads(about["__metadata__"]["scratchvae"])
+    for place in forge.paths(described):
+        for new in (..., *VALUES):
+            text = json.dumps(forge.changed(described, place, new))
+            changed = forge.changed(about, ("__metadata__", "scratchvae"), text)
+            yield "a description of another model", forge.tensors(changed, body)
+    for text in ("", "{", "null", "[" * n, "9" * n, "[]", "{}"):
+        changed = forge.changed(about, ("__metadata__", "scratchvae"), text)
+        yield "no description", forge.tensors(changed, body)
+    for bad in (nan, inf):
+        values = np.frombuffer(body, dtype="<f4").copy()
+        values[-1] = bad
+        yield "a NaN or an infinity", forge.tensors(about, values.tobytes())
 
 
 def images():

@@ -8,15 +8,20 @@ import gzip
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scratchvae import IWAE, VAE, CheckpointError, DataError, InputError, load_data
+from scratchvae import IWAE, VAE, CheckpointError, DataError, InputError, load_data, load_model
 from scratchvae.checkpoint import load, save_model
 from scratchvae.data.idx import read_idx
 from scratchvae.train import Trainer
+
+SAFETENSORS = bool(find_spec("safetensors")) and bool(find_spec("scratchvae.interchange"))
+if SAFETENSORS:
+    from scratchvae import interchange
 
 
 @dataclass
@@ -113,6 +118,14 @@ def make_gzipped(path):
     path.write_bytes(gzip.compress(idx_bytes(), mtime=0))
 
 
+def make_safetensors(path):
+    interchange.save(VAE(latent_dim=1, hidden=(2,), activation="tanh").build(3), path)
+
+
+def read_safetensors(path):
+    return of_model(load_model(path))
+
+
 READERS = [
     Reader("checkpoint of a run", ".npz", CheckpointError, read_checkpoint, make_run),
     Reader("checkpoint of a model", ".npz", CheckpointError, read_checkpoint, make_model),
@@ -122,3 +135,7 @@ READERS = [
     Reader("IDX", "-ubyte", DataError, read_images, make_idx, checked=False),
     Reader("IDX, gzipped", "-ubyte.gz", DataError, read_images, make_gzipped, packed=True),
 ]
+if SAFETENSORS:
+    READERS.append(
+        Reader("safetensors", ".safetensors", CheckpointError, read_safetensors, make_safetensors)
+    )
