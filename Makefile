@@ -2,7 +2,14 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test docs lint lint-js verify bench soak format clean
+# what the project is tested with is locked, by version and by hash; `make lock` makes the locks
+LOCKS = tests/locks
+LOCKED = -m pip install --quiet --require-hashes --requirement $(LOCKS)
+ITSELF = -m pip install --quiet --no-deps --no-build-isolation --editable .
+COMPILE = .venv-tools/bin/uv pip compile --quiet --upgrade --python-version 3.11 --exclude-newer "7 days" \
+	--generate-hashes --no-annotate --custom-compile-command "make lock"
+
+.PHONY: demo test test-lowest test-newest docs lint lint-js verify bench soak dist audit lock format clean
 
 demo: .venv/installed  ## train the default VAE on the embedded data set; pictures, ELBO and a page to play with
 	$(BIN)/scratchvae train --data strokes --epochs 30 --seed 0 --out runs/demo --overwrite
@@ -10,6 +17,16 @@ demo: .venv/installed  ## train the default VAE on the embedded data set; pictur
 
 test: .venv/dev  ## the whole test suite, as far as this machine can run it
 	$(BIN)/python -m pytest
+
+test-lowest: .venv-lowest/installed  ## the same with the oldest release of each dependency
+	@# old releases use names of theirs that newer ones below them have since deprecated
+	.venv-lowest/bin/python -m pytest -W ignore::DeprecationWarning
+
+test-newest:  ## the same with the newest, without the lock: what users get
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade pip
+	.venv-newest/bin/python -m pip install --quiet --upgrade --editable . --group dev
+	.venv-newest/bin/python -m pytest
 
 docs: .venv-docs/installed  ## the site, into build/docs/index.html; a warning is an error
 	rm -rf build/docs
@@ -34,34 +51,60 @@ lint-js:  ## the scripts of the explorer's page; needs npx, which fetches ESLint
 	cd scratchvae/explorer && sed '/^"use strict";$$/d' decode.js explorer.js gradient.js > ../../build/explorer.js
 	npx --yes eslint@9 -c tests/eslint.config.mjs build/explorer.js
 
+dist: .venv-tools/installed  ## sdist and wheel, into dist/, and whether they work where there is no checkout
+	.venv-tools/bin/python tests/dist.py
+
+audit: .venv-tools/installed  ## the workflow, and known vulnerabilities of what is locked; needs the network
+	.venv-tools/bin/zizmor --offline .github
+	for lock in dev docs tools; do \
+	  .venv-tools/bin/pip-audit --strict --require-hashes --disable-pip -r $(LOCKS)/$$lock.lock || exit 1; \
+	done
+
+lock: .venv-tools/installed  ## the newest releases that are a week old, and the oldest that are supported
+	$(COMPILE) --universal pyproject.toml --group dev -o $(LOCKS)/dev.lock
+	$(COMPILE) --universal pyproject.toml --group docs -o $(LOCKS)/docs.lock
+	$(COMPILE) --universal --group tools -o $(LOCKS)/tools.lock
+	$(COMPILE) --resolution lowest-direct --python-platform linux pyproject.toml --group test --group backend \
+	  -o $(LOCKS)/lowest.lock
+
 format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-bench .venv-docs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-docs .venv-lowest .venv-newest .venv-tools build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scratchvae needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-
-.venv-bench/installed: pyproject.toml
-	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --editable . torch==2.13.0 'jax[cpu]'
-	touch $@
-
-.venv-docs/installed: pyproject.toml
-	$(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/python -m pip install --quiet --upgrade pip
-	.venv-docs/bin/python -m pip install --quiet --editable . --group docs
-	touch $@
 
 .venv/installed: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
-.venv/dev: .venv/installed
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --group dev
+.venv/dev: pyproject.toml $(LOCKS)/dev.lock | .venv/bin/python
+	$(BIN)/python $(LOCKED)/dev.lock
+	$(BIN)/python $(ITSELF)
+	touch .venv/installed $@
+
+.venv-docs/installed: pyproject.toml $(LOCKS)/docs.lock
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python $(LOCKED)/docs.lock
+	.venv-docs/bin/python $(ITSELF)
+	touch $@
+
+.venv-tools/installed: $(LOCKS)/tools.lock
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python $(LOCKED)/tools.lock
+	touch $@
+
+.venv-lowest/installed: pyproject.toml $(LOCKS)/lowest.lock
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python $(LOCKED)/lowest.lock
+	.venv-lowest/bin/python $(ITSELF)
+	touch $@
+
+.venv-bench/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --editable . torch==2.13.0 'jax[cpu]' safetensors
 	touch $@

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .backend import to_numpy
+from .described import describe, planned
 from .errors import (
     DAMAGE,
     CheckpointError,
@@ -28,7 +29,7 @@ from .errors import (
 )
 from .files import write_atomically
 from .kept import NEWEST, candidates
-from .models import MODELS, Labelled, Model
+from .models import Model
 from .npz import Refused, read_npz, refusing
 
 VERSION = 2
@@ -52,19 +53,9 @@ def save_model(
     arrays: Mapping[str, Any] | None = None,
 ) -> None:
     """Parameters, hyper-parameters and history in one file; of a run, `Trainer.state` too."""
-    model._check_built()
-    kinds = {cls: kind for kind, cls in MODELS.items()}
-    if type(model) not in kinds:
-        names = ", ".join(cls.__name__ for cls in kinds)
-        raise InputError(
-            f"a {type(model).__name__} cannot be saved, because only {names} are known"
-        )
     meta = {
         "version": VERSION,
-        "model": kinds[type(model)],
-        "config": model.get_params(),
-        "n_features": model.n_features_,
-        "classes": model.classes_.tolist() if isinstance(model, Labelled) else None,
+        **describe(model),
         "history": [{name: r[name] for name in r if name != "seconds"} for r in model.history_],
         "run": dict(run or {}),
     }
@@ -77,7 +68,8 @@ def save_model(
 def load_model(path: str | Path, device: str | None = None) -> Model:
     """The model in a file that `save` wrote, or in a run's folder. device: as it was, if None.
 
-    Of a folder whose newest checkpoint is damaged it is the one before, and a warning. Raises
+    Of a folder whose newest checkpoint is damaged it is the one before, and a warning. Of a
+    `.safetensors` file it may be the `VAE` whose plain PyTorch weights it holds. Raises
     CheckpointError where the file is missing, damaged, of another version, or inconsistent.
     """
     return load(path, device).model
@@ -93,23 +85,26 @@ def load_newest(path: Path, device: str | None = None) -> tuple[Path, Loaded]:
     paths = [path]
     if path.is_dir() and not (paths := candidates(path)):
         raise CheckpointError(f"{path} holds no run: it has no {NEWEST}")
-    damage: DamagedError | None = None
+    damage: list[DamagedError] = []
     for file in paths:
         try:
             loaded = _load(file, device)
         except DamagedError as error:
-            damage = damage or error
+            damage.append(error)
             continue
-        if damage is not None:
-            warnings.warn(f"{damage}; {file.name} is taken in its place", CheckpointWarning, 3)
+        if damage:
+            warnings.warn(f"{damage[0]}; {file.name} is taken in its place", CheckpointWarning, 3)
         return file, loaded
-    assert damage is not None
-    raise damage
+    raise damage[0]
 
 
 def _load(path: Path, device: str | None) -> Loaded:
     if not path.exists():
         raise CheckpointError(f"there is no run or saved model {path}: check the path")
+    if path.suffix == ".safetensors":
+        from . import interchange  # on use: few read such files
+
+        return Loaded(interchange.load(path, device), {}, {})
     meta, arrays = _read(path)
     version = meta.get("version")
     if version not in READ:
@@ -151,23 +146,11 @@ def _model(
 ) -> Model:
     """The model that `meta` describes, with its own parameters."""
     try:
-        config = dict(meta["config"]) | ({} if device is None else {"device": device})
-        config["hidden"] = tuple(config["hidden"][: len(own)])
-        model = MODELS[meta["model"]](**config)
-        n_features = meta["n_features"]
-        classes: list[Any] = []
-        if isinstance(model, Labelled):
-            classes = [[*meta["classes"]]] if type(meta["classes"]) is list else [None]
-            model._set_classes(*classes)
-        planned = model._plan(n_features)
+        model = planned(meta, len(own), device)
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    except DAMAGE as error:
-        raise DamagedError(
-            f"{path} lacks what a checkpoint must have ({error}): it is damaged"
-        ) from None
-    fit(path, own, planned, model.dtype)
-    model.build(n_features, *classes)
+    fit(path, own, model._shapes(), model.dtype)
+    model._allocate()
     for name, a in own.items():
         model.params_[name][...] = model._ws.xp.asarray(a)
     return model

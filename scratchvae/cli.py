@@ -201,6 +201,18 @@ def parser() -> Parser:
         help="labels that count as anomalous, default those that train left out",
     )  # fmt: skip
 
+    o = command(
+        "export",
+        "export",
+        "Write the model as a safetensors file, which PyTorch and others read.",
+        f"{PROG} export runs/mnist -o mnist.safetensors",
+    )
+    o.add_argument("run_folder", metavar="RUN", help="folder of a run, or a saved model")
+    o.add_argument(
+        *("-o", "--output"), type=Path, metavar="FILE",
+        help=f".safetensors; default RUN/{runs.EXPORT}, or beside a saved model",
+    )  # fmt: skip
+
     v = command(
         "verify",
         "verify",

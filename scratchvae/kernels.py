@@ -35,7 +35,8 @@ def elementwise(kernel: Any, name: str, inputs: str, outputs: str, formula: str)
 def _row_sum(kernel: Any, name: str, inputs: str, formula: str) -> Any:
     """CuPy's kernel of "y = sum(term) rest", the sum being that of each row."""
     match = re.fullmatch(r"y = sum\((.*)\)(.*?)", formula)
-    assert match, f"{name}: no sum of a term: {formula}"
+    if match is None:
+        raise ValueError(f"{name}: no sum of a term: {formula}")
     term, rest = match.groups()
     return kernel(inputs, "T y", term, "a + b", f"y = a{rest}", "0", name)
 

@@ -10,6 +10,7 @@ index.html        a page with the pictures and the numbers
 training.gif      what became of a few latent points, epoch by epoch
 anomaly.csv       the scores that `anomaly` writes
 explorer.html     the page that `explore` writes
+model.safetensors the model that `export` writes
 """
 
 import csv
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
 
 METRICS, CONFIG = "metrics.csv", "config.json"
 SCORES, SAMPLES_OF_LABEL, EXPLORER = "anomaly.csv", "samples_of_label.png", "explorer.html"
-INDEX, FILM = "index.html", "training.gif"
+INDEX, FILM, EXPORT = "index.html", "training.gif", "model.safetensors"
 LEFT = (  # pictures that `train` leaves, where they apply
     *("loss.png", "reconstructions.png", "samples.png", "unit_kl.png", "latent.png"),
     *("manifold.png", "traversals.png", "interpolations.png"),
 )
 PICTURES = (*LEFT, FILM, "anomaly.png", SAMPLES_OF_LABEL, "diagram.svg")
-FILES = (NEWEST, BEST, METRICS, CONFIG, SCORES, EXPLORER, INDEX, *PICTURES)
+FILES = (NEWEST, BEST, METRICS, CONFIG, SCORES, EXPLORER, EXPORT, INDEX, *PICTURES)
 SHOWN = 48  # examples in a picture of reconstructions
 
 

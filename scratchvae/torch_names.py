@@ -5,7 +5,7 @@ a `decoder = Sequential(Linear, ReLU, ..., Linear)`; its weights are (out, in), 
 out).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,23 @@ def to_torch(layers: list[Layer], own: Mapping[str, Any]) -> dict[str, np.ndarra
     for prefix, theirs, columns in layers:
         state[f"{theirs}.weight"] = np.ascontiguousarray(own[f"{prefix}_W"][:, columns].T)
         state[f"{theirs}.bias"] = own[f"{prefix}_b"][columns].copy()
+    return state | {name: own[name] for name in _others(layers, own)}
+
+
+def shapes(layers: list[Layer], own: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of `to_torch`, from those of the own tensors."""
+    state: dict[str, tuple[int, ...]] = {}
+    for prefix, theirs, columns in layers:
+        fan_in, width = own[f"{prefix}_W"]
+        width = len(range(width)[columns])
+        state[f"{theirs}.weight"], state[f"{theirs}.bias"] = (width, fan_in), (width,)
+    return state | {name: own[name] for name in _others(layers, own)}
+
+
+def _others(layers: list[Layer], own: Mapping[str, Any]) -> list[str]:
+    """Own tensors that belong to no layer, and keep their names."""
     layered = {f"{prefix}_{kind}" for prefix, _, _ in layers for kind in "Wb"}
-    return state | {name: a for name, a in own.items() if name not in layered}
+    return [name for name in own if name not in layered]
 
 
 def read_state(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -55,20 +70,25 @@ def from_torch(
     layers: list[Layer], arrays: Mapping[str, np.ndarray], own: Mapping[str, Any]
 ) -> None:
     """Write arrays by PyTorch's names into own tensors; InputError, and no change, if unfit."""
-    expected = to_torch(layers, own)
+    expected = shapes(layers, {name: a.shape for name, a in own.items()})
     if odd := sorted(expected.keys() ^ arrays.keys()):
         raise InputError(f"the state and the model do not both have {', '.join(odd)}")
     for name, a in arrays.items():
-        shape = expected[name].shape
+        shape = expected[name]
         if a.shape != shape or a.dtype.kind not in "biuf" or not np.isfinite(a).all():
             got = f"{a.dtype} of shape {a.shape}"
             raise InputError(f"{name} must be finite numbers of shape {shape}, got {got}")
-    rest = dict(arrays)
+    write(layers, arrays.__getitem__, own)
+
+
+def write(layers: list[Layer], read: Callable[[str], np.ndarray], own: Mapping[str, Any]) -> None:
+    """Read each tensor by PyTorch's name, one at a time, into the own ones, which they fit."""
     for prefix, theirs, columns in layers:
-        own[f"{prefix}_W"][:, columns] = _like(own[f"{prefix}_W"], rest.pop(f"{theirs}.weight").T)
-        own[f"{prefix}_b"][columns] = _like(own[f"{prefix}_b"], rest.pop(f"{theirs}.bias"))
-    for name, a in rest.items():
-        own[name][...] = _like(own[name], a)
+        W, b = own[f"{prefix}_W"], own[f"{prefix}_b"]
+        W[:, columns] = _like(W, read(f"{theirs}.weight").T)
+        b[columns] = _like(b, read(f"{theirs}.bias"))
+    for name in _others(layers, own):
+        own[name][...] = _like(own[name], read(name))
 
 
 def _like(tensor: Any, a: np.ndarray) -> Any:

@@ -270,9 +270,12 @@ def meta(path, change):
             "version 3, but .* reads 1 and 2",
         ),
         (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(version=0))), "version 0, but"),
-        (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(model="x"))), "lacks what"),
-        (lambda p: rewrite(p, meta=meta(p, lambda m: m.pop("config"))), "lacks what"),
-        (lambda p: rewrite(p, meta=meta(p, lambda m: m["config"].update(colour=1))), "lacks what"),
+        (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(model="x"))), "none of ae, vae"),
+        (lambda p: rewrite(p, meta=meta(p, lambda m: m.pop("config"))), "no names with"),
+        (
+            lambda p: rewrite(p, meta=meta(p, lambda m: m["config"].update(colour=1))),
+            "no hyper-parameter colour",
+        ),
         (
             lambda p: rewrite(p, meta=meta(p, lambda m: m["config"].update(latent_dim=0))),
             "latent_dim",

@@ -3,6 +3,7 @@
 training.py     train
 looking.py      evaluate, sample, reconstruct, interpolate, traverse, manifold
 exploring.py    explore
+exporting.py    export
 anomalies.py    anomaly
 checking.py     verify
 drawing.py      diagram
@@ -16,6 +17,7 @@ from .anomalies import anomaly
 from .checking import verify
 from .drawing import draw_diagram
 from .exploring import explore
+from .exporting import export
 from .looking import evaluate_run, interpolate, manifold, reconstruct, sample, traverse
 from .training import train
 
@@ -24,6 +26,7 @@ __all__ = [
     "draw_diagram",
     "evaluate_run",
     "explore",
+    "export",
     "interpolate",
     "manifold",
     "reconstruct",

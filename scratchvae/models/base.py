@@ -218,7 +218,13 @@ class Model(Parametric):
         return bound(self, X, k, seed, y=y)
 
     def save(self, path: str | Path) -> None:
-        """One `.npz` file of parameters and hyper-parameters, which `load_model(path)` reads."""
-        from ..checkpoint import save_model  # on use: checkpoints stand above the models
+        """One file of parameters and hyper-parameters, which `load_model(path)` reads.
 
-        save_model(self, path)
+        It is NumPy's `.npz`; or, where the path ends so, `.safetensors`, which PyTorch reads too.
+        """
+        from .. import checkpoint, interchange  # on use: files stand above the models
+
+        if Path(path).suffix == interchange.SUFFIX:
+            interchange.save(self, Path(path))
+        else:
+            checkpoint.save_model(self, path)

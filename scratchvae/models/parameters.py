@@ -87,16 +87,21 @@ class Parametric(Estimator):
 
         Raises InputError for bad hyper-parameters.
         """
-        shapes, xp = self._plan(n_features), namespace(self.device)
+        self._plan(n_features)
+        self._allocate()
+        self._initialise()
+        return self
+
+    def _allocate(self) -> None:
+        """The memory of all parameters, zeros; `_plan` was called before."""
+        xp = namespace(self.device)
         self._built = {name: getattr(self, name) for name in MEANING}
-        self.params_ = Flat(shapes, xp, self.dtype)
+        self.params_ = Flat(self._shapes(), xp, self.dtype)
         self.history_: list[dict[str, float]] = []
         if self.x_variance is not None:
             value = xp.full(1, log(self.x_variance), dtype=self.dtype)
             self.params_.constant("x_logvar", value)
         self._make_buffers()
-        self._initialise()
-        return self
 
     def _plan(self, n_features: int) -> dict[str, tuple[int, ...]]:
         """The shapes of all parameters for data of this width, before memory is asked for."""

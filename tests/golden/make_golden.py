@@ -1,6 +1,7 @@
 """Makes `steps.npz`: losses, gradients and three Adam steps in float64, as PyTorch computes them.
 
-The module is the one of the blog post, with any number of hidden layers. Run it where PyTorch is
+And `plain.safetensors`: the first module's weights, as users of PyTorch keep them. The module is
+the one of the blog post, with any number of hidden layers. Run it where PyTorch and safetensors are
 installed (no test needs it): python tests/golden/make_golden.py
 """
 
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -70,6 +72,8 @@ def main():
         module, beta = Module(**case), BETA.get(name, 1.0)
         x, eps = torch.rand(B, case["D"]), torch.randn(B, case["Z"])
         arrays |= {f"{name}/x": x.numpy(), f"{name}/eps": eps.numpy()}
+        if name == "blog":
+            save_file(module.state_dict(), Path(__file__).with_name("plain.safetensors"))
         adam = torch.optim.Adam(module.parameters(), lr=LR)
         for step in range(STEPS):
             rec, kl = module.losses(x, eps)
