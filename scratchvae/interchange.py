@@ -19,6 +19,7 @@ from .described import describe, planned
 from .errors import DAMAGE, CheckpointError, InputError
 from .files import write_atomically
 from .models import VAE, Model
+from .npz import Refused, open_at_once, regular
 
 SUFFIX = ".safetensors"
 KEY, VERSION = "scratchvae", 1
@@ -57,7 +58,8 @@ def load(path: Path, device: str | None = None) -> Model:
     """
     safetensors = package()
     with refusing(path, safetensors.SafetensorError):
-        with open(path, "rb") as f:
+        with open_at_once(path) as f:
+            regular(f)  # the package would wait for a pipe's other end
             header = int.from_bytes(f.read(8), "little")
         if header > MOST_HEADER:
             raise InputError(f"its header would have {header:,} bytes, too many")
@@ -110,6 +112,8 @@ def refusing(path: Path, own: type[Exception]) -> Iterator[None]:
         raise CheckpointError(
             f"{path}: {reason if len(reason) <= LONGEST else reason[:LONGEST] + '...'}"
         ) from None
+    except Refused as reason:
+        raise CheckpointError(f"{path} {reason}") from None
     except (own, *DAMAGE):
         raise CheckpointError(
             f"{path} is not a readable {SUFFIX} file: it is damaged, or of another kind"

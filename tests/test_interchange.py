@@ -1,6 +1,7 @@
 """Models as safetensors files: read as they were written, or refused in one sentence."""
 
 import json
+import os
 import sys
 import tracemalloc
 from pathlib import Path
@@ -311,6 +312,11 @@ def test_classes_that_no_file_can_hold(path):
 def test_a_text_that_is_no_description(path, text):
     path.write_bytes(save(VAE(**SMALL).build(5).state_dict(), {"scratchvae": text}))
     refused(path)
+
+
+def test_a_pipe_is_refused_without_waiting_for_its_other_end(path):
+    os.mkfifo(path)
+    refused(path, "no regular file")
 
 
 def test_a_header_is_not_read_where_it_is_too_large(path):
