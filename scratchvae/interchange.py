@@ -66,7 +66,10 @@ def load(path: Path, device: str | None = None) -> Model:
         with safetensors.safe_open(path, framework="numpy") as f:
             slices = {name: f.get_slice(name) for name in f.keys()}
             held = {name: (s.get_dtype(), tuple(s.get_shape())) for name, s in slices.items()}
-            about = (f.metadata() or {}).get(KEY)
+            metadata = f.metadata() or {}
+            about = metadata.get(KEY)
+            if about is None and (odd := metadata.keys() - {"format"}):  # perhaps KEY, damaged
+                raise InputError(f"its metadata has {min(odd)!r}, and no {KEY!r}")
             about = inferred(held) if about is None else read_about(about)
             total = about.pop("sha256", None)
             model = planned(about, len(held), device)
