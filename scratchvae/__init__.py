@@ -2,7 +2,13 @@
 
 from .checkpoint import load_model
 from .data import load_data
-from .errors import CheckpointError, DataError, InputError, NonFiniteError
+from .errors import (
+    CheckpointError,
+    CheckpointWarning,
+    DataError,
+    InputError,
+    NonFiniteError,
+)
 from .models import IWAE, VAE, Autoencoder, ConditionalVAE, SemiSupervisedVAE
 
 __version__ = "0.1.0"
@@ -12,6 +18,7 @@ __all__ = [
     "VAE",
     "Autoencoder",
     "CheckpointError",
+    "CheckpointWarning",
     "ConditionalVAE",
     "DataError",
     "InputError",

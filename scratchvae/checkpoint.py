@@ -11,6 +11,7 @@ built, so that nothing larger than the file is asked for.
 import json
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +36,10 @@ from .npz import Refused, read_npz, refusing
 VERSION = 2
 READ = (1, 2)  # version 1 had the seconds of each epoch in its history, and no hash of the data
 RECORD = ("epoch", "step", "train_loss", "test_loss", "rec", "kl", "active_units")
-RUN_ARRAYS = ("adam_m", "adam_v", "sums", "film_epochs", "film")
+RUN_ARRAYS = {  # kind of dtype, and dimensions
+    **{"adam_m": ("f", 1), "adam_v": ("f", 1), "sums": ("f", 1)},
+    **{"film_epochs": ("i", 1), "film": ("u", 3)},
+}
 
 
 class Loaded(NamedTuple):
@@ -82,20 +86,31 @@ def load(path: str | Path, device: str | None = None) -> Loaded:
 
 def load_newest(path: Path, device: str | None = None) -> tuple[Path, Loaded]:
     """The file itself, or of a folder the newest that is sound; and what it holds."""
-    paths = [path]
-    if path.is_dir() and not (paths := candidates(path)):
+    if not path.is_dir():
+        return path, _load(path, device)
+    paths = candidates(path)
+    if not paths:
         raise CheckpointError(f"{path} holds no run: it has no {NEWEST}")
-    damage: list[DamagedError] = []
-    for file in paths:
-        try:
-            loaded = _load(file, device)
-        except DamagedError as error:
-            damage.append(error)
-            continue
-        if damage:
-            warnings.warn(f"{damage[0]}; {file.name} is taken in its place", CheckpointWarning, 3)
-        return file, loaded
-    raise damage[0]
+    try:
+        return paths[0], _load(paths[0], device)
+    except DamagedError as error:
+        damage = error
+    sound: dict[Path, Loaded] = {}
+    for file in paths[1:]:
+        with suppress(DamagedError):
+            sound[file] = _load(file, device)
+    if not sound:
+        raise damage
+    file = max(sound, key=lambda file: steps(sound[file]))
+    # told of the line that called `load_model`
+    warnings.warn(f"{damage}; {file.name} is taken in its place", CheckpointWarning, 4)
+    return file, sound[file]
+
+
+def steps(loaded: Loaded) -> int:
+    """How far the run had come."""
+    step = loaded.run.get("step")
+    return step if isinstance(step, int) else -1
 
 
 def _load(path: Path, device: str | None) -> Loaded:
@@ -121,8 +136,12 @@ def _load(path: Path, device: str | None) -> Loaded:
         model = _model(path, meta, own, device)
         model.history_ = _history(meta["history"])
         run = dict(meta["run"])
-    if odd := sorted(arrays.keys() - {*RUN_ARRAYS}):
-        raise DamagedError(f"{path} holds {', '.join(odd)}, which no checkpoint has")
+    for name, a in arrays.items():
+        if name not in RUN_ARRAYS:
+            raise DamagedError(f"{path} holds {name}, which no checkpoint has")
+        kind, ndim = RUN_ARRAYS[name]
+        if a.dtype.kind != kind or a.ndim != ndim or not np.isfinite(a).all():
+            raise DamagedError(f"{path}: {name} is none, or holds a NaN or an infinity")
     return Loaded(model, run, arrays)
 
 

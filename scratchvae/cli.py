@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("always", CheckpointWarning)
             warnings.showwarning = lambda message, *where, **more: warn(str(message))
-            return getattr(commands, arguments.run)(arguments) or 0
+            code: int = getattr(commands, arguments.run)(arguments) or 0
+        sys.stdout.flush()  # what cannot be said is an error
+        return code
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE

@@ -5,6 +5,7 @@ system does at once; so after a power cut there is the old file or the new one. 
 process left under such a name is swept by the next one that has the folder to itself.
 """
 
+import errno
 import os
 import secrets
 import shutil
@@ -24,7 +25,7 @@ except ImportError:  # Windows
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Write a file through a temporary one beside it: afterwards it is the old or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = _temporary(path)
     try:
         with open(temporary, "xb") as f:
@@ -35,6 +36,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
         # name the file that was asked for, not the one that nobody knows
         raise OSError(error.errno, error.strerror, str(path)) from None
     except BaseException:
@@ -56,13 +59,21 @@ def keep_as(path: Path, other: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: Path, names: Iterable[str], older: float = 0) -> None:
-    """Remove what killed processes left of files of these names.
+def make_folder(folder: Path) -> None:
+    """The folder, and those above it, with their names on the disk."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def sweep(folder: Path, patterns: Iterable[str], older: float = 0) -> None:
+    """Remove what killed processes left of files whose names match these patterns.
 
     older: seconds since something was written to it; where others may write, they must be given.
     """
-    for name in names:
-        for left in folder.glob(f".{name}.{'[0-9a-f]' * 8}.tmp"):
+    for pattern in patterns:
+        for left in folder.glob(f".{pattern}.{'[0-9a-f]' * 8}.tmp"):
             with suppress(FileNotFoundError):
                 if time.time() - left.stat().st_mtime >= older:
                     left.unlink()
@@ -100,5 +111,8 @@ def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:  # some file systems know no such thing for folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)

@@ -36,6 +36,7 @@ class Film:
         self.columns = columns(model)
         self.n = self.columns * max(2, min(self.columns, POINTS // self.columns))
         self._shots: list[tuple[int, np.ndarray]] = []
+        self._before = self._shots  # without the last one
         self.take(model)
 
     @property
@@ -57,18 +58,20 @@ class Film:
         An epoch that was interrupted is taken again.
         """
         epoch, stride = len(model.history_), 1
+        if self._shots and self._shots[-1][0] >= epoch:
+            self._shots = self._before
         while epoch > (MOST - 2) * stride:
             stride *= 2
-        kept = [(e, frame) for e, frame in self._shots if e % stride == 0 and e < epoch]
+        kept = [(e, frame) for e, frame in self._shots if e % stride == 0]
         image = np.rint(255 * np.clip(model.sample(self.n), 0, 1)).astype(np.uint8)
-        self._shots = [*kept, (epoch, image)]
+        self._before, self._shots = self._shots, [*kept, (epoch, image)]
 
     def __call__(self, trainer: Any, record: Any) -> None:
         self.take(trainer.model)
 
     def arrays(self, epoch: int) -> dict[str, np.ndarray]:
         """What a checkpoint keeps, of the frames up to that epoch: (F,) and (F,n,D)"""
-        shots = [shot for shot in self._shots if shot[0] <= epoch]
+        shots = self._shots if self._shots[-1][0] <= epoch else self._before
         epochs, frames = ([shot[i] for shot in shots] for i in range(2))
         return {"film_epochs": np.array(epochs), "film": np.array(frames)}
 

@@ -60,7 +60,7 @@ class Graphs:
         trainer, first = self.trainer, self.trainer.epoch * self.trainer.steps_per_epoch
         self.order[...] = order
         settings = [trainer.model.get_params(), trainer.adam.beta1, trainer.adam.beta2]
-        settings += [trainer.binarize, trainer.scheduled]
+        settings += [trainer.binarize, trainer.scheduled, trainer.clip_norm]
         if str(settings) != self.settings:
             self.settings = str(settings)
             self.graphs.clear()

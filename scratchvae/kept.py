@@ -2,26 +2,30 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .files import keep_as
 
 NEWEST, BEST = "checkpoint.npz", "best.npz"
+INCOMING = "incoming.npz"  # the first of a run that replaces another, until the other is gone
+NAMES = (NEWEST, BEST, INCOMING)
 
 
-def earlier(folder: Path) -> list[Path]:
-    """Those before the newest, by their steps, the last first."""
-    found = []
+def steps_of_earlier(folder: Path) -> dict[int, Path]:
+    """Those before the newest by their steps, the last first."""
+    found = {}
     for path in folder.glob("checkpoint-*.npz"):
         if step := re.fullmatch(r"checkpoint-(\d{8,19})\.npz", path.name):
-            found.append((int(step[1]), path))
-    return [path for _, path in sorted(found, reverse=True)]
+            found[int(step[1])] = path
+    return dict(sorted(found.items(), reverse=True))
 
 
 def candidates(folder: Path) -> list[Path]:
-    """From which the run may go on, in the order to try them."""
-    paths = [folder / NEWEST, *earlier(folder), folder / BEST]
+    """From which the run may go on: the newest first."""
+    earlier = steps_of_earlier(folder).values()
+    paths = [folder / NEWEST, *earlier, folder / BEST, folder / INCOMING]
     return [path for path in paths if path.is_file()]
 
 
@@ -29,24 +33,49 @@ class Kept:
     """The checkpoints of one run.
 
     most    how many are kept, the best not counted
-    step    of the newest, if there is a sound one
+    step    of the newest; None where there is none, or none is known
     """
 
-    def __init__(self, folder: Path, most: int, step: int | None = None) -> None:
-        self.folder, self.most, self.step = folder, most, step
+    def __init__(self, folder: Path, most: int) -> None:
+        self.folder, self.most = folder, most
+        self.step: int | None = None
 
-    def save(self, step: int, write: Callable[[Path], Any], best: bool) -> None:
-        """Let `write` write the newest, after so many steps; at no moment is there none."""
-        newest = self.folder / NEWEST
-        if self.step not in (None, step) and self.most > 1:
-            keep_as(newest, self.folder / f"checkpoint-{self.step:08}.npz")
-        write(newest)
+    def go_on(self, source: Path, step: int, best: bool) -> None:
+        """That checkpoint, of this step, becomes the newest; what claims to be later goes."""
+        if source.name != NEWEST:
+            keep_as(source, self.folder / NEWEST)
         self.step = step
-        for path in earlier(self.folder)[self.most - 1 :]:
-            path.unlink(missing_ok=True)
+        for later, path in steps_of_earlier(self.folder).items():
+            if later > step:
+                path.unlink(missing_ok=True)
         if best:
             self.keep_best()
+
+    def save(self, step: int, write: Callable[[Path], Any]) -> None:
+        """Let `write` write the newest, after so many steps; at no moment is there none."""
+        newest = self.folder / NEWEST
+        before, self.step = self.step, None
+        if before not in (None, step) and self.most > 1:
+            with suppress(OSError):  # the newest matters more than the one before it
+                keep_as(newest, self.folder / f"checkpoint-{before:08}.npz")
+        file = _file(newest)
+        try:
+            write(newest)
+        finally:
+            if _file(newest) == file:  # nothing came of it
+                self.step = before
+        self.step = step
+
+    def prune(self) -> None:
+        """Remove those that are more than should be kept."""
+        for path in [*steps_of_earlier(self.folder).values()][self.most - 1 :]:
+            path.unlink(missing_ok=True)
 
     def keep_best(self) -> None:
         """The newest is the best so far."""
         keep_as(self.folder / NEWEST, self.folder / BEST)
+
+
+def _file(path: Path) -> int | None:
+    """Which file has this name."""
+    return path.stat().st_ino if path.exists() else None

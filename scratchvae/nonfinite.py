@@ -19,7 +19,8 @@ def stopped_at(epoch: int, step: int, what: str) -> NonFiniteError:
 def first_bad(acts: Any, *mappings: Mapping[str, Array]) -> str | None:
     """The name of the first tensor with a NaN or an infinity, in the order of computation.
 
-    acts: what a model's forward returns, or None; mappings: its gradients, and its parameters.
+    acts: what a model's forward returns, or None; mappings: its gradients, its parameters, and the
+    moments of Adam.
     """
 
     def tensors() -> Iterator[tuple[str, Array]]:
@@ -29,7 +30,7 @@ def first_bad(acts: Any, *mappings: Mapping[str, Array]) -> str | None:
                 yield from ((f"{field.name}[{i}]", a) for i, a in enumerate(value))
             elif value is not None:
                 yield field.name, value
-        for kind, mapping in zip(("gradient", "parameter"), mappings, strict=False):
+        for kind, mapping in zip(("gradient", "parameter", "moment"), mappings, strict=False):
             yield from ((f"the {kind} {name}", a) for name, a in reversed(list(mapping.items())))
 
     return next(

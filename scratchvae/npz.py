@@ -5,6 +5,7 @@ members, sizes, dtypes and shapes is compared with the bytes that are there befo
 for. Arrays hold numbers or text, never Python objects, and nothing in a file becomes a path.
 """
 
+import errno
 import os
 import stat
 import struct
@@ -31,6 +32,13 @@ ENTRY = 46 + 256  # bytes in that list that a member may take
 RATIO, ALLOWANCE = 100, 1 << 20
 
 
+# What may be over tomorrow; a file that is damaged can lead to all the others.
+PASSING = (
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    *(errno.ESTALE, errno.ETIMEDOUT),
+)
+
+
 class Refused(ValueError):
     """What is wrong with a file: the end of a sentence that begins with its name."""
 
@@ -50,6 +58,8 @@ def refusing(path: Path, error: type[InputError]) -> Iterator[None]:
         raise error(f"{path}: {reason}") from None
     except DAMAGE as damage:
         if isinstance(damage, OSError) and damage.strerror:
+            if damage.errno in PASSING and issubclass(error, CheckpointError):
+                error = CheckpointError  # no damage
             raise error(f"{path} cannot be read: {damage.strerror}") from None
         raise error(f"{path} is damaged, or another kind of file: get it again") from None
 

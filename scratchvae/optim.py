@@ -92,11 +92,11 @@ class Adam:
 def clip(g: Array, most: float) -> None:
     """Scale g, in place, so that its Euclidean norm is at most this.
 
-    Pascanu et al., arXiv:1211.5063, algorithm 1. Squares are taken in float64, where those of
-    float32 do not overflow; nothing waits for the device.
+    Pascanu et al., arXiv:1211.5063, algorithm 1. Nothing waits for the device.
     """
     xp = array_module(g)
-    norm = xp.sqrt(xp.sum(xp.square(g, dtype="float64")))
+    top = xp.maximum(xp.abs(g).max(), most)  # without it, squares overflow
+    norm = top * xp.sqrt(xp.sum(xp.square(g / top), dtype="float64"))
     g *= most / xp.maximum(norm, most)
 
 

@@ -95,11 +95,12 @@ def _run_options(t: Parser) -> None:
     g.add_argument("--patience", type=whole, metavar="P", help="stop after P epochs without gain")
     g.add_argument(
         "--checkpoint-every", default="10m", metavar="N|TIME",
-        help="within an epoch too: after N steps, or 90s, 10m, 1h; default 10m",
+        help="within an epoch too: after N steps, or 90s, 10m, 1h; default 10m, with --resume too",
     )  # fmt: skip
     g.add_argument(
-        "--keep", type=number_of(int, 1), default=2, metavar="K",
-        help="the last K checkpoints, and the best one; default 2",
+        "--keep", type=number_of(int, 1), default=None, metavar="K",
+        help="the last K checkpoints, and the best one; default 2, or with --resume as many as "
+        "there are",
     )  # fmt: skip
     g.add_argument(
         "--detect-anomaly", action="store_true", default=False,

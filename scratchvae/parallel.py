@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from .errors import InputError, NonFiniteError
 from .memory import empty
 from .models.base import Model
 from .nonfinite import first_bad
+from .stopping import handling
 from .train import Record, Trainer
 
 EXTRA = (
@@ -111,7 +112,7 @@ class ParallelTrainer(Trainer):
         if self.xp is not np:  # pinned: the device reads and writes it at the speed of the bus
             memory = self.xp.cuda.alloc_pinned_memory(self._message.nbytes)
             self._staged = np.frombuffer(memory, model.dtype, len(self._message))
-        self._wants_to_stop = 0
+        self._wants_to_stop, self._signal = 0, int(signal.SIGINT)
         self._stop = self.xp.zeros(1, dtype=model.dtype)
         for a in self.arrays():
             self._from_first(a)
@@ -159,26 +160,27 @@ class ParallelTrainer(Trainer):
     def run(self, epochs: int, **options: Any) -> None:
         """As `Trainer.run`; after Ctrl-C or SIGTERM all ranks stop at the same step."""
 
-        def ask(*_: Any) -> None:
-            self._wants_to_stop = 1
+        def ask(number: int, frame: Any) -> None:
+            self._wants_to_stop, self._signal = 1, number
 
-        before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with handling(ask):
             super().run(epochs, **options)
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+
+    def resume(self, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        """As `Trainer.resume`; InputError unless all ranks go on from the same step."""
+        super().resume(numbers, arrays)
+        if len(set(self.comm.allgather(self.step))) > 1:
+            raise InputError("the ranks read different checkpoints: see that all read the same")
 
     def _check(self, order: Array) -> np.ndarray:
         losses = super()._check(order)
         if to_numpy(self._stop)[0]:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(self._signal)
         return losses
 
     def _first_bad(self, acts: Any) -> str | None:
         found = self.comm.allgather(None if acts is None else first_bad(acts))
-        name = next((name for name in found if name), None)
-        return name or first_bad(None, self.model._grads, self.model.params_)
+        return next((name for name in found if name), None) or super()._first_bad(None)
 
     def _epoch(self, progress: Any, due: Any) -> Record:
         record: Record = self.comm.bcast(super()._epoch(progress, due))

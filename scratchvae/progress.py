@@ -20,11 +20,17 @@ def tinted(text: str, colour: int, stream: TextIO | None = None) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line; a reader that has gone away (`| head`) must not end hours of training."""
+    """Print a line, if that can be: it must not end hours of training."""
+    _print(text, sys.stdout)
+
+
+def _print(text: str, stream: TextIO) -> None:
     try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:  # the reader has gone away (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError:  # a full disk, which takes what waits here as soon as it has room
+        pass
 
 
 def so_far(means: Any, history: list[dict[str, float]], speed: float) -> str:
@@ -50,7 +56,7 @@ def of_epoch(record: dict[str, float], epochs: int, speed: float, best: bool) ->
 
 def warn(text: str) -> None:
     """A line on stderr about what went wrong, but not so that it ended anything."""
-    print(f"scratchvae: {tinted('warning:', YELLOW, sys.stderr)} {text}", file=sys.stderr)
+    _print(f"scratchvae: {tinted('warning:', YELLOW, sys.stderr)} {text}", sys.stderr)
 
 
 class Progress:

@@ -25,9 +25,10 @@ import numpy as np
 
 from .data.batches import check_images, to_float
 from .errors import DAMAGE, InputError
-from .files import sweep, write_atomically
-from .kept import BEST, NEWEST, candidates, earlier
+from .files import make_folder, sweep, write_atomically
+from .kept import INCOMING, NAMES, candidates, steps_of_earlier
 from .models import Labelled, Model
+from .npz import Refused, open_at_once, regular
 
 if TYPE_CHECKING:
     from .train import Record
@@ -40,7 +41,8 @@ LEFT = (  # pictures that `train` leaves, where they apply
     *("manifold.png", "traversals.png", "interpolations.png"),
 )
 PICTURES = (*LEFT, FILM, "anomaly.png", SAMPLES_OF_LABEL, "diagram.svg")
-FILES = (NEWEST, BEST, METRICS, CONFIG, SCORES, EXPLORER, EXPORT, INDEX, *PICTURES)
+FILES = (*NAMES, METRICS, CONFIG, SCORES, EXPLORER, EXPORT, INDEX, *PICTURES)
+MOST_METRICS = 1 << 26  # bytes, of some million epochs
 SHOWN = 48  # examples in a picture of reconstructions
 
 
@@ -48,8 +50,10 @@ def refuse_if_taken(folder: Path, overwrite: bool) -> None:
     """InputError where a run would be overwritten unasked, or the folder is a file."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file, not a folder: choose another --out")
-    there = [name for name in FILES if (folder / name).exists()]
-    there += [path.name for path in earlier(folder)]
+    there = taken(folder)
+    for name in there:
+        if (folder / name).is_dir():
+            raise InputError(f"{folder / name} is a folder, where a run has a file: move it away")
     if there and not overwrite:
         what, resume = f"files that a run would replace ({', '.join(there)})", ""
         if candidates(folder):
@@ -60,10 +64,16 @@ def refuse_if_taken(folder: Path, overwrite: bool) -> None:
         )
 
 
+def taken(folder: Path) -> list[str]:
+    """The names in the folder that a run would write, or remove."""
+    names = [*FILES, *(path.name for path in steps_of_earlier(folder).values())]
+    return [name for name in names if (folder / name).exists()]
+
+
 def open_folder(folder: Path) -> None:
     """Make the folder; InputError, before hours of training, if it cannot be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -78,15 +88,20 @@ def remove_if_empty(folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove the files of a run, and no others."""
-    for path in (*(folder / name for name in FILES), *earlier(folder)):
-        path.unlink(missing_ok=True)
+    """Remove the files of a run, and no others, but for the one that is to replace it."""
+    for name in taken(folder):
+        if name != INCOMING:
+            (folder / name).unlink(missing_ok=True)
 
 
 def sweep_up(folder: Path) -> None:
-    """Remove what a killed process left half written."""
-    sweep(folder, FILES)
-    sweep(folder, [path.name for path in earlier(folder)])
+    """Remove what a killed process left half written.
+
+    Pictures are drawn by other commands too, which ask nobody whether the folder is theirs.
+    """
+    own = (*NAMES, "checkpoint-*.npz", METRICS, CONFIG)
+    sweep(folder, own)
+    sweep(folder, [name for name in FILES if name not in own], older=3600)
 
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:
@@ -108,7 +123,10 @@ def write_metrics(folder: Path, history: "list[Record]") -> None:
 def seconds_of_epochs(folder: Path) -> dict[int, float]:
     """How long each epoch took, as far as metrics.csv says so."""
     try:
-        text = (folder / METRICS).read_text()
+        with open_at_once(folder / METRICS) as f:
+            if regular(f) > MOST_METRICS:
+                raise Refused("is too long")
+            text = f.read().decode()
         rows = [(row["epoch"], row["seconds"]) for row in csv.DictReader(io.StringIO(text))]
         return {int(epoch): float(seconds) for epoch, seconds in rows if seconds}
     except (*DAMAGE, csv.Error):

@@ -73,7 +73,7 @@ class State:
             self.go_back()
 
     @cached_property
-    def data(self) -> str:
+    def data_hash(self) -> str:
         """The SHA-256 of all that is learned from and looked at."""
         digest = hashlib.sha256()
         for X in (self.X, self.X_test):
@@ -84,7 +84,7 @@ class State:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """What a checkpoint keeps of a run besides the model: numbers, and arrays by name."""
-        numbers = {"step": self.step, "rows": len(self.X), "data": self.data}
+        numbers = {"step": self.step, "rows": len(self.X), "data": self.data_hash}
         return numbers, {"adam_m": self.adam.m, "adam_v": self.adam.v, "sums": self.sums}
 
     def resume(self, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
@@ -94,7 +94,7 @@ class State:
                 f"the run was trained on {numbers.get('rows')} examples, but the data now hold "
                 f"{len(self.X)}: resume with the same data"
             )
-        if numbers.get("data", self.data) != self.data:
+        if numbers.get("data", self.data_hash) != self.data_hash:
             raise InputError(
                 "the data are not those that the run was trained on, though they are as many: "
                 "resume with the same data"

@@ -2,34 +2,49 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PATIENCE = 2.0  # seconds in which one more signal is taken for the same
 
 
 @contextmanager
-def stopping_once() -> Iterator[None]:
-    """The first signal raises KeyboardInterrupt, with its number; until the end, more do nothing.
-
-    So nothing disturbs the one who keeps what there is. Only a main thread receives signals.
-    """
+def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Within, the handler gets both signals; in a thread, which receives none, nothing happens."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        for other in SIGNALS:
-            signal.signal(other, lambda number, frame: None)
-        raise KeyboardInterrupt(number)
-
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
+        for number, other in before.items():
+            signal.signal(number, other or signal.SIG_DFL)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Within, a signal raises KeyboardInterrupt with its number, and a hasty second one nothing."""
+    last = -PATIENCE
+
+    def stop(number: int, frame: Any) -> None:
+        nonlocal last
+        before, last = last, time.monotonic()
+        if last - before >= PATIENCE:
+            raise KeyboardInterrupt(number)
+
+    with handling(stop):
+        yield
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Within, signals do nothing: for the one who keeps what there is."""
+    with handling(lambda number, frame: None):
+        yield
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:

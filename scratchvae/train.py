@@ -131,6 +131,8 @@ class Trainer(State):
         total = epochs * self.steps_per_epoch
         due = Due(checkpoint_every, checkpoint)
         done = len(self.model.history_)
+        if self._kept_step is None:  # it was interrupted while a copy was taken
+            self.keep()
         try:
             # overflow is looked for at each check, and named; NumPy need not warn too
             with (
@@ -154,6 +156,7 @@ class Trainer(State):
             self.go_back()
             raise
         except BadOp as error:
+            del self.model.history_[done:]
             step = min(self.step + 1, (self.epoch + 1) * self.steps_per_epoch)
             self.go_back()
             raise stopped_at(self.epoch + 1, step, str(error)) from None
@@ -260,8 +263,9 @@ class Trainer(State):
     # ------------------------------------------------------------------- when it goes wrong
 
     def _check(self, order: Array) -> np.ndarray:
-        """The sums of rec, kl, loss, on the host; NonFiniteError for bad ones or parameters."""
-        self.sums[-1] = self.xp.isfinite(self.model.params_.array).all()
+        """The sums of rec, kl, loss, on the host; NonFiniteError for a bad number anywhere."""
+        finite = [self.xp.isfinite(a).all() for a in self.arrays()[:3]]
+        self.sums[-1] = finite[0] & finite[1] & finite[2]
         *sums, finite = to_numpy(self.sums)
         if np.isfinite(sums).all() and finite:
             if self.step % self.steps_per_epoch:  # at an epoch's end, the evaluation comes first
@@ -282,7 +286,8 @@ class Trainer(State):
         )
 
     def _first_bad(self, acts: Any) -> str | None:
-        return first_bad(acts, self.model._grads, self.model.params_)
+        moments = {"m": self.adam.m, "v": self.adam.v}
+        return first_bad(acts, self.model._grads, self.model.params_, moments)
 
     def _first_bad_in(self, X: Array) -> str:
         model = self.model

@@ -2,7 +2,8 @@
 
 Trains a model of that kind on 22 rows for two epochs; rank 0 prints losses and parameters. Where
 KIND is "differ", rank 1 changes a parameter behind the others' back; "dies": rank 1 is killed;
-"alone": rank 1 fails before it begins. The DEVICE "double" is a GPU's, see strict_cupy.py.
+"alone": rank 1 fails before it begins; "apart": the ranks resume from different checkpoints. The
+DEVICE "double" is a GPU's, see strict_cupy.py.
 """
 
 import os
@@ -50,6 +51,8 @@ def task():
         lr=1e300 if kind == "nan" else 0.01,
     )
     model.seed = 0  # only the parameters to begin with came from other seeds
+    if kind == "apart":
+        trainer.resume({"rows": 22, "step": rank}, trainer.state()[1])
     trainer.run(2, callbacks=spoil)
     if rank == 0:
         record = model.history_[-1]

@@ -33,7 +33,7 @@ from scratchvae.kept import Kept, candidates
 from scratchvae.optim import clip
 from scratchvae.registry import OPS
 from scratchvae.state import Due
-from scratchvae.stopping import stopping_once
+from scratchvae.stopping import stoppable, undisturbed
 from scratchvae.train import Trainer
 
 STEPS = 7  # of an epoch: 54 training examples in batches of 8
@@ -354,6 +354,7 @@ def test_a_full_disk_is_a_warning_until_the_end(train, monkeypatch, capsys):
 
     monkeypatch.setattr(Trainer, "_epoch", epoch)
     capsys.readouterr()
+    (straight.parent / "b").mkdir()
     code, folder = train("b")
     assert code == 0
     err = capsys.readouterr().err
@@ -411,6 +412,9 @@ def test_clipping():
     clip(large, 2.0)
     assert np.linalg.norm(large) == pytest.approx(2, rel=1e-6)
     np.testing.assert_allclose(large, 2 * g / np.linalg.norm(g), rtol=1e-5)
+    double = np.array([1e200, 3e200])
+    clip(double, 1.0)
+    np.testing.assert_allclose(double, [0.1**0.5, 0.9**0.5])
     nothing = np.zeros(3)
     clip(nothing, 1.0)
     np.testing.assert_array_equal(nothing, 0)
@@ -433,6 +437,9 @@ def test_clipping_in_training(double):
     replayed, trainer = weights("cuda", clip_norm=0.1)
     assert trainer._graphs is not None
     np.testing.assert_allclose(replayed, clipped, rtol=1e-9)
+    trainer.clip_norm = 1e-3  # a graph knows what it was captured with
+    trainer.run(3)
+    assert np.linalg.norm(trainer.model._grads.array.get()) == pytest.approx(1e-3)
     with pytest.raises(InputError, match="clip_norm must be a finite number > 0"):
         Trainer(VAE().build(9), X, clip_norm=0)
 
@@ -499,9 +506,9 @@ def test_sigterm_stops_as_ctrl_c_does(data, tmp_path):
     assert len(load_model(folder).history_) >= 3
 
 
-def test_more_signals_do_nothing():
+def test_a_second_signal_soon_after_is_the_same():
     def stopped():
-        with stopping_once():
+        with stoppable():
             try:
                 signal.raise_signal(signal.SIGTERM)
             finally:
@@ -512,6 +519,19 @@ def test_more_signals_do_nothing():
         stopped()
     assert stop.value.args == (signal.SIGTERM,)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_that_was_lost_can_be_sent_again(monkeypatch):
+    """An exception in a callback of the garbage collector stops nothing."""
+    import time
+
+    with stoppable():
+        for now in (0.0, 5.0):
+            monkeypatch.setattr(time, "monotonic", lambda now=now: now)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            with undisturbed():
+                signal.raise_signal(signal.SIGINT)
 
 
 def test_a_second_ctrl_c_on_the_way_back(monkeypatch):
@@ -566,8 +586,10 @@ def test_what_a_killed_process_left_is_swept(train):
     left = [".checkpoint.npz.0123abcd.tmp", ".checkpoint-00000014.npz.0123abcd.tmp"]
     left += [".metrics.csv.ffffffff.tmp", ".loss.png.00000000.tmp"]
     other = [".notes.txt.0123abcd.tmp", ".checkpoint.npz.mine.tmp", "notes.tmp"]
+    other += [".samples.png.0123abcd.tmp"]  # that another command may be drawing now
     for name in left + other:
         (folder / name).write_text("half")
+    os.utime(folder / ".loss.png.00000000.tmp", (0, 0))
     assert go_on(folder, "--epochs", "4") == 0
     assert {p.name for p in folder.iterdir()} & {*left, *other} == {*other}
 
@@ -601,6 +623,311 @@ def test_a_second_name(tmp_path, monkeypatch):
     assert {p.name for p in tmp_path.iterdir()} == {"a", "b"}
     sweep(tmp_path, ["a"])
     assert path.read_bytes() == b"newer"
+
+
+# ------------------------------------------------------------------- a process that ends between
+
+
+def hook(monkeypatch, owner, name, error, nth=1):
+    """Let the nth call of a function raise the error instead."""
+    original, calls = getattr(owner, name), []
+
+    def function(*a, **named):
+        calls.append(1)
+        if len(calls) == nth:
+            raise error
+        return original(*a, **named)
+
+    monkeypatch.setattr(owner, name, function)
+
+
+def killed(train, *options):
+    with pytest.raises(Killed):
+        train("b", *options)
+
+
+def test_a_run_that_had_enough_does_not_train_on(train, tmp_path, monkeypatch):
+    options = ("--epochs", "60", "--lr", "1", "--patience", "2")
+    _, straight = train("a", *options)
+    epochs = len(load_model(straight).history_)
+    assert epochs < 60
+    with monkeypatch.context() as patch:
+        hook(patch, gallery, "leave", Killed())
+        killed(train, *options)
+    assert go_on(tmp_path / "b") == 0
+    for name in ("checkpoint.npz", "best.npz"):
+        assert (straight / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert go_on(tmp_path / "b", "--patience", "50", "--epochs", str(epochs + 1)) == 0
+    assert len(load_model(tmp_path / "b").history_) == epochs + 1
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_killed_before_the_best_has_its_name(train, tmp_path, monkeypatch, nth):
+    _, straight = train("a")
+    with monkeypatch.context() as patch:
+        hook(patch, Kept, "keep_best", Killed(), nth)
+        killed(train)
+    assert go_on(tmp_path / "b") == 0
+    same(straight, tmp_path / "b")
+
+
+@pytest.mark.parametrize("name", ["keep_best", "prune"])
+@pytest.mark.parametrize("nth", [1, 3])
+def test_what_fails_once_is_done_at_the_end(train, monkeypatch, capsys, name, nth):
+    _, straight = train("a")
+    hook(monkeypatch, Kept, name, OSError(errno.ENOSPC, "No space left on device"), nth)
+    capsys.readouterr()
+    code, folder = train("b")
+    assert code == 0
+    said = f"step {nth * STEPS} is kept, but not all beside it (No space left on device)"
+    assert said in capsys.readouterr().err
+    same(straight, folder)
+
+
+def test_the_film_of_a_long_run(train, tmp_path, monkeypatch):
+    """Of which frames are dropped as it goes on."""
+    _, straight = train("a", "--epochs", "64")
+    with monkeypatch.context() as patch:
+        hook(patch, Kept, "save", KeyboardInterrupt(), 62)
+        assert train("b", "--epochs", "64")[0] == 130
+    assert len(load_model(tmp_path / "b").history_) == 61
+    assert go_on(tmp_path / "b") == 0
+    assert (straight / "checkpoint.npz").read_bytes() == (
+        tmp_path / "b" / "checkpoint.npz"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
+def test_each_is_of_the_step_in_its_name(train, tmp_path, monkeypatch, error):
+    """Also where the renaming was done, and what came after it was not."""
+    import scratchvae.files
+
+    with monkeypatch.context() as patch:
+        for nth in (4, 9, 14, 22):
+            hook(patch, scratchvae.files, "_sync_folder", error, nth)
+        train("b", "--keep", "9", "--checkpoint-every", "2")
+    if isinstance(error, KeyboardInterrupt):
+        assert go_on(tmp_path / "b", "--keep", "9", "--checkpoint-every", "2") == 0
+    steps = {load(path).run["step"]: path for path in candidates(tmp_path / "b")[1:-1]}
+    assert len(steps) > 2
+    for step, path in steps.items():
+        assert path.name == f"checkpoint-{step:08}.npz"
+
+
+def test_without_a_second_name_the_newest_is_kept_all_the_same(train, monkeypatch):
+    import scratchvae.kept
+
+    _, straight = train("a")
+    keep = scratchvae.kept.keep_as
+
+    def only_the_best(path, other):
+        if other.name != "best.npz":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        keep(path, other)
+
+    monkeypatch.setattr(scratchvae.kept, "keep_as", only_the_best)
+    same(straight, train("b")[1])
+
+
+# -------------------------------------------------------------------------------- overwriting
+
+
+def tree(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def test_what_is_to_be_replaced_stays_until_there_is_something_in_its_place(
+    train, monkeypatch, capsys
+):
+    _, folder = train("a")
+    before = tree(folder)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 0, KeyboardInterrupt())
+        assert train("a", "--overwrite")[0] == 130
+    assert "before anything was learned" in capsys.readouterr().err
+    assert tree(folder) == before
+    with monkeypatch.context() as patch:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        patch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(full))
+        assert train("a", "--overwrite", "--seed", "1")[0] == 2
+    assert "nothing of it is kept" in capsys.readouterr().err
+    assert tree(folder) == before
+
+
+@pytest.mark.parametrize("owner", [(runs, "clear"), (Kept, "save"), (Kept, "prune")])
+def test_killed_while_it_replaces_a_run(train, tmp_path, monkeypatch, owner):
+    _, straight = train("a")
+    train("b", "--seed", "1")
+    with monkeypatch.context() as patch:
+        hook(patch, *owner, Killed())
+        killed(train, "--overwrite")
+    assert go_on(tmp_path / "b", "--epochs", "4") == 0
+    old = load(tmp_path / "b").run["settings"]["seed"] == 1
+    assert old == (owner == (runs, "clear")), "the old run, or the new one"
+    assert go_on(tmp_path / "b", "--epochs", "5") == 0
+    assert not (tmp_path / "b" / "incoming.npz").exists()
+    if not old:
+        assert load(straight).model.params_.array.tobytes() != b""
+        assert metrics(straight) == metrics(tmp_path / "b")[:3]
+
+
+def test_a_folder_where_a_file_should_be(train, tmp_path, capsys):
+    (tmp_path / "a" / "best.npz").mkdir(parents=True)
+    for options in ((), ("--overwrite",)):
+        assert train("a", *options)[0] == 2
+        assert "is a folder, where a run has a file" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------- going on
+
+
+def test_a_resumed_run_keeps_as_many_as_there_were(train):
+    _, folder = train("a", "--keep", "3")
+    assert len(candidates(folder)) == 4
+    assert go_on(folder, "--epochs", "6") == 0
+    assert [load(path).run["step"] for path in candidates(folder)[:3]] == [42, 35, 28]
+    assert go_on(folder, "--epochs", "7", "--keep", "1") == 0
+    assert [p.name for p in candidates(folder)] == ["checkpoint.npz", "best.npz"]
+
+
+def test_the_one_of_most_steps_is_taken_and_damaged_later_ones_go(train, capsys):
+    _, straight = train("c", "--epochs", "4")
+    _, folder = train("a", "--epochs", "4", "--keep", "4")
+    best = (folder / "checkpoint-00000021.npz").read_bytes()
+    for path in candidates(folder):
+        path.unlink()
+        if "14" not in path.name:
+            path.write_bytes(b"PK")
+    (folder / "best.npz").write_bytes(best)
+    (folder / "checkpoint-00000014.npz").write_bytes(
+        (straight / "checkpoint.npz").read_bytes()[:-1]
+    )
+    capsys.readouterr()
+    assert go_on(folder) == 0
+    assert "best.npz is taken in its place" in capsys.readouterr().err
+    assert (straight / "checkpoint.npz").read_bytes() == (folder / "checkpoint.npz").read_bytes()
+    assert not (folder / "checkpoint-00000028.npz").exists()
+
+
+def test_what_is_over_tomorrow_is_no_damage(train, monkeypatch):
+    import scratchvae.npz
+
+    _, folder = train("a")
+    hook(monkeypatch, scratchvae.npz, "open_at_once", OSError(errno.ESTALE, "Stale file handle"))
+    with pytest.raises(CheckpointError, match=r"checkpoint.npz cannot be read: Stale") as error:
+        load(folder)
+    assert type(error.value) is CheckpointError, "an older one must not be taken for it"
+
+
+def test_a_page_that_is_no_longer_the_run_s_goes(train, monkeypatch):
+    _, folder = train("a")
+    assert (folder / "index.html").exists()
+    with monkeypatch.context() as patch:
+        hook(patch, gallery, "leave", Killed())
+        with pytest.raises(Killed):
+            go_on(folder, "--epochs", "4")
+    assert not (folder / "index.html").exists()
+    assert go_on(folder) == 0
+    assert (folder / "index.html").exists()
+
+
+def test_going_on_with_a_full_disk_is_a_warning_too(train, monkeypatch, capsys):
+    _, straight = train("a", "--epochs", "4")
+    _, folder = train("b")
+    with monkeypatch.context() as patch:
+        hook(patch, runs, "write_config", OSError(errno.ENOSPC, "No space left on device"))
+        capsys.readouterr()
+        assert go_on(folder, "--epochs", "4") == 0
+    assert "step 21 is kept, but not all beside it" in capsys.readouterr().err
+    assert tree(straight).keys() == tree(folder).keys()
+    assert metrics(straight) == metrics(folder)
+
+
+def test_a_moment_that_is_infinite_is_not_kept(train, capsys):
+    """A squared gradient may overflow a step before the parameters know it."""
+    options = ("--likelihood", "gaussian", "--x-variance", "1e-24", "--checkpoint-every", "1")
+    code, folder = train("a", *options)
+    assert code == 2
+    assert "holds a NaN or an infinity" in capsys.readouterr().err
+    for path in candidates(folder) if folder.exists() else ():
+        assert np.isfinite(load(path).arrays["adam_v"]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "a"),
+    [
+        ("adam_v", np.array([np.inf], "f4")),
+        ("film_epochs", np.array(3)),
+        ("film_epochs", np.zeros((1, 1), int)),
+        ("film", np.zeros((1, 1))),
+        ("sums", np.array(["x"])),
+    ],
+)
+def test_forged_arrays_of_a_run(run, name, a):
+    with np.load(run) as content:
+        arrays = dict(content) | {name: a}
+    run.unlink()
+    np.savez(run, **arrays)
+    with pytest.raises(CheckpointError, match=f"{name} is none, or holds a NaN"):
+        load(run)
+
+
+def test_what_is_called_metrics_may_be_a_pipe(train, tmp_path):
+    _, folder = train("a")
+    (folder / "metrics.csv").unlink()
+    os.mkfifo(folder / "metrics.csv")
+    assert go_on(folder, "--epochs", "4") == 0
+    assert len(metrics(folder)) == 4
+
+
+# ------------------------------------------------------------------------------ odd surroundings
+
+
+def test_a_log_on_a_full_disk_ends_nothing(data, tmp_path, monkeypatch):
+    class Full:
+        def __getattr__(self, name):
+            return getattr(sys.__stdout__, name)
+
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(gallery, "leave", lambda *a: {})
+    monkeypatch.setattr(sys, "stdout", Full())
+    argv = ["train", "--data", str(data), "--hidden", "4", "--epochs", "2", "--out"]
+    assert cli.main([*argv, str(tmp_path / "run")]) == 0
+    assert len(load_model(tmp_path / "run").history_) == 2
+
+
+def test_a_file_system_that_cannot_sync_folders(tmp_path, monkeypatch):
+    import stat
+
+    fsync, synced = os.fsync, []
+
+    def refuse(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        write_atomically(tmp_path / "x" / "a", lambda f: f.write(b"1"))
+    assert (tmp_path / "x" / "a").read_bytes() == b"1"
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    write_atomically(tmp_path / "new" / "run" / "a", lambda f: f.write(b"1"))
+    places = (tmp_path, tmp_path / "new", tmp_path / "new" / "run" / "a", tmp_path / "new" / "run")
+    assert synced == [place.stat().st_ino for place in places]
+
+
+def test_a_folder_of_the_name_of_a_data_set(tmp_path, monkeypatch, capsys):
+    (tmp_path / "strokes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gallery, "leave", lambda *a: {})
+    argv = ["train", "--data", "strokes", "--hidden", "2", "--epochs", "1", "--batch-size", "2000"]
+    assert cli.main([*argv, "--out", "run", "--quiet"]) == 0
+    assert of_run("run", load("run").run)["data"] == "strokes"
 
 
 # ------------------------------------------------------------------------------ hostile files
@@ -724,8 +1051,9 @@ def test_what_no_checkpoint_has(run):
 def test_a_warning_is_a_warning_in_python(run):
     run.unlink()
     run.write_bytes(b"PK")
-    with pytest.warns(UserWarning, match=r"damaged.*checkpoint-00000014.npz is taken"):
-        assert len(load_model(run.parent).history_) == 2
+    with pytest.warns(UserWarning, match=r"damaged.*best.npz is taken") as told:
+        assert len(load_model(run.parent).history_) == 3
+    assert told[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_model(run.parent / "best.npz")

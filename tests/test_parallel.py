@@ -88,6 +88,12 @@ def test_a_rank_that_dies_ends_the_job():
     assert job(2, SCRIPT, "dies", 7, "cpu").returncode != 0
 
 
+def test_ranks_that_resume_from_other_checkpoints_do_not_wait_for_each_other():
+    done = job(2, SCRIPT, "apart", 7, "cpu")
+    assert done.returncode != 0
+    assert "the ranks read different checkpoints" in done.stderr
+
+
 def test_what_one_rank_lacks_is_said_once_and_ends_all():
     done = job(3, SCRIPT, "alone", 7, "cpu")
     assert done.returncode != 0
@@ -131,7 +137,8 @@ def test_the_command_writes_one_run_that_goes_on(tmp_path):
     np.testing.assert_allclose(*rows, rtol=1e-5)
 
 
-def test_ctrl_c_stops_all_ranks_at_the_same_step(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_ranks_at_the_same_step(tmp_path, number):
     run = tmp_path / "run"
     command = [
         MPIEXEC,
@@ -149,9 +156,9 @@ def test_ctrl_c_stops_all_ranks_at_the_same_step(tmp_path):
         while not (run / "metrics.csv").exists():  # the first epoch has ended
             assert process.poll() is None
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=LIMIT)
-    assert "all of it is kept in" in err
+    assert "which is kept in" in err
     assert train(2, run, "--resume", "--epochs", "3").returncode in (0, 2)
 
 

@@ -1,12 +1,14 @@
 """What a training leaves in its folder while it goes on, and what it does where it cannot."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .. import __version__, runs
 from ..checkpoint import save_model
 from ..film import Film
-from ..kept import NEWEST, Kept
+from ..kept import INCOMING, Kept, candidates
 from ..progress import warn
 from ..train import Record, Trainer, is_best
 
@@ -24,62 +26,104 @@ class Keeper:
 
     def go_on(self, source: Path, trainer: Trainer) -> None:
         """Go on with the run in the folder, which was read from this file."""
-        if source.name == NEWEST:
-            self.kept.step = trainer.step
         seconds = runs.seconds_of_epochs(self.folder)
         for record in trainer.model.history_:
             record["seconds"] = seconds.get(int(record["epoch"]), record["seconds"])
         self.begun = True
-        runs.sweep_up(self.folder)
-        self._write_what_is_to_be_read(trainer)
 
-    def _write_what_is_to_be_read(self, trainer: Trainer) -> None:
-        runs.write_config(self.folder, {"scratchvae": __version__} | self.settings)
-        runs.write_metrics(self.folder, trainer.model.history_)
+        def take_over() -> None:
+            runs.sweep_up(self.folder)
+            self.kept.go_on(source, trainer.step, _at_its_best(trainer))
+            self._write_the_rest(trainer)
+
+        self._try(trainer, take_over)
 
     def after_epoch(self, trainer: Trainer, record: Record) -> None:
         """Keep a run that has completed one more epoch."""
-        self._try(trainer, is_best(record, trainer.model.history_))
+        self._try(trainer, lambda: self.save(trainer))
 
     def within_epoch(self, trainer: Trainer) -> None:
         """Keep a run that is in the middle of one."""
-        self._try(trainer, best=False)
+        self._try(trainer, lambda: self.save(trainer))
 
-    def _try(self, trainer: Trainer, best: bool) -> None:
+    def _try(self, trainer: Trainer, keep: Callable[[], None]) -> None:
         """A disk that is full may have room again before the run ends: until then, say so."""
+        self.whole = False
         try:
-            self.save(trainer, best)
+            keep()
+            self.whole = True
         except OSError as error:
-            warn(
-                f"step {trainer.step} cannot be kept ({error.strerror or error}): "
-                f"{self.what_is_kept()}; the run goes on"
-            )
+            warn(f"{self.what_failed(trainer, error)}; the run goes on")
 
-    def save(self, trainer: Trainer, best: bool = False) -> None:
+    def save(self, trainer: Trainer) -> None:
         """Keep the run as it is; OSError where that cannot be."""
-        if not self.begun:  # until now, a run that is to be replaced was left alone
-            runs.clear(self.folder)
-            runs.sweep_up(self.folder)
-            self.begun = True
         model = trainer.model
         numbers, arrays = trainer.state()
         if self.film is not None:
             arrays |= self.film.arrays(len(model.history_))
         run = {"settings": self.settings} | numbers
+
+        def write(path: Path) -> None:
+            save_model(model, path, run, arrays)
+
+        if not self.begun:  # until now, a run that is to be replaced was left alone
+            if runs.taken(self.folder):
+                write(self.folder / INCOMING)
+            runs.clear(self.folder)
+            self.begun = True
         # the checkpoint first: with it alone the run can go on
-        self.whole = False
-        self.kept.save(trainer.step, lambda path: save_model(model, path, run, arrays), best)
-        self._write_what_is_to_be_read(trainer)
-        self.whole = True
+        self.kept.save(trainer.step, write)
+        self.kept.prune()
+        if _at_its_best(trainer):
+            self.kept.keep_best()
+        self._write_the_rest(trainer)
+
+    def _write_the_rest(self, trainer: Trainer) -> None:
+        """What is only to be read."""
+        (self.folder / INCOMING).unlink(missing_ok=True)
+        runs.write_config(self.folder, {"scratchvae": __version__} | self.settings)
+        runs.write_metrics(self.folder, trainer.model.history_)
+
+    def stop(self, trainer: Trainer) -> None:
+        """Keep a run that was asked to stop, and say so; OSError where that cannot be."""
+        if trainer.step == 0:
+            print("\nstopped before anything was learned: nothing is kept", file=sys.stderr)
+            runs.remove_if_empty(self.folder)
+            return
+        try:
+            self.save(trainer)
+        except OSError as error:
+            warn(self.what_failed(trainer, error))
+            raise
+        print(
+            f"\nstopped after step {trainer.step}, {trainer.epoch} epochs complete, which is kept "
+            f"in {self.folder}: go on with --resume",
+            file=sys.stderr,
+        )
 
     def finish(self, trainer: Trainer) -> None:
         """At the end, what could not be kept before has to be."""
         if self.kept.step != trainer.step or not self.whole:
-            history = trainer.model.history_
-            self.save(trainer, is_best(history[-1], history))
+            self.save(trainer)
+
+    def what_failed(self, trainer: Trainer, error: OSError) -> str:
+        """Words on an error, and on what is kept in spite of it."""
+        what = "is kept, but not all beside it"
+        if self.kept.step != trainer.step:
+            what = "cannot be kept"
+        return f"step {trainer.step} {what} ({error.strerror or error}): {self.what_is_kept()}"
 
     def what_is_kept(self) -> str:
-        """Of the run as it was before, for an error to say."""
-        if self.kept.step is None:
+        """Of a run that ends, for an error to say."""
+        found = candidates(self.folder) if self.begun else []
+        if not found:
             return "nothing of it is kept"
-        return f"{self.folder / NEWEST} is the last good one, of step {self.kept.step}"
+        step = "" if self.kept.step is None else f", of step {self.kept.step}"
+        return f"{found[0]} is the last good one{step}"
+
+
+def _at_its_best(trainer: Trainer) -> bool:
+    """Whether the run stands at the end of an epoch that none before it equalled."""
+    history = trainer.model.history_
+    ended = trainer.step == trainer.epoch * trainer.steps_per_epoch
+    return ended and bool(history) and is_best(history[-1], history)

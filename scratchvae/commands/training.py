@@ -1,7 +1,6 @@
 """The command that trains: from options to a run in its folder, and on from there."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -12,16 +11,16 @@ import numpy as np
 
 from .. import runs
 from ..collapse import SPARE
-from ..data import fetch, load_data, shown_name
+from ..data import NAMED, fetch, load_data, shown_name
 from ..data.labels import keep_labels, leave_out, missing
 from ..errors import InputError, NonFiniteError, whole_number
 from ..files import alone_in
 from ..film import Film
-from ..kept import BEST
+from ..kept import BEST, steps_of_earlier
 from ..models import MODELS, Labelled, Model
 from ..progress import say
 from ..state import Due
-from ..stopping import exit_code, stopping_once
+from ..stopping import exit_code, stoppable, undisturbed
 from ..train import EarlyStopping, Trainer
 from . import gallery, settings
 from .keeping import Keeper
@@ -45,8 +44,9 @@ def _train(
     """writes: whether this process keeps the run and says what happens."""
     given = {name: getattr(a, name) for name in settings.DEFAULTS if hasattr(a, name)}
     for name in ("data", "data_dir"):
-        if given.get(name) and Path(given[name]).exists():
-            given[name] = str(Path(given[name]).resolve())  # to be found from anywhere
+        value = given.get(name)
+        if value and value not in NAMED and Path(value).exists():
+            given[name] = str(Path(value).resolve())  # to be found from anywhere
     chosen = settings.DEFAULTS | given
     folder = Path(a.out or f"runs/{chosen['model']}-{Path(chosen['data']).stem}")
     Due(a.checkpoint_every)
@@ -92,7 +92,13 @@ def _train(
             film.resume(loaded.arrays)
 
     tell = say if writes and not a.quiet else lambda text: None
-    keeper = Keeper(folder, chosen, film, a.keep)
+    # what an earlier part of the run was told to keep is not thrown away
+    keep = a.keep or max(2, 1 + len(steps_of_earlier(folder) if loaded else ()))
+    keeper = Keeper(folder, chosen, film, keep)
+    epochs, history = chosen["epochs"], model.history_
+    if history and trainer.step == trainer.epoch * trainer.steps_per_epoch:
+        if any(enough(trainer, history[-1]) for enough in patience):
+            epochs = trainer.epoch  # it had ended, but could not say so
     if writes:
         runs.open_folder(folder)
         if source is None:
@@ -101,12 +107,14 @@ def _train(
         else:
             keeper.go_on(source, trainer)
             tell(f"going on from {source}: {trainer.epoch} epochs complete, step {trainer.step}")
+            if trainer.epoch < epochs:  # then the page is no longer that of the run
+                (folder / runs.INDEX).unlink(missing_ok=True)
     tell(f"{model!r}\n{_counts(model, X, y, X_test)} of {data_name}")
     try:
-        with stopping_once():
+        with stoppable():
             try:
                 trainer.run(
-                    chosen["epochs"],
+                    epochs,
                     verbose=writes and not a.quiet,
                     callbacks=[
                         *filter(None, [film]), *([keeper.after_epoch] if writes else []), *patience
@@ -116,12 +124,8 @@ def _train(
                 )  # fmt: skip
             except KeyboardInterrupt as stop:
                 if writes:
-                    keeper.save(trainer)
-                    print(
-                        f"\nstopped after step {trainer.step}, {trainer.epoch} epochs complete; "
-                        f"all of it is kept in {folder}: go on with --resume",
-                        file=sys.stderr,
-                    )
+                    with undisturbed():
+                        keeper.stop(trainer)
                 return exit_code(stop)
     except NonFiniteError as error:
         if writes:
