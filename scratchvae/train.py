@@ -8,7 +8,7 @@ first, and after Ctrl-C, which may have come in the middle of an update.
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from math import isfinite, isnan, nan
+from math import isfinite, nan
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ import numpy as np
 from . import noise
 from .backend import Array, to_numpy
 from .data.batches import binarized, to_float
+from .early import EarlyStopping as EarlyStopping
+from .early import Record as Record
+from .early import is_best
 from .errors import InputError, NonFiniteError, finite_number, whole_number
 from .evaluate import check_binarize, losses, prepare
 from .graph import Graphs
@@ -29,7 +32,6 @@ from .watch import BadOp, watching
 CHECK = 50  # steps between two looks at the losses: each look waits for the device
 COLUMNS = ("epoch", "step", "train_loss", "test_loss", "rec", "kl", "active_units", "seconds")
 
-Record = dict[str, float]
 Callback = Callable[["Trainer", Record], Any]
 
 
@@ -302,21 +304,3 @@ class Trainer(State):
         return stopped_at(
             self.epoch + 1, step, f"{name} is the first tensor that holds a NaN or an infinity"
         )
-
-
-def is_best(record: Record, history: list[Record]) -> bool:
-    """Whether no test loss of the history is smaller; the record's is one of them."""
-    return record["test_loss"] == min(r["test_loss"] for r in history)
-
-
-class EarlyStopping:
-    """A callback that ends the run when the test loss has not improved for `patience` epochs."""
-
-    def __init__(self, patience: int) -> None:
-        self.patience = whole_number(patience, "patience")
-
-    def __call__(self, trainer: Trainer, record: Record) -> bool:
-        if isnan(record["test_loss"]):
-            raise InputError("early stopping needs a test split to look at: pass X_test")
-        series = [r["test_loss"] for r in trainer.model.history_]
-        return len(series) - 1 - int(np.argmin(series)) >= self.patience

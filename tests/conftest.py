@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import strict_cupy
 
-from scratchvae import VAE
+from scratchvae import VAE, cli
+from scratchvae.commands import gallery
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.load_profile("ci")
@@ -89,3 +90,25 @@ def tiny():
     rng = np.random.default_rng(1)
     vae = VAE(latent_dim=3, hidden=(7,), dtype="float64", seed=1).build(9)
     return vae, rng.random((4, 9)), rng.standard_normal((4, 3))
+
+
+@pytest.fixture
+def data(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "images.npz"
+    np.savez(path, X=rng.integers(0, 256, (60, 4, 4)).astype(np.uint8), y=np.arange(60) % 3)
+    return path
+
+
+@pytest.fixture
+def train(data, tmp_path, monkeypatch):
+    """Train by the command line, without pictures; returns the exit code and the folder."""
+    monkeypatch.setattr(gallery, "leave", lambda *a: {})
+
+    def run(out, *options):
+        folder = tmp_path / out
+        small = ("--latent-dim", "2", "--hidden", "8", "--epochs", "3", "--batch-size", "8")
+        argv = ["train", "--data", str(data), *small, "--quiet", "--out", str(folder), *options]
+        return cli.main(argv), folder
+
+    return run
