@@ -7,10 +7,11 @@ from typing import Any
 
 from .. import __version__, runs
 from ..checkpoint import save_model
+from ..early import Record, is_best
 from ..film import Film
 from ..kept import INCOMING, Kept, candidates
 from ..progress import warn
-from ..train import Record, Trainer, is_best
+from ..train import Trainer
 
 
 class Keeper:
