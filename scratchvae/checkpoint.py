@@ -57,6 +57,8 @@ def save_model(
     arrays: Mapping[str, Any] | None = None,
 ) -> None:
     """Parameters, hyper-parameters and history in one file; of a run, `Trainer.state` too."""
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder: name a file in it")
     meta = {
         "version": VERSION,
         **describe(model),
@@ -95,16 +97,18 @@ def load_newest(path: Path, device: str | None = None) -> tuple[Path, Loaded]:
         return paths[0], _load(paths[0], device)
     except DamagedError as error:
         damage = error
-    sound: dict[Path, Loaded] = {}
+    found: tuple[Path, Loaded] | None = None
     for file in paths[1:]:
-        with suppress(DamagedError):
-            sound[file] = _load(file, device)
-    if not sound:
-        raise damage
-    file = max(sound, key=lambda file: steps(sound[file]))
+        with suppress(CheckpointError):
+            loaded = _load(file, device)
+            if found is None or steps(loaded) > steps(found[1]):
+                found = file, loaded
+    if found is None:
+        others = f", and so are the {len(paths) - 1} others there" if paths[1:] else ""
+        raise DamagedError(f"{damage}{others}: begin anew with --overwrite, or another --out")
     # told of the line that called `load_model`
-    warnings.warn(f"{damage}; {file.name} is taken in its place", CheckpointWarning, 4)
-    return file, sound[file]
+    warnings.warn(f"{damage}; {found[0].name} is taken in its place", CheckpointWarning, 4)
+    return found
 
 
 def steps(loaded: Loaded) -> int:

@@ -34,7 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.simplefilter("always", CheckpointWarning)
             warnings.showwarning = lambda message, *where, **more: warn(str(message))
             code: int = getattr(commands, arguments.run)(arguments) or 0
-        sys.stdout.flush()  # what cannot be said is an error
+        try:
+            sys.stdout.flush()
+        except OSError as error:  # what cannot be said is an error
+            raise OSError(error.errno, error.strerror, "standard output") from None
         return code
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -64,12 +64,19 @@ def planned(about: Mapping[str, Any], tensors: int, device: str | None = None) -
     return model
 
 
+def is_text(text: str) -> bool:
+    """Whether a text of JSON, which may hold half a letter, can be written anywhere."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def read_classes(classes: Any) -> np.ndarray:
     """`classes_` from a list of JSON; InputError unless it holds just the labels of a model."""
     words = "classes must be a list of labels, sorted and each of them once: numbers, or names"
     if not isinstance(classes, list) or not classes:
         raise InputError(words)
     if all(isinstance(label, str) for label in classes):
+        if not all(map(is_text, classes)):
+            raise InputError("the name of a class is no Unicode")
         if max(map(len, classes)) * len(classes) > MOST_LETTERS:
             raise InputError("the names of the classes are too long")
     elif not all(isinstance(label, int | float) for label in classes):

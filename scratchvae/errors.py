@@ -8,16 +8,26 @@ from math import inf
 from operator import index
 from typing import Any
 
+LONGEST = 500  # letters of a sentence that quotes a file
+
 
 class InputError(ValueError):
     """What was given cannot be used. The message says what was wrong and what to do."""
 
 
-class DataError(InputError):
+class _FileError(InputError):
+    """Its sentence may quote a stranger: a terminal must neither obey nor be flooded."""
+
+    def __init__(self, sentence: str) -> None:
+        shown = sentence if len(sentence) <= LONGEST else f"{sentence[:LONGEST]} ..."
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown))
+
+
+class DataError(_FileError):
     """A data file is missing, damaged, or not what it says it is."""
 
 
-class CheckpointError(InputError):
+class CheckpointError(_FileError):
     """A checkpoint is missing, damaged, of another version, or of another shape."""
 
 

@@ -32,11 +32,10 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
             write(f)
             f.flush()
             os.fsync(f.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
+        move(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        if error.errno is None or error.filename not in (None, str(temporary)):
+        if error.errno is None or str(error.filename) not in ("None", str(temporary)):
             raise
         # name the file that was asked for, not the one that nobody knows
         raise OSError(error.errno, error.strerror, str(path)) from None
@@ -45,13 +44,18 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         raise
 
 
+def move(path: Path, other: Path) -> None:
+    """Rename a file in its folder, with its name on the disk."""
+    os.replace(path, other)
+    _sync_folder(other.parent)
+
+
 def keep_as(path: Path, other: Path) -> None:
     """Give a file a second name, in its folder; a copy, where the file system knows no links."""
     temporary = _temporary(other)
     try:
         os.link(path, temporary)
-        os.replace(temporary, other)
-        _sync_folder(other.parent)
+        move(temporary, other)
     except OSError:
         with open(path, "rb") as source:
             write_atomically(other, lambda f: shutil.copyfileobj(source, f))

@@ -25,7 +25,6 @@ SUFFIX = ".safetensors"
 KEY, VERSION = "scratchvae", 1
 MOST_HEADER = 1 << 20  # bytes of names, shapes and metadata; reading them takes up to 20 times that
 DTYPES = {"float32": "F32", "float64": "F64"}  # our names and the format's
-LONGEST = 300  # letters of a reason that quotes the file
 
 Held = Mapping[str, tuple[str, tuple[int, ...]]]  # dtype and shape of each tensor of a file
 
@@ -62,7 +61,7 @@ def load(path: Path, device: str | None = None) -> Model:
             regular(f)  # the package would wait for a pipe's other end
             header = int.from_bytes(f.read(8), "little")
         if header > MOST_HEADER:
-            raise InputError(f"its header would have {header:,} bytes, too many")
+            raise InputError(f"it is no {SUFFIX} file, or one with too long a header")
         with safetensors.safe_open(path, framework="numpy") as f:
             slices = {name: f.get_slice(name) for name in f.keys()}
             held = {name: (s.get_dtype(), tuple(s.get_shape())) for name, s in slices.items()}
@@ -100,7 +99,7 @@ def package() -> Any:
     except ImportError:
         raise InputError(
             f"{SUFFIX} files need safetensors, which is not installed: "
-            "pip install 'scratchvae[safetensors]', or use .npz"
+            "pip install 'scratchvae[safetensors]'"
         ) from None
     return safetensors
 
@@ -111,13 +110,12 @@ def refusing(path: Path, own: type[Exception]) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        reason = str(error)
-        raise CheckpointError(
-            f"{path}: {reason if len(reason) <= LONGEST else reason[:LONGEST] + '...'}"
-        ) from None
+        raise CheckpointError(f"{path}: {error}") from None
     except Refused as reason:
         raise CheckpointError(f"{path} {reason}") from None
-    except (own, *DAMAGE):
+    except (own, *DAMAGE) as damage:
+        if isinstance(damage, OSError) and damage.strerror:
+            raise CheckpointError(f"{path} cannot be read: {damage.strerror}") from None
         raise CheckpointError(
             f"{path} is not a readable {SUFFIX} file: it is damaged, or of another kind"
         ) from None

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .files import keep_as
+from .files import keep_as, move
 
 NEWEST, BEST = "checkpoint.npz", "best.npz"
 INCOMING = "incoming.npz"  # the first of a run that replaces another, until the other is gone
@@ -25,8 +25,9 @@ def steps_of_earlier(folder: Path) -> dict[int, Path]:
 def candidates(folder: Path) -> list[Path]:
     """From which the run may go on: the newest first."""
     earlier = steps_of_earlier(folder).values()
-    paths = [folder / NEWEST, *earlier, folder / BEST, folder / INCOMING]
-    return [path for path in paths if path.is_file()]
+    paths = [folder / NEWEST, *earlier, folder / BEST]
+    there = [path for path in paths if path.is_file()]
+    return there or [path for path in [folder / INCOMING] if path.is_file()]
 
 
 class Kept:
@@ -50,6 +51,13 @@ class Kept:
                 path.unlink(missing_ok=True)
         if best:
             self.keep_best()
+
+    def replace(self, step: int, write: Callable[[Path], Any], clear: Callable[[], None]) -> None:
+        """The first of a run in the place of another, which `clear` removes, but for the newest."""
+        write(self.folder / INCOMING)
+        clear()
+        move(self.folder / INCOMING, self.folder / NEWEST)
+        self.step = step
 
     def save(self, step: int, write: Callable[[Path], Any]) -> None:
         """Let `write` write the newest, after so many steps; at no moment is there none."""

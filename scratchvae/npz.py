@@ -35,7 +35,7 @@ RATIO, ALLOWANCE = 100, 1 << 20
 # What may be over tomorrow; a file that is damaged can lead to all the others.
 PASSING = (
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
-    *(errno.ESTALE, errno.ETIMEDOUT),
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
 )
 
 
@@ -61,7 +61,8 @@ def refusing(path: Path, error: type[InputError]) -> Iterator[None]:
             if damage.errno in PASSING and issubclass(error, CheckpointError):
                 error = CheckpointError  # no damage
             raise error(f"{path} cannot be read: {damage.strerror}") from None
-        raise error(f"{path} is damaged, or another kind of file: get it again") from None
+        again = "" if issubclass(error, CheckpointError) else ": get it again"
+        raise error(f"{path} is damaged, or another kind of file{again}") from None
 
 
 def limit(size: int) -> int:
@@ -115,7 +116,7 @@ def _check_list(f: IO[bytes], size: int) -> int:
     # a record of the newer kind would be believed instead; archives below 4 GiB need none
     newer = tail.startswith(b"PK\x06\x07") and size < 1 << 32
     if mark != b"PK\x05\x06" or comment or newer:
-        raise Refused("is damaged, or another kind of file: get it again")
+        raise Refused("is damaged, or another kind of file")
     if listed > MOST_MEMBERS or length > MOST_MEMBERS * ENTRY:
         raise Refused(f"has more members than the {MOST_MEMBERS} that are read")
     return listed

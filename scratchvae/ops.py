@@ -286,8 +286,8 @@ def softmax_cross_entropy_backward(dy, logits, t, *, dlogits=None):
 def log_mean_exp(x, *, out=None):
     """y = log[(1/K) sum_k exp(x_k)], the largest x_k taken out of the sum.   x (B,K)  ->  y (B,)"""
     xp = module(x)
-    top = xp.max(x, axis=1, keepdims=True)
-    y = xp.mean(xp.exp(x - xp.maximum(top, -3e38)), axis=1, out=out)
+    top, least = xp.max(x, axis=1, keepdims=True), float(xp.finfo(x.dtype).min)
+    y = xp.mean(xp.exp(x - xp.maximum(top, least)), axis=1, out=out)
     xp.log(xp.maximum(y, 1e-30), out=y)  # y is 1/K at least, unless all x_k are -inf
     y += top[:, 0]
     return y
@@ -304,7 +304,8 @@ def log_mean_exp_backward(dy, x, *, dx=None):
 def _softmax(x, *, out=None):
     """exp(x_k) / sum_j exp(x_j) along each row; 0 where all are -inf"""
     xp = module(x)
-    y = xp.subtract(x, xp.maximum(xp.max(x, axis=1, keepdims=True), -3e38), out=out)
+    top, least = xp.max(x, axis=1, keepdims=True), float(xp.finfo(x.dtype).min)
+    y = xp.subtract(x, xp.maximum(top, least), out=out)
     xp.exp(y, out=y)
     y /= xp.maximum(xp.sum(y, axis=1, keepdims=True), 1)  # exp(0) is among them
     return y

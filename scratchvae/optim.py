@@ -95,7 +95,8 @@ def clip(g: Array, most: float) -> None:
     Pascanu et al., arXiv:1211.5063, algorithm 1. Nothing waits for the device.
     """
     xp = array_module(g)
-    top = xp.maximum(xp.abs(g).max(), most)  # without it, squares overflow
+    tiny = float(xp.finfo(g.dtype).tiny)
+    top = xp.maximum(xp.abs(g).max(), tiny)  # without it, squares overflow
     norm = top * xp.sqrt(xp.sum(xp.square(g / top), dtype="float64"))
     g *= most / xp.maximum(norm, most)
 

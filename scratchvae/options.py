@@ -98,9 +98,8 @@ def _run_options(t: Parser) -> None:
         help="within an epoch too: after N steps, or 90s, 10m, 1h; default 10m, with --resume too",
     )  # fmt: skip
     g.add_argument(
-        "--keep", type=number_of(int, 1), default=None, metavar="K",
-        help="the last K checkpoints, and the best one; default 2, or with --resume as many as "
-        "there are",
+        "--keep", type=number_of(int, 1), default=2, metavar="K",
+        help="the last K checkpoints, and the best one; default 2, with --resume too",
     )  # fmt: skip
     g.add_argument(
         "--detect-anomaly", action="store_true", default=False,

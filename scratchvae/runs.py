@@ -26,7 +26,7 @@ import numpy as np
 from .data.batches import check_images, to_float
 from .errors import DAMAGE, InputError
 from .files import make_folder, sweep, write_atomically
-from .kept import INCOMING, NAMES, candidates, steps_of_earlier
+from .kept import INCOMING, NAMES, NEWEST, candidates, steps_of_earlier
 from .models import Labelled, Model
 from .npz import Refused, open_at_once, regular
 
@@ -88,9 +88,9 @@ def remove_if_empty(folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove the files of a run, and no others, but for the one that is to replace it."""
+    """Remove the files of a run, but for its newest checkpoint and the one to replace it."""
     for name in taken(folder):
-        if name != INCOMING:
+        if name not in (NEWEST, INCOMING):
             (folder / name).unlink(missing_ok=True)
 
 

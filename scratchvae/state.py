@@ -127,8 +127,8 @@ class Due:
         text = re.fullmatch(r"([0-9]{1,9})([smh]?)", str(every))
         if not text or int(text[1]) == 0:
             raise InputError(
-                f"checkpoints are made every so many steps (500) or so much time (90s, 10m, 1h), "
-                f"not every {every!r}"
+                "checkpoint_every must be a number of steps (500) or a time (90s, 10m, 1h), got "
+                f"{every!r}"
             )
         if text[2]:
             self.seconds = int(text[1]) * UNITS[text[2]]

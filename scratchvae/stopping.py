@@ -1,4 +1,4 @@
-"""Ctrl-C, and SIGTERM, which a scheduler sends before it kills: both stop a run, which is kept."""
+"""Ctrl-C, and SIGTERM, which a scheduler sends before it kills: they stop a run, which is kept."""
 
 import signal
 import threading
@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# and SIGHUP, which comes when a terminal is closed
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *filter(None, [getattr(signal, "SIGHUP", None)]))
 PATIENCE = 2.0  # seconds in which one more signal is taken for the same
 
 
 @contextmanager
 def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Within, the handler gets both signals; in a thread, which receives none, nothing happens."""
+    """Within, the handler gets the signals that are not ignored (by nohup, or a script's "&").
+
+    In a thread, which receives none, nothing happens.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heard}
     try:
         yield
     finally:
@@ -48,5 +53,5 @@ def undisturbed() -> Iterator[None]:
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:
-    """What a shell calls it: 130 for Ctrl-C, 143 for SIGTERM."""
+    """What a shell calls it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
     return 128 + (stop.args[0] if stop.args else signal.SIGINT)

@@ -179,7 +179,7 @@ class Trainer(State):
                 self._graphs.take_step(i)
             else:
                 self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
-            look = (i + 1) % CHECK == 0 or i + 1 == total
+            look = self.detect_anomaly or (i + 1) % CHECK == 0 or i + 1 == total
             save = due.by_step(self.step) or (look and due.by_time())
             if look or save:
                 losses_so_far = self._check(order)

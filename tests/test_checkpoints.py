@@ -126,10 +126,11 @@ def test_after_so_much_time(train, monkeypatch):
     monkeypatch.setattr(
         Trainer, "take_step", lambda self, rows: (taken.append(1), original(self, rows))[1]
     )
-    keep = Kept.save
-    monkeypatch.setattr(
-        Kept, "save", lambda self, step, *a: (saved.append(step), keep(self, step, *a))
-    )
+    for name in ("replace", "save"):  # the first one and the others
+        keep = getattr(Kept, name)
+        monkeypatch.setattr(
+            Kept, name, lambda self, step, *a, keep=keep: (saved.append(step), keep(self, step, *a))
+        )
     train("a", "--epochs", "2", "--checkpoint-every", "3s")  # a step takes a second
     assert saved == [4, STEPS, 11, 2 * STEPS]
 
@@ -139,7 +140,7 @@ def test_no_such_interval(train, capsys, every):
     assert train("a", "--checkpoint-every", every)[0] == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "every so many steps" in err or "expected" in err
+    assert "must be a number of steps" in err or "expected" in err
 
 
 def test_intervals():
@@ -194,7 +195,7 @@ def test_the_film_of_a_long_run(train, tmp_path, monkeypatch):
     """Of which frames are dropped as it goes on."""
     _, straight = train("a", "--epochs", "64")
     with monkeypatch.context() as patch:
-        hook(patch, Kept, "save", KeyboardInterrupt(), 62)
+        hook(patch, Kept, "save", KeyboardInterrupt(), 61)  # of epoch 62
         assert train("b", "--epochs", "64")[0] == 130
     assert len(load_model(tmp_path / "b").history_) == 61
     assert go_on(tmp_path / "b") == 0
@@ -238,11 +239,11 @@ def test_without_a_second_name_the_newest_is_kept_all_the_same(train, monkeypatc
 # ------------------------------------------------------------------------------- going on
 
 
-def test_a_resumed_run_keeps_as_many_as_there_were(train):
+def test_a_resumed_run_keeps_as_many_as_it_is_told(train):
     _, folder = train("a", "--keep", "3")
     assert len(candidates(folder)) == 4
-    assert go_on(folder, "--epochs", "6") == 0
-    assert [load(path).run["step"] for path in candidates(folder)[:3]] == [42, 35, 28]
+    assert go_on(folder, "--epochs", "6", "--keep", "4") == 0
+    assert [load(path).run["step"] for path in candidates(folder)[:4]] == [42, 35, 28, 21]
     assert go_on(folder, "--epochs", "7", "--keep", "1") == 0
     assert [p.name for p in candidates(folder)] == ["checkpoint.npz", "best.npz"]
 

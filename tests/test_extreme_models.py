@@ -176,7 +176,7 @@ def test_a_gradient_without_a_square_in_float32_is_noticed():
     np.testing.assert_array_equal(np.isnan(p), [True, False])
 
     vae = VAE(3, (6,), likelihood="gaussian", x_variance=1e-24)  # slopes of 1e24
-    with pytest.raises(NonFiniteError, match=r"the parameter .* is the first tensor"):
+    with pytest.raises(NonFiniteError, match=r"the moment v is the first tensor"):
         vae.fit(X, epochs=3, batch_size=4)
 
 

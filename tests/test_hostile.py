@@ -12,7 +12,9 @@ from scratchvae import (
     VAE,
     CheckpointError,
     ConditionalVAE,
+    DataError,
     cli,
+    load_data,
     load_model,
 )
 from scratchvae.checkpoint import load, save_model
@@ -166,3 +168,22 @@ def test_what_is_called_metrics_may_be_a_pipe(train, tmp_path):
     os.mkfifo(folder / "metrics.csv")
     assert go_on(folder, "--epochs", "4") == 0
     assert len(metrics(folder)) == 4
+
+
+def test_a_stranger_s_words_are_shown_and_not_obeyed(run, tmp_path):
+    with np.load(run) as content:
+        arrays = dict(content)
+    run.unlink()
+    many = {f"\x1b[31m{'x' * 200}{i}\n": np.zeros(1) for i in range(100)}
+    np.savez(run, **arrays, **many)
+    with pytest.raises(CheckpointError, match=r"holds \\x1b\[31mx") as error:
+        load(run)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 1000
+    path = tmp_path / "m.npz"
+    ConditionalVAE(latent_dim=2, hidden=(3,)).build(9, ["a", "b"]).save(path)
+    forge(path, lambda m: m.update(classes=["a", "\ud800"]))
+    with pytest.raises(CheckpointError, match="no Unicode"):
+        load_model(path)
+    with pytest.raises(DataError, match=r"there is no file .*\\x1b"):
+        load_data(tmp_path / "\x1b.npz")

@@ -323,7 +323,7 @@ def test_a_header_is_not_read_where_it_is_too_large(path):
     header = b"{" + b" " * MOST_HEADER + b"}"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     tracemalloc.start()
-    refused(path, "bytes, too many")
+    refused(path, "too long a header")
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
 

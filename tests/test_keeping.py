@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from scratchvae.train import Trainer
 
 
 def test_the_best_is_kept(train, monkeypatch):
-    _, folder = train("a", "--epochs", "8", "--lr", "1", "--keep", "9")
+    _, folder = train("a", "--epochs", "8", "--lr", "0.1", "--keep", "9")
     test = [r["test_loss"] for r in load_model(folder).history_]
     best = load_model(folder / "best.npz").history_
     assert len(best) == 1 + int(np.argmin(test)) < 8, "the last is not the best of these"
@@ -70,9 +71,22 @@ def test_all_are_damaged(train, capsys):
         path.write_bytes(b"no")
     capsys.readouterr()
     assert go_on(folder, "--epochs", "9") == 2
-    assert f"{folder / 'checkpoint.npz'} is damaged" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert f"{folder / 'checkpoint.npz'} is damaged" in err
+    assert "and so are the 2 others there: begin anew with --overwrite" in err
     with pytest.raises(CheckpointError, match="damaged"):
         load_model(folder)
+
+
+def test_a_complete_run_whose_newest_is_damaged_is_mended(train, capsys):
+    _, folder = train("a")
+    before = (folder / "checkpoint.npz").read_bytes()
+    (folder / "checkpoint.npz").unlink()
+    (folder / "checkpoint.npz").write_bytes(before[:-1])
+    assert go_on(folder) == 0
+    assert (folder / "checkpoint.npz").read_bytes() == before
+    assert go_on(folder) == 2
+    assert "has its 3 epochs already" in capsys.readouterr().err
 
 
 def test_another_version_is_no_damage(train):
@@ -180,6 +194,17 @@ def test_rows_that_could_not_be_written_are_written_at_the_end(train, monkeypatc
     same(straight, folder)
 
 
+def test_ctrl_c_while_it_draws(train, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        train("z")  # the pictures are left out from here on
+        hook(patch, gallery, "leave", KeyboardInterrupt())
+        capsys.readouterr()
+        assert cli.main(["train", "--resume", "--epochs", "4", "--out", str(tmp_path / "z")]) == 130
+    err = capsys.readouterr().err
+    assert "stopped while it drew: all 4 epochs are kept" in err
+    assert "--resume draws the rest" in err
+
+
 def test_a_disk_that_stays_full_ends_the_run_and_keeps_what_there_was(train, monkeypatch, capsys):
     interrupt(monkeypatch, 9, KeyboardInterrupt())
     _, folder = train("a")
@@ -234,6 +259,19 @@ def test_killed_while_it_replaces_a_run(train, tmp_path, monkeypatch, owner):
     if not old:
         assert load(straight).model.params_.array.tobytes() != b""
         assert metrics(straight) == metrics(tmp_path / "b")[:3]
+
+
+@pytest.mark.parametrize("nth", [1, 2, 4])
+def test_killed_while_it_removes_the_old_run(train, tmp_path, monkeypatch, nth):
+    """The old one is whole until the new one has its place."""
+    train("b", "--seed", "1")
+    with monkeypatch.context() as patch:
+        hook(patch, Path, "unlink", Killed(), nth)
+        killed(train, "--overwrite")
+    assert load(tmp_path / "b").run["step"] == 3 * STEPS
+    assert go_on(tmp_path / "b", "--epochs", "4") == 0
+    assert load(tmp_path / "b").run["settings"]["seed"] == 1
+    assert not (tmp_path / "b" / "incoming.npz").exists()
 
 
 def test_a_folder_where_a_file_should_be(train, tmp_path, capsys):
@@ -430,3 +468,69 @@ def test_a_second_name(tmp_path, monkeypatch):
     assert {p.name for p in tmp_path.iterdir()} == {"a", "b"}
     sweep(tmp_path, ["a"])
     assert path.read_bytes() == b"newer"
+
+
+def test_a_best_epoch_that_could_not_be_kept_is_told_of(train, monkeypatch, capsys):
+    options = ("--epochs", "8", "--lr", "0.1")
+    _, straight = train("a", *options)
+    best = len(load_model(straight / "best.npz").history_)
+    assert 1 < best < 8
+    hook(monkeypatch, Kept, "save", OSError(errno.ENOSPC, "No space left on device"), best - 1)
+    capsys.readouterr()
+    code, folder = train("b", *options)
+    assert code == 0
+    assert capsys.readouterr().err.endswith(
+        "best.npz is not of the best epoch, which could not be kept\n"
+    )
+    assert len(load_model(folder / "best.npz").history_) < best
+
+
+def test_a_damaged_best_one_is_removed(train, capsys):
+    _, folder = train("a", "--epochs", "7", "--lr", "0.1")
+    (folder / "best.npz").write_bytes(b"PK")
+    capsys.readouterr()
+    assert go_on(folder, "--epochs", "8") == 0
+    assert "best.npz is damaged, or another kind of file; it is removed" in (
+        capsys.readouterr().err
+    )
+    assert not (folder / "best.npz").exists()
+
+
+def test_one_that_cannot_be_read_now_does_not_hide_the_others(train, monkeypatch, capsys):
+    import scratchvae.npz
+
+    _, folder = train("a", "--keep", "3")
+    (folder / "checkpoint.npz").unlink()
+    (folder / "checkpoint.npz").write_bytes(b"PK")
+    original = scratchvae.npz.open_at_once
+
+    def unreadable(path):
+        if path.name == "checkpoint-00000007.npz":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return original(path)
+
+    monkeypatch.setattr(scratchvae.npz, "open_at_once", unreadable)
+    assert go_on(folder, "--epochs", "4") == 0
+
+
+def test_what_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stoppable():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_data_folder_of_the_name_of_a_data_set_is_found_from_anywhere(
+    tmp_path, monkeypatch, capsys
+):
+    from test_data import write_set
+
+    write_set(tmp_path / "mnist", n=20)
+    write_set(tmp_path / "mnist", n=6, split="test")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gallery, "leave", lambda *a: {})
+    argv = ["train", "--data", "mnist", "--data-dir", "mnist", "--hidden", "2", "--epochs", "1"]
+    assert cli.main([*argv, "--out", "run", "--quiet"]) == 0
+    assert of_run("run", load("run").run)["data_dir"] == str(tmp_path / "mnist")

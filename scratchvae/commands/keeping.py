@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, runs
-from ..checkpoint import save_model
+from ..checkpoint import load, save_model
 from ..early import Record, is_best
+from ..errors import DamagedError
 from ..film import Film
-from ..kept import INCOMING, Kept, candidates
+from ..kept import BEST, INCOMING, Kept, candidates
 from ..progress import warn
 from ..train import Trainer
 
@@ -24,6 +25,7 @@ class Keeper:
         self.kept = Kept(folder, keep)
         self.begun = False
         self.whole = True  # whether the last save came to its end
+        self.best_is_kept = True
 
     def go_on(self, source: Path, trainer: Trainer) -> None:
         """Go on with the run in the folder, which was read from this file."""
@@ -34,6 +36,7 @@ class Keeper:
 
         def take_over() -> None:
             runs.sweep_up(self.folder)
+            _remove_if_damaged(self.folder / BEST)
             self.kept.go_on(source, trainer.step, _at_its_best(trainer))
             self._write_the_rest(trainer)
 
@@ -67,16 +70,18 @@ class Keeper:
         def write(path: Path) -> None:
             save_model(model, path, run, arrays)
 
-        if not self.begun:  # until now, a run that is to be replaced was left alone
-            if runs.taken(self.folder):
-                write(self.folder / INCOMING)
-            runs.clear(self.folder)
-            self.begun = True
+        best = _at_its_best(trainer)
+        self.best_is_kept = self.best_is_kept and not best
         # the checkpoint first: with it alone the run can go on
-        self.kept.save(trainer.step, write)
-        self.kept.prune()
-        if _at_its_best(trainer):
+        if self.begun:
+            self.kept.save(trainer.step, write)
+        else:  # until now, a run that is to be replaced was left alone
+            self.kept.replace(trainer.step, write, lambda: runs.clear(self.folder))
+            self.begun = True
+        if best:
             self.kept.keep_best()
+            self.best_is_kept = True
+        self.kept.prune()
         self._write_the_rest(trainer)
 
     def _write_the_rest(self, trainer: Trainer) -> None:
@@ -91,21 +96,27 @@ class Keeper:
             print("\nstopped before anything was learned: nothing is kept", file=sys.stderr)
             runs.remove_if_empty(self.folder)
             return
+        self._must(trainer)
+        print(
+            f"\nstopped after step {trainer.step}, {epochs(trainer)} complete, which is kept in "
+            f"{self.folder}: go on with --resume",
+            file=sys.stderr,
+        )
+
+    def _must(self, trainer: Trainer) -> None:
+        """Keep the run; where that cannot be, say what is kept before the error ends it."""
         try:
             self.save(trainer)
         except OSError as error:
             warn(self.what_failed(trainer, error))
             raise
-        print(
-            f"\nstopped after step {trainer.step}, {trainer.epoch} epochs complete, which is kept "
-            f"in {self.folder}: go on with --resume",
-            file=sys.stderr,
-        )
 
     def finish(self, trainer: Trainer) -> None:
         """At the end, what could not be kept before has to be."""
         if self.kept.step != trainer.step or not self.whole:
-            self.save(trainer)
+            self._must(trainer)
+        if not self.best_is_kept:
+            warn(f"{self.folder / BEST} is not of the best epoch, which could not be kept")
 
     def what_failed(self, trainer: Trainer, error: OSError) -> str:
         """Words on an error, and on what is kept in spite of it."""
@@ -121,6 +132,19 @@ class Keeper:
             return "nothing of it is kept"
         step = "" if self.kept.step is None else f", of step {self.kept.step}"
         return f"{found[0]} is the last good one{step}"
+
+
+def epochs(trainer: Trainer) -> str:
+    return f"{trainer.epoch} epoch{'s' * (trainer.epoch != 1)}"
+
+
+def _remove_if_damaged(path: Path) -> None:
+    try:
+        if path.exists():
+            load(path, "cpu")
+    except DamagedError as error:
+        warn(f"{error}; it is removed")
+        path.unlink()
 
 
 def _at_its_best(trainer: Trainer) -> bool:

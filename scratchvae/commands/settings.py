@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import Loaded, load_newest
+from ..described import is_text
 from ..errors import CheckpointError, InputError
 from ..kept import candidates
 from ..models import MODELS
@@ -118,6 +119,9 @@ def of_run(path: Path | str, run: dict[str, Any]) -> dict[str, Any]:
 
 def _fits(name: str, value: Any) -> bool:
     default = DEFAULTS[name]
+    texts = [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)]
+    if not all(map(is_text, texts)):
+        return False
     if name == "leave_out" and isinstance(value, list):
         return all(isinstance(label, str) for label in value)
     if default is None:

@@ -1,6 +1,7 @@
 """The command that trains: from options to a run in its folder, and on from there."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -16,7 +17,7 @@ from ..data.labels import keep_labels, leave_out, missing
 from ..errors import InputError, NonFiniteError, whole_number
 from ..files import alone_in
 from ..film import Film
-from ..kept import BEST, steps_of_earlier
+from ..kept import BEST, NEWEST
 from ..models import MODELS, Labelled, Model
 from ..progress import say
 from ..state import Due
@@ -24,6 +25,7 @@ from ..stopping import exit_code, stoppable, undisturbed
 from ..train import EarlyStopping, Trainer
 from . import gallery, settings
 from .keeping import Keeper
+from .keeping import epochs as epochs_of
 from .opening import Data, collapse, measure, need_labels, with_labels
 
 
@@ -45,7 +47,7 @@ def _train(
     given = {name: getattr(a, name) for name in settings.DEFAULTS if hasattr(a, name)}
     for name in ("data", "data_dir"):
         value = given.get(name)
-        if value and value not in NAMED and Path(value).exists():
+        if value and not (name == "data" and value in NAMED) and Path(value).exists():
             given[name] = str(Path(value).resolve())  # to be found from anywhere
     chosen = settings.DEFAULTS | given
     folder = Path(a.out or f"runs/{chosen['model']}-{Path(chosen['data']).stem}")
@@ -56,7 +58,8 @@ def _train(
             stack.enter_context(alone_in(folder))
         source, chosen, loaded = settings.to_resume(folder, given)
         # a run that was stopped while it drew has yet to leave its page
-        if len(loaded.model.history_) >= chosen["epochs"] and (folder / runs.INDEX).exists():
+        there = source.name == NEWEST and (folder / runs.INDEX).exists()
+        if len(loaded.model.history_) >= chosen["epochs"] and there:
             raise InputError(
                 f"{folder} has its {len(loaded.model.history_)} epochs already: ask for more with "
                 "--epochs"
@@ -92,9 +95,7 @@ def _train(
             film.resume(loaded.arrays)
 
     tell = say if writes and not a.quiet else lambda text: None
-    # what an earlier part of the run was told to keep is not thrown away
-    keep = a.keep or max(2, 1 + len(steps_of_earlier(folder) if loaded else ()))
-    keeper = Keeper(folder, chosen, film, keep)
+    keeper = Keeper(folder, chosen, film, a.keep)
     epochs, history = chosen["epochs"], model.history_
     if history and trainer.step == trainer.epoch * trainer.steps_per_epoch:
         if any(enough(trainer, history[-1]) for enough in patience):
@@ -106,7 +107,7 @@ def _train(
             runs.refuse_if_taken(folder, a.overwrite)
         else:
             keeper.go_on(source, trainer)
-            tell(f"going on from {source}: {trainer.epoch} epochs complete, step {trainer.step}")
+            tell(f"going on from {source}: {epochs_of(trainer)} complete, step {trainer.step}")
             if trainer.epoch < epochs:  # then the page is no longer that of the run
                 (folder / runs.INDEX).unlink(missing_ok=True)
     tell(f"{model!r}\n{_counts(model, X, y, X_test)} of {data_name}")
@@ -133,12 +134,31 @@ def _train(
         raise NonFiniteError(f"{error}; {keeper.what_is_kept()}") from None
     if not writes:
         return 0
-    keeper.finish(trainer)
+    with undisturbed():
+        keeper.finish(trainer)
     if trainer.epoch < chosen["epochs"]:
         tell(
             f"stopped: no better test loss for {chosen['patience']} epochs; the best one is kept "
             f"as {folder / BEST}"
         )
+    try:
+        _report(model, X_test, y_test, chosen, folder, film, tell)
+    except KeyboardInterrupt:
+        print(
+            f"\nstopped while it drew: all {epochs_of(trainer)} are kept in {folder}, and --resume "
+            "draws the rest",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+def _report(
+    model: Model, X_test: Any, y_test: Any, chosen: dict[str, Any], folder: Path,
+    film: Film | None, tell: Callable[[str], None],
+) -> None:  # fmt: skip
+    """The measures, the pictures and the page of a run that has ended."""
+    data_name = shown_name(chosen["data"])
     labels = with_labels(model, X_test, y_test, data_name)
     test = Data(X_test, y_test, data_name, "test split")
     text = f"{measure(model, test, chosen)}\n"
@@ -147,7 +167,6 @@ def _train(
     own = {n: v for n, v in chosen.items() if not settings.is_ignored(chosen["model"], n)}
     runs.write_page(folder, gallery.page_of(model, text, pictures, own, folder, data_name))
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")
-    return 0
 
 
 def _data(settings: dict[str, Any], name: str) -> tuple[Any, Any, Any, Any]:

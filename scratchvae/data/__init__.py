@@ -66,7 +66,8 @@ def fetch(name: str | Path, data_dir: str | Path | None = None, *, verbose: bool
         )
     from .download import fetch_missing  # on use: nothing else may reach the network
 
-    fetch_missing(str(name), _folders(str(name), data_dir), verbose=verbose)
+    # not from beside it: the files of both sets have the same names
+    fetch_missing(str(name), _folders(str(name), data_dir)[0], verbose=verbose)
 
 
 def has_splits(name: str | Path) -> bool:

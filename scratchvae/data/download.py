@@ -39,20 +39,13 @@ class Limits(NamedTuple):
 LIMITS = Limits()
 
 
-def fetch_missing(name: str, folders: list[Path], *, verbose: bool = True) -> None:
-    """Put what is missing of a data set into the first of the folders where it may lie.
+def fetch_missing(name: str, folder: Path, *, verbose: bool = True) -> None:
+    """Put what is missing of a data set into its folder; a file that cannot be read is replaced.
 
-    A split that is whole in one of them is left alone; a file that cannot be read is replaced.
     Raises DataError, one sentence, where a file cannot be had or kept.
     """
-    source, folder = SOURCES[name], folders[0]
-    missing = [
-        file
-        for files in idx.FILES.values()
-        if not any(all(_reads(place, file) for file in files) for place in folders)
-        for file in files
-        if not _reads(folder, file)
-    ]
+    source = SOURCES[name]
+    missing = [file for file in source.archives if not _reads(folder, file)]
     mirrors = list(source.mirrors)
     sweep(folder, [name for file in missing for name in (file, f"{file}.gz")], older=3600)
     for file in missing:

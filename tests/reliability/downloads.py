@@ -34,7 +34,7 @@ def outcome(mirrors, folder, **limits):
 
     def attempt():
         try:
-            fetch_missing("mnist", [folder])
+            fetch_missing("mnist", folder)
             ends.append("fetched")
         except DataError:
             ends.append("refused")
@@ -120,7 +120,7 @@ from pathlib import Path
 from faulty_server import instead
 from scratchvae.data.download import fetch_missing
 with instead([sys.argv[1]]):
-    fetch_missing("mnist", [Path(sys.argv[2])])
+    fetch_missing("mnist", Path(sys.argv[2]))
 """
 
 
