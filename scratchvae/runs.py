@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 METRICS, CONFIG = "metrics.csv", "config.json"
 SCORES, SAMPLES_OF_LABEL, EXPLORER = "anomaly.csv", "samples_of_label.png", "explorer.html"
 INDEX, FILM, EXPORT = "index.html", "training.gif", "model.safetensors"
+ONLY_BY_TRAIN = ("loss.png", "unit_kl.png", "latent.png")
 LEFT = (  # pictures that `train` leaves, where they apply
-    *("loss.png", "reconstructions.png", "samples.png", "unit_kl.png", "latent.png"),
-    *("manifold.png", "traversals.png", "interpolations.png"),
+    *ONLY_BY_TRAIN,
+    *("reconstructions.png", "samples.png", "manifold.png", "traversals.png", "interpolations.png"),
 )
 PICTURES = (*LEFT, FILM, "anomaly.png", SAMPLES_OF_LABEL, "diagram.svg")
 FILES = (*NAMES, METRICS, CONFIG, SCORES, EXPLORER, EXPORT, INDEX, *PICTURES)
@@ -99,7 +100,7 @@ def sweep_up(folder: Path) -> None:
 
     Pictures are drawn by other commands too, which ask nobody whether the folder is theirs.
     """
-    own = (*NAMES, "checkpoint-*.npz", METRICS, CONFIG)
+    own = (*NAMES, "checkpoint-*.npz", METRICS, CONFIG, INDEX, FILM, *ONLY_BY_TRAIN)
     sweep(folder, own)
     sweep(folder, [name for name in FILES if name not in own], older=3600)
 

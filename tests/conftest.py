@@ -1,6 +1,7 @@
 """What the tests share: devices, random inputs, and where real MNIST may lie."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,9 @@ import strict_cupy
 
 from scratchvae import VAE, cli
 from scratchvae.commands import gallery
+
+# a script's "&" may have told this process to ignore it, and those that it starts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.load_profile("ci")

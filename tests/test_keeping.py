@@ -429,12 +429,13 @@ def test_a_folder_of_the_name_of_a_data_set(tmp_path, monkeypatch, capsys):
 def test_what_a_killed_process_left_is_swept(train):
     _, folder = train("a")
     left = [".checkpoint.npz.0123abcd.tmp", ".checkpoint-00000014.npz.0123abcd.tmp"]
-    left += [".metrics.csv.ffffffff.tmp", ".loss.png.00000000.tmp"]
+    left += [".metrics.csv.ffffffff.tmp", ".index.html.01234567.tmp", ".loss.png.0123abcd.tmp"]
+    left += [".manifold.png.00000000.tmp"]
     other = [".notes.txt.0123abcd.tmp", ".checkpoint.npz.mine.tmp", "notes.tmp"]
     other += [".samples.png.0123abcd.tmp"]  # that another command may be drawing now
     for name in left + other:
         (folder / name).write_text("half")
-    os.utime(folder / ".loss.png.00000000.tmp", (0, 0))
+    os.utime(folder / ".manifold.png.00000000.tmp", (0, 0))
     assert go_on(folder, "--epochs", "4") == 0
     assert {p.name for p in folder.iterdir()} & {*left, *other} == {*other}
 

@@ -76,6 +76,7 @@ class Counts:
 
 def options(text, *more):
     """The options that every script has, and more: (flag, settings) each."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's "&" may have ignored it
     parser = argparse.ArgumentParser(description=text.split("\n")[0])
     parser.add_argument("--short", action="store_true", help="a fraction, for the test suite")
     parser.add_argument("--seed", type=int, default=0)
