@@ -133,6 +133,19 @@ def test_a_long_run_has_no_more_frames_than_fit(epochs):
     assert film.arrays(epochs)["film"].nbytes < 3e6
 
 
+@pytest.mark.parametrize("epochs", [3, 59, 61])
+def test_an_epoch_that_is_taken_again_has_one_frame(epochs):
+    """Its first end was interrupted."""
+    vae = VAE(latent_dim=1, hidden=()).build(4)
+    once, twice = Film.of(vae), Film.of(vae)
+    vae.history_ = []
+    for _ in range(epochs):
+        vae.history_.append({})
+        for film in (once, twice, twice):
+            film.take(vae)
+    assert once.epochs == twice.epochs
+
+
 @pytest.mark.parametrize("stop", [1, 59, 60])
 def test_a_resumed_film_is_that_of_the_whole_run(stop):
     vae = VAE(latent_dim=1, hidden=()).build(4)
