@@ -4,7 +4,7 @@ BIN = .venv/bin
 
 # what the project is tested with is locked, by version and by hash; `make lock` makes the locks
 LOCKS = tests/locks
-LOCKED = -m pip install --quiet --require-hashes --requirement $(LOCKS)
+LOCKED = -m pip install --quiet --require-hashes --only-binary :all: --requirement $(LOCKS)
 ITSELF = -m pip install --quiet --no-deps --no-build-isolation --editable .
 COMPILE = .venv-tools/bin/uv pip compile --quiet --upgrade --python-version 3.11 --exclude-newer "7 days" \
 	--generate-hashes --no-annotate --custom-compile-command "make lock"

@@ -4,7 +4,7 @@
 
 The sdist must hold what git tracks, but for the machinery of the hosting site, and no large file;
 the wheel the package alone. An empty environment outside of the checkout then gets the wheel, with
-dependencies as the lock has them, and must verify every gradient and train.
+dependencies in the versions of the lock, and must verify every gradient and train.
 """
 
 import os
