@@ -325,6 +325,7 @@ def test_a_signal_that_was_lost_can_be_sent_again(monkeypatch):
             monkeypatch.setattr(time, "monotonic", lambda now=now: now)
             with pytest.raises(KeyboardInterrupt):
                 signal.raise_signal(signal.SIGINT)
+            monkeypatch.setattr(time, "monotonic", lambda now=now: now + 3)
             with undisturbed():
                 signal.raise_signal(signal.SIGINT)
 

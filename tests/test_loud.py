@@ -83,6 +83,13 @@ def test_detect_anomaly_names_the_op(train, monkeypatch, capsys):
     assert "the last good one, of step 7" in err
 
 
+@pytest.mark.parametrize("options", [(), ("--detect-anomaly",)])
+def test_a_moment_that_overflows_is_named_in_the_step_in_which_it_does(train, capsys, options):
+    gaussian = ("--likelihood", "gaussian", "--x-variance", "1e-24")
+    assert train("a", *gaussian, *options)[0] == 2
+    assert "epoch 1, step 1: the moment v is the first tensor" in capsys.readouterr().err
+
+
 def test_detect_anomaly_changes_nothing(train):
     same(train("a")[1], train("b", "--detect-anomaly")[1])
 

@@ -108,7 +108,7 @@ def tried(counts, place, kind, how, step):
 
     put(make, place, target, how, 0)
     code, said = common.finished(
-        line("stopped"), errors,
+        line("stopped", "--checkpoint-every", "1"), errors,
         lambda: before_step(step + 1, lambda: os.kill(os.getpid(), signal.SIGINT)),
     )  # fmt: skip
     put(make, place, target, how, 1)
