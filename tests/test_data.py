@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -366,3 +367,33 @@ def test_all_rows_of_a_file_come_in_order(tmp_path, rng):
     found, labels = load_data(tmp_path / "b.npz", "all")
     np.testing.assert_array_equal(found, [*X, *X[:3]])
     assert labels is None
+
+
+def test_what_is_compressed_too_well_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, X=np.zeros((20_000, 1000), np.uint8))  # 20 MB in 20 kB
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"become 20,000,128, more than are read: save it"):
+            load_data(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    np.savez_compressed(path, X=np.zeros((1000, 1000), np.uint8))  # a mebibyte may be
+    assert load_data(path, "all")[0].shape == (1000, 1000)
+
+
+def test_two_members_of_one_name_are_refused(tmp_path):
+    path = tmp_path / "two.npz"
+    np.savez(path, X=np.zeros((5, 2)), Y=np.ones((5, 2)))
+    path.write_bytes(path.read_bytes().replace(b"Y.npy", b"X.npy"))
+    with pytest.raises(DataError, match="two members of one name"):
+        load_data(path)
+
+
+def test_splits_of_different_widths_are_not_joined(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, x_train=np.zeros((5, 3)), x_test=np.zeros((5, 2)))
+    assert load_data(path)[0].shape == (5, 3)
+    with pytest.raises(DataError, match=r"rows of the splits differ, \(3,\) and \(2,\)"):
+        load_data(path, "all")

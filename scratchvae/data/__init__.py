@@ -52,7 +52,7 @@ def load_data(
     if download:
         fetch(name, data_dir)
     if split == "all" and has_splits(name):
-        return _joined(*(load_data(name, part, data_dir) for part in ("train", "test")))
+        return _joined(name, *(load_data(name, part, data_dir) for part in ("train", "test")))
     X, y = _load(name, split, data_dir)
     return X, y.astype(np.int64) if y is not None and y.dtype.kind == "u" else y
 
@@ -88,7 +88,10 @@ def shown_name(name: str | Path) -> str:
 Split = tuple[np.ndarray, np.ndarray | None]
 
 
-def _joined(train: Split, test: Split) -> Split:
+def _joined(name: str | Path, train: Split, test: Split) -> Split:
+    rows = [split[0].shape[1:] for split in (train, test)]
+    if rows[0] != rows[1]:
+        raise DataError(f"{name}: rows of the splits differ, {rows[0]} and {rows[1]}")
     y = None if train[1] is None or test[1] is None else np.concatenate((train[1], test[1]))
     return np.concatenate((train[0], test[0])), y
 
