@@ -50,14 +50,21 @@ def run(name, options):
         return None
 
 
-def in_short(rows):
+SUBJECTS = {  # of a row, where it is not what stands before a colon
+    "interrupts": lambda what: f"{what.split()[0]}, at one moment or another",
+    "replaced": lambda what: f"data replaced, {what.rsplit(', ', 1)[1]}",
+}
+
+
+def in_short(name, rows):
     """The rows of a script, those of one subject ("npz: a bomb", "npz: a header") as one.
 
     What could not be seen for want of a checksum stays a row of its own.
     """
+    of = SUBJECTS.get(name, lambda what: what.split(":")[0])
     sums = {}
     for what, tried, lost in rows:
-        subject = what if "unseen" in what else what.split(":")[0]
+        subject = what if "unseen" in what else of(what)
         row = sums.setdefault(subject, [0, 0])
         row[0] += tried
         row[1] += lost
@@ -82,7 +89,7 @@ def page(results, seconds):
     for name, result in results.items():
         lines += [
             f"| `{name}.py` | {what} | {tried:,} | {lost:,} |"
-            for what, tried, lost in in_short(result["rows"])
+            for what, tried, lost in in_short(name, result["rows"])
         ]
     notes = [f"* `{name}.py`: {note}" for name, r in results.items() for note in r.get("notes", ())]
     return "\n".join([*lines, "", *notes])
