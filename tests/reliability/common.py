@@ -86,7 +86,7 @@ def options(text, *more):
 
 
 @contextmanager
-def workplace(memory=False):
+def scratch_folder(memory=False):
     """A folder that goes away; in memory, where that saves time."""
     inside = "/dev/shm" if memory and os.access("/dev/shm", os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="scratchvae-", dir=inside))

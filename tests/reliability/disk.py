@@ -170,7 +170,7 @@ def main():
     options = common.options(__doc__)
     counts = common.Counts("disk", options)
     common.without_pictures()
-    with common.workplace() as place:
+    with common.scratch_folder() as place:
         data = common.small_data(place / "data.npz", options.seed)
         saves(counts, common.folder(place / "saves"))
         common.finished(common.train_line(data, place / "whole", EPOCHS, *LINE), place / "errors")

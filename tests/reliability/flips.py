@@ -33,7 +33,7 @@ def flipped(content, bit):
 def main():
     options = common.options(__doc__)
     counts = common.Counts("flips", options)
-    with common.workplace(memory=True) as folder:
+    with common.scratch_folder(memory=True) as folder:
         for reader in READERS:
             path = folder / f"file{reader.suffix}"
             reader.make(path)

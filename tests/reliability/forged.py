@@ -161,7 +161,7 @@ def main():
     signal.signal(signal.SIGALRM, endless)
     common.without_pictures()
     common.bound_memory()  # should a reader believe a size after all
-    with common.workplace(memory=True) as folder:
+    with common.scratch_folder(memory=True) as folder:
         marker = folder / "made-by-a-pickle"
         for reader in READERS:
             path = folder / f"file{reader.suffix}"

@@ -170,7 +170,7 @@ def main():
     counts = common.Counts("fuzz", options)
     examples = options.examples or (IN_SHORT if options.short else EXAMPLES)
     common.bound_memory()
-    with common.workplace(memory=True) as folder:
+    with common.scratch_folder(memory=True) as folder:
         for number, reader in enumerate(ALL):
             if options.reader in (None, reader.name):
                 own = common.folder(folder / str(number))

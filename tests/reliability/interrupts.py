@@ -81,7 +81,7 @@ def main():
     options = common.options(__doc__)
     counts = common.Counts("interrupts", options)
     common.without_pictures()
-    with common.workplace(memory=options.short) as place:
+    with common.scratch_folder(memory=options.short) as place:
         errors = place / "errors"
         data = common.small_data(place / "data.npz", options.seed)
         common.finished(common.train_line(data, place / "whole", EPOCHS, *LINE), errors)

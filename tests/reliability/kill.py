@@ -96,7 +96,7 @@ def main():
     common.without_pictures()
     rng = random.Random(options.seed)
     kills = options.kills or (IN_SHORT if options.short else KILLS)
-    with common.workplace(memory=options.short) as place:
+    with common.scratch_folder(memory=options.short) as place:
         data = common.small_data(place / "data.npz", options.seed)
         line = common.train_line(data, place / "whole", EPOCHS, *LINE, "--overwrite")
         with Calls(die, sys.maxsize) as calls:

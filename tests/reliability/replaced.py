@@ -131,7 +131,7 @@ def main():
     options = common.options(__doc__)
     counts = common.Counts("replaced", options)
     common.without_pictures()
-    with common.workplace(memory=options.short) as place:
+    with common.scratch_folder(memory=options.short) as place:
         for kind in ("npz", "IDX") if options.short else KINDS:
             for how in (renamed, written_over):
                 for step in STEPS[1:2] if options.short else STEPS:

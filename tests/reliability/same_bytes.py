@@ -79,7 +79,7 @@ def by_threads(counts, place):
 def main():
     options = common.options(__doc__)
     counts = common.Counts("same_bytes", options)
-    with common.workplace() as place:
+    with common.scratch_folder() as place:
         data = place / "data.npz"
         rng = np.random.default_rng(options.seed)
         X = rng.integers(0, 256, (common.ROWS, common.WIDTH), dtype=np.uint8)

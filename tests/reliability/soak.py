@@ -104,7 +104,7 @@ def main():
     seconds = SECONDS_IN_SHORT if options.short else 60 * options.minutes
     sizes, objects, begun = [], [], None
     start = time.perf_counter()
-    with common.workplace() as place, open(os.devnull, "w") as nowhere:
+    with common.scratch_folder() as place, open(os.devnull, "w") as nowhere:
         soak = Soak(place, options.seed)
         while (passed := time.perf_counter() - start) < seconds:
             number = len(sizes)
