@@ -26,6 +26,7 @@ class Keeper:
         self.begun = False
         self.whole = True  # whether the last save came to its end
         self.best_is_kept = True
+        self.config_is_written = False
 
     def go_on(self, source: Path, trainer: Trainer) -> None:
         """Go on with the run in the folder, which was read from this file."""
@@ -42,12 +43,8 @@ class Keeper:
 
         self._try(trainer, take_over)
 
-    def after_epoch(self, trainer: Trainer, record: Record) -> None:
-        """Keep a run that has completed one more epoch."""
-        self._try(trainer, lambda: self.save(trainer))
-
-    def within_epoch(self, trainer: Trainer) -> None:
-        """Keep a run that is in the middle of one."""
+    def keep(self, trainer: Trainer, record: Record | None = None) -> None:
+        """Keep a run as it goes: a callback for the end of an epoch, and for moments within one."""
         self._try(trainer, lambda: self.save(trainer))
 
     def _try(self, trainer: Trainer, keep: Callable[[], None]) -> None:
@@ -87,7 +84,9 @@ class Keeper:
     def _write_the_rest(self, trainer: Trainer) -> None:
         """What is only to be read."""
         (self.folder / INCOMING).unlink(missing_ok=True)
-        runs.write_config(self.folder, {"scratchvae": __version__} | self.settings)
+        if not self.config_is_written:  # it does not change while the run goes on
+            runs.write_config(self.folder, {"scratchvae": __version__} | self.settings)
+            self.config_is_written = True
         runs.write_metrics(self.folder, trainer.model.history_)
 
     def stop(self, trainer: Trainer) -> None:

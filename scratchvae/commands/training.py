@@ -118,9 +118,9 @@ def _train(
                     epochs,
                     verbose=writes and not a.quiet,
                     callbacks=[
-                        *filter(None, [film]), *([keeper.after_epoch] if writes else []), *patience
+                        *filter(None, [film]), *([keeper.keep] if writes else []), *patience
                     ],
-                    checkpoint=keeper.within_epoch if writes else None,
+                    checkpoint=keeper.keep if writes else None,
                     checkpoint_every=a.checkpoint_every,
                 )  # fmt: skip
             except KeyboardInterrupt as stop:
