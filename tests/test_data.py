@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import struct
 import tracemalloc
 
@@ -397,3 +398,9 @@ def test_splits_of_different_widths_are_not_joined(tmp_path):
     assert load_data(path)[0].shape == (5, 3)
     with pytest.raises(DataError, match=r"rows of the splits differ, \(3,\) and \(2,\)"):
         load_data(path, "all")
+
+
+def test_a_pipe_is_no_data_file(tmp_path):
+    os.mkfifo(tmp_path / "x.npy")
+    with pytest.raises(DataError, match="is no regular file"):
+        load_data(tmp_path / "x.npy")

@@ -80,6 +80,7 @@ def test_classes_without_end(tmp_path):
         ("data", 3), ("data", None), ("data_dir", 7), ("model", "x"), ("epochs", 2.5),
         ("epochs", True), ("hidden", 8), ("lr", "1"), ("leave_out", "3"), ("labels", 1.5),
         ("patience", [1]), ("command", "rm"), ("dreg", 1), ("seed", None), ("clip_norm", "1"),
+        ("data", "\ud800"), ("leave_out", ["\ud800"]),
     ],
 )  # fmt: skip
 def test_forged_settings(run, capsys, name, value):
