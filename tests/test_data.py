@@ -404,3 +404,16 @@ def test_a_pipe_is_no_data_file(tmp_path):
     os.mkfifo(tmp_path / "x.npy")
     with pytest.raises(DataError, match="is no regular file"):
         load_data(tmp_path / "x.npy")
+
+
+def test_an_idx_file_that_unpacks_to_a_hundred_times_its_size_is_refused(tmp_path):
+    path = tmp_path / "x.gz"
+    head = bytes((0, 0, 8, 1)) + (20_000_000).to_bytes(4, "big")
+    path.write_bytes(gzip.compress(head + bytes(20_000_000)))  # it is all there, in 20 kB
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="no file of its size has them"):
+            idx.read_idx(path, 1)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
