@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchvae import VAE, load_data, plots
-from scratchvae.metrics import average_precision, roc_auc
+from scratchvae import VAE, load_data
+from scratchvae.evaluate.metrics import average_precision, roc_auc
+from scratchvae.pictures import plots
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--unseen", type=int, choices=range(10), default=3, metavar="DIGIT")

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchvae import ConditionalVAE, load_data, plots
+from scratchvae import ConditionalVAE, load_data
+from scratchvae.pictures import plots
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--epochs", type=int, default=20)

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image  # Pillow comes with matplotlib
 
-from scratchvae import VAE, latent, load_data
+from scratchvae import VAE, load_data
+from scratchvae.pictures import latent
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--digits", default="3175")

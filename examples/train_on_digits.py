@@ -10,7 +10,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from scratchvae import VAE, load_data, plots
+from scratchvae import VAE, load_data
+from scratchvae.pictures import plots
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--mnist", metavar="DIR")

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from scratchvae import VAE, load_data, plots
-from scratchvae.bugs import BUGS
+from scratchvae import VAE, load_data
 from scratchvae.evaluate import evaluate
 from scratchvae.gradcheck import check_model
+from scratchvae.pictures import plots
+from scratchvae.verify.bugs import BUGS
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--epochs", type=int, default=6)

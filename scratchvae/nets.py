@@ -6,7 +6,7 @@ The tensors of layer i of the stack "enc" are `enc{i}_W` and `enc{i}_b`. Read `m
 from itertools import pairwise
 
 from . import ops
-from .registry import SKIP
+from .backend.registry import SKIP
 
 ACTIVATIONS = {
     "relu": (ops.relu, ops.relu_backward),

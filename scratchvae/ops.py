@@ -13,8 +13,8 @@ I inputs, O outputs, D pixels, H hidden, Z latents, C classes, K samples. Read `
 from math import log, pi
 
 from .backend import array_module as module
-from .kernels import fused
-from .registry import SKIP, backward_of
+from .backend.kernels import fused
+from .backend.registry import SKIP, backward_of
 
 
 def _times(dy, slope, out):

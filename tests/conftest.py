@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import strict_cupy
 
 from scratchvae import VAE, cli
-from scratchvae.commands import gallery
+from scratchvae.pictures import gallery
 
 # a script's "&" may have told this process to ignore it, and those that it starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -51,7 +51,7 @@ MNIST_FOLDERS = [
 def double(monkeypatch):
     """The strict double in the place of CuPy: device="cuda" then runs on it."""
     monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
-    monkeypatch.setattr("scratchvae.graph.Blas", strict_cupy.Blas)
+    monkeypatch.setattr("scratchvae.train.graph.Blas", strict_cupy.Blas)
     strict_cupy.counts.clear()
     strict_cupy.early = False
     return strict_cupy

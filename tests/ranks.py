@@ -15,7 +15,7 @@ import numpy as np
 from scratchvae.backend import to_numpy
 from scratchvae.errors import InputError
 from scratchvae.models import MODELS
-from scratchvae.parallel import ParallelTrainer, Ranks, world
+from scratchvae.train.parallel import ParallelTrainer, Ranks, world
 
 kind, batch, device = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 if device == "double":

@@ -6,9 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from scratchvae import (
-    cli,
-)
+from scratchvae import cli
 from scratchvae.train import Trainer
 
 STEPS = 7  # of an epoch: 54 training examples in batches of 8

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from gifs import frames_of, read_gif
 
-from scratchvae import VAE, ConditionalVAE, animation, runs
-from scratchvae.film import MOST, Film
+from scratchvae import VAE, ConditionalVAE
+from scratchvae.files import run_folder as runs
+from scratchvae.pictures import animation
+from scratchvae.train.film import MOST, Film
 
 
 def history(n, **changes):

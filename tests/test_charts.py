@@ -8,9 +8,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from test_cli import refused
 
-from scratchvae import charts, cli, verify
+from scratchvae import cli
 from scratchvae.gradcheck.report import FAIL, INCONCLUSIVE, KINK, Leaf, Report
-from scratchvae.plots import DARK, LIGHT, MIDDLE
+from scratchvae.pictures import charts
+from scratchvae.pictures.plots import DARK, LIGHT, MIDDLE
+from scratchvae.verify import table as verify
 
 
 def rendered(figure):

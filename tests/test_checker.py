@@ -8,9 +8,9 @@ import pytest
 from zoo import measure
 
 from scratchvae import InputError, ops
+from scratchvae.backend.registry import OPS
 from scratchvae.gradcheck import GradientError, check, check_op, draw_inputs
 from scratchvae.gradcheck.report import CONTRACT, FAIL, INCONCLUSIVE, KINK, PASS, RANDOM
-from scratchvae.registry import OPS
 
 
 def linear(x, W, b):

@@ -7,10 +7,10 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 from scratchvae import VAE, InputError
+from scratchvae.backend.registry import OPS
 from scratchvae.gradcheck import GradientError, check, check_model, check_op, leaf
 from scratchvae.gradcheck.numerics import Probe, confirm, direction, probe, resolution
 from scratchvae.gradcheck.report import FAIL, GOOD, INCONCLUSIVE, KINK, PASS
-from scratchvae.registry import OPS
 
 
 def square(x):

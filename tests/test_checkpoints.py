@@ -8,17 +8,14 @@ import numpy as np
 import pytest
 from stopped import STEPS, Killed, go_on, hook, interrupt, killed, metrics, same, tree
 
-from scratchvae import (
-    CheckpointError,
-    load_model,
-    runs,
-)
-from scratchvae.checkpoint import load
-from scratchvae.commands import gallery
-from scratchvae.film import Film
-from scratchvae.kept import Kept, candidates
-from scratchvae.state import Due
+from scratchvae import CheckpointError, load_model
+from scratchvae.files import run_folder as runs
+from scratchvae.files.checkpoint import load
+from scratchvae.files.kept import Kept, candidates
+from scratchvae.pictures import gallery
 from scratchvae.train import Trainer
+from scratchvae.train.film import Film
+from scratchvae.train.snapshot import Due
 
 # ------------------------------------------------------------------------------- exact resume
 
@@ -76,7 +73,7 @@ def test_a_run_that_is_stopped_anywhere_ends_in_the_same_bytes(
     if when == "step":
         interrupt(monkeypatch, 9, error)
     hook = {
-        "evaluation": (scratchvae.train, "losses"),
+        "evaluation": (scratchvae.train.trainer, "losses"),
         "film": (Film, "take"),  # the first is taken at the start
         "saving": (os, "replace"),
         "metrics": (runs, "write_metrics"),
@@ -119,7 +116,7 @@ def test_checkpoints_do_not_change_what_is_learned(train):
 def test_after_so_much_time(train, monkeypatch):
     import time
 
-    monkeypatch.setattr("scratchvae.train.CHECK", 2)
+    monkeypatch.setattr("scratchvae.train.trainer.CHECK", 2)
     monkeypatch.setattr(time, "monotonic", lambda: float(len(taken)))
     taken, saved = [], []
     original = Trainer.take_step
@@ -207,7 +204,7 @@ def test_the_film_of_a_long_run(train, tmp_path, monkeypatch):
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
 def test_each_is_of_the_step_in_its_name(train, tmp_path, monkeypatch, error):
     """Also where the renaming was done, and what came after it was not."""
-    from scratchvae.commands import keeping
+    from scratchvae.cli import keeper as keeping
 
     save, calls = keeping.save_model, []
 
@@ -229,17 +226,17 @@ def test_each_is_of_the_step_in_its_name(train, tmp_path, monkeypatch, error):
 
 
 def test_without_a_second_name_the_newest_is_kept_all_the_same(train, monkeypatch, capsys):
-    import scratchvae.kept
+    import scratchvae.files.kept
 
     _, straight = train("a")
-    keep = scratchvae.kept.keep_as
+    keep = scratchvae.files.kept.keep_as
 
     def only_the_best(path, other):
         if other.name != "best.npz":
             raise OSError(errno.ENOSPC, "No space left on device")
         keep(path, other)
 
-    monkeypatch.setattr(scratchvae.kept, "keep_as", only_the_best)
+    monkeypatch.setattr(scratchvae.files.kept, "keep_as", only_the_best)
     capsys.readouterr()
     same(straight, train("b")[1])
     assert capsys.readouterr().err == "", "nothing of weight is missing"
@@ -278,10 +275,15 @@ def test_the_one_of_most_steps_is_taken_and_damaged_later_ones_go(train, capsys)
 
 
 def test_what_is_over_tomorrow_is_no_damage(train, monkeypatch):
-    import scratchvae.npz
+    import scratchvae.files.npz
 
     _, folder = train("a")
-    hook(monkeypatch, scratchvae.npz, "open_at_once", OSError(errno.ESTALE, "Stale file handle"))
+    hook(
+        monkeypatch,
+        scratchvae.files.npz,
+        "open_at_once",
+        OSError(errno.ESTALE, "Stale file handle"),
+    )
     with pytest.raises(CheckpointError, match=r"checkpoint.npz cannot be read: Stale") as error:
         load(folder)
     assert type(error.value) is CheckpointError, "an older one must not be taken for it"

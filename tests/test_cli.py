@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import scratchvae
-from scratchvae import cli, load_model, verify
+from scratchvae import cli, load_model
 from scratchvae.train import COLUMNS
+from scratchvae.verify import table as verify
 
 
 @pytest.fixture
@@ -106,7 +107,8 @@ def test_the_metrics_are_what_evaluate_says(train, capsys):
 
 
 def test_the_latent_plane_shows_the_means(train, monkeypatch):
-    from scratchvae import data, plots
+    from scratchvae.data import load as data
+    from scratchvae.pictures import plots
 
     shown = []
     original = plots.latent_plane
@@ -298,7 +300,7 @@ def test_evaluate_with_samples_gives_a_tighter_bound(train, capsys):
 def test_verify_prints_every_op_and_parameter_and_passes(capsys):
     assert cli.main(["verify"]) == 0
     out, _ = capsys.readouterr()
-    for op in scratchvae.registry.OPS:
+    for op in scratchvae.backend.registry.OPS:
         assert any(line.startswith(op) and line.endswith("PASS") for line in out.splitlines()), op
     names = [name for name in verify.MODELS if f"\n{name}\n" in out]
     assert names == list(verify.MODELS)
@@ -311,7 +313,8 @@ def test_verify_prints_every_op_and_parameter_and_passes(capsys):
 
 
 def test_the_seed_of_verify_reaches_the_checks(capsys, monkeypatch):
-    from scratchvae import gradcheck, teeth
+    from scratchvae import gradcheck
+    from scratchvae.verify import teeth
 
     seen = []
     monkeypatch.setattr(verify, "show", lambda seed, found: seen.append(("models", seed)) or 0)
@@ -325,9 +328,9 @@ def test_the_seed_of_verify_reaches_the_checks(capsys, monkeypatch):
 
 
 def test_verify_fails_when_a_gradient_is_wrong(capsys, monkeypatch):
-    op = scratchvae.registry.OPS["sigmoid"]
+    op = scratchvae.backend.registry.OPS["sigmoid"]
     wrong = op._replace(backward=lambda dy, y, *, dx=None: 1.001 * op.backward(dy, y))
-    monkeypatch.setitem(scratchvae.registry.OPS, "sigmoid", wrong)
+    monkeypatch.setitem(scratchvae.backend.registry.OPS, "sigmoid", wrong)
     assert cli.main(["verify"]) == 1
     out, _ = capsys.readouterr()
     assert "FAIL sigmoid" in out
@@ -597,7 +600,7 @@ def test_verdicts_are_coloured_on_a_terminal(tmp_path):
 
 
 def test_every_help_ends_with_an_example_that_can_be_called(capsys):
-    top = cli.parser()
+    top = cli.parser.parser()
     (commands,) = (action.choices for action in top._actions if isinstance(action.choices, dict))
     assert len(commands) >= 9
     for name, parser in {"": top, **commands}.items():
@@ -605,7 +608,7 @@ def test_every_help_ends_with_an_example_that_can_be_called(capsys):
         words = shlex.split(text)
         assert words[0] == "scratchvae"
         assert not name or words[1] == name
-        cli.parser().parse_args(words[1:])
+        cli.parser.parser().parse_args(words[1:])
 
 
 def test_tab_completes_where_argcomplete_is_installed(tmp_path):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from scratchvae import IWAE, VAE, Autoencoder, ConditionalVAE, InputError, SemiSupervisedVAE
-from scratchvae import collapse as c
-from scratchvae.bugs import meaning
+from scratchvae.backend.noise import DATA, normal
 from scratchvae.data.strokes import generate
-from scratchvae.noise import DATA, normal
+from scratchvae.evaluate import collapse as c
+from scratchvae.verify.bugs import meaning
 
 X, Y, _ = generate(n=600)
 

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from test_cli import metrics, refused, tree
 
-from scratchvae import InputError, cli, latent, load_data, load_model
-from scratchvae.checkpoint import load
-from scratchvae.collapse import SPARE, collapse_report
-from scratchvae.commands import opening
+from scratchvae import InputError, cli, load_data, load_model
+from scratchvae.cli import shared as opening
 from scratchvae.data.labels import keep_labels, labels_named, leave_out
-from scratchvae.evaluate import evaluate, prepare
+from scratchvae.evaluate import evaluate
+from scratchvae.evaluate.collapse import SPARE, collapse_report
+from scratchvae.evaluate.evaluation import prepare
+from scratchvae.files.checkpoint import load
 from scratchvae.models import MODELS, Labelled
+from scratchvae.pictures import latent
 
 KINDS = tuple(MODELS)
 SIDE, TEST = 8, 12  # images of 8 x 8 pixels, 12 of them for testing
@@ -81,7 +83,7 @@ def decode(model, z, y=None):
 
 def drawn(monkeypatch, name):
     """The arguments that commands give to a picture of this name."""
-    from scratchvae import plots
+    from scratchvae.pictures import plots
 
     seen, original = [], getattr(plots, name)
     monkeypatch.setattr(plots, name, lambda *a: (seen.append(a), original(*a))[1])
@@ -146,7 +148,7 @@ def test_options_reach_the_model(options, expected, data, tmp_path):
 
 
 def test_the_kl_cycle_reaches_the_loop(data, tmp_path, monkeypatch):
-    from scratchvae import train as loop
+    from scratchvae.train import trainer as loop
 
     seen = []
     original = loop.ramp
@@ -180,7 +182,7 @@ def test_m2_keeps_as_many_labels_of_each_class(data, tmp_path, capsys):
 
 
 def test_the_kept_labels_are_what_m2_learns_from(data, tmp_path, monkeypatch):
-    from scratchvae.commands import training
+    from scratchvae.cli import train as training
 
     seen = {}
 

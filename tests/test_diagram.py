@@ -11,8 +11,8 @@ from matplotlib.colors import to_hex
 from test_cli import refused
 
 from scratchvae import IWAE, VAE, Autoencoder, ConditionalVAE, InputError, SemiSupervisedVAE, cli
-from scratchvae.diagram import diagram
-from scratchvae.plots import DARK, MIDDLE
+from scratchvae.pictures.diagram import diagram
+from scratchvae.pictures.plots import DARK, MIDDLE
 
 MODELS = {
     "vae": VAE(latent_dim=6, hidden=(20,)),
@@ -151,7 +151,7 @@ def call(*argv):
 
 
 def seen(monkeypatch):
-    from scratchvae import diagram as module
+    from scratchvae.pictures import diagram as module
 
     models, original = [], module.diagram
     monkeypatch.setattr(module, "diagram", lambda model: (models.append(model), original(model))[1])

@@ -5,12 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from scratchvae import IWAE, VAE, Autoencoder, ConditionalVAE, InputError, cli, noise
-from scratchvae import evaluate as evaluation
+from scratchvae import IWAE, VAE, Autoencoder, ConditionalVAE, InputError, cli
+from scratchvae.backend import noise
 from scratchvae.data.batches import binarized_once
-from scratchvae.evaluate import evaluate, prepare, streaming_log_mean_exp
-from scratchvae.metrics import mutual_information
-from scratchvae.published import PUBLISHED, comparable, compare
+from scratchvae.evaluate import evaluate
+from scratchvae.evaluate import evaluation as evaluation
+from scratchvae.evaluate.evaluation import prepare, streaming_log_mean_exp
+from scratchvae.evaluate.metrics import mutual_information
+from scratchvae.evaluate.published import PUBLISHED, comparable, compare
 
 BOUND = {"log_likelihood": -91.234, "standard_error": 0.5}
 
@@ -177,7 +179,7 @@ def test_more_rows_than_pass_at_a_time(vae, rng, monkeypatch):
     X = rng.random((30, 9))
     whole = evaluate(vae, X, k=3)
     monkeypatch.setattr(evaluation, "CHUNK", 7)
-    monkeypatch.setattr("scratchvae.models.base.CHUNK", 7)
+    monkeypatch.setattr("scratchvae.models.model.CHUNK", 7)
     pieces = evaluate(vae, X, k=3)
     for field in dataclasses.fields(whole):
         a, b = (getattr(found, field.name) for found in (whole, pieces))

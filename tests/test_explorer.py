@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from test_cli import refused
 
-from scratchvae import VAE, InputError, cli, explorer, load_data, load_model
-from scratchvae.commands.opening import Data, units_of
+from scratchvae import VAE, InputError, cli, load_data, load_model
+from scratchvae.cli.shared import Data, units_of
 from scratchvae.models import MODELS, Labelled
+from scratchvae.pictures import explorer
 
 FOLDER = Path(explorer.__file__).parent
 SIDE, PIXELS = 8, 64
@@ -401,7 +402,7 @@ def test_the_browser_decodes_what_the_model_decodes(kind, models, opened, rng):
 
 
 def test_the_mean_of_the_continuous_bernoulli_has_all_its_digits(opened):
-    from scratchvae.likelihoods import continuous_bernoulli_mean
+    from scratchvae.models.losses import continuous_bernoulli_mean
 
     l = np.array([-800, -30, -1, -0.11, -0.099, -1e-9, 0, 1e-5, 0.0999, 0.1001, 2, 50, 900.0])  # noqa: E741
     view = opened("iwae")

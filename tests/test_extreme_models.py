@@ -11,20 +11,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from scratchvae import (
-    IWAE,
-    VAE,
-    Autoencoder,
-    ConditionalVAE,
-    NonFiniteError,
-    SemiSupervisedVAE,
-    collapse,
-    latent,
-    likelihoods,
-    metrics,
-)
-from scratchvae.evaluate import evaluate
-from scratchvae.optim import Adam
+from scratchvae import IWAE, VAE, Autoencoder, ConditionalVAE, NonFiniteError, SemiSupervisedVAE
+from scratchvae.evaluate import collapse, evaluate, metrics
+from scratchvae.models import losses as likelihoods
+from scratchvae.pictures import latent
+from scratchvae.train.optim import Adam
 
 MODELS = {
     "vae": lambda **more: VAE(3, (6,), **more),

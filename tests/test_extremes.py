@@ -17,8 +17,8 @@ from test_contract import call
 
 from scratchvae import ops
 from scratchvae.backend import to_numpy
-from scratchvae.gradcheck.subjects import SIZES
-from scratchvae.registry import OPS
+from scratchvae.backend.registry import OPS
+from scratchvae.gradcheck.random_inputs import SIZES
 
 L = np.longdouble
 if np.finfo(L).maxexp < 16384:

@@ -9,11 +9,12 @@ from gifs import frames_of, read_gif
 from test_cli import metrics, refused, tree
 
 from scratchvae import cli, load_model
-from scratchvae import train as loop
-from scratchvae.checkpoint import load
-from scratchvae.commands import gallery, training
-from scratchvae.page import page
-from scratchvae.runs import FILES, LEFT
+from scratchvae.cli import train as training
+from scratchvae.files.checkpoint import load
+from scratchvae.files.run_folder import FILES, LEFT
+from scratchvae.pictures import gallery
+from scratchvae.pictures.page import page
+from scratchvae.train import trainer as loop
 
 NUMBERS = {"checkpoint.npz", "best.npz", "metrics.csv", "config.json", "index.html"}
 OF_IMAGES = {"reconstructions.png", "samples.png", "interpolations.png", "training.gif"}
@@ -101,7 +102,9 @@ def test_quiet_says_nothing_and_otherwise_all_files_are_named(data, tmp_path, ca
 
 
 def test_the_bars_are_what_metrics_say_of_the_test_split(data, tmp_path, monkeypatch):
-    from scratchvae import charts, load_data, metrics
+    from scratchvae import load_data
+    from scratchvae.evaluate import metrics
+    from scratchvae.pictures import charts
 
     seen, original = [], charts.unit_kl
     monkeypatch.setattr(charts, "unit_kl", lambda *a: (seen.append(a), original(*a))[1])

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from entrywise import LIMIT, compare, compare_op
 
-from scratchvae import noise, ops, verify
+from scratchvae import ops
+from scratchvae.backend import noise
+from scratchvae.backend.registry import OPS
 from scratchvae.gradcheck import check_model, check_op, draw_inputs
-from scratchvae.gradcheck.dreg import surrogate
-from scratchvae.registry import OPS
 from scratchvae.train import Trainer
+from scratchvae.verify import table as verify
+from scratchvae.verify.dreg import surrogate
 
 SEEDS = range(3)
 

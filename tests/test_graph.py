@@ -8,22 +8,14 @@ import pytest
 from conftest import real_cupy
 from test_contract import call, cast
 
-from scratchvae import (
-    IWAE,
-    VAE,
-    Autoencoder,
-    ConditionalVAE,
-    SemiSupervisedVAE,
-    kernels,
-    noise,
-    ops,
-)
+from scratchvae import IWAE, VAE, Autoencoder, ConditionalVAE, SemiSupervisedVAE, ops
+from scratchvae.backend import kernels, noise
+from scratchvae.backend.registry import OPS, SKIP, Op
 from scratchvae.errors import NonFiniteError
 from scratchvae.gradcheck import draw_inputs
-from scratchvae.graph import Blas, layout
-from scratchvae.optim import Adam
-from scratchvae.registry import OPS, SKIP, Op
 from scratchvae.train import Trainer
+from scratchvae.train.graph import Blas, layout
+from scratchvae.train.optim import Adam
 
 N, D = 43, 9
 
@@ -267,7 +259,7 @@ def test_without_cublas_the_kernels_are_launched_one_by_one(double, monkeypatch)
     def missing(xp):
         raise OSError("libcublas.so.12: cannot open shared object file")
 
-    monkeypatch.setattr("scratchvae.graph.Blas", missing)
+    monkeypatch.setattr("scratchvae.train.graph.Blas", missing)
     t = trainer(VAE, {}, {}, True)
     t.run(1)
     assert double.counts["replay"] == 0

@@ -8,17 +8,9 @@ import numpy as np
 import pytest
 from stopped import forge, go_on, metrics
 
-from scratchvae import (
-    VAE,
-    CheckpointError,
-    ConditionalVAE,
-    DataError,
-    cli,
-    load_data,
-    load_model,
-)
-from scratchvae.checkpoint import load, save_model
-from scratchvae.commands.settings import of_run
+from scratchvae import VAE, CheckpointError, ConditionalVAE, DataError, cli, load_data, load_model
+from scratchvae.cli.settings import of_run
+from scratchvae.files.checkpoint import load, save_model
 
 
 @pytest.fixture

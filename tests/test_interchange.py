@@ -24,9 +24,9 @@ from scratchvae import (
     cli,
     load_model,
 )
-from scratchvae.described import MOST_LETTERS
-from scratchvae.interchange import MOST_HEADER
+from scratchvae.files.safetensors import MOST_HEADER
 from scratchvae.models.parameters import Parametric
+from scratchvae.models.saved import MOST_LETTERS
 
 PLAIN = Path(__file__).parent / "golden" / "plain.safetensors"  # PyTorch wrote it
 SMALL = {"latent_dim": 2, "hidden": (3,), "seed": 1}

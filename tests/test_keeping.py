@@ -12,20 +12,15 @@ import numpy as np
 import pytest
 from stopped import STEPS, Killed, forge, go_on, hook, interrupt, killed, metrics, same, tree
 
-from scratchvae import (
-    VAE,
-    CheckpointError,
-    cli,
-    load_model,
-    runs,
-)
-from scratchvae.checkpoint import load
-from scratchvae.commands import gallery
-from scratchvae.commands.settings import of_run
-from scratchvae.files import alone_in, keep_as, sweep, write_atomically
-from scratchvae.kept import Kept, candidates
-from scratchvae.stopping import stoppable, undisturbed
+from scratchvae import VAE, CheckpointError, cli, load_model
+from scratchvae.cli.settings import of_run
+from scratchvae.files import run_folder as runs
+from scratchvae.files.atomic import alone_in, keep_as, sweep, write_atomically
+from scratchvae.files.checkpoint import load
+from scratchvae.files.kept import Kept, candidates
+from scratchvae.pictures import gallery
 from scratchvae.train import Trainer
+from scratchvae.train.signals import stoppable, undisturbed
 
 # ------------------------------------------------------------------------- which one, and how many
 
@@ -499,19 +494,19 @@ def test_a_damaged_best_one_is_removed(train, capsys):
 
 
 def test_one_that_cannot_be_read_now_does_not_hide_the_others(train, monkeypatch, capsys):
-    import scratchvae.npz
+    import scratchvae.files.npz
 
     _, folder = train("a", "--keep", "3")
     (folder / "checkpoint.npz").unlink()
     (folder / "checkpoint.npz").write_bytes(b"PK")
-    original = scratchvae.npz.open_at_once
+    original = scratchvae.files.npz.open_at_once
 
     def unreadable(path):
         if path.name == "checkpoint-00000007.npz":
             raise PermissionError(errno.EACCES, "Permission denied")
         return original(path)
 
-    monkeypatch.setattr(scratchvae.npz, "open_at_once", unreadable)
+    monkeypatch.setattr(scratchvae.files.npz, "open_at_once", unreadable)
     assert go_on(folder, "--epochs", "4") == 0
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from scratchvae import VAE, ConditionalVAE, InputError, SemiSupervisedVAE, load_model, noise
+from scratchvae import VAE, ConditionalVAE, InputError, SemiSupervisedVAE, load_model
+from scratchvae.backend import noise
 from scratchvae.evaluate import evaluate
 from scratchvae.train import Trainer
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from scratchvae import IWAE, VAE, Autoencoder, InputError, likelihoods, ops
+from scratchvae import IWAE, VAE, Autoencoder, InputError, ops
+from scratchvae.models import losses as likelihoods
 from scratchvae.train import Trainer
 
 grid = np.linspace(0, 1, 20_001)

@@ -4,16 +4,11 @@ import numpy as np
 import pytest
 from stopped import same
 
-from scratchvae import (
-    VAE,
-    InputError,
-    NonFiniteError,
-    ops,
-)
-from scratchvae.checkpoint import load
-from scratchvae.optim import clip
-from scratchvae.registry import OPS
+from scratchvae import VAE, InputError, NonFiniteError, ops
+from scratchvae.backend.registry import OPS
+from scratchvae.files.checkpoint import load
 from scratchvae.train import Trainer
+from scratchvae.train.optim import clip
 
 
 def test_clipping():

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from scratchvae import VAE, Autoencoder, noise, ops
-from scratchvae.evaluate import bound, evaluate, losses
-from scratchvae.optim import Adam
+from scratchvae import VAE, Autoencoder, ops
+from scratchvae.backend import noise
+from scratchvae.evaluate import evaluate
+from scratchvae.evaluate.evaluation import bound, losses
 from scratchvae.train import Trainer
+from scratchvae.train.optim import Adam
 
 
 def normals(n, width, seed=0):

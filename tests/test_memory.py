@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchvae.memory import LINE, Flat, Workspace, empty
+from scratchvae.backend.memory import LINE, Flat, Workspace, empty
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from scratchvae import InputError, evaluate, metrics, ops
+from scratchvae import InputError, ops
 from scratchvae.data.strokes import generate
+from scratchvae.evaluate import evaluation as evaluate
+from scratchvae.evaluate import metrics
 
 SCORED = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=30)
 

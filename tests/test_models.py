@@ -5,7 +5,8 @@ import errno
 import numpy as np
 import pytest
 
-from scratchvae import VAE, Autoencoder, CheckpointError, InputError, load_model, noise
+from scratchvae import VAE, Autoencoder, CheckpointError, InputError, load_model
+from scratchvae.backend import noise
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_bytes_booleans_and_floats_mean_the_same(model):
 
 def test_many_rows_are_the_same_as_few(model, monkeypatch):
     """Data pass through in pieces: their size changes nothing, and no piece overwrites another."""
-    from scratchvae.models import base
+    from scratchvae.models import model as base
 
     X = np.random.default_rng(0).random((11, 9))
     z = np.random.default_rng(1).standard_normal((11, 3))

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchvae import VAE, InputError, noise
+from scratchvae import VAE, InputError
+from scratchvae.backend import noise
 from scratchvae.data.labels import keep_labels
-from scratchvae.evaluate import losses
+from scratchvae.evaluate.evaluation import losses
 from scratchvae.train import Trainer
 
 # From the Random123 distribution, kat_vectors: philox4x32, 10 rounds: counter, key, result.

@@ -13,7 +13,7 @@ import pytest
 from conftest import real_cupy
 
 from scratchvae import VAE, InputError
-from scratchvae.parallel import ParallelTrainer, Ranks, part
+from scratchvae.train.parallel import ParallelTrainer, Ranks, part
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
 MPIEXEC = shutil.which(

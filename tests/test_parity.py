@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchvae import VAE, Autoencoder, noise
-from scratchvae.evaluate import losses
-from scratchvae.optim import Adam
-from scratchvae.registry import OPS
-from scratchvae.train import CHECK, Trainer
+from scratchvae import VAE, Autoencoder
+from scratchvae.backend import noise
+from scratchvae.backend.registry import OPS
+from scratchvae.evaluate.evaluation import losses
+from scratchvae.train import Trainer
+from scratchvae.train.optim import Adam
+from scratchvae.train.trainer import CHECK
 
 GOLDEN = Path(__file__).parent / "golden" / "steps.npz"
 CASES = {
@@ -225,12 +227,12 @@ def test_a_stray_numpy_call_in_an_op_fails_on_the_double(double):
 
 
 def test_losses_of_a_split_do_not_depend_on_the_size_of_its_pieces(monkeypatch, rng):
-    import scratchvae.evaluate
+    import scratchvae.evaluate.evaluation
 
     vae = VAE(latent_dim=3, hidden=(7,), dtype="float64").build(9)
     X = rng.random((23, 9))
     whole = losses(vae, X)
-    monkeypatch.setattr(scratchvae.evaluate, "CHUNK", 5)
+    monkeypatch.setattr(scratchvae.evaluate.evaluation, "CHUNK", 5)
     pieces = losses(vae, X)
     assert whole["active_units"] == pieces["active_units"]
     assert whole["loss"] == pytest.approx(pieces["loss"], rel=1e-12)

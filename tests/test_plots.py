@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from scratchvae import InputError, plots
+from scratchvae import InputError
+from scratchvae.pictures import plots
 
 
 def rendered(figure):

@@ -6,9 +6,9 @@ from hypothesis import find, given, settings
 from hypothesis.errors import NoSuchExample
 
 from scratchvae import InputError
+from scratchvae.backend.registry import OPS
 from scratchvae.gradcheck import check, strategies
 from scratchvae.gradcheck import inputs as shapes
-from scratchvae.registry import OPS
 
 pytest_plugins = ["pytester"]
 

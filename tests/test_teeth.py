@@ -5,13 +5,15 @@ import pytest
 from entrywise import LIMIT, compare
 from test_gradients import check_shipped_step
 
-from scratchvae import InputError, cli, teeth, verify
-from scratchvae.bugs import BUGS
+from scratchvae import InputError, cli
+from scratchvae.backend.registry import OPS
 from scratchvae.gradcheck import GradientError, check, check_model, draw_inputs, mutation_score
 from scratchvae.gradcheck.mutants import MUTANTS, mutants
-from scratchvae.optim import Adam
-from scratchvae.registry import OPS
 from scratchvae.train import Trainer
+from scratchvae.train.optim import Adam
+from scratchvae.verify import table as verify
+from scratchvae.verify import teeth
+from scratchvae.verify.bugs import BUGS
 
 # what must notice each bug: one finding, or the gradients of at least these parameters
 ENCODER = "gradient denc0_W, denc0_b, dhead_W, dhead_b"

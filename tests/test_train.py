@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from scratchvae import VAE, InputError, NonFiniteError
-from scratchvae.checkpoint import load, save_model
-from scratchvae.optim import Adam, ramp
-from scratchvae.train import CHECK, COLUMNS, EarlyStopping, Trainer
+from scratchvae.files.checkpoint import load, save_model
+from scratchvae.train import COLUMNS, EarlyStopping, Trainer
+from scratchvae.train.optim import Adam, ramp
+from scratchvae.train.trainer import CHECK
 
 
 @pytest.fixture
@@ -66,11 +67,11 @@ def test_the_loss_that_is_shown_is_that_of_the_epoch_so_far(X, monkeypatch):
 
     shown = []
 
-    class Recorder(scratchvae.train.Progress):
+    class Recorder(scratchvae.train.trainer.Progress):
         def show(self, step, text):
             shown.append((step, text))
 
-    monkeypatch.setattr(scratchvae.train, "Progress", Recorder)
+    monkeypatch.setattr(scratchvae.train.trainer, "Progress", Recorder)
     vae = small(beta=2.0).fit(X, epochs=2, batch_size=8)
     first, second = vae.history_
     assert [step for step, _ in shown] == [4, 8]
@@ -86,7 +87,7 @@ def test_the_active_units_that_are_shown_are_those_of_the_epoch_before(X, monkey
 
     shown = []
     monkeypatch.setattr(
-        scratchvae.train.Progress, "show", lambda self, step, text: shown.append(text)
+        scratchvae.train.trainer.Progress, "show", lambda self, step, text: shown.append(text)
     )
     vae = small().fit(X, X_test=X, epochs=2, batch_size=8)
     assert "active" not in shown[0]
@@ -367,8 +368,10 @@ def test_ctrl_c_between_steps_keeps_a_run_that_can_go_on(tmp_path, X, when, monk
             raise KeyboardInterrupt
 
     if when == "evaluation":
-        original = scratchvae.train.losses
-        monkeypatch.setattr(scratchvae.train, "losses", lambda *a: (third(), original(*a))[1])
+        original = scratchvae.train.trainer.losses
+        monkeypatch.setattr(
+            scratchvae.train.trainer, "losses", lambda *a: (third(), original(*a))[1]
+        )
     elif when == "keeping":
         original_arrays = trainer.arrays
         trainer.arrays = lambda: (third(), original_arrays())[1]

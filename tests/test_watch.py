@@ -18,10 +18,10 @@ from scratchvae import (
     ops,
 )
 from scratchvae.backend import to_numpy
+from scratchvae.backend.registry import OPS, SKIP, Op
 from scratchvae.gradcheck import draw_inputs
-from scratchvae.registry import OPS, SKIP, Op
 from scratchvae.train import Trainer
-from scratchvae.watch import watching
+from scratchvae.train.watch import watching
 
 MODELS = {
     "vae": lambda **more: VAE(3, (6, 5), **more),

@@ -30,7 +30,7 @@ def tables(parser):
 
 def markdown():
     """A section for each command."""
-    commands = cli.parser()._subparsers._group_actions[0].choices
+    commands = cli.parser.parser()._subparsers._group_actions[0].choices
     for name, parser in commands.items():
         yield f"## {name}\n\n{parser.description}\n"
         yield f"```sh\n{parser.epilog.removeprefix('example: ')}\n```\n"

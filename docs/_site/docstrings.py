@@ -7,7 +7,7 @@ whatever else is laid out by hand, as formulas are, is shown as it stands.
 import re
 from itertools import groupby
 
-from scratchvae.registry import OPS
+from scratchvae.backend.registry import OPS
 
 NAME_AND_TEXT = re.compile(r"(\S+(?: \S+)*) {2,}(\S.*)")
 TEXT_AND_SHAPES = re.compile(r"([^=]*[.:]) {3,}(\S.*->.*)")

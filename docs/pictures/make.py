@@ -15,10 +15,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from scratchvae import VAE, Autoencoder, latent, load_data, plots
-from scratchvae.collapse import collapse_report
+from scratchvae import VAE, Autoencoder, load_data
 from scratchvae.evaluate import evaluate
-from scratchvae.metrics import unit_kl
+from scratchvae.evaluate.collapse import collapse_report
+from scratchvae.evaluate.metrics import unit_kl
+from scratchvae.pictures import latent, plots
 
 DARK, MIDDLE, LIGHT = plots.DARK, plots.MIDDLE, plots.LIGHT
 

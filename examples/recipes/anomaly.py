@@ -18,7 +18,7 @@ import argparse
 import numpy as np
 
 from scratchvae import VAE, Autoencoder, load_data
-from scratchvae.metrics import average_precision, roc_auc
+from scratchvae.evaluate.metrics import average_precision, roc_auc
 
 PUBLISHED = (0.96, 0.73, 0.97, 0.94, 0.73, 0.92, 0.95, 0.77, 0.92, 0.66)
 

@@ -9,8 +9,9 @@ and two layers make z leave the digit to the label: with 784-400-20 many samples
 
 import argparse
 
-from scratchvae import VAE, ConditionalVAE, load_data, plots
+from scratchvae import VAE, ConditionalVAE, load_data
 from scratchvae.evaluate import evaluate
+from scratchvae.pictures import plots
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("data_dir")

@@ -9,7 +9,7 @@ import argparse
 
 from scratchvae import VAE, load_data
 from scratchvae.evaluate import evaluate
-from scratchvae.published import compare
+from scratchvae.evaluate.published import compare
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("data_dir")

@@ -22,8 +22,8 @@ import numpy as np
 
 from scratchvae import IWAE, load_data, load_model
 from scratchvae.evaluate import evaluate
-from scratchvae.metrics import active_units
-from scratchvae.published import compare
+from scratchvae.evaluate.metrics import active_units
+from scratchvae.evaluate.published import compare
 from scratchvae.train import Trainer
 
 BATCH = 20

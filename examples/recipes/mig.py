@@ -10,7 +10,7 @@ import argparse
 
 from scratchvae import VAE
 from scratchvae.data.strokes import FACTORS, generate
-from scratchvae.metrics import active_units, mig
+from scratchvae.evaluate.metrics import active_units, mig
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--epochs", type=int, default=20)

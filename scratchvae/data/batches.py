@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import noise
-from ..backend import Array, array_module, to_numpy
+from ..backend import Array, array_module, noise, to_numpy
 from ..errors import InputError
 
 BINARIZE = ("none", "static", "dynamic")

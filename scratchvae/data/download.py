@@ -21,7 +21,7 @@ from urllib.parse import urljoin, urlsplit
 
 from .. import __version__
 from ..errors import DataError
-from ..files import sweep, write_atomically
+from ..files.atomic import sweep, write_atomically
 from . import idx
 from .mirrors import SOURCES, Archive
 

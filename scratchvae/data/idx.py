@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from ..errors import DataError
-from ..npz import Refused, limit, open_at_once, refusing, regular
+from ..files.npz import Refused, limit, open_at_once, refusing, regular
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import noise
+from ..backend import noise
 from ..errors import InputError
 
 UNLABELLED = -1

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import noise
+from ..backend import noise
 from ..errors import InputError, whole_number
 
 SIDE = 28

@@ -5,12 +5,12 @@ says so with its verdict. `check_op` checks an op of the registry, `check_model`
 loss.
 """
 
-from .core import check
+from ..verify.model import check_model
+from .checker import check
 from .files import check_file, inputs
-from .model import check_model
 from .mutants import MutationScore, mutation_score
+from .random_inputs import check_op, draw_inputs
 from .report import GradientError, Leaf, Report
-from .subjects import check_op, draw_inputs
 
 __all__ = [
     "GradientError",

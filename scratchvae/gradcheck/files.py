@@ -17,9 +17,9 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import InputError
-from .core import check
+from .checker import check
+from .random_inputs import draw
 from .report import GOOD, Report
-from .subjects import draw
 
 # what running a file may raise; KeyboardInterrupt and SystemExit are its own business
 TROUBLE = (

@@ -13,9 +13,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from ..backend.registry import OPS
 from ..errors import InputError
-from ..registry import OPS
-from .subjects import draw
+from .random_inputs import draw
 
 
 def inputs(sizes: tuple[int, int] = (1, 5), /, **specs: str) -> st.SearchStrategy[Any]:

@@ -1,11 +1,11 @@
 """One file a model; `base.py` is the face that they share."""
 
 from .autoencoder import Autoencoder
-from .base import Model
 from .cvae import ConditionalVAE
 from .iwae import IWAE
 from .labelled import Labelled
 from .m2 import SemiSupervisedVAE
+from .model import Model
 from .vae import VAE
 
 MODELS: dict[str, type[Model]] = {

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from .. import ops
 from ..backend import Array
-from ..likelihoods import reconstruction, reconstruction_backward
 from ..nets import mlp
-from .base import Model
+from .losses import reconstruction, reconstruction_backward
+from .model import Model
 from .vae import decode, decode_backward, encode_backward
 
 

@@ -4,7 +4,7 @@ from math import log
 
 from .. import ops
 from ..backend import array_module as module
-from ..registry import SKIP, backward_of
+from ..backend.registry import SKIP, backward_of
 
 
 def linear_each_class(x, W, V, b, *, out=None):

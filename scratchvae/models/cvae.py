@@ -8,9 +8,9 @@ and `backward` with those of `vae.py`.
 from dataclasses import dataclass
 
 from .. import ops
-from ..likelihoods import log_prior_ratio, reconstruction, reconstruction_backward
 from . import kl as kl_terms
 from .labelled import Labelled, joined
+from .losses import log_prior_ratio, reconstruction, reconstruction_backward
 from .vae import VAE, Activations, decode, decode_backward, encode, encode_backward
 
 

@@ -14,13 +14,13 @@ from .. import ops
 from ..backend import Array
 from ..backend import array_module as module
 from ..errors import InputError, whole_number
-from ..likelihoods import (
+from .losses import (
     log_prior_ratio,
     log_prior_ratio_backward,
     reconstruction,
     reconstruction_backward,
 )
-from .base import Model
+from .model import Model
 from .vae import decode, decode_backward, encode, encode_backward
 
 OBJECTIVES = ("iwae", "vae")

@@ -8,12 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from .. import noise, torch_names
-from ..backend import Array
+from ..backend import Array, noise
 from ..data.batches import check_codes
 from ..data.labels import UNLABELLED, known_labels, missing
 from ..errors import InputError, whole_number
-from .base import Model
+from . import torch_names
+from .model import Model
 
 
 def joined(a: Array, b: Array, out: Array) -> Array:

@@ -16,11 +16,10 @@ from math import inf, log
 from .. import ops
 from ..backend import Array
 from ..backend import array_module as module
+from ..backend.registry import SKIP
 from ..data.labels import missing
 from ..errors import InputError, finite_number
-from ..likelihoods import log_prior_ratio, reconstruction, reconstruction_backward
 from ..nets import ACTIVATIONS, layer_shapes, mlp, mlp_backward
-from ..registry import SKIP
 from .classes import (
     linear_each_class,
     linear_each_class_backward,
@@ -30,6 +29,7 @@ from .classes import (
 )
 from .iwae import repeated
 from .labelled import Labelled
+from .losses import log_prior_ratio, reconstruction, reconstruction_backward
 from .vae import decode, decode_backward
 
 

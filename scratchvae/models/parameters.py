@@ -10,11 +10,12 @@ from dataclasses import KW_ONLY, dataclass
 from math import log
 from typing import Any, ClassVar, Self
 
-from .. import likelihoods, noise, torch_names
-from ..backend import Array, namespace
+from ..backend import Array, namespace, noise
+from ..backend.memory import Flat, Workspace
 from ..errors import InputError, finite_number, whole_number
-from ..memory import Flat, Workspace
 from ..nets import ACTIVATIONS, layer_shapes
+from . import losses as likelihoods
+from . import torch_names
 from .estimator import Estimator, not_fitted
 
 INITS = ("uniform", "glorot", "small")

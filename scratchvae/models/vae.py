@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from .. import ops
 from ..backend import Array
-from ..likelihoods import reconstruction, reconstruction_backward
+from ..backend.registry import SKIP
 from ..nets import mlp, mlp_backward
-from ..registry import SKIP
 from . import kl as kl_terms
-from .base import Model
+from .losses import reconstruction, reconstruction_backward
+from .model import Model
 
 
 @dataclass(slots=True)

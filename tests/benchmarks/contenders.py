@@ -213,7 +213,7 @@ def _vectors():
 
 def adam(_):
     """This project's Adam, alone."""
-    from scratchvae.optim import Adam
+    from scratchvae.train.optim import Adam
 
     p, g = _vectors()
     optimiser = Adam(p)

@@ -23,7 +23,8 @@ def own_memory():
 
 
 def main(n):
-    from scratchvae import VAE, noise
+    from scratchvae import VAE
+    from scratchvae.backend import noise
     from scratchvae.train import Trainer
 
     with tempfile.TemporaryDirectory() as folder:

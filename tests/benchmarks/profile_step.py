@@ -11,8 +11,10 @@ from statistics import median
 
 import contenders
 
-from scratchvae import VAE, ops, optim, train
-from scratchvae.models.base import Model
+from scratchvae import VAE, ops
+from scratchvae.models.model import Model
+from scratchvae.train import optim
+from scratchvae.train import trainer as train
 
 batch = int(sys.argv[1]) if len(sys.argv) > 1 else 128
 spent = defaultdict(float)

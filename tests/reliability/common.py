@@ -24,7 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: the parent f
 import numpy as np
 
 from scratchvae import cli
-from scratchvae.commands import gallery
+from scratchvae.pictures import gallery
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = 2  # losses of a row that are told in words

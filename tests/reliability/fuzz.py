@@ -19,9 +19,9 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from subjects import READERS, Reader, read_checkpoint, value
 
-from scratchvae.checkpoint import load
 from scratchvae.errors import DataError
-from scratchvae.runs import seconds_of_epochs, write_metrics
+from scratchvae.files.checkpoint import load
+from scratchvae.files.run_folder import seconds_of_epochs, write_metrics
 from scratchvae.train import COLUMNS
 
 EXAMPLES, IN_SHORT = 100_000, 250

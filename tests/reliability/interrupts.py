@@ -16,16 +16,16 @@ EPOCHS = 3
 LINE = ("--checkpoint-every", "3")
 # what happens then: the function that is called, for which time, and how many signals it gets
 MOMENTS = {
-    "while the data are read": ("scratchvae.commands.training:load_data", 1, 1),
+    "while the data are read": ("scratchvae.cli.train:load_data", 1, 1),
     "at the first step": ("scratchvae.train:Trainer.take_step", 1, 1),
     "in the first epoch": ("scratchvae.train:Trainer.take_step", 3, 1),
-    "in the middle of an update": ("scratchvae.optim:Adam.update", 6, 1),
+    "in the middle of an update": ("scratchvae.train.optim:Adam.update", 6, 1),
     "in an evaluation": ("scratchvae.train:losses", 2, 1),
     "in a save": ("os:fsync", 9, 1),
     "at the rename of a save": ("os:replace", 7, 1),
     "twice, in a save": ("os:fsync", 12, 2),
     "three times, at a step": ("scratchvae.train:Trainer.take_step", 7, 3),
-    "while pictures are drawn": ("scratchvae.commands.gallery:leave", 1, 1),
+    "while pictures are drawn": ("scratchvae.pictures.gallery:leave", 1, 1),
 }
 OUTSIDE = ("while the data are read", "while pictures are drawn")
 STARTING = (0.02, 0.1, 0.2, 0.3, 0.4)  # seconds after the process began
@@ -38,7 +38,7 @@ where, at, times, number, *line = sys.argv[1:]
 import os
 from importlib import import_module
 from scratchvae import cli
-import scratchvae.commands.training
+import scratchvae.cli.train
 module, _, path = where.partition(":")
 holder = import_module(module)
 *way, last = path.split(".")

@@ -18,7 +18,7 @@ import common
 import numpy as np
 
 from scratchvae import cli, load_model
-from scratchvae.checkpoint import load, save_model
+from scratchvae.files.checkpoint import load, save_model
 from scratchvae.models import MODELS, Labelled
 from scratchvae.train import Trainer
 

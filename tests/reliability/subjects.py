@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from scratchvae import IWAE, VAE, CheckpointError, DataError, InputError, load_data, load_model
-from scratchvae.checkpoint import load, save_model
 from scratchvae.data.idx import read_idx
+from scratchvae.files.checkpoint import load, save_model
 from scratchvae.train import Trainer
 
-SAFETENSORS = bool(find_spec("safetensors")) and bool(find_spec("scratchvae.interchange"))
+SAFETENSORS = bool(find_spec("safetensors")) and bool(find_spec("scratchvae.files.safetensors"))
 if SAFETENSORS:
-    from scratchvae import interchange
+    from scratchvae.files.atomic import safetensors as interchange
 
 
 @dataclass

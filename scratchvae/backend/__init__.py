@@ -1,0 +1,71 @@
+"""Where arrays live: NumPy on the CPU, CuPy on the GPU.
+
+Ops never choose: they ask `array_module` for the module of the arrays that they were given. The
+choice is made once, by `namespace(device)`, where memory is born. This is the only module that
+imports CuPy.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+
+DEVICES = ("cpu", "cuda")
+Array = Any  # a numpy.ndarray or a cupy.ndarray: the code is the same for both
+_stand_in: ContextVar[Any] = ContextVar("stand_in", default=None)  # what ops get for CuPy
+
+
+def array_module(*arrays: Array) -> Any:
+    """numpy or cupy: the module whose arrays these are.
+
+    CuPy is looked up in `sys.modules`: where nobody imported it, no array can be its own.
+    """
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and any(isinstance(a, cupy.ndarray) for a in arrays):
+        return _stand_in.get() or cupy
+    return np
+
+
+@contextmanager
+def standing_in(**functions: Any) -> Iterator[None]:
+    """Within, and in this thread, ops see these in the place of CuPy's functions: `graph.py`."""
+    module = ModuleType("cupy")
+    module.__dict__.update(vars(sys.modules["cupy"]), **functions)
+    token = _stand_in.set(module)
+    try:
+        yield
+    finally:
+        _stand_in.reset(token)
+
+
+def namespace(device: str) -> ModuleType:
+    """The array module for "cpu" or "cuda"; InputError, which says what to do, if it has none."""
+    if device == "cpu":
+        return np
+    if device != "cuda":
+        raise InputError(f"unknown device {device!r}: choose one of {', '.join(DEVICES)}")
+    try:
+        import cupy
+    except ImportError:
+        raise InputError(
+            "device 'cuda' needs CuPy, which is not installed: pip install 'scratchvae[cuda12]' "
+            "(or [cuda13], to match the driver), or use device 'cpu'"
+        ) from None
+    if not cupy.is_available():
+        raise InputError(
+            "device 'cuda' needs an NVIDIA GPU with a working driver, and CuPy finds none: "
+            "check that nvidia-smi runs, reinstall with pip install 'scratchvae[cuda12]' "
+            "(or [cuda13], to match the driver), or use device 'cpu'"
+        )
+    return cupy
+
+
+def to_numpy(a: Array) -> Any:
+    """The same numbers as a NumPy array: the one place where data leaves the GPU."""
+    return np.asarray(a) if array_module(a) is np else a.get()

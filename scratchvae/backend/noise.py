@@ -1,0 +1,92 @@
+"""Random numbers that are a pure function of where they are used.
+
+Every number is keyed by (seed, stream, step, row): nothing is drawn in order, so there is no state
+to save, a resumed run sees what the uninterrupted run would have seen, and a batch split over
+several processes or moved to a GPU sees the same noise. The generator is Philox4x32-10 (Salmon et
+al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): ten rounds of multiply-and-swap that
+turn a 128-bit counter and a 64-bit key into 128 bits.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from . import Array, kernels
+
+# Streams keep the uses of one seed apart. They are part of what a seed means: append only.
+INIT, TRAIN, TEST, SHUFFLE, BINARIZE, SAMPLE, SCORE, DATA, LABELS, FIXED, PICK = range(11)
+
+MAX_SEED = 2**64 - 1
+_MASK = 0xFFFFFFFF
+
+
+def check_seed(seed: int) -> int:
+    """The seed as an int, or InputError: seeds are whole numbers from 0 to 2**64 - 1."""
+    if (
+        isinstance(seed, bool)
+        or not isinstance(seed, (int, np.integer))
+        or not 0 <= seed <= MAX_SEED
+    ):
+        raise InputError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed!r}")
+    return int(seed)
+
+
+def philox(
+    c0: Array, c1: Array, c2: Array, c3: Array, key: int
+) -> tuple[Array, Array, Array, Array]:
+    """Philox4x32-10 on uint64 arrays that hold 32-bit words; returns four such arrays."""
+    k0, k1 = key & _MASK, key >> 32
+    for _ in range(10):
+        p0 = c0 * 0xD2511F53
+        p1 = c2 * 0xCD9E8D57
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & _MASK, (p0 >> 32) ^ c3 ^ k1, p0 & _MASK
+        k0, k1 = (k0 + 0x9E3779B9) & _MASK, (k1 + 0xBB67AE85) & _MASK
+    return c0, c1, c2, c3
+
+
+def bits(
+    n: int, width: int, *, seed: int, stream: int, step: int = 0, row: int = 0, xp: Any = np
+) -> Array:
+    """32 random bits for each entry of rows `row` to `row + n - 1`: uint64 (n, width), < 2**32.
+
+    On a GPU this, `uniform` and `normal` are one kernel each, and step may be an array of one.
+    """
+    key = {"seed": int(seed), "stream": stream, "step": step, "row": row}
+    if xp is not np:
+        return kernels.random("bits", xp.empty((n, width), xp.uint64), **key)
+    blocks = -(-width // 4)
+    block = np.arange(blocks, dtype=np.uint64)[None, :]
+    rows = np.arange(row, row + n, dtype=np.uint64)[:, None]
+    zero = np.zeros((n, blocks), dtype=np.uint64)
+    words = philox(zero + block, zero + rows, zero + step, zero + stream, int(seed))
+    return np.concatenate(words, axis=1)[:, :width]
+
+
+def uniform(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: int) -> Array:
+    """Uniform in [0, 1), (n, width): multiples of 2**-24, exact in float32 and float64 alike."""
+    if xp is not np:
+        return kernels.random("uniform", xp.empty((n, width), dtype), **key)
+    return ((bits(n, width, **key) >> 8) * 2.0**-24).astype(dtype)
+
+
+def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: int) -> Array:
+    """Standard normal numbers, shape (n, width), by the Box-Muller transform.
+
+    Computed in float64 whatever the dtype, so that the logarithm and cosine of different devices,
+    which differ in the last bit, agree after rounding to float32.
+    """
+    if xp is not np:
+        return kernels.random("normal", xp.empty((n, width), dtype), **key)
+    half = 2 * -(-width // 4)  # pairs of words become pairs of normals
+    w = bits(n, 2 * half, **key)
+    radius = np.sqrt(-2.0 * np.log((w[:, :half] + 1) * 2.0**-32))  # 1 - u lies in (0, 1]: no log(0)
+    angle = w[:, half:] * (2.0 * np.pi * 2.0**-32)
+    z = np.concatenate((radius * np.cos(angle), radius * np.sin(angle)), axis=1)
+    return z[:, :width].astype(dtype)
+
+
+def permutation(n: int, *, seed: int, stream: int = SHUFFLE, epoch: int = 0, xp: Any = np) -> Array:
+    """A permutation of range(n), int64 (n,): the order of n 64-bit random keys."""
+    words = bits(n, 2, seed=seed, stream=stream, step=epoch, xp=xp)
+    return xp.argsort((words[:, 0] << 32) | words[:, 1], kind="stable")

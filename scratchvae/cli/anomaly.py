@@ -1,0 +1,133 @@
+"""The command that ranks examples by how unlikely a run finds them, and says how well that works.
+
+The score is the negative of the lower bound of log p(x), in nats: larger is more anomalous.
+"""
+
+import argparse
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.labels import by_text, known_labels, labels_named, missing
+from ..errors import InputError
+from ..evaluate.metrics import average_precision, roc_auc
+from ..files import run_folder as runs
+from ..files.atomic import write_atomically
+from ..models import Model
+from .shared import Data, data_of, need_labels, open_run, output, pixels
+
+
+def anomaly(a: argparse.Namespace) -> int:
+    model, settings = open_run(a)
+    data = data_of(a, settings)
+    X, y, name, _ = data
+    path = output(a, runs.SCORES if a.data is None else f"anomaly-{Path(name).stem}.csv")
+    if path.suffix != ".csv":
+        raise InputError(
+            f"{path} must end in .csv: a table of row, score and label, with the picture beside it"
+        )
+    named = _anomalous(a, settings, data)
+    given = model.needs_labels
+    if given:
+        need_labels(type(model), y, name)
+    labels: dict[str, Any] = {"y": y} if given else {}
+    rows = pixels(model, X, labels, settings)
+    scores = -model.score_samples(rows, a.samples, **labels)
+
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    columns = [range(len(X)), [f"{score:.6f}" for score in scores.tolist()]]
+    if y is not None:
+        columns.append(y.tolist())
+    writer.writerow(("row", "score", "label")[: len(columns)])
+    writer.writerows(zip(*columns, strict=True))
+    write_atomically(path, lambda f: f.write(table.getvalue().encode()))
+    print(path)
+    _draw(model, data, scores, a.n, named, path.with_suffix(".png"))
+    print(_in_words(model, a, settings, data, scores))
+    if named and y is not None:
+        print(_how_well(scores, y, named))
+    return 0
+
+
+def _anomalous(a: argparse.Namespace, settings: dict[str, Any], data: Data) -> list[Any]:
+    """The labels that count as anomalous: those named, else those that the run left out."""
+    y, name = data.y, data.name
+    known = [] if y is None else known_labels(y).tolist()
+    if a.anomalous is None:
+        there = by_text(known)
+        named = [there[text] for text in settings.get("leave_out") or () if text in there]
+        return named if len(set(named)) < len(known) else []
+    if y is None:
+        raise InputError(f"{name} has no labels, so --anomalous means nothing: leave it out")
+    named = labels_named(a.anomalous, known)
+    if len(set(named)) == len(known):
+        raise InputError(
+            f"--anomalous {','.join(a.anomalous)} names every label of the {data.split} of {name}: "
+            "leave one out, to be normal"
+        )
+    return named
+
+
+def _draw(
+    model: Model, data: Data, scores: np.ndarray, n: int, named: list[Any], path: Path
+) -> None:
+    """The most and the least likely examples, where they are images; a star marks an anomaly."""
+    X, y = data.X, data.y
+    from ..pictures import plots  # on use: matplotlib is slow to import
+
+    if not plots.are_images(model.n_features_):
+        return
+    order = np.argsort(scores, kind="stable")
+    n = min(n, -(-len(order) // 2))
+    worst, best = (
+        (
+            runs.first_rows(model, X[rows], n),
+            [f"{score:.0f}" for score in scores[rows]],
+            None if y is None else [f"{v}*" if v in named else str(v) for v in y[rows].tolist()],
+        )
+        for rows in (order[::-1][:n], order[:n])
+    )
+    runs.save_figure(plots.anomalies(worst, best), path)
+    print(path)
+
+
+def _in_words(
+    model: Model, a: argparse.Namespace, settings: dict[str, Any], data: Data, scores: np.ndarray
+) -> str:
+    y = data.y
+    worst, best = int(scores.argmax()), int(scores.argmin())
+    of = (lambda row: "") if y is None else (lambda row: f" (label {y[row]})")
+    k = a.samples
+    bound = "log p(x given its label)" if model.needs_labels else "log p(x)"
+    if not model.noisy:
+        what = "the reconstruction error, in nats"
+    elif k is None:
+        what = f"the negative ELBO of {bound}, in nats, {model._draws}"
+    else:
+        what = f"the negative importance-weighted bound of {bound}, in nats, {k} samples of z"
+    binarize = settings.get("binarize", "none")
+    what += "" if binarize == "none" else "; pixels binarised once, at random"
+    return (
+        f"the {len(scores):,} examples of the {data.split} of {data.name}: the least likely is row "
+        f"{worst}{of(worst)} with {scores[worst]:.2f}, the most likely row {best}{of(best)} with "
+        f"{scores[best]:.2f}, the median {np.median(scores):.2f}\n"
+        f"score: {what}; seed {model.seed}"
+    )
+
+
+def _how_well(scores: np.ndarray, y: np.ndarray, named: list[Any]) -> str:
+    """AUROC and average precision, over the rows that have a label."""
+    has = ~missing(y)
+    positive = np.isin(y[has], named)
+    auc = roc_auc(scores[has], positive)
+    precision = average_precision(scores[has], positive)
+    names = ", ".join(map(str, named))
+    return (
+        f"AUROC {auc:.4f}, average precision {precision:.4f} (chance: 0.5, {positive.mean():.4f}), "
+        f"label {names} counting as anomalous: {positive.sum():,} of {len(positive):,} examples\n"
+        f"an anomalous example scores higher than a normal one in {100 * auc:.1f} % of all pairs"
+    )

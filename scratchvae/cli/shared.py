@@ -1,0 +1,171 @@
+"""What the commands share: a run, its data and labels, and the file that a result goes to."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..data.load import has_splits, load_data, shown_name
+from ..errors import InputError
+from ..evaluate.collapse import LEAST, NONE, collapse_report
+from ..evaluate.evaluation import Evaluation, evaluate, prepare
+from ..evaluate.metrics import ACTIVE, unit_kl
+from ..files import run_folder as runs
+from ..files.atomic import write_atomically
+from ..files.checkpoint import load
+from ..models import Labelled, Model, SemiSupervisedVAE
+from .settings import of_run
+
+if TYPE_CHECKING:
+    from ..pictures.gallery import Picture
+
+
+def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
+    """A model, and the settings of its run ({} for a bare file)."""
+    model, run, _ = load(a.run_folder, a.device)
+    return model, of_run(a.run_folder, run)
+
+
+def output(a: argparse.Namespace, name: str) -> Path:
+    """The file for a result: the one asked for, else in the run's folder, or beside the model."""
+    path = Path(a.run_folder)
+    beside = path / name if path.is_dir() else path.with_name(f"{path.stem}-{name}")
+    return a.output or beside
+
+
+class Data(NamedTuple):
+    """What a command looks at."""
+
+    X: np.ndarray
+    y: np.ndarray | None
+    name: str
+    split: str  # "test split" or "rows"
+
+
+def data_of(a: argparse.Namespace, settings: dict[str, Any]) -> Data:
+    """The test split of the run's data, or of those named; of another file without splits, all."""
+    own = settings.get("data")
+    name = a.data or own
+    if name is None:
+        raise InputError(f"{a.run_folder} does not say on which data: name it with --data")
+    other = own is None or (name != own and Path(name).resolve() != Path(own))
+    split = "all" if other and not has_splits(name) else "test"
+    X, y = load_data(name, split, a.data_dir or settings.get("data_dir"))
+    return Data(X, y, shown_name(name), "rows" if split == "all" else "test split")
+
+
+def need_labels(model: type[Model], y: Any, name: str) -> None:
+    """InputError where the model cannot do without labels and the data have none."""
+    if y is None:
+        raise InputError(
+            f"{name} has no labels, and a {model.__name__} needs them: use data that have, "
+            "such as a .npz file with X and y"
+        )
+
+
+def with_labels(model: Model, X: Any, y: Any, name: str) -> dict[str, Any]:
+    """The argument y= of a model with labels, {} for others.
+
+    A SemiSupervisedVAE that does not know a row's label is told the one that it would predict.
+    """
+    if not isinstance(model, Labelled):
+        return {}
+    if isinstance(model, SemiSupervisedVAE):
+        predicted = model.predict(X)
+        y = predicted if y is None else np.where(np.isin(y, model.classes_), y, predicted)
+    need_labels(type(model), y, name)
+    return {"y": y}
+
+
+def means(model: Model, X: Any, labels: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
+    """The code that stands for each row, and the logvar beside it, if the model has one."""
+    codes = model.encode(X, **labels)
+    return codes if isinstance(codes, tuple) else (codes, None)
+
+
+def pixels(model: Model, X: Any, labels: dict[str, Any], settings: dict[str, Any]) -> np.ndarray:
+    """The rows as `evaluate` measures them: binary where the run made them so."""
+    rows = prepare(model, X, labels.get("y"), settings.get("binarize", "none"), step=1)
+    return rows[:, : model.n_features_]
+
+
+class Units(NamedTuple):
+    """What the latent units do on the data."""
+
+    order: np.ndarray  # (Z,) most informative first
+    said: np.ndarray  # (Z,) mean KL, nats; of a model without a prior, the variance of the codes
+    active: np.ndarray  # (Z,) whether the variance of the codes exceeds ACTIVE
+    mu: np.ndarray  # (N,Z) the codes
+    std: np.ndarray | None  # (Z,) mean standard deviation of q(z|x); None without a prior
+    labels: dict[str, Any]  # the argument y=, see `with_labels`
+
+
+def units_of(model: Model, data: Data, settings: dict[str, Any]) -> Units:
+    labels = with_labels(model, data.X, data.y, data.name)
+    mu, logvar = means(model, pixels(model, data.X, labels, settings), labels)
+    mu = mu.astype(np.float64)
+    variance = mu.var(axis=0)
+    said, std = variance, None
+    if logvar is not None:
+        logvar = logvar.astype(np.float64)
+        said, std = unit_kl(mu, logvar), np.exp(logvar / 2).mean(axis=0)
+    return Units(np.argsort(-said, kind="stable"), said, variance > ACTIVE, mu, std, labels)
+
+
+def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) -> Evaluation:
+    """The data, measured as the run was trained; labels as `evaluate` takes them."""
+    if model.needs_labels:
+        need_labels(type(model), data.y, data.name)
+    return evaluate(
+        model, data.X, data.y, binarize=settings.get("binarize", "none"), data=data.name,
+        split=data.split, left_out=", ".join(settings.get("leave_out") or ()), **options,
+    )  # fmt: skip
+
+
+def collapse(
+    model: Model, X: Any, labels: dict[str, Any], settings: dict[str, Any], *quiet: str
+) -> str:
+    """What there is to say of units that tell nothing: "" where there are none, or as quiet says.
+
+    quiet: verdicts of `collapse.py` that need no words.
+    """
+    if not model.noisy or len(X) < LEAST:
+        return ""
+    found = collapse_report(model, pixels(model, X, labels, settings), **labels)
+    return "" if found.verdict in (NONE, *quiet) else f"\n{found}"
+
+
+def write(path: Path, picture: "Picture") -> int:
+    """Write a picture, or for .npy its numbers, or for .gif its animation; and say so."""
+    if path.suffix == ".npy":
+        write_atomically(path, lambda f: np.save(f, picture.numbers))
+        print(path)
+    elif path.suffix == ".gif" and picture.animation is not None:
+        from ..pictures import animation  # on use: matplotlib is slow to import
+
+        runs.save_animation(picture.animation(animation), path)
+        print(path)
+    else:
+        others = "" if picture.animation is None else ", .gif (an animation)"
+        check_picture(path, f"{others} or .npy (the numbers)")
+        from ..pictures import plots
+
+        save_picture(picture.figure(plots), path)
+    return 0
+
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def check_picture(path: Path, others: str = "") -> None:
+    """InputError unless the name is that of a picture; others: what else is written there."""
+    if path.suffix not in PICTURES:
+        kinds = "" if others else "or "
+        raise InputError(f"{path} must end in .png, .svg, {kinds}.pdf (a picture){others}")
+
+
+def save_picture(figure: Any, path: Path) -> None:
+    """Write a figure, and say so."""
+    runs.save_figure(figure, path)
+    print(path)

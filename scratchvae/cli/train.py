@@ -1,0 +1,194 @@
+"""The command that trains: from options to a run in its folder, and on from there."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.labels import keep_labels, leave_out, missing
+from ..data.load import NAMED, fetch, load_data, shown_name
+from ..errors import InputError, NonFiniteError, whole_number
+from ..evaluate.collapse import SPARE
+from ..files import run_folder as runs
+from ..files.atomic import alone_in
+from ..files.kept import BEST, NEWEST
+from ..models import MODELS, Labelled, Model
+from ..pictures import gallery
+from ..train.film import Film
+from ..train.progress import say
+from ..train.signals import exit_code, stoppable, undisturbed
+from ..train.snapshot import Due
+from ..train.trainer import EarlyStopping, Trainer
+from . import settings
+from .keeper import Keeper
+from .keeper import epochs as epochs_of
+from .shared import Data, collapse, measure, need_labels, with_labels
+
+
+def train(a: argparse.Namespace) -> int:
+    with ExitStack() as until_the_end:
+        if not a.mpi:
+            return _train(a, Trainer, True, until_the_end)
+        from ..train import parallel  # on use: MPI starts at its import
+
+        ranks = parallel.Ranks(parallel.world())
+        make = partial(parallel.ParallelTrainer, ranks)
+        return ranks.run(lambda: _train(a, make, ranks.comm.rank == 0, until_the_end))
+
+
+def _train(
+    a: argparse.Namespace, make_trainer: Callable[..., Trainer], writes: bool, stack: ExitStack
+) -> int:
+    """writes: whether this process keeps the run and says what happens."""
+    given = {name: getattr(a, name) for name in settings.DEFAULTS if hasattr(a, name)}
+    for name in ("data", "data_dir"):
+        value = given.get(name)
+        if value and not (name == "data" and value in NAMED) and Path(value).exists():
+            given[name] = str(Path(value).resolve())  # to be found from anywhere
+    chosen = settings.DEFAULTS | given
+    folder = Path(a.out or f"runs/{chosen['model']}-{Path(chosen['data']).stem}")
+    Due(a.checkpoint_every)
+    source = loaded = None
+    if a.resume:
+        if writes and folder.is_dir():
+            stack.enter_context(alone_in(folder))
+        source, chosen, loaded = settings.to_resume(folder, given)
+        # a run that was stopped while it drew has yet to leave its page
+        there = source.name == NEWEST and (folder / runs.INDEX).exists()
+        if len(loaded.model.history_) >= chosen["epochs"] and there:
+            raise InputError(
+                f"{folder} has its {len(loaded.model.history_)} epochs already: ask for more with "
+                "--epochs"
+            )
+    else:
+        runs.refuse_if_taken(folder, a.overwrite)
+        settings.refuse_what_does_not_apply(chosen["model"], given)
+        settings.refuse_binary_pixels_that_are_not(chosen)
+    data_name = shown_name(chosen["data"])
+    whole_number(chosen["epochs"], "--epochs")
+    patience = [] if chosen["patience"] is None else [EarlyStopping(chosen["patience"])]
+
+    if a.download:
+        fetch(chosen["data"], chosen["data_dir"], verbose=writes and not a.quiet)
+        if chosen["data_dir"]:  # which may not have been there before
+            chosen["data_dir"] = str(Path(chosen["data_dir"]).resolve())
+    X, y, X_test, y_test = _data(chosen, data_name)
+    if loaded is None:
+        model = MODELS[chosen["model"]](**settings.model_config(chosen))
+        model.check_config()
+        model._start(X, y)
+    else:
+        model = loaded.model
+    trainer = make_trainer(
+        model, X, X_test, y=y, y_test=y_test if model.needs_labels else None,
+        detect_anomaly=a.detect_anomaly,
+        **{name: chosen[name] for name in settings.TRAINER_SETTINGS},
+    )  # fmt: skip
+    film = Film.of(model) if writes else None
+    if loaded is not None:
+        trainer.resume(loaded.run, loaded.arrays)
+        if film is not None:
+            film.resume(loaded.arrays)
+
+    tell = say if writes and not a.quiet else lambda text: None
+    keeper = Keeper(folder, chosen, film, a.keep)
+    epochs, history = chosen["epochs"], model.history_
+    if history and trainer.step == trainer.epoch * trainer.steps_per_epoch:
+        if any(enough(trainer, history[-1]) for enough in patience):
+            epochs = trainer.epoch  # it had ended, but could not say so
+    if writes:
+        runs.open_folder(folder)
+        if source is None:
+            stack.enter_context(alone_in(folder))
+            runs.refuse_if_taken(folder, a.overwrite)
+        else:
+            keeper.go_on(source, trainer)
+            tell(f"going on from {source}: {epochs_of(trainer)} complete, step {trainer.step}")
+            if trainer.epoch < epochs:  # then the page is no longer that of the run
+                (folder / runs.INDEX).unlink(missing_ok=True)
+    tell(f"{model!r}\n{_counts(model, X, y, X_test)} of {data_name}")
+    try:
+        with stoppable():
+            try:
+                trainer.run(
+                    epochs,
+                    verbose=writes and not a.quiet,
+                    callbacks=[
+                        *filter(None, [film]), *([keeper.keep] if writes else []), *patience
+                    ],
+                    checkpoint=keeper.keep if writes else None,
+                    checkpoint_every=a.checkpoint_every,
+                )  # fmt: skip
+            except KeyboardInterrupt as stop:
+                if writes:
+                    with undisturbed():
+                        keeper.stop(trainer)
+                return exit_code(stop)
+    except NonFiniteError as error:
+        if writes:
+            runs.remove_if_empty(folder)
+        raise NonFiniteError(f"{error}; {keeper.what_is_kept()}") from None
+    if not writes:
+        return 0
+    with undisturbed():
+        keeper.finish(trainer)
+    if trainer.epoch < chosen["epochs"]:
+        tell(
+            f"stopped: no better test loss for {chosen['patience']} epochs; the best one is kept "
+            f"as {folder / BEST}"
+        )
+    try:
+        _report(model, X_test, y_test, chosen, folder, film, tell)
+    except KeyboardInterrupt:
+        print(
+            f"\nstopped while it drew: all {epochs_of(trainer)} are kept in {folder}, and --resume "
+            "draws the rest",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+def _report(
+    model: Model, X_test: Any, y_test: Any, chosen: dict[str, Any], folder: Path,
+    film: Film | None, tell: Callable[[str], None],
+) -> None:  # fmt: skip
+    """The measures, the pictures and the page of a run that has ended."""
+    data_name = shown_name(chosen["data"])
+    labels = with_labels(model, X_test, y_test, data_name)
+    test = Data(X_test, y_test, data_name, "test split")
+    text = f"{measure(model, test, chosen)}\n"
+    text += collapse(model, X_test, labels, chosen, SPARE)
+    pictures = gallery.leave(model, test, chosen, folder, film)
+    own = {n: v for n, v in chosen.items() if not settings.is_ignored(chosen["model"], n)}
+    runs.write_page(folder, gallery.page_of(model, text, pictures, own, folder, data_name))
+    tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")
+
+
+def _data(settings: dict[str, Any], name: str) -> tuple[Any, Any, Any, Any]:
+    """Both splits, the training split as far as the settings let the model see it."""
+    y: Any
+    X, y = load_data(settings["data"], "train", settings["data_dir"])
+    X_test, y_test = load_data(settings["data"], "test", settings["data_dir"])
+    kind = MODELS[settings["model"]]
+    if issubclass(kind, Labelled):
+        need_labels(kind, y, name)
+    if settings["leave_out"] is not None:
+        if y is None:
+            raise InputError(f"{name} has no labels, so --leave-out means nothing: leave it out")
+        X, y = leave_out(X, y, settings["leave_out"])
+    if settings["labels"] is not None:
+        y = keep_labels(y, settings["labels"], settings["seed"])
+    return X, y, X_test, y_test
+
+
+def _counts(model: Model, X: np.ndarray, y: Any, X_test: np.ndarray) -> str:
+    labelled = ""
+    if isinstance(model, Labelled) and not model.needs_labels:
+        labelled = f" ({(~missing(np.asarray(y))).sum():,} with a label)"
+    return f"{len(X):,} training{labelled} and {len(X_test):,} test examples"

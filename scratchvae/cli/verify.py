@@ -1,0 +1,50 @@
+"""The command that checks gradients: those of this package, or of a user's own file."""
+
+import argparse
+from pathlib import Path
+
+from ..backend.noise import check_seed
+from ..errors import InputError
+from ..gradcheck import Report
+from .shared import check_picture, save_picture
+
+
+def verify(a: argparse.Namespace) -> int:
+    check_seed(a.seed)
+    if a.file is not None and a.teeth:
+        raise InputError("--teeth is about the checks of this package: leave the file out")
+    if a.output is not None:
+        if a.teeth:
+            raise InputError("--teeth draws nothing: leave --output out")
+        check_picture(a.output)
+    seen: list[tuple[str, Report]] = []
+    if a.file is not None:
+        code = _verify_file(a.file, a.seed, seen)
+    else:
+        from ..verify import table as verify
+        from ..verify import teeth  # on use: they stand above the checker and every model
+
+        code = teeth.show(a.seed) if a.teeth else verify.show(a.seed, seen)
+    if a.output is not None:
+        from ..pictures.charts import gradient_errors  # on use: matplotlib is slow to import
+
+        save_picture(gradient_errors(seen), a.output)
+    return code
+
+
+def _verify_file(path: Path, seed: int, seen: list[tuple[str, Report]]) -> int:
+    from ..gradcheck import check_file
+    from ..gradcheck.report import GOOD, folded
+
+    good = 0
+    try:
+        for report in check_file(path, seed=seed):
+            for line in str(report).split("\n"):
+                print(folded(line, 29))
+            print(flush=True)
+            seen.append((report.name, report))
+            good += report.verdict in GOOD
+    finally:  # a pair that cannot be checked is told of after the others
+        if seen:
+            print(f"{good} of {len(seen)} pairs passed", flush=True)
+    return 0 if good == len(seen) else 1

@@ -1,0 +1,5 @@
+"""Numbers."""
+
+from .evaluation import Evaluation, evaluate
+
+__all__ = ["Evaluation", "evaluate"]

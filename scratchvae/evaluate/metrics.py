@@ -1,0 +1,181 @@
+"""Numbers about scores, labels and codes: arrays in, numbers out, no model and no randomness.
+
+Each function says what it estimates, in which unit, and how far off it may be. `evaluate.py` holds
+the numbers that need a model; `collapse.py` puts some of those below into words.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..data.batches import check_codes, chunks
+from ..errors import InputError, whole_number
+from ..models import kl as kl_terms
+
+ACTIVE = 0.01  # a unit is active if the variance of its codes exceeds this (Burda et al., 2016)
+BLOCK = 2**21  # pairs of rows at a time: 16 MiB of float64
+
+
+def roc_auc(scores: Any, is_positive: Any) -> float:
+    """The area under the ROC curve: how often a positive scores above a negative, ties half.
+
+    scores (N,): the larger, the more positive; is_positive (N,): booleans, or 0 and 1. A share,
+    from 0 to 1; 0.5 is chance. By ranks: it is the statistic of Mann and Whitney (1947) over the
+    number of pairs. Raises InputError where lengths differ, a score is NaN, or a class is missing.
+    """
+    scores, positive = _scored(scores, is_positive)
+    _, place, ties = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]  # from 1; equal scores share their mean rank
+    P = int(positive.sum())
+    return float((ranks[positive].sum() - P * (P + 1) / 2) / (P * (len(scores) - P)))
+
+
+def average_precision(scores: Any, is_positive: Any) -> float:
+    """The mean precision over the positives, each at the threshold of its own score.
+
+    That is sum_t (recall_t - recall_{t-1}) precision_t over the distinct scores t, from the highest
+    down, without interpolation, as scikit-learn's `average_precision_score` has it. Arguments and
+    errors as for `roc_auc`. A share, from 0 to 1; chance is the share of positives.
+    """
+    scores, positive = _scored(scores, is_positive)
+    _, place = np.unique(-scores, return_inverse=True)
+    hits = np.bincount(place, weights=positive)  # positives at each threshold
+    found, shown = np.cumsum(hits), np.cumsum(np.bincount(place))
+    return float((hits * found / shown).sum() / found[-1])
+
+
+def classification_error(y_true: Any, y_pred: Any) -> float:
+    """The share of labels that are wrong, from 0 to 1.        y_true, y_pred (N,)
+
+    Raises InputError where shapes differ, there are no labels, or one is NaN.
+    """
+    y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+    if y_true.ndim != 1 or y_true.shape != y_pred.shape or len(y_true) == 0:
+        raise InputError(
+            f"true and predicted labels must be (N,) each, got {y_true.shape} and {y_pred.shape}"
+        )
+    if any(y.dtype.kind == "f" and np.isnan(y).any() for y in (y_true, y_pred)):
+        raise InputError("the labels hold a NaN, which is neither right nor wrong")
+    return float(np.mean(y_true != y_pred))
+
+
+def active_units(mu: Any) -> np.ndarray:
+    """Which units are active: the variance of their posterior means over the rows exceeds 0.01.
+
+    mu (N,Z)  ->  booleans (Z,), whose sum is the number of active units (Burda et al.,
+    arXiv:1509.00519, section 5.2). Raises InputError for unusable codes.
+    """
+    (mu,) = _codes(mu)
+    return mu.var(axis=0) > ACTIVE
+
+
+def unit_kl(mu: Any, logvar: Any) -> np.ndarray:
+    """The mean over the rows of each unit's KL(q(z|x) || N(0, 1)), in nats.
+
+    mu, logvar (N,Z)  ->  (Z,), in float64; their sum is the KL of the evidence lower bound (Kingma
+    & Welling, arXiv:1312.6114, appendix B). Raises InputError for unusable codes.
+    """
+    mu, logvar = _codes(mu, logvar)
+    return kl_terms.unit_kl(mu, logvar)
+
+
+def mutual_information(mu: Any, logvar: Any, z: Any) -> float:
+    """How much a code tells of which row it came from: an estimate of I(x; z), in nats.
+
+    mu, logvar (N,Z) are q(z|x_i) of N rows, z (N,Z) one sample of each. With the aggregate
+    posterior of these rows, log q(z_i) = log (1/N) sum_j q(z_i|x_j), it is the mean of
+    log q(z_i|x_i) - log q(z_i), so of E_x KL(q(z|x) || q(z)) by one sample a row (Hoffman &
+    Johnson, "ELBO surgery", 2016; Dieng et al., arXiv:1807.04863).
+
+    It is without bias for a row drawn from these N. For the distribution that the rows were drawn
+    from it is too low on average: no set of N rows can show more than log N nats. Near 0 it may be
+    below 0 by chance. Memory is bounded: at most BLOCK pairs of rows, or N, are looked at together.
+    Raises InputError for unusable codes.
+    """
+    mu, logvar, z = _codes(mu, logvar, z)
+    logvar = np.maximum(logvar, -600.0)  # narrower ones would overflow, and are points already
+    N, scale = len(mu), np.exp(-logvar / 2)
+    total = 0.0
+    for rows in chunks(N, max(1, BLOCK // N)):
+        # log q(z_i|x_j) but for a constant, which the difference loses: i in rows, all j
+        log_q = np.tile(-logvar.sum(axis=1) / 2, (len(z[rows]), 1))
+        for unit in range(mu.shape[1]):
+            log_q -= ((z[rows, unit, None] - mu[:, unit]) * scale[:, unit]) ** 2 / 2
+        own = log_q[np.arange(len(log_q)), np.arange(N)[rows]]
+        total += float((own - ops.log_mean_exp(log_q)).sum())
+    return total / N
+
+
+def mig(mu: Any, factors: Any, bins: int = 20) -> tuple[float, np.ndarray]:
+    """The Mutual Information Gap: whether each true factor is told by one unit, and one alone.
+
+    mu (N,Z) are codes, factors (N,F) the true factors. A factor's gap is the information that the
+    unit which tells most has about it, less that of the second, over the factor's entropy: from 0
+    to 1 (Chen et al., arXiv:1802.04942). Returns the mean gap, and each factor's (F,).
+
+    Information is that of histograms, as in Locatello et al. (arXiv:1811.12359): each unit's codes
+    in `bins` bins of equal width from its least to its largest; likewise each factor, unless it has
+    at most `bins` distinct values, which are then kept apart. Other bins give other numbers.
+    Histograms of few rows see information where there is none, about (bins - 1)^2 / 2N nats; where
+    there are several units, most of that cancels in the gap. Raises InputError for unusable codes,
+    or a factor that never varies.
+    """
+    bins = whole_number(bins, "bins", least=2)
+    (mu,) = _codes(mu)
+    factors = check_codes(factors, np.shape(factors)[-1] if np.ndim(factors) else 0, "factors")
+    if len(factors) != len(mu):
+        raise InputError(f"factors must have a row for each of the {len(mu)} codes")
+    codes = [_bins(unit, bins) for unit in mu.T]
+    gaps = np.empty(factors.shape[1])
+    for k, factor in enumerate(factors.T):
+        distinct, levels = np.unique(factor, return_inverse=True)
+        if len(distinct) == 1:
+            raise InputError(f"factor {k} never varies: it has no information to share out")
+        levels = levels if len(distinct) <= bins else _bins(factor, bins)
+        entropy = _entropy(levels)
+        told = sorted(_entropy(c) + entropy - _entropy(c + bins * levels) for c in codes)
+        gaps[k] = (told[-1] - (told[-2] if len(told) > 1 else 0.0)) / entropy
+    return float(gaps.mean()), gaps
+
+
+def _bins(values: np.ndarray, bins: int) -> np.ndarray:
+    """The number of the bin of each value: (N,), from 0 to bins - 1."""
+    low, high = values.min(), values.max()
+    if low == high:
+        return np.zeros(len(values), dtype=int)
+    return np.minimum((values - low) / (high - low) * bins, bins - 1).astype(int)
+
+
+def _entropy(levels: np.ndarray) -> float:
+    """The entropy of whole numbers' frequencies, nats."""
+    p = np.bincount(levels) / len(levels)
+    p = p[p > 0]
+    return float(-(p * np.log(p)).sum())
+
+
+def _codes(mu: Any, *others: Any) -> list[np.ndarray]:
+    """Codes as finite float64 (N,Z), all of the shape of the first; else InputError."""
+    shape = np.shape(mu)
+    if len(shape) != 2 or 0 in shape:
+        raise InputError(f"codes must be (N,Z), at least one row of one unit, got {shape}")
+    arrays = zip(("mu", "logvar", "z"), (mu, *others), strict=False)
+    return [check_codes(a, shape[1], name, shape[0]).astype(np.float64) for name, a in arrays]
+
+
+def _scored(scores: Any, is_positive: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Scores as float64 (N,) and their classes as booleans (N,); else InputError."""
+    scores, positive = np.asarray(scores), np.asarray(is_positive)
+    if scores.ndim != 1 or scores.shape != positive.shape:
+        raise InputError(
+            f"scores and classes must be (N,) each, got {scores.shape} and {positive.shape}"
+        )
+    if scores.dtype.kind not in "buif" or np.isnan(scores).any():
+        raise InputError("scores must be numbers, and none of them NaN")
+    if positive.dtype.kind not in "buif" or not ((positive == 0) | (positive == 1)).all():
+        raise InputError("is_positive must hold booleans, or 0 and 1")
+    positive = positive.astype(bool)
+    if positive.all() or not positive.any():
+        missing = "negative" if positive.any() else "positive"
+        raise InputError(f"there is no {missing} example: the curve needs both classes")
+    return scores.astype(np.float64), positive

@@ -1,0 +1,168 @@
+"""The folder of a run: what lies in it, and who may write there.
+
+checkpoint.npz    the whole run (see `checkpoint.py`), as it is now
+checkpoint-N.npz  the same, as it was after N steps; best.npz: after the epoch of least test loss
+metrics.csv       one row an epoch; losses are nats per example on the whole split: rec + beta kl,
+                  or the bound of an IWAE's k samples
+config.json       every setting, to read; what counts is the copy in the checkpoint
+index.html        a page with the pictures and the numbers
+*.png             the pictures that apply, and those that the commands draw
+training.gif      what became of a few latent points, epoch by epoch
+anomaly.csv       the scores that `anomaly` writes
+explorer.html     the page that `explore` writes
+model.safetensors the model that `export` writes
+"""
+
+import csv
+import io
+import json
+import tempfile
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.batches import check_images, to_float
+from ..errors import DAMAGE, InputError
+from ..models import Labelled, Model
+from .atomic import make_folder, sweep, write_atomically
+from .kept import INCOMING, NAMES, NEWEST, candidates, steps_of_earlier
+from .npz import Refused, open_at_once, regular
+
+if TYPE_CHECKING:
+    from ..train.trainer import Record
+
+METRICS, CONFIG = "metrics.csv", "config.json"
+SCORES, SAMPLES_OF_LABEL, EXPLORER = "anomaly.csv", "samples_of_label.png", "explorer.html"
+INDEX, FILM, EXPORT = "index.html", "training.gif", "model.safetensors"
+ONLY_BY_TRAIN = ("loss.png", "unit_kl.png", "latent.png")
+LEFT = (  # pictures that `train` leaves, where they apply
+    *ONLY_BY_TRAIN,
+    *("reconstructions.png", "samples.png", "manifold.png", "traversals.png", "interpolations.png"),
+)
+PICTURES = (*LEFT, FILM, "anomaly.png", SAMPLES_OF_LABEL, "diagram.svg")
+FILES = (*NAMES, METRICS, CONFIG, SCORES, EXPLORER, EXPORT, INDEX, *PICTURES)
+MOST_METRICS = 1 << 26  # bytes, of some million epochs
+SHOWN = 48  # examples in a picture of reconstructions
+
+
+def refuse_if_taken(folder: Path, overwrite: bool) -> None:
+    """InputError where a run would be overwritten unasked, or the folder is a file."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file, not a folder: choose another --out")
+    there = taken(folder)
+    for name in there:
+        if (folder / name).is_dir():
+            raise InputError(f"{folder / name} is a folder, where a run has a file: move it away")
+    if there and not overwrite:
+        what, resume = f"files that a run would replace ({', '.join(there)})", ""
+        if candidates(folder):
+            what, resume = "a run", "--resume to go on with it, "
+        raise InputError(
+            f"{folder} already holds {what}: add {resume}--overwrite to replace it, or choose "
+            "another --out"
+        )
+
+
+def taken(folder: Path) -> list[str]:
+    """The names in the folder that a run would write, or remove."""
+    names = [*FILES, *(path.name for path in steps_of_earlier(folder).values())]
+    return [name for name in names if (folder / name).exists()]
+
+
+def open_folder(folder: Path) -> None:
+    """Make the folder; InputError, before hours of training, if it cannot be written."""
+    try:
+        make_folder(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written ({error.strerror}): choose another --out"
+        ) from None
+
+
+def remove_if_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def clear(folder: Path) -> None:
+    """Remove the files of a run, but for its newest checkpoint and the one to replace it."""
+    for name in taken(folder):
+        if name not in (NEWEST, INCOMING):
+            (folder / name).unlink(missing_ok=True)
+
+
+def sweep_up(folder: Path) -> None:
+    """Remove what a killed process left half written.
+
+    Pictures are drawn by other commands too, which ask nobody whether the folder is theirs.
+    """
+    own = (*NAMES, "checkpoint-*.npz", METRICS, CONFIG, INDEX, FILM, *ONLY_BY_TRAIN)
+    sweep(folder, own)
+    sweep(folder, [name for name in FILES if name not in own], older=3600)
+
+
+def write_config(folder: Path, config: dict[str, Any]) -> None:
+    text = json.dumps(config, indent=2) + "\n"
+    write_atomically(folder / CONFIG, lambda f: f.write(text.encode()))
+
+
+def write_metrics(folder: Path, history: "list[Record]") -> None:
+    """The whole history anew, so that there is neither a gap nor a double row."""
+    from ..train.trainer import COLUMNS  # on use: --help need not wait for the loop
+
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(record[column]) for column in COLUMNS] for record in history)
+    write_atomically(folder / METRICS, lambda f: f.write(text.getvalue().encode()))
+
+
+def seconds_of_epochs(folder: Path) -> dict[int, float]:
+    """How long each epoch took, as far as metrics.csv says so."""
+    try:
+        with open_at_once(folder / METRICS) as f:
+            if regular(f) > MOST_METRICS:
+                raise Refused("is too long")
+            text = f.read().decode()
+        rows = [(row["epoch"], row["seconds"]) for row in csv.DictReader(io.StringIO(text))]
+        return {int(epoch): float(seconds) for epoch, seconds in rows if seconds}
+    except (*DAMAGE, csv.Error):
+        return {}
+
+
+def _cell(value: float) -> str:
+    return "" if isnan(value) else str(value) if isinstance(value, int) else f"{value:.6f}"
+
+
+def first_rows(model: Model, X: np.ndarray, n: int) -> np.ndarray:
+    """The first n rows as floating point."""
+    X = check_images(X[:n], model.n_features_, unit_interval=model._unit_interval)
+    return to_float(X, np.empty(X.shape, dtype=np.float64))
+
+
+def sample_layout(model: Model, n: int) -> tuple[int | None, str]:
+    """Columns and title for n samples: where the labels take turns, each has its own columns."""
+    if not isinstance(model, Labelled):
+        return None, "samples from the prior" if model.noisy else "decoded from N(0, 1): no prior"
+    labels = model.classes_.tolist()[:n]
+    columns = len(labels) * max(1, round(n**0.5 / len(labels)))
+    return columns, f"samples of each label in turn: {', '.join(map(str, labels))}"
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    kind = path.suffix.lstrip(".")
+    write_atomically(path, lambda f: figure.savefig(f, format=kind, dpi=110))
+
+
+def write_page(folder: Path, text: str) -> None:
+    write_atomically(folder / INDEX, lambda f: f.write(text.encode()))
+
+
+def save_animation(frames: Any, path: Path) -> None:
+    from ..pictures.animation import write_gif  # on use: it draws with matplotlib
+
+    write_atomically(path, lambda f: write_gif(f, *frames))

@@ -1,0 +1,232 @@
+"""The door: what users call, the same for every model.
+
+Arrays are checked here, once, with a sentence that says what is wrong; they go to the device and
+come back as NumPy copies. Behind it stand a model's `forward` and `backward`, which trust what they
+get.
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from .. import ops
+from ..backend import Array, noise, to_numpy
+from ..backend.memory import Flat
+from ..data.batches import check_codes, check_images, chunks, to_float
+from ..errors import InputError, whole_number
+from . import losses as likelihoods
+from .parameters import Parametric
+
+CHUNK = 500  # rows at a time where a whole data set passes through
+
+
+class Model(Parametric):
+    """What all models share: the calls that users make, over what each subclass provides."""
+
+    # ------------------------------------------------------------- what a subclass provides
+
+    noisy: ClassVar[bool] = True  # whether forward reads eps
+    scheduled: ClassVar[bool] = False  # whether backward reads ramp
+    needs_labels: ClassVar[bool] = False  # whether each row must have a label
+    loss_name: ClassVar[str] = "negative ELBO"
+
+    def _forward(self, x: Array, eps: Array) -> Any:
+        """A dataclass of what was computed, in order; it has `mu` (B,Z), `rec` and `kl` (B,)."""
+        raise NotImplementedError
+
+    def _backward(self, g: Flat, acts: Any, ramp: float = 1.0) -> None:
+        """Writes into g the gradient of the objective; ramp in [0, 1] scales its KL schedule."""
+        raise NotImplementedError
+
+    def _loss(self, acts: Any) -> Array:
+        """What each example costs, (B,), nats: a bound of -log p(x), but for beta."""
+        raise NotImplementedError
+
+    def _objective(self, acts: Any) -> Array:
+        """What training minimises: the mean of the losses, where nothing else is said."""
+        return self._loss(acts).mean()
+
+    def _encode(self, x: Array) -> tuple[Array, ...]:
+        """x (B,D)  ->  the code that stands for x (B,Z), and what else the encoder says."""
+        raise NotImplementedError
+
+    def _decode(self, z: Array) -> Array:
+        """z (B,Z)  ->  logits (Bernoulli) or means (Gaussian) of p(x|z), (B,D)"""
+        raise NotImplementedError
+
+    def _log_weight(self, x: Array, codes: Any, eps: Array) -> Array:
+        """log p(x,z) / q(z|x) of one sample z for each example; codes: mu and logvar.  -> (B,)"""
+        mu, logvar = codes
+        z = ops.reparameterize(mu, logvar, eps, out=self._ws("z", *eps.shape))
+        rec = likelihoods.reconstruction(
+            self.params_, self._decode(z), x, self._ws, self.likelihood
+        )
+        return likelihoods.log_prior_ratio(z, logvar, eps) - rec
+
+    def _start(self, X: Any, y: Any = None) -> Self:
+        """Fresh parameters for these data, before any training."""
+        X = self._to_learn(X)
+        self.build(X.shape[1])
+        return self._set_output_bias(X)
+
+    def _to_learn(self, X: Any) -> np.ndarray:
+        """X as (N,D), or InputError where this likelihood has no best fit to it."""
+        X = check_images(X, unit_interval=self._unit_interval)
+        if self.likelihood == "continuous_bernoulli" and X.size:
+            if ((X == 0) | (X == (255 if X.dtype == np.uint8 else 1))).all():
+                raise InputError(
+                    "all pixels are 0 or 1, where the density of likelihood='continuous_bernoulli' "
+                    "has no bound: use likelihood='bernoulli'"
+                )
+        return X
+
+    def check(self, X: Any, y: Any = None) -> np.ndarray:
+        """X as (N,D) on the host; InputError if it does not fit the built model. y is ignored."""
+        self._check_built()
+        return check_images(X, self.n_features_, self._unit_interval, type(self).__name__)
+
+    def _to_device(self, rows: np.ndarray, name: str) -> Array:
+        """Rows of the host as floating point on the device, in the buffer of that name."""
+        return to_float(self._ws.xp.asarray(rows), self._ws(name, *rows.shape))
+
+    @property
+    def _draws(self) -> str:
+        """How many samples of z stand behind the loss of an example."""
+        return "one sample of z"
+
+    # -------------------------------------------------------------------------------- learning
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        X_test: Any = None,
+        y_test: Any = None,
+        epochs: int = 10,
+        verbose: bool = False,
+        callbacks: Any = (),
+        **settings: Any,
+    ) -> Self:
+        """Learn from X (N,D) from scratch; returns self.
+
+        X holds uint8 pixels (0 to 255) or floating point in [0, 1]; y, the labels (N,), is ignored
+        by models without labels. `X_test` is evaluated after each epoch. `settings` are those of
+        `scratchvae.train.Trainer` (batch_size, lr, kl_warmup, ...), and `callbacks` of its `run`.
+        Ctrl-C loses nothing learned. Raises InputError for unusable input, NonFiniteError
+        (parameters as before that step) at a NaN.
+        """
+        from ..train.trainer import Trainer  # on use: the loop stands above the models
+
+        whole_number(epochs, "epochs")
+        known = inspect.signature(Trainer).parameters
+        for name in settings:
+            if name not in known:
+                raise InputError(f"fit has no setting {name!r}: epochs, {', '.join([*known][3:])}")
+        twin = type(self)(**self.get_params())._start(X, y)
+        # refuses before anything learned is lost
+        trainer = Trainer(twin, X, X_test, y=y, y_test=y_test, **settings)
+        self.__dict__.update(twin.__dict__)
+        trainer.model = self
+        trainer.run(epochs, verbose=verbose, callbacks=callbacks)
+        return self
+
+    def loss_and_grad(
+        self, x: Any, eps: Any = None, y: Any = None
+    ) -> tuple[float, dict[str, np.ndarray]]:
+        """The training loss of a batch, mean nats per example, and the gradients of its step.
+
+        x (B,D) are the data, y (B,) their labels where the model has labels, and eps (B,Z) the
+        noise of the sample (IWAE: (B,kZ)), which only a model without noise can do without. The
+        gradients are those of the loss, but for the doubly reparameterized ones (`dreg`). They are
+        copies, by the model's own names; `state_dict(gradients)` gives them PyTorch's.
+        """
+        if not hasattr(self, "params_"):
+            self.build(check_images(x, unit_interval=False).shape[1])
+        x = self.check(x, y)
+        if len(x) == 0:
+            raise InputError("the mean loss of no examples is undefined: pass at least one row")
+        if eps is None and not self.noisy:
+            eps = np.zeros((len(x), self._noise_width))
+        eps = self._to_device(check_codes(eps, self._noise_width, "eps", len(x)), "eps")
+        acts = self._forward(self._to_device(x, "x"), eps)
+        self._backward(self._grads, acts)
+        loss = float(self._objective(acts))
+        return loss, {name: to_numpy(g).copy() for name, g in self._grads.items()}
+
+    # ----------------------------------------------------------------------------------- using
+
+    def encode(self, X: Any) -> Any:
+        """mu and logvar, both (N,Z): the Gaussian q(z|x) of each row of X (N,D)."""
+        return self._codes(self.check(X))
+
+    def _codes(self, X: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self._by_rows(len(X), lambda rows: self._encode(self._to_device(X[rows], "x")))
+
+    def _draw(self, n: int, width: int | None = None, **key: int) -> Array:
+        """Noise for the rows from `row` on, on the device; None where forward reads none.
+
+        width: forward's own, if None.
+        """
+        if not self.noisy:
+            return None
+        return noise.normal(n, width or self._noise_width, **key, dtype=self.dtype, xp=self._ws.xp)
+
+    def _by_rows(self, n: int, f: Callable[[slice], tuple[Array, ...]]) -> tuple[np.ndarray, ...]:
+        """f on slices that cover n rows; what it returns, copied to the host and joined."""
+        parts = [[to_numpy(a).copy() for a in f(rows)] for rows in chunks(n, CHUNK)]
+        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+    def _means(self, z: Array) -> Array:
+        """z (B,Z)  ->  the mean of p(x|z), (B,D)"""
+        return likelihoods.mean(self._decode(z), self.likelihood)
+
+    def decode(self, z: Any) -> np.ndarray:
+        """The mean of p(x|z) for each code: z (N,Z)  ->  (N,D); Bernoulli means lie in [0, 1]."""
+        self._check_built()
+        z = check_codes(z, self.latent_dim, "z")
+        return self._by_rows(len(z), lambda r: (self._means(self._to_device(z[r], "z")),))[0]
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Each x encoded to the code that stands for it, and decoded again: X (N,D)  ->  (N,D)"""
+        X = self.check(X)
+        return self._by_rows(len(X), lambda r: (self._reconstruct(self._to_device(X[r], "x")),))[0]
+
+    def _reconstruct(self, x: Array) -> Array:
+        return self._means(self._encode(x)[0])
+
+    def sample(self, n: int = 1, *, seed: int | None = None) -> np.ndarray:
+        """n new examples, (n,D): means of p(x|z) for z from N(0, 1). seed: the model's, if None."""
+        n, seed = whole_number(n, "n"), noise.check_seed(self.seed if seed is None else seed)
+        z = noise.normal(n, self.latent_dim, seed=seed, stream=noise.SAMPLE, dtype=self.dtype)
+        return self.decode(z)
+
+    def score_samples(
+        self, X: Any, k: int | None = None, *, y: Any = None, seed: int | None = None
+    ) -> np.ndarray:
+        """A lower bound of log p(x) for each row of X, (N,), nats: larger is more likely.
+
+        The evidence lower bound with the closed-form KL, and as many samples of z as training draws
+        (one; k for an IWAE); given k, the importance-weighted bound of `scratchvae.evaluate`; given
+        y (N,), of log p(x|y), or of log p(x, y), where the model has labels. seed: the model's, if
+        None.
+        """
+        from ..evaluate.evaluation import bound  # on use: evaluation stands above the models
+
+        return bound(self, X, k, seed, y=y)
+
+    def save(self, path: str | Path) -> None:
+        """One file of parameters and hyper-parameters, which `load_model(path)` reads.
+
+        It is NumPy's `.npz`; or, where the path ends so, `.safetensors`, which PyTorch reads too.
+        """
+        from ..files import checkpoint  # on use: files stand above the models
+        from ..files import safetensors as interchange
+
+        if Path(path).suffix == interchange.SUFFIX:
+            interchange.save(self, Path(path))
+        else:
+            checkpoint.save_model(self, path)

@@ -1,0 +1,95 @@
+"""Weights by the names and in the layout of a PyTorch module, both ways.
+
+The module is a plain `encoder = Sequential(Flatten, Linear, ReLU, ...)`, heads such as `fc_mu`, and
+a `decoder = Sequential(Linear, ReLU, ..., Linear)`; its weights are (out, in), where ours are (in,
+out).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..backend import array_module, to_numpy
+from ..errors import InputError
+
+Layer = tuple[str, str, slice]  # own prefix, PyTorch's prefix, columns of the own tensor
+
+
+def layers(n_hidden: int, heads: tuple[str, ...], latent_dim: int) -> Iterator[Layer]:
+    """Each layer, the first one first; the heads are columns of one own tensor."""
+    for i in range(n_hidden):
+        yield f"enc{i}", f"encoder.{1 + 2 * i}", slice(None)
+    for i, head in enumerate(heads):
+        yield "head", head, slice(i * latent_dim, (i + 1) * latent_dim)
+    for i in range(n_hidden):
+        yield f"dec{i}", f"decoder.{2 * i}", slice(None)
+    yield "out", f"decoder.{2 * n_hidden}", slice(None)
+
+
+def to_torch(layers: list[Layer], own: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Own tensors, or their gradients, by PyTorch's names: copies, on the host."""
+    own = {name: np.array(to_numpy(a)) for name, a in own.items()}
+    state = {}
+    for prefix, theirs, columns in layers:
+        state[f"{theirs}.weight"] = np.ascontiguousarray(own[f"{prefix}_W"][:, columns].T)
+        state[f"{theirs}.bias"] = own[f"{prefix}_b"][columns].copy()
+    return state | {name: own[name] for name in _others(layers, own)}
+
+
+def shapes(layers: list[Layer], own: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of `to_torch`, from those of the own tensors."""
+    state: dict[str, tuple[int, ...]] = {}
+    for prefix, theirs, columns in layers:
+        fan_in, width = own[f"{prefix}_W"]
+        width = len(range(width)[columns])
+        state[f"{theirs}.weight"], state[f"{theirs}.bias"] = (width, fan_in), (width,)
+    return state | {name: own[name] for name in _others(layers, own)}
+
+
+def _others(layers: list[Layer], own: Mapping[str, Any]) -> list[str]:
+    """Own tensors that belong to no layer, and keep their names."""
+    layered = {f"{prefix}_{kind}" for prefix, _, _ in layers for kind in "Wb"}
+    return [name for name in own if name not in layered]
+
+
+def read_state(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The state's values as arrays, whatever NumPy can read them from."""
+    return {name: np.asarray(to_numpy(a)) for name, a in state.items()}
+
+
+def width(layer: str, arrays: Mapping[str, np.ndarray]) -> int:
+    """The number of columns that a layer takes, or InputError if it is not there."""
+    name = f"{layer}.weight"
+    if name not in arrays or arrays[name].ndim != 2:
+        raise InputError(f"the state holds no matrix {name!r}; it holds {sorted(arrays)}")
+    return arrays[name].shape[1]
+
+
+def from_torch(
+    layers: list[Layer], arrays: Mapping[str, np.ndarray], own: Mapping[str, Any]
+) -> None:
+    """Write arrays by PyTorch's names into own tensors; InputError, and no change, if unfit."""
+    expected = shapes(layers, {name: a.shape for name, a in own.items()})
+    if odd := sorted(expected.keys() ^ arrays.keys()):
+        raise InputError(f"the state and the model do not both have {', '.join(odd)}")
+    for name, a in arrays.items():
+        shape = expected[name]
+        if a.shape != shape or a.dtype.kind not in "biuf" or not np.isfinite(a).all():
+            got = f"{a.dtype} of shape {a.shape}"
+            raise InputError(f"{name} must be finite numbers of shape {shape}, got {got}")
+    write(layers, arrays.__getitem__, own)
+
+
+def write(layers: list[Layer], read: Callable[[str], np.ndarray], own: Mapping[str, Any]) -> None:
+    """Read each tensor by PyTorch's name, one at a time, into the own ones, which they fit."""
+    for prefix, theirs, columns in layers:
+        W, b = own[f"{prefix}_W"], own[f"{prefix}_b"]
+        W[:, columns] = _like(W, read(f"{theirs}.weight").T)
+        b[columns] = _like(b, read(f"{theirs}.bias"))
+    for name in _others(layers, own):
+        own[name][...] = _like(own[name], read(name))
+
+
+def _like(tensor: Any, a: np.ndarray) -> Any:
+    return array_module(tensor).asarray(a)

@@ -1,0 +1,137 @@
+"""One page to look at a model in: it decodes in the browser, and needs no network and no server.
+
+`page` fills `page.html` with the style, the scripts, and the model as JSON: its decoder, and the
+codes of test examples. Read `decode.js` beside `decode` of `models/vae.py`; `explorer.js` is the
+plane to drag in, and `gradient.js` the second tab, a model of two pixels with all its gradients.
+"""
+
+import base64
+import json
+from copy import deepcopy
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from ...backend import noise, to_numpy
+from ...data.labels import missing
+from ...errors import InputError
+from ...models import Labelled, Model
+
+MOST_POINTS, MOST_NUMBERS = 2000, 200_000  # test examples in a page, and numbers of their codes
+TOLERANCE = 7e-4  # of a pixel in [0, 1], a sixth of a grey level: what rounding may change
+PARTS = ("style.css", "decode.js", "explorer.js", "gradient.js")
+
+
+def check(model: Model) -> int:
+    """The side of the images; InputError where there are none, or no plane to drag in."""
+    from ..plots import image_side  # on use: matplotlib is slow to import
+
+    side = image_side(model.n_features_)
+    if model.latent_dim < 2:
+        raise InputError("the page has a plane over two latent units, but this model has one")
+    return side
+
+
+def shown(n: int, latent_dim: int) -> np.ndarray:
+    """Which of n test examples a page shows: spread evenly, so that sorted ones all have a part."""
+    most = min(n, MOST_POINTS, max(1, MOST_NUMBERS // latent_dim))
+    return np.arange(most) * n // most
+
+
+def page(
+    model: Model, mu: Any, y: Any, *, order: Any, said: Any, active: Any, std: Any, data: str
+) -> str:
+    """The page as text.
+
+    mu (N,Z) are the codes of test examples, and y (N,) their labels or None. Of each unit: `order`
+    has the most informative first, `said` is its KL in nats (of a model without noise the variance
+    of its codes), `active` whether it says anything, `std` (Z,) the mean standard deviation that
+    the encoder gives it (None: there is no noise). `data` is the name of the data.
+    Raises InputError for a model that cannot be shown.
+    """
+    side = check(model)
+    mu = np.asarray(mu, dtype=np.float64)
+    centre, scale = np.zeros(model.latent_dim), np.ones(model.latent_dim)
+    if not model.noisy:
+        centre, scale = mu.mean(axis=0), np.maximum(mu.std(axis=0), 1e-6)
+    sigma = float(np.mean((0.1 * scale if std is None else std)[order[:2]]))
+    names, index = _labels(y, len(mu))
+    content = {
+        "side": side,
+        "likelihood": model.likelihood,
+        "activation": model.activation,
+        "says": "KL" if model.noisy else "variance",
+        "classes": [str(c) for c in model.classes_] if isinstance(model, Labelled) else None,
+        "labels": names,
+        "y": index,
+        "units": [{"unit": int(j), "said": float(said[j]), "active": bool(active[j])}
+                  for j in order],
+        "centre": centre.tolist(),
+        "scale": scale.tolist(),
+        "sigma": sigma,
+        "mu": _text(mu, 32),
+        **_decoder(model, mu),
+    }  # fmt: skip
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    widths = (model.n_features_, *model.hidden, model.latent_dim)
+    here = files(__name__)
+    parts = {name.replace(".", "_"): here.joinpath(name).read_text("utf-8") for name in PARTS}
+    return Template(here.joinpath("page.html").read_text("utf-8")).substitute(
+        parts,
+        sigma_max=f"{2 * scale[order[0]]:.3g}",
+        sigma_help="this model has no noise of its own"
+        if std is None
+        else f"the encoder's own sigma: {sigma:.2f} on average",
+        # a label may hold </script>
+        data=text.replace("<", "\\u003c"),
+        what=escape(
+            f"{type(model).__name__} {'-'.join(map(str, widths))}, {model.likelihood} pixels, "
+            f"{len(model.history_)} epochs; {len(mu):,} test examples of {data}"
+        ),
+    )
+
+
+def _labels(y: Any, n: int) -> tuple[list[str], list[int]]:
+    """The distinct labels as text, in order, and the place of each row's; -1 where it has none."""
+    if y is None:
+        return [], [-1] * n
+    y = np.asarray(y)
+    rows = [None if none else v for v, none in zip(y.tolist(), missing(y), strict=True)]
+    known = sorted({v for v in rows if v is not None}, key=lambda v: (isinstance(v, str), v))
+    place = {v: i for i, v in enumerate(known)}
+    return [str(v) for v in known], [-1 if v is None else place[v] for v in rows]
+
+
+def _decoder(model: Model, mu: np.ndarray) -> dict[str, Any]:
+    """The decoder's weights as text, in float16 where no pixel shows it, else in float32."""
+    own = {
+        name: to_numpy(a) for name, a in model.params_.items() if name.startswith(("dec", "out"))
+    }
+    bits = 16 if _float16_will_do(model, own, mu) else 32
+    return {"bits": bits, "params": {name: _text(a, bits) for name, a in own.items()}}
+
+
+def _float16_will_do(model: Model, own: dict[str, np.ndarray], mu: np.ndarray) -> bool:
+    """Whether rounded weights decode to the same pixels, at codes and far around them."""
+    far = noise.normal(200, model.latent_dim, seed=0, stream=noise.SAMPLE) * 2
+    z = np.concatenate((mu[:200], mu.mean(axis=0) + np.maximum(mu.std(axis=0), 1) * far))
+    rounded = deepcopy(model)
+    for name, a in own.items():
+        with np.errstate(over="ignore"):
+            half = a.astype(np.float16)
+        if not np.isfinite(half).all():
+            return False
+        rounded.params_[name][...] = rounded._ws.xp.asarray(half)
+    of: dict[str, Any] = {}
+    if isinstance(model, Labelled):
+        of["y"] = model.classes_[np.arange(len(z)) % len(model.classes_)]
+    error = np.abs(model.decode(z, **of) - rounded.decode(z, **of))
+    return bool(error.max() < TOLERANCE)
+
+
+def _text(a: np.ndarray, bits: int) -> str:
+    """Numbers as base64 of little-endian floats, row after row."""
+    return base64.b64encode(a.astype(f"<f{bits // 8}").tobytes()).decode("ascii")

@@ -1,0 +1,120 @@
+"""Adam (Kingma & Ba, arXiv:1412.6980) on one flat vector, and what changes from step to step."""
+
+from math import sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backend import Array, array_module, kernels
+from ..backend.memory import empty
+
+# On the CPU the update walks the vector in pieces that stay in the cache for all its passes.
+BLOCK = 65_536
+# Where a gradient stays zero, its moments shrink until they are subnormal, which a processor may
+# take a hundred times as long to compute with. So now and then the tiniest become zero. (CuPy's
+# kernels treat subnormal numbers as zero anyway.)
+FLUSH = 50  # steps between
+
+
+class Adam:
+    """m = b1 m + (1-b1) g,  v = b2 v + (1-b2) g^2,  p -= lr (m / c1) / (sqrt(v / c2) + eps)
+
+    with c1 = 1 - b1^t and c2 = 1 - b2^t, t counting the steps from 1; v begins at v0.
+
+    Epsilon stands outside the square root of the bias-corrected second moment, as in the paper's
+    algorithm 1. A gradient beyond 1.8e19 has no square in float32: v is then infinite, and the
+    parameter NaN a step later, so that `Trainer` notices. (If it stayed where it is, nobody would.)
+    """
+
+    def __init__(
+        self,
+        p: Array,
+        lr: float = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        v0: float = 0.0,
+    ) -> None:
+        xp = array_module(p)
+        self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
+        self.t = 0
+        self.m, self.v = (empty(xp, p.shape, p.dtype) for _ in range(2))
+        self.m.fill(0)
+        self.v.fill(v0)
+        self._tmp = empty(xp, (max(1, min(BLOCK, p.size)),), p.dtype) if xp is np else None
+
+    def step(self, p: Array, g: Array) -> None:
+        """One update of the parameters p, in place, from the gradient g; both flat vectors."""
+        self.update(p, g, *self.rates(self.lr, self.t + 1))
+        self.t += 1
+
+    def rates(self, lr: float, t: int) -> tuple[float, float]:
+        """rate and floor, such that step t is p -= rate m / (sqrt(v) + floor)
+
+        With r = sqrt(c2): lr (m / c1) / (sqrt(v) / r + eps) = (lr r / c1) m / (sqrt(v) + r eps).
+        """
+        root = sqrt(1 - self.beta2**t)
+        return lr * root / (1 - self.beta1**t), root * self.eps
+
+    def update(self, p: Array, g: Array, rate: Any, floor: Any) -> None:
+        """The step of which `rates` are known; on a GPU they may be arrays of one."""
+        keep1, keep2 = 1 - self.beta1, 1 - self.beta2
+        if self._tmp is None:
+            return kernels.adam(p, self.m, self.v, g, keep1, keep2, rate, floor)
+        info = np.finfo(p.dtype)
+        # to add these and take them away makes 0 of what is below 2^15 and 2 times the smallest
+        small_m, small_v = (float(info.tiny) * 2.0 ** (info.nmant + n) for n in (17, 3))
+        for start in range(0, p.size, len(self._tmp)):
+            piece = slice(start, start + len(self._tmp))
+            pi, gi, m, v = p[piece], g[piece], self.m[piece], self.v[piece]
+            tmp = self._tmp[: pi.size]
+            np.subtract(gi, m, out=tmp)
+            tmp *= keep1
+            m += tmp
+            np.multiply(gi, gi, out=tmp)
+            tmp -= v
+            tmp *= keep2
+            v += tmp
+            np.sqrt(v, out=tmp)
+            tmp += floor
+            np.divide(m, tmp, out=tmp)
+            tmp *= rate
+            pi -= tmp
+            if self.t % FLUSH == FLUSH - 1:
+                m += small_m
+                m -= small_m
+                if self.eps**2 > small_v:  # else such a v counts beside eps
+                    v += small_v
+                    v -= small_v
+
+
+def clip(g: Array, most: float) -> None:
+    """Scale g, in place, so that its Euclidean norm is at most this.
+
+    Pascanu et al., arXiv:1211.5063, algorithm 1. Nothing waits for the device.
+    """
+    xp = array_module(g)
+    tiny = float(xp.finfo(g.dtype).tiny)
+    top = xp.maximum(xp.abs(g).max(), tiny)  # without it, squares overflow
+    norm = top * xp.sqrt(xp.sum(xp.square(g / top), dtype="float64"))
+    g *= most / xp.maximum(norm, most)
+
+
+class Dials(NamedTuple):
+    """The numbers of one step; on a GPU they may be arrays of one."""
+
+    step: Any  # how many were taken before: it keys the noise
+    ramp: Any  # how far the KL term has come in
+    rate: Any  # Adam's, see `Adam.rates`
+    floor: Any
+
+
+def ramp(epoch: float, warmup: float = 0, cycle: float = 0) -> float:
+    """How far the KL term has come in, from 0 to 1, fractions of an epoch counted.
+
+    It grows linearly over the first `warmup` epochs; with `cycle`, over the first half of each
+    `cycle` epochs, to begin anew after each (Fu et al., arXiv:1903.10145). At once if both are 0.
+    """
+    if cycle > 0:
+        return min(1.0, 2 * (epoch % cycle) / cycle)
+    return min(1.0, epoch / warmup) if warmup > 0 else 1.0

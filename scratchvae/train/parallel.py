@@ -1,0 +1,193 @@
+"""Data parallel over MPI: each rank takes a part of every batch, and all take the same step.
+
+    mpiexec -n 4 scratchvae train --mpi ...
+
+Noise, binary pixels and the order of the data are keyed by row, not by who computes it, so any
+number of ranks follows the same path, but for the rounding of one sum: the gradients of the parts,
+weighted by their sizes, added in one all-reduce a step, with the losses in the same message. Each
+rank holds all data and all parameters, which stay equal to the last bit, as a hash says each epoch.
+"""
+
+import hashlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array, to_numpy
+from ..backend.memory import empty
+from ..errors import InputError, NonFiniteError
+from ..models.model import Model
+from .nonfinite import first_bad
+from .signals import handling
+from .trainer import Record, Trainer
+
+EXTRA = (
+    4  # numbers behind the gradients in the message: sums of rec, kl and loss; who wants to stop
+)
+
+
+def world() -> Any:
+    """MPI's communicator of all ranks; InputError, which says what to install, without mpi4py."""
+    try:
+        from mpi4py import MPI
+    except ImportError:
+        raise InputError(
+            "many machines need mpi4py and an MPI: pip install 'scratchvae[mpi]' mpich"
+        ) from None
+    return MPI.COMM_WORLD
+
+
+def part(n: int, rank: int, size: int) -> slice:
+    """The rows of this rank out of n: pieces in order, whose sizes differ by one at most."""
+    return slice(rank * n // size, (rank + 1) * n // size)
+
+
+class Ranks:
+    """A communicator, and whether its ranks have met to begin."""
+
+    def __init__(self, comm: Any) -> None:
+        self.comm = comm
+        self.begun = self.refused = False
+
+    def begin(self, error: str | None = None) -> None:
+        """All ranks meet here once, each with what went wrong, if anything did: then all fail."""
+        errors = [text for text in self.comm.allgather(error) if text]
+        self.begun, self.refused = True, bool(errors)
+        if errors:
+            raise InputError(errors[0])
+
+    def run(self, task: Callable[[], int]) -> int:
+        """task() on every rank; one sentence for all, and no rank is left waiting."""
+        try:
+            try:
+                return task()
+            except InputError as error:
+                if not self.begun:
+                    self.begin(str(error))
+                raise
+        except BaseException as error:
+            # these two are known to all ranks; any other may be this rank's alone
+            if self.refused or isinstance(error, NonFiniteError):
+                if self.comm.rank == 0:
+                    raise
+                return 2
+            what = (
+                str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            )
+            where = f"rank {self.comm.rank}: {what}; all ranks stop"
+            print(f"scratchvae: error: {where}", file=sys.stderr, flush=True)
+            time.sleep(0.5)  # mpiexec passes the sentence on, unless it has to end all first
+            self.comm.Abort(2)
+            raise
+
+
+class ParallelTrainer(Trainer):
+    """A `Trainer` that shares each batch with the other ranks. All give it the same arguments.
+
+    Raises InputError for a loss that is not a mean over examples (free bits, a capacity), and for
+    detect_anomaly.
+    """
+
+    def __init__(self, ranks: Ranks, model: Model, *data: Any, **settings: Any) -> None:
+        if getattr(model, "free_bits", 0) or getattr(model, "capacity", None) is not None:
+            raise InputError(
+                "free_bits and capacity charge for the mean KL of a whole batch, of which each "
+                "rank sees a part: leave them out"
+            )
+        if settings.get("detect_anomaly"):
+            raise InputError(
+                "detect_anomaly would stop one rank and not the others: use one process"
+            )
+        super().__init__(model, *data, **settings)
+        ranks.begin()
+        self.comm = ranks.comm
+        size = model.params_.array.size
+        self._message = empty(self.xp, (size + EXTRA,), model.dtype)
+        model._grads = model.params_.like(self.xp, self._message[:size])
+        if self.xp is not np:  # pinned: the device reads and writes it at the speed of the bus
+            memory = self.xp.cuda.alloc_pinned_memory(self._message.nbytes)
+            self._staged = np.frombuffer(memory, model.dtype, len(self._message))
+        self._wants_to_stop, self._signal = 0, int(signal.SIGINT)
+        self._stop = self.xp.zeros(1, dtype=model.dtype)
+        for a in self.arrays():
+            self._from_first(a)
+        self.keep()
+
+    def _from_first(self, a: Array) -> None:
+        """Rank 0's numbers on all ranks."""
+        host = to_numpy(a)
+        self.comm.Bcast(host)
+        a[...] = self.xp.asarray(host)
+
+    def take_step(self, rows: Array) -> tuple[Any, Any]:
+        B, message = len(rows), self._message
+        own, tail = part(B, self.comm.rank, self.comm.size), message[-EXTRA:]
+        dials, acts = self.dials(self.step), None
+        message.fill(0)
+        if own.start < own.stop:
+            acts = self.forward(rows[own], dials, own.start)
+            self.backward(acts, dials)
+            message[:-EXTRA] *= (own.stop - own.start) / B  # from a mean of the part to its share
+            for i, values in enumerate(self._losses(acts)):
+                tail[i] = self.xp.sum(values)
+        tail[-1] = self._wants_to_stop
+        self._all_reduce()
+        self.sums[:3] += tail[:3]
+        self._stop += tail[-1]
+        self.update(dials)
+        self.adam.t += 1
+        return acts, self.model._grads
+
+    def _all_reduce(self) -> None:
+        """The message of each rank becomes the sum of all."""
+        from mpi4py import MPI
+
+        if self.xp is np:
+            self.comm.Allreduce(MPI.IN_PLACE, self._message)
+        elif os.environ.get("SCRATCHVAE_CUDA_AWARE_MPI"):
+            self.xp.cuda.get_current_stream().synchronize()
+            self.comm.Allreduce(MPI.IN_PLACE, self._message)
+        else:
+            self._message.get(out=self._staged)
+            self.comm.Allreduce(MPI.IN_PLACE, self._staged)
+            self._message.set(self._staged)
+
+    def run(self, epochs: int, **options: Any) -> None:
+        """As `Trainer.run`; after Ctrl-C or SIGTERM all ranks stop at the same step."""
+
+        def ask(number: int, frame: Any) -> None:
+            self._wants_to_stop, self._signal = 1, number
+
+        with handling(ask):
+            super().run(epochs, **options)
+
+    def resume(self, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        """As `Trainer.resume`; InputError unless all ranks go on from the same step."""
+        super().resume(numbers, arrays)
+        if len(set(self.comm.allgather(self.step))) > 1:
+            raise InputError("the ranks read different checkpoints: see that all read the same")
+
+    def _check(self, order: Array) -> np.ndarray:
+        losses = super()._check(order)
+        if to_numpy(self._stop)[0]:
+            raise KeyboardInterrupt(self._signal)
+        return losses
+
+    def _first_bad(self, acts: Any) -> str | None:
+        found = self.comm.allgather(None if acts is None else first_bad(acts))
+        return next((name for name in found if name), None) or super()._first_bad(None)
+
+    def _epoch(self, progress: Any, due: Any) -> Record:
+        record: Record = self.comm.bcast(super()._epoch(progress, due))
+        own = hashlib.sha256(to_numpy(self.model.params_.array).tobytes()).hexdigest()
+        if len(set(self.comm.allgather(own))) > 1:
+            raise InputError(
+                f"after epoch {self.epoch + 1} the ranks hold different parameters: do all run the "
+                "same versions on the same kind of processor?"
+            )
+        return record

@@ -1,0 +1,160 @@
+"""The checker applied to a model: its gradients, its shipped training step, and what it means.
+
+Differences prove that a gradient belongs to a loss, not that the loss is the right one, nor that
+training uses that gradient. So `check_model` goes on where they stop, to `meaning.py`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..backend import array_module, to_numpy
+from ..backend.noise import SAMPLE, TRAIN
+from ..errors import InputError, whole_number
+from ..gradcheck.checker import check
+from ..gradcheck.report import GOOD, Finding, Report, within
+from ..train.trainer import Trainer
+from . import meaning
+from .dreg import surrogate
+
+LR = 0.01  # of the steps that are taken: large enough for stale weights to differ
+
+
+def check_model(
+    model: Any, x: Any, eps: Any = None, y: Any = None, *, seed: int = 0, steps: int = 20
+) -> Report:
+    """Check a float64 model: the gradient of every parameter, its training step, and its meaning.
+
+    x (B,D), eps (B,Z) and, for models with labels, y (B,) are passed to its public
+    `loss_and_grad`, whose gradients are the leaves of the report. Its findings are the shipped
+    training step, and Adam, against the paper; the gradients after `steps` such steps on x, with
+    another beta, and where logits are extreme; and what differences cannot see: the spread of the
+    samples, the KL, beta, the likelihood and the bounds of a model with noise. The parameters are
+    moved, and put back. Raises InputError where the model is not in float64.
+    """
+    whole_number(steps, "steps")
+    if not hasattr(model, "params_") and np.ndim(x) == 2:
+        model.build(np.shape(x)[1])
+    if eps is None and model.noisy:
+        eps = to_numpy(model._draw(len(x), seed=seed, stream=SAMPLE, step=0))
+    batch = _Batch(model, x, eps, y)
+    batch.loss_and_grad()
+    if model.dtype != "float64":
+        raise InputError(
+            f"check_model needs dtype='float64', got {model.dtype!r}: build such a twin"
+        )
+    with _kept(model):
+        report = _gradients(batch, seed)
+
+    def gradients(when: str) -> list[Finding]:
+        # where they are wrong from the start, they need not be found wrong again
+        return [_again(when, batch, seed)] if report.verdict in GOOD else []
+
+    findings: list[Finding] = []
+    with _kept(model):
+        findings += _training(batch, steps)
+        findings += gradients(f"after {steps} steps")
+    if model.noisy:
+        if hasattr(model, "beta"):
+            with _kept(model):
+                model.beta += 1
+                findings += gradients("at beta + 1")
+        with _kept(model), np.errstate(all="ignore"):
+            findings += meaning.findings(model, x, eps, y, seed)
+            findings += gradients("at extremes")
+    return Report(
+        report.name, report.leaves, report.violations, report.random, report.notes, tuple(findings)
+    )
+
+
+@contextmanager
+def _kept(model: Any) -> Iterator[None]:
+    """Parameters and beta are afterwards what they were."""
+    p, beta = model.params_.array.copy(), getattr(model, "beta", None)
+    try:
+        yield
+    finally:
+        model.params_.array[...] = p
+        if beta is not None:
+            model.beta = beta
+
+
+@dataclass
+class _Batch:
+    model: Any
+    x: Any
+    eps: Any
+    y: Any
+
+    def loss_and_grad(self) -> tuple[float, dict[str, Any]]:
+        result: tuple[float, dict[str, Any]] = self.model.loss_and_grad(self.x, self.eps, self.y)
+        return result
+
+
+def _gradients(batch: _Batch, seed: int) -> Report:
+    model, p = batch.model, batch.model.params_
+
+    def value() -> Any:
+        return batch.loss_and_grad()[0]
+
+    if getattr(model, "dreg", False):
+        rows = model._to_device(model.check(batch.x, batch.y), "x").copy()
+        value = surrogate(model, rows, model._to_device(np.asarray(batch.eps), "eps").copy())
+
+    def place(tensors: dict[str, Any]) -> None:
+        for name, a in tensors.items():
+            p[name][...] = a
+
+    def loss(**tensors: Any) -> Any:
+        place(tensors)
+        return np.asarray(to_numpy(value()))
+
+    def loss_backward(dy: Any, **tensors: Any) -> dict[str, Any]:
+        place(tensors)
+        gradients = batch.loss_and_grad()[1]
+        return {name: array_module(p.array).asarray(float(dy) * g) for name, g in gradients.items()}
+
+    return check(loss, loss_backward, dict(p), seed=seed, name=type(model).__name__)
+
+
+def _again(when: str, batch: _Batch, seed: int) -> Finding:
+    report = _gradients(batch, seed)
+    bad = [leaf for leaf in report.leaves if leaf.verdict not in GOOD]
+    texts = [f"d{leaf.name} {leaf.message or 'is wrong'}" for leaf in bad]
+    text = "; ".join([*texts, *report.violations, report.random]).strip("; ")
+    return Finding(f"gradients {when}", report.verdict, report.error, report.resolution, text)
+
+
+def _training(batch: _Batch, steps: int) -> Iterator[Finding]:
+    """Takes the steps; what the last one used and did, against loss_and_grad and the paper."""
+    model, x = batch.model, batch.x
+    trainer = Trainer(model, x, y=batch.y, batch_size=len(x), lr=LR)
+    p, rows = model.params_.array, trainer.xp.arange(len(x))
+    expected = to_numpy(p).copy()
+    m, v = np.zeros_like(expected), np.zeros_like(expected)
+    for t in range(1, steps + 1):
+        before = p.copy()
+        noise = model._draw(len(x), seed=model.seed, stream=TRAIN, step=t - 1)
+        _, used = trainer.take_step(rows)
+        g = to_numpy(used.array).copy()
+        # Algorithm 1 of arXiv:1412.6980, line by line
+        m = 0.9 * m + (1 - 0.9) * g
+        v = 0.999 * v + (1 - 0.999) * g**2
+        m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.999**t)
+        expected -= LR * m_hat / (np.sqrt(v_hat) + 1e-8)
+    after, p[...] = p.copy(), before
+    _, gradients = model.loss_and_grad(x, None if noise is None else to_numpy(noise), batch.y)
+    p[...] = after
+    right = np.concatenate([g.ravel() for g in gradients.values()])
+    yield _same("the gradient that a step uses", g, right, "not that of loss_and_grad at its noise")
+    yield _same("the update of a step", to_numpy(p), expected, "not Adam's, as the paper has it")
+
+
+def _same(name: str, found: Any, right: Any, otherwise: str) -> Finding:
+    """Whether two arrays are equal, but for rounding: relative to the largest entry."""
+    limit = 1e4 * float(np.finfo(right.dtype).eps)
+    scale = float(np.abs(right).max()) or 1.0
+    return within(name, float(np.abs(found - right).max()) / scale, limit, otherwise)
