@@ -40,7 +40,7 @@ def task():
     X, y = rng.random((22, 9)), np.arange(22) % 3 - (kind == "m2")
     name = kind if kind in MODELS else "vae"
     model = MODELS[name](latent_dim=2, hidden=(5,), dtype="float64", seed=rank, device=device)
-    model._start(X, y)
+    model.build_from(X, y)
     trainer = ParallelTrainer(
         ranks,
         model,

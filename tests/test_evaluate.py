@@ -198,8 +198,8 @@ def test_the_information_is_that_of_rows_from_the_whole(vae, rng, monkeypatch):
 def test_the_elbo_has_a_standard_error(vae, rng):
     X = rng.random((30, 9))
     found = evaluate(vae, X)
-    x = vae._to_device(X, "x")
-    acts = vae._forward(x, vae._draw(30, seed=2, stream=noise.TEST, step=0, row=0))
+    x = vae.to_device(X, "x")
+    acts = vae.forward(x, vae.draw_noise(30, seed=2, stream=noise.TEST, step=0, row=0))
     error = np.std(acts.rec + acts.kl, ddof=1) / 30**0.5
     assert found.elbo_error == pytest.approx(error, rel=1e-4)
     one = evaluate(vae, X[:1], k=2)

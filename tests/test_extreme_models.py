@@ -64,7 +64,7 @@ def labelled(model):
 
 def step(model, x, y):
     """The loss and the gradients of a batch."""
-    eps = np.random.default_rng(1).standard_normal((len(x), model._noise_width))
+    eps = np.random.default_rng(1).standard_normal((len(x), model.noise_width))
     loss, gradients = model.loss_and_grad(x, eps, y)
     return np.array([loss]), list(gradients.values())
 

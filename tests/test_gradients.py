@@ -30,8 +30,8 @@ def test_every_op(name, seed):
 
 def poison(model):
     """NaN in everything that a step should overwrite: a forgotten gradient then shows."""
-    model._grads.array[...] = np.nan
-    for buffer in model._ws.buffers.values():
+    model.gradients.array[...] = np.nan
+    for buffer in model.workspace.buffers.values():
         buffer[...] = np.nan
 
 
@@ -40,7 +40,7 @@ def check_shipped_step(trainer, rows):
     model = trainer.model
     p, step = model.params_.array, trainer.step
     before = p.copy()
-    eps = model._draw(len(rows), seed=model.seed, stream=noise.TRAIN, step=step)
+    eps = model.draw_noise(len(rows), seed=model.seed, stream=noise.TRAIN, step=step)
     poison(model)
     _, grads = trainer.take_step(rows)
     after, used = p.copy(), {name: g.copy() for name, g in grads.items()}
@@ -50,7 +50,7 @@ def check_shipped_step(trainer, rows):
     loss = surrogate(model, x, eps) if getattr(model, "dreg", False) else None
     for name, tensor in model.params_.items():
         leaf = compare(
-            name, loss or (lambda: model._objective(model._forward(x, eps))), tensor, used[name]
+            name, loss or (lambda: model.mean_loss(model.forward(x, eps))), tensor, used[name]
         )
         assert leaf.relative <= LIMIT, str(leaf)
     p[...] = after
@@ -81,7 +81,7 @@ def test_kl_warmup_weights_the_gradient_of_the_step(tiny, rng):
     vae.params_.array[...] = before
     vae.beta = 4.0 / 16
     vae.loss_and_grad(np.repeat(x, 4, axis=0)[:4], eps)
-    np.testing.assert_array_equal(vae._grads.array, used)
+    np.testing.assert_array_equal(vae.gradients.array, used)
 
 
 def test_a_step_through_poisoned_buffers_gives_the_same_bits(tiny):
@@ -108,7 +108,7 @@ def test_relu_kinks_are_far_from_the_points_that_are_checked(rng):
     vae = cls(**config, dtype="float64", seed=0).build(9)
     x = noise.uniform(20, 9, seed=0, stream=noise.SAMPLE, dtype="float64")[:4]
     eps = noise.normal(4, 3, seed=0, stream=noise.SAMPLE, dtype="float64")
-    acts = dataclasses.asdict(vae._forward(x, eps))
+    acts = dataclasses.asdict(vae.forward(x, eps))
     p = vae.params_
     for before in (
         ops.linear(acts["x"], p.enc0_W, p.enc0_b),

@@ -41,7 +41,8 @@ def trainer(cls, config, settings, graphs, device="cuda"):
     model = cls(latent_dim=3, hidden=(7,), dtype="float64", device=device, **config)
     labels = y if cls in (ConditionalVAE, SemiSupervisedVAE) else None
     return Trainer(
-        model._start(X, labels), X, X, y=labels, y_test=labels, batch_size=8, cuda_graphs=graphs,
+        model.build_from(X, labels), X, X,
+        y=labels, y_test=labels, batch_size=8, cuda_graphs=graphs,
         **settings,
     )  # fmt: skip
 
@@ -149,13 +150,13 @@ def test_a_graph_lives_on_when_the_workspace_grows(gpu):
     plain, replayed = (trainer(VAE, {}, {}, graphs) for graphs in (False, True))
     replayed._graphs.begin_epoch(noise.permutation(N, seed=0, xp=gpu))
     replayed._graphs.take_step(0)
-    own = {id(a) for a in replayed.model._ws.buffers.values()}
+    own = {id(a) for a in replayed.model.workspace.buffers.values()}
     replayed.run(1)
     X, _ = data(False)
     replayed.model.reconstruct(np.repeat(X, 10, axis=0))  # larger buffers take the place of its own
     kept = {id(a) for graph, _ in replayed._graphs.graphs.values() for a in graph[-1].values()}
     assert own <= kept, "the memory of the graph is not given to others"
-    assert not own <= {id(a) for a in replayed.model._ws.buffers.values()}
+    assert not own <= {id(a) for a in replayed.model.workspace.buffers.values()}
     replayed.run(2)
     plain.run(2)
     np.testing.assert_allclose(

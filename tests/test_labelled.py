@@ -62,7 +62,7 @@ def test_rec_and_mu_are_those_of_the_label_or_their_mean_over_the_labels(batch):
         p = model.decode(mu + np.exp(logvar / 2) * eps, c)
         each.append(np.column_stack((-(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1), mu)))
     q = model.predict_proba(x)
-    acts = model._forward(model.check(x, [-1, 2, -1, 0]), eps)
+    acts = model.forward(model.check(x, [-1, 2, -1, 0]), eps)
     found = np.column_stack((acts.rec, acts.mu))
     for i, share in enumerate((q[0], [0, 0, 1], q[2], [1, 0, 0])):
         np.testing.assert_allclose(found[i], np.dot(share, np.array(each)[:, i]), rtol=1e-12)
@@ -136,11 +136,11 @@ def test_a_warm_up_lowers_the_kl_of_each_label(batch):
     x, eps = batch
     model = m2(alpha=0.0)
     rows = model.check(x, [-1, 2, -1, 0])
-    model._backward(model._grads, model._forward(rows, eps), 0.25)
-    p, g, sums = model.params_.array.copy(), model._grads.array, []
+    model.backward(model.gradients, model.forward(rows, eps), 0.25)
+    p, g, sums = model.params_.array.copy(), model.gradients.array, []
     for step in (1e-6, -1e-6):
         model.params_.array[...] = p + step * g
-        acts = model._forward(rows, eps)
+        acts = model.forward(rows, eps)
         costs, log_q = acts.cost - 0.75 * acts.kls, softmax_log(acts.logits)
         unknown = (np.exp(log_q) * (costs + log_q)).sum(axis=1)
         sums.append(unknown[0] + costs[1, 2] + unknown[2] + costs[3, 0])
@@ -153,9 +153,9 @@ def test_a_warm_up_lowers_the_kl_of_each_label(batch):
 def test_a_warm_up_free_bits_and_a_capacity_reach_the_gradient(batch):
     def gradient(ramp=1.0, **options):
         model = ConditionalVAE(**SMALL, **options).build(9, 3)
-        acts = model._forward(model.check(batch[0], [2, 0, 1, 1]), batch[1])
-        model._backward(model._grads, acts, ramp)
-        return model._grads.array
+        acts = model.forward(model.check(batch[0], [2, 0, 1, 1]), batch[1])
+        model.backward(model.gradients, acts, ramp)
+        return model.gradients.array
 
     without = gradient(beta=0.0)
     np.testing.assert_array_equal(gradient(0.25), gradient(beta=0.25))
@@ -232,14 +232,14 @@ def test_labels_may_be_anything_and_are_saved(cls, labels, rng, tmp_path):
 def test_a_label_is_one_beside_pixels_of_any_kind(cls, dtype, rng):
     X = (rng.random((6, 9)) < 0.5).astype(dtype) * (255 if dtype == np.uint8 else 1)
     model = cls(latent_dim=2, hidden=(8,)).build(9, 3)
-    rows = model._to_device(model.check(X, [0, 1, 2, 0, 1, 2]), "x")
+    rows = model.to_device(model.check(X, [0, 1, 2, 0, 1, 2]), "x")
     np.testing.assert_array_equal(rows[:, 9:], np.eye(3)[[0, 1, 2, 0, 1, 2]])
     np.testing.assert_array_equal(rows[:, :9], X / (255 if dtype == np.uint8 else 1))
 
 
 def test_binarization_leaves_the_labels_alone(rng):
     X, y = rng.random((20, 9)), np.arange(20) % 3
-    model = ConditionalVAE(latent_dim=2, hidden=(8,))._start(X, y)
+    model = ConditionalVAE(latent_dim=2, hidden=(8,)).build_from(X, y)
     for binarize in ("static", "dynamic"):
         trainer = Trainer(model, X, y=y, batch_size=20, binarize=binarize)
         acts, _ = trainer.take_step(np.arange(20))
@@ -293,7 +293,7 @@ def test_the_layers_of_the_classifier_have_names_as_the_encoders_have():
 def test_settings_of_every_model_reach_one_with_labels(cls, rng):
     X, y = rng.random((40, 9)) * np.linspace(0.2, 1, 9), np.arange(40) % 3
     model = cls(latent_dim=2, hidden=(8,), bias_from_data=True)
-    bias = model._start(X, y).params_.out_b
+    bias = model.build_from(X, y).params_.out_b
     np.testing.assert_allclose(1 / (1 + np.exp(-bias)), X.mean(axis=0), rtol=1e-5)
     plain, ramped = (model.fit(X, y, epochs=1, kl_warmup=w).encode(X, y)[0] for w in (0, 9))
     assert np.abs(plain - ramped).max() > 1e-5
@@ -345,7 +345,7 @@ def test_labels_of_another_length_are_refused_by_evaluate(rng):
 def test_the_parts_of_m2_make_its_bound(batch):
     x, eps = batch
     model = m2(alpha=0.0)
-    acts = model._forward(model.check(x, [0, -1, 2, -1]), eps)
+    acts = model.forward(model.check(x, [0, -1, 2, -1]), eps)
     np.testing.assert_allclose(acts.rec + acts.kl, acts.loss, rtol=1e-12)
 
 

@@ -52,7 +52,7 @@ def test_the_prior_ratio_is_the_difference_of_two_log_densities(rng):
 
 
 def parts(vae, x, eps):
-    acts = vae._forward(vae._to_device(x, "x"), eps)
+    acts = vae.forward(vae.to_device(x, "x"), eps)
     units = (acts.mu**2 + np.exp(acts.logvar) - 1 - acts.logvar) / 2
     return acts.rec.mean(), units
 
@@ -81,14 +81,14 @@ def test_a_warm_up_raises_the_capacity(tiny):
     vae, x, eps = tiny
     _, units = parts(vae, x, eps)
     vae.capacity = 1.5 * float(units.sum(axis=1).mean())
-    acts = vae._forward(x, eps)
-    vae._backward(vae._grads, acts, 0.5)
-    half = vae._grads.array.copy()
-    vae._backward(vae._grads, acts, 1.0)
-    full = vae._grads.array.copy()
+    acts = vae.forward(x, eps)
+    vae.backward(vae.gradients, acts, 0.5)
+    half = vae.gradients.array.copy()
+    vae.backward(vae.gradients, acts, 1.0)
+    full = vae.gradients.array.copy()
     vae.capacity = None
-    vae._backward(vae._grads, acts, 1.0)
-    plain = vae._grads.array.copy()
+    vae.backward(vae.gradients, acts, 1.0)
+    plain = vae.gradients.array.copy()
     np.testing.assert_array_equal(half, plain)
     assert not np.allclose(full, plain)
 
@@ -96,12 +96,12 @@ def test_a_warm_up_raises_the_capacity(tiny):
 def test_a_warm_up_lowers_what_free_bits_charge(tiny):
     vae, x, eps = tiny
     vae.free_bits = float(np.median(parts(vae, x, eps)[1].mean(axis=0)))
-    acts = vae._forward(x, eps)
-    vae._backward(vae._grads, acts, 0.5)
-    half = vae._grads.array.copy()
+    acts = vae.forward(x, eps)
+    vae.backward(vae.gradients, acts, 0.5)
+    half = vae.gradients.array.copy()
     vae.beta /= 2
-    vae._backward(vae._grads, acts)
-    np.testing.assert_array_equal(half, vae._grads.array)
+    vae.backward(vae.gradients, acts)
+    np.testing.assert_array_equal(half, vae.gradients.array)
 
 
 def test_a_fixed_variance_is_no_parameter_and_stays(rng):
@@ -110,7 +110,7 @@ def test_a_fixed_variance_is_no_parameter_and_stays(rng):
     vae.fit(X, epochs=2)
     assert "x_logvar" not in vae.params_
     assert "x_logvar" not in vae.state_dict()
-    acts = vae._forward(X, np.zeros((30, 2)))
+    acts = vae.forward(X, np.zeros((30, 2)))
     density = np.exp(-((X - acts.y) ** 2) / 0.5) / np.sqrt(2 * np.pi * 0.25)
     np.testing.assert_allclose(acts.rec, -np.log(density).sum(axis=1))
 
@@ -127,7 +127,7 @@ def test_what_is_decoded_is_the_mean_of_the_density():
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "gaussian"])
 def test_the_output_bias_starts_at_the_mean_pixel(rng, likelihood):
     X = rng.random((50, 9)) * np.linspace(0, 1, 9)
-    vae = VAE(latent_dim=2, hidden=(), likelihood=likelihood, bias_from_data=True)._start(X)
+    vae = VAE(latent_dim=2, hidden=(), likelihood=likelihood, bias_from_data=True).build_from(X)
     vae.params_.out_W[...] = 0
     mean = X.mean(axis=0)
     out = vae.decode(np.zeros((1, 2)))[0]
@@ -138,7 +138,7 @@ def test_the_output_bias_starts_at_the_mean_pixel(rng, likelihood):
 def test_the_output_bias_of_bytes_is_that_of_their_floats(rng):
     X = (rng.random((50, 9)) * 255).astype(np.uint8)
     biases = [
-        VAE(latent_dim=2, hidden=(), bias_from_data=True)._start(data).params_.out_b
+        VAE(latent_dim=2, hidden=(), bias_from_data=True).build_from(data).params_.out_b
         for data in (X, X / 255)
     ]
     np.testing.assert_allclose(*biases, rtol=1e-6)

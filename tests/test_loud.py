@@ -44,7 +44,7 @@ def test_clipping_in_training(double):
 
     plain, _ = weights()
     clipped, trainer = weights(clip_norm=0.1)
-    assert np.linalg.norm(trainer.model._grads.array) == pytest.approx(0.1)
+    assert np.linalg.norm(trainer.model.gradients.array) == pytest.approx(0.1)
     assert not np.array_equal(plain, clipped)
     np.testing.assert_array_equal(weights(clip_norm=1e9)[0], plain)
     replayed, trainer = weights("cuda", clip_norm=0.1)
@@ -52,7 +52,7 @@ def test_clipping_in_training(double):
     np.testing.assert_allclose(replayed, clipped, rtol=1e-9)
     trainer.clip_norm = 1e-3  # a graph knows what it was captured with
     trainer.run(3)
-    assert np.linalg.norm(trainer.model._grads.array.get()) == pytest.approx(1e-3)
+    assert np.linalg.norm(trainer.model.gradients.array.get()) == pytest.approx(1e-3)
     with pytest.raises(InputError, match="clip_norm must be a finite number > 0"):
         Trainer(VAE().build(9), X, clip_norm=0)
 
@@ -95,7 +95,7 @@ def test_a_nan_is_not_kept(train, monkeypatch):
 
     def update(self, dials):
         if self.step == 9:
-            self.model._grads.array[3] = np.nan
+            self.model.gradients.array[3] = np.nan
         original(self, dials)
 
     monkeypatch.setattr(Trainer, "update", update)

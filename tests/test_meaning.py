@@ -40,7 +40,7 @@ def test_the_models_samples_have_the_spread_that_its_kl_assumes(tiny):
     """The sampler and the KL of the model itself, not of the ops."""
     vae, x, _ = tiny
     n = 20_000
-    acts = vae._forward(np.repeat(x[:1], n, axis=0), normals(n, 3))
+    acts = vae.forward(np.repeat(x[:1], n, axis=0), normals(n, 3))
     mu, logvar = (a[0] for a in vae.encode(x[:1]))
     np.testing.assert_allclose(acts.z.mean(axis=0), mu, atol=5 * np.exp(logvar / 2).max() / n**0.5)
     np.testing.assert_allclose(acts.z.var(axis=0), np.exp(logvar), rtol=5 * (2 / n) ** 0.5)
@@ -61,7 +61,7 @@ def test_the_bernoulli_likelihood_sums_to_one():
 
 def test_beta_changes_the_loss_by_exactly_the_kl(tiny):
     vae, x, eps = tiny
-    kl = vae._forward(x, eps).kl.mean()
+    kl = vae.forward(x, eps).kl.mean()
     losses, grads = zip(*[_at_beta(vae, beta, x, eps) for beta in (0.0, 1.0, 2.0)], strict=True)
     assert kl > 0.01
     assert losses[1] - losses[0] == pytest.approx(kl, rel=1e-12)
@@ -169,13 +169,13 @@ def linear_vae():
     points = np.sqrt(Z) * np.concatenate([np.eye(Z), -np.eye(Z)])
     x = np.repeat(X, len(points), axis=0)
     eps = np.tile(points, (len(X), 1))
-    p, g = vae.params_.array, vae._grads.array
+    p, g = vae.params_.array, vae.gradients.array
     adam, steps = Adam(p), 4000
     for step in range(steps):
         adam.lr = 0.03 * (1 - step / steps)
-        vae._backward(vae._grads, vae._forward(x, eps), 1.0)
+        vae.backward(vae.gradients, vae.forward(x, eps), 1.0)
         adam.step(p, g)
-    acts = vae._forward(x, eps)
+    acts = vae.forward(x, eps)
     return vae, X, -(acts.rec + acts.kl).mean()
 
 

@@ -46,7 +46,7 @@ def test_one_step_is_pytorchs(case):
     g = golden(case)
     vae = VAE(**CASES[case], dtype="float64").load_state_dict(g["weight"])
     loss, grads = vae.loss_and_grad(g["x"], g["eps"])
-    acts = vae._forward(g["x"], g["eps"])
+    acts = vae.forward(g["x"], g["eps"])
     close(np.array([acts.rec.mean(), acts.kl.mean(), loss]), g["losses"])
     ours = vae.state_dict(grads)
     assert ours.keys() == g["gradient"].keys()
@@ -61,7 +61,7 @@ def test_three_steps_of_adam_are_pytorchs(case):
     adam = Adam(vae.params_.array, lr=0.01)
     for _ in range(3):
         vae.loss_and_grad(g["x"], g["eps"])
-        adam.step(vae.params_.array, vae._grads.array)
+        adam.step(vae.params_.array, vae.gradients.array)
     for name, theirs in g["after"].items():
         close(vae.state_dict()[name], theirs)
 

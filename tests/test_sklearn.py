@@ -201,7 +201,7 @@ def test_a_copy_learns_on_its_own(model, copied, X, y):
     np.testing.assert_equal(twin.history_, model.history_)
     for a, b in zip(calls(twin, X, y), calls(model, X, y), strict=True):
         np.testing.assert_array_equal(a, b)
-    for flat in (twin.params_, twin._grads):
+    for flat in (twin.params_, twin.gradients):
         for name, view in flat.items():
             assert np.shares_memory(view, flat.array), name
     before = model.params_.array.copy()

@@ -46,7 +46,7 @@ def model(request):
 def batch(model, rng):
     """Built, with the arguments of `loss_and_grad`."""
     model.build(7, *([3] if hasattr(model, "_one_hot") else []))
-    return rng.random((6, 7)), rng.standard_normal((6, model._noise_width)), LABELS
+    return rng.random((6, 7)), rng.standard_normal((6, model.noise_width)), LABELS
 
 
 def in_place(op):
@@ -204,7 +204,7 @@ def test_an_overflow_is_named_where_it_happens(rng):
 def test_training_gives_the_same_bits(model, device, rng, double):
     def trained(watched):
         X, y = np.random.default_rng(3).random((20, 7)), np.arange(20) % 3
-        learner = model(device=device)._start(X, y)
+        learner = model(device=device).build_from(X, y)
         trainer = Trainer(learner, X, X[:5], y=y, y_test=y[:5], batch_size=6, cuda_graphs=False)
         if watched:
             with watching():

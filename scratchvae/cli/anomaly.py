@@ -106,7 +106,7 @@ def _in_words(
     if not model.noisy:
         what = "the reconstruction error, in nats"
     elif k is None:
-        what = f"the negative ELBO of {bound}, in nats, {model._draws}"
+        what = f"the negative ELBO of {bound}, in nats, {model.draws}"
     else:
         what = f"the negative importance-weighted bound of {bound}, in nats, {k} samples of z"
     binarize = settings.get("binarize", "none")

@@ -81,7 +81,7 @@ def _train(
     if loaded is None:
         model = MODELS[chosen["model"]](**settings.model_config(chosen))
         model.check_config()
-        model._start(X, y)
+        model.build_from(X, y)
     else:
         model = loaded.model
     trainer = make_trainer(

@@ -114,14 +114,14 @@ def losses(model: Model, X: Array) -> dict[str, Any]:
     The noise is keyed by row: two evaluations differ by what the model learned, not by luck. One
     transfer to the host in all.
     """
-    xp = model._ws.xp
+    xp = model.xp
     Z = model.latent_dim
     sums = xp.zeros(4 + 2 * Z, dtype="float64")
     for rows in chunks(len(X), CHUNK):
-        x = to_float(X[rows], model._ws("x", *X[rows].shape))
-        acts = model._forward(x, model._draw(len(x), **_key(model.seed, noise.TEST, 0, rows)))
+        x = to_float(X[rows], model.workspace("x", *X[rows].shape))
+        acts = model.forward(x, model.draw_noise(len(x), **_key(model.seed, noise.TEST, 0, rows)))
         square = xp.square(acts.rec + acts.kl, dtype="float64")
-        for i, values in enumerate((acts.rec, acts.kl, model._loss(acts), square)):
+        for i, values in enumerate((acts.rec, acts.kl, model.example_losses(acts), square)):
             sums[i] += xp.sum(values, dtype="float64")
         sums[4 : 4 + Z] += xp.sum(acts.mu, axis=0, dtype="float64")
         sums[4 + Z :] += xp.sum(xp.square(acts.mu, dtype="float64"), axis=0)
@@ -164,21 +164,21 @@ def evaluate(
     """
     given = model.needs_labels
     rows = prepare(model, X, y if given else None, binarize, step=1)
-    y = model._labels(y, len(rows)) if isinstance(model, Labelled) and y is not None else None
+    y = model.check_labels(y, len(rows)) if isinstance(model, Labelled) and y is not None else None
     if examples is not None:
         examples = whole_number(examples, "examples")
     if examples is not None and examples < len(rows):
         picked = noise.permutation(len(rows), seed=model.seed, stream=noise.PICK)[:examples]
         rows, y = rows[picked], None if y is None else y[picked]
         split = "random rows" if split == "all" else f"random rows of the {split}"
-    found: dict[str, Any] = losses(model, model._ws.xp.asarray(rows))
+    found: dict[str, Any] = losses(model, model.xp.asarray(rows))
     if k is not None:
         scores = _bounds(model, rows, k, model.seed)
         found["log_likelihood"] = float(scores.mean())
         variance = scores.var(dtype=np.float64) if np.isfinite(scores).all() else inf
         found["standard_error"] = _standard_error(variance, len(scores))
     if model.noisy:
-        mu, logvar = model._codes(rows)
+        mu, logvar = model.encode_rows(rows)
         found["unit_kl"] = tuple(unit_kl(mu, logvar).tolist())
         some = np.linspace(0, len(mu) - 1, min(len(mu), INFORMATION)).astype(int)
         mu, logvar = mu[some], logvar[some]
@@ -192,7 +192,7 @@ def evaluate(
             found["error"] = classification_error(y[learned], predicted)
     widths = "-".join(map(str, (model.n_features_, *model.hidden, model.latent_dim)))
     return Evaluation(
-        **found, n=len(rows), model=type(model).__name__, widths=widths, draws=model._draws,
+        **found, n=len(rows), model=type(model).__name__, widths=widths, draws=model.draws,
         epochs=len(model.history_), likelihood=model.likelihood, data=data, split=split,
         left_out=left_out, pixels=binarize, seed=model.seed, given_labels=given, k=k,
     )  # fmt: skip
@@ -238,12 +238,12 @@ def _bounds(model: Model, X: np.ndarray, k: int | None, seed: int) -> np.ndarray
     """`bound` of rows that were checked."""
 
     def elbo(rows: slice) -> tuple[Array]:
-        x = model._to_device(X[rows], "x")
-        acts = model._forward(x, model._draw(len(x), **_key(seed, noise.SCORE, 0, rows)))
+        x = model.to_device(X[rows], "x")
+        acts = model.forward(x, model.draw_noise(len(x), **_key(seed, noise.SCORE, 0, rows)))
         return (-acts.rec - acts.kl,)
 
     if k is None:
-        return model._by_rows(len(X), elbo)[0]
+        return model.map_rows(len(X), elbo)[0]
     k = whole_number(k, "k")
     if not model.noisy:
         raise InputError(
@@ -251,17 +251,17 @@ def _bounds(model: Model, X: np.ndarray, k: int | None, seed: int) -> np.ndarray
         )
 
     def importance_weighted(rows: slice) -> tuple[Array]:
-        x = model._to_device(X[rows], "x")
-        codes, Z = model._encode(x), model.latent_dim
+        x = model.to_device(X[rows], "x")
+        codes, Z = model.encoder(x), model.latent_dim
 
         def log_weights() -> Iterator[Array]:
             for j in range(k):
                 key = _key(seed, noise.SCORE, j, rows)
-                yield model._log_weight(x, codes, model._draw(len(x), width=Z, **key))
+                yield model._log_weight(x, codes, model.draw_noise(len(x), width=Z, **key))
 
         return (streaming_log_mean_exp(log_weights()),)
 
-    return model._by_rows(len(X), importance_weighted)[0]
+    return model.map_rows(len(X), importance_weighted)[0]
 
 
 def streaming_log_mean_exp(terms: Iterator[Array]) -> Array:

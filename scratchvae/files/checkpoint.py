@@ -175,7 +175,7 @@ def _model(
     fit(path, own, model._shapes(), model.dtype)
     model._allocate()
     for name, a in own.items():
-        model.params_[name][...] = model._ws.xp.asarray(a)
+        model.params_[name][...] = model.xp.asarray(a)
     return model
 
 

@@ -140,7 +140,7 @@ def _cell(value: float) -> str:
 
 def first_rows(model: Model, X: np.ndarray, n: int) -> np.ndarray:
     """The first n rows as floating point."""
-    X = check_images(X[:n], model.n_features_, unit_interval=model._unit_interval)
+    X = check_images(X[:n], model.n_features_, unit_interval=model.unit_interval)
     return to_float(X, np.empty(X.shape, dtype=np.float64))
 
 

@@ -60,23 +60,23 @@ class Autoencoder(Model):
     heads = ("fc_code",)
     noisy = False
     loss_name = "reconstruction error"
-    _draws = "no sample: the code is a point"
+    draws = "no sample: the code is a point"
 
     def encode(self, X):
         """The code z of each row of X (N,D): (N,Z)."""
         return super().encode(X)[0]
 
-    def _forward(self, x, eps):
+    def forward(self, x, eps):
         return forward(self.params_, x, self._ws, self.activation, self.likelihood)
 
-    def _backward(self, g, acts, ramp=1.0):
+    def backward(self, g, acts, ramp=1.0):
         backward(self.params_, g, acts, self._ws, self.activation, self.likelihood)
 
-    def _loss(self, acts):
+    def example_losses(self, acts):
         return acts.rec
 
-    def _encode(self, x):
+    def encoder(self, x):
         return encode(self.params_, x, self._ws, self.activation)[1:]
 
-    def _decode(self, z):
+    def decoder(self, z):
         return decode(self.params_, z, self._ws, self.activation)[1]

@@ -51,11 +51,11 @@ def backward(p, g, acts, ws, beta, activation, likelihood):
 class ConditionalVAE(Labelled, VAE):
     """Conditional VAE: fit(X, y), then sample(n, y=3), and all of VAE's calls with y=."""
 
-    def _forward(self, xy, eps):
+    def forward(self, xy, eps):
         rest = self._ws, self.activation, self.likelihood
         return forward(self.params_, xy, self.n_features_, eps, *rest)
 
-    def _backward(self, g, acts, ramp=1.0):
+    def backward(self, g, acts, ramp=1.0):
         beta = kl_terms.charge_backward(acts, self.beta, self.free_bits, self.capacity, ramp)
         backward(self.params_, g, acts, self._ws, beta, self.activation, self.likelihood)
 
@@ -63,6 +63,6 @@ class ConditionalVAE(Labelled, VAE):
         x, y = self._split(xy)
         mu, logvar = codes
         z = ops.reparameterize(mu, logvar, eps, out=self._ws("z", *eps.shape))
-        logits = self._decode(self._joined(z, y))
+        logits = self.decoder(self._joined(z, y))
         rec = reconstruction(self.params_, logits, x, self._ws, self.likelihood)
         return log_prior_ratio(z, logvar, eps) - rec

@@ -121,7 +121,7 @@ class IWAE(Model):
     loss_name = "negative bound of k samples"
 
     @property
-    def _draws(self):
+    def draws(self):
         return f"{self.k} samples of z"
 
     def check_config(self):
@@ -134,22 +134,22 @@ class IWAE(Model):
         return super().check_config()
 
     @property
-    def _noise_width(self):
+    def noise_width(self):
         return self.k * self.latent_dim
 
-    def _forward(self, x, eps):
+    def forward(self, x, eps):
         rest = self._ws, self.activation, self.likelihood, self.objective
         return forward(self.params_, x, eps, *rest)
 
-    def _backward(self, g, acts, ramp=1.0):
+    def backward(self, g, acts, ramp=1.0):
         rest = self._ws, self.activation, self.likelihood, self.objective, self.dreg
         backward(self.params_, g, acts, *rest)
 
-    def _loss(self, acts):
+    def example_losses(self, acts):
         return acts.loss
 
-    def _encode(self, x):
+    def encoder(self, x):
         return encode(self.params_, x, self._ws, self.activation)[1:]
 
-    def _decode(self, z):
+    def decoder(self, z):
         return decode(self.params_, z, self._ws, self.activation)[1]

@@ -45,14 +45,14 @@ class Labelled(Model):
         if np.ndim(classes) != 1 or len(self.classes_) == 0:
             raise InputError("classes must be a list of at least one label, or their number")
 
-    def _start(self, X: Any, y: Any = None) -> Self:
+    def build_from(self, X: Any, y: Any = None) -> Self:
         X = self._to_learn(X)
         if y is None:
             raise InputError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None: give a "
                 "label for each row"
             )
-        y = self._labels(y, len(X))
+        y = self.check_labels(y, len(X))
         try:
             known = known_labels(y)
         except TypeError:
@@ -68,7 +68,7 @@ class Labelled(Model):
 
     # ---------------------------------------------------------------------------------- labels
 
-    def _labels(self, y: Any, n: int) -> np.ndarray:
+    def check_labels(self, y: Any, n: int) -> np.ndarray:
         """y as an array (n,); InputError where it is missing or of another length."""
         if y is None:
             if not self.needs_labels:
@@ -124,7 +124,7 @@ class Labelled(Model):
     def check(self, X: Any, y: Any = None) -> np.ndarray:
         """X (N,D) and the labels y (N,) as rows (N,D+C); InputError where they do not fit."""
         X = super().check(X)
-        hot = self._one_hot(self._labels(y, len(X)))
+        hot = self._one_hot(self.check_labels(y, len(X)))
         if X.dtype == np.uint8:
             return np.concatenate((X, hot * np.uint8(255)), axis=1)
         return np.concatenate((X, hot), axis=1, dtype=X.dtype if X.dtype.kind == "f" else float)
@@ -145,7 +145,7 @@ class Labelled(Model):
 
     def encode(self, X: Any, y: Any = None) -> Any:
         """mu and logvar, both (N,Z), of q(z|x,y): of each row of X (N,D) with its label y (N,)."""
-        return self._codes(self.check(X, y))
+        return self.encode_rows(self.check(X, y))
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         return self.encode(X, y)[0]
@@ -165,23 +165,23 @@ class Labelled(Model):
         z = check_codes(z, self.latent_dim, "z")
         if y is None:
             raise InputError("decode needs a label: pass y, one for all codes or one for each")
-        y = self._labels(np.full(len(z), y) if np.ndim(y) == 0 else y, len(z))
+        y = self.check_labels(np.full(len(z), y) if np.ndim(y) == 0 else y, len(z))
         if missing(y).any():
             raise InputError("decode needs the label of each code, but -1 means none")
         zy = np.concatenate((z, self._one_hot(y)), axis=1, dtype=self.dtype)
-        return self._by_rows(len(z), lambda r: (self._means(self._to_device(zy[r], "z")),))[0]
+        return self.map_rows(len(z), lambda r: (self._means(self.to_device(zy[r], "z")),))[0]
 
     def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
         """Each x encoded with its label, and decoded again: X (N,D), y (N,)  ->  (N,D)"""
         X = self.check(X, y)
-        return self._by_rows(len(X), lambda r: (self._reconstruct(self._to_device(X[r], "x")),))[0]
+        return self.map_rows(len(X), lambda r: (self._reconstruct(self.to_device(X[r], "x")),))[0]
 
     def _joined(self, z: Array, y: Array) -> Array:
         """What the decoder sees: z (B,Z) and y (B,C) side by side."""
         return joined(z, y, self._ws("zy", len(z), self._code_width))
 
     def _reconstruct(self, x: Array) -> Array:
-        return self._means(self._joined(self._encode(x)[0], self._label(x)))
+        return self._means(self._joined(self.encoder(x)[0], self._label(x)))
 
     def _label(self, x: Array) -> Array:
         """The labels of rows, one-hot (B,C)."""

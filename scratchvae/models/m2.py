@@ -204,22 +204,22 @@ class SemiSupervisedVAE(Labelled):
         layers += [(f"cls{i}", f"classifier.{1 + 2 * i}", every) for i in range(n)]
         return [*layers, ("class", f"classifier.{1 + 2 * n}", every)]
 
-    def _forward(self, xt, eps):
+    def forward(self, xt, eps):
         x, t = self._split(xt)
         rest = self._ws, self.activation, self.likelihood, self.alpha
         return forward(self.params_, x, t, eps, *rest)
 
-    def _backward(self, g, acts, ramp=1.0):
+    def backward(self, g, acts, ramp=1.0):
         rest = self._ws, self.activation, self.likelihood, self.alpha, ramp
         backward(self.params_, g, acts, *rest)
 
-    def _loss(self, acts):
+    def example_losses(self, acts):
         return acts.rec + acts.kl
 
-    def _objective(self, acts):
+    def mean_loss(self, acts):
         return acts.loss.mean()
 
-    def _decode(self, zy):
+    def decoder(self, zy):
         return decode(self.params_, zy, self._ws, self.activation)[1]
 
     def _logits(self, x):
@@ -234,7 +234,7 @@ class SemiSupervisedVAE(Labelled):
         classes = module(x).arange(t.shape[1])
         return t + unlabelled * (classes == logits.argmax(axis=1)[:, None])
 
-    def _encode(self, xt):
+    def encoder(self, xt):
         """mu and logvar of q(z|x,y), at `_label`"""
         x, _ = self._split(xt)
         t = self._label(xt)
@@ -260,11 +260,11 @@ class SemiSupervisedVAE(Labelled):
         X = self.check(X)
 
         def probabilities(rows):
-            x, _ = self._split(self._to_device(X[rows], "x"))
+            x, _ = self._split(self.to_device(X[rows], "x"))
             log_q = log_softmax(self._logits(x))
             return (module(log_q).exp(log_q),)
 
-        return self._by_rows(len(X), probabilities)[0]
+        return self.map_rows(len(X), probabilities)[0]
 
     def predict(self, X):
         """The likeliest label of each row.        X (N,D)  ->  (N,)"""
@@ -276,7 +276,7 @@ class SemiSupervisedVAE(Labelled):
         if y is None:
             return super().score(X)
         best = self.predict(X)
-        y = self._labels(y, len(best))
+        y = self.check_labels(y, len(best))
         labelled = ~missing(y)
         if not labelled.any():
             raise InputError("no row of y has a label, so none can be predicted right or wrong")

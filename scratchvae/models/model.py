@@ -33,27 +33,27 @@ class Model(Parametric):
     needs_labels: ClassVar[bool] = False  # whether each row must have a label
     loss_name: ClassVar[str] = "negative ELBO"
 
-    def _forward(self, x: Array, eps: Array) -> Any:
+    def forward(self, x: Array, eps: Array) -> Any:
         """A dataclass of what was computed, in order; it has `mu` (B,Z), `rec` and `kl` (B,)."""
         raise NotImplementedError
 
-    def _backward(self, g: Flat, acts: Any, ramp: float = 1.0) -> None:
+    def backward(self, g: Flat, acts: Any, ramp: float = 1.0) -> None:
         """Writes into g the gradient of the objective; ramp in [0, 1] scales its KL schedule."""
         raise NotImplementedError
 
-    def _loss(self, acts: Any) -> Array:
+    def example_losses(self, acts: Any) -> Array:
         """What each example costs, (B,), nats: a bound of -log p(x), but for beta."""
         raise NotImplementedError
 
-    def _objective(self, acts: Any) -> Array:
+    def mean_loss(self, acts: Any) -> Array:
         """What training minimises: the mean of the losses, where nothing else is said."""
-        return self._loss(acts).mean()
+        return self.example_losses(acts).mean()
 
-    def _encode(self, x: Array) -> tuple[Array, ...]:
+    def encoder(self, x: Array) -> tuple[Array, ...]:
         """x (B,D)  ->  the code that stands for x (B,Z), and what else the encoder says."""
         raise NotImplementedError
 
-    def _decode(self, z: Array) -> Array:
+    def decoder(self, z: Array) -> Array:
         """z (B,Z)  ->  logits (Bernoulli) or means (Gaussian) of p(x|z), (B,D)"""
         raise NotImplementedError
 
@@ -62,11 +62,11 @@ class Model(Parametric):
         mu, logvar = codes
         z = ops.reparameterize(mu, logvar, eps, out=self._ws("z", *eps.shape))
         rec = likelihoods.reconstruction(
-            self.params_, self._decode(z), x, self._ws, self.likelihood
+            self.params_, self.decoder(z), x, self._ws, self.likelihood
         )
         return likelihoods.log_prior_ratio(z, logvar, eps) - rec
 
-    def _start(self, X: Any, y: Any = None) -> Self:
+    def build_from(self, X: Any, y: Any = None) -> Self:
         """Fresh parameters for these data, before any training."""
         X = self._to_learn(X)
         self.build(X.shape[1])
@@ -74,7 +74,7 @@ class Model(Parametric):
 
     def _to_learn(self, X: Any) -> np.ndarray:
         """X as (N,D), or InputError where this likelihood has no best fit to it."""
-        X = check_images(X, unit_interval=self._unit_interval)
+        X = check_images(X, unit_interval=self.unit_interval)
         if self.likelihood == "continuous_bernoulli" and X.size:
             if ((X == 0) | (X == (255 if X.dtype == np.uint8 else 1))).all():
                 raise InputError(
@@ -86,14 +86,14 @@ class Model(Parametric):
     def check(self, X: Any, y: Any = None) -> np.ndarray:
         """X as (N,D) on the host; InputError if it does not fit the built model. y is ignored."""
         self._check_built()
-        return check_images(X, self.n_features_, self._unit_interval, type(self).__name__)
+        return check_images(X, self.n_features_, self.unit_interval, type(self).__name__)
 
-    def _to_device(self, rows: np.ndarray, name: str) -> Array:
+    def to_device(self, rows: np.ndarray, name: str) -> Array:
         """Rows of the host as floating point on the device, in the buffer of that name."""
         return to_float(self._ws.xp.asarray(rows), self._ws(name, *rows.shape))
 
     @property
-    def _draws(self) -> str:
+    def draws(self) -> str:
         """How many samples of z stand behind the loss of an example."""
         return "one sample of z"
 
@@ -126,7 +126,7 @@ class Model(Parametric):
         for name in settings:
             if name not in known:
                 raise InputError(f"fit has no setting {name!r}: epochs, {', '.join([*known][3:])}")
-        twin = type(self)(**self.get_params())._start(X, y)
+        twin = type(self)(**self.get_params()).build_from(X, y)
         # refuses before anything learned is lost
         trainer = Trainer(twin, X, X_test, y=y, y_test=y_test, **settings)
         self.__dict__.update(twin.__dict__)
@@ -150,53 +150,53 @@ class Model(Parametric):
         if len(x) == 0:
             raise InputError("the mean loss of no examples is undefined: pass at least one row")
         if eps is None and not self.noisy:
-            eps = np.zeros((len(x), self._noise_width))
-        eps = self._to_device(check_codes(eps, self._noise_width, "eps", len(x)), "eps")
-        acts = self._forward(self._to_device(x, "x"), eps)
-        self._backward(self._grads, acts)
-        loss = float(self._objective(acts))
+            eps = np.zeros((len(x), self.noise_width))
+        eps = self.to_device(check_codes(eps, self.noise_width, "eps", len(x)), "eps")
+        acts = self.forward(self.to_device(x, "x"), eps)
+        self.backward(self._grads, acts)
+        loss = float(self.mean_loss(acts))
         return loss, {name: to_numpy(g).copy() for name, g in self._grads.items()}
 
     # ----------------------------------------------------------------------------------- using
 
     def encode(self, X: Any) -> Any:
         """mu and logvar, both (N,Z): the Gaussian q(z|x) of each row of X (N,D)."""
-        return self._codes(self.check(X))
+        return self.encode_rows(self.check(X))
 
-    def _codes(self, X: np.ndarray) -> tuple[np.ndarray, ...]:
-        return self._by_rows(len(X), lambda rows: self._encode(self._to_device(X[rows], "x")))
+    def encode_rows(self, X: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self.map_rows(len(X), lambda rows: self.encoder(self.to_device(X[rows], "x")))
 
-    def _draw(self, n: int, width: int | None = None, **key: int) -> Array:
+    def draw_noise(self, n: int, width: int | None = None, **key: int) -> Array:
         """Noise for the rows from `row` on, on the device; None where forward reads none.
 
         width: forward's own, if None.
         """
         if not self.noisy:
             return None
-        return noise.normal(n, width or self._noise_width, **key, dtype=self.dtype, xp=self._ws.xp)
+        return noise.normal(n, width or self.noise_width, **key, dtype=self.dtype, xp=self._ws.xp)
 
-    def _by_rows(self, n: int, f: Callable[[slice], tuple[Array, ...]]) -> tuple[np.ndarray, ...]:
+    def map_rows(self, n: int, f: Callable[[slice], tuple[Array, ...]]) -> tuple[np.ndarray, ...]:
         """f on slices that cover n rows; what it returns, copied to the host and joined."""
         parts = [[to_numpy(a).copy() for a in f(rows)] for rows in chunks(n, CHUNK)]
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
     def _means(self, z: Array) -> Array:
         """z (B,Z)  ->  the mean of p(x|z), (B,D)"""
-        return likelihoods.mean(self._decode(z), self.likelihood)
+        return likelihoods.mean(self.decoder(z), self.likelihood)
 
     def decode(self, z: Any) -> np.ndarray:
         """The mean of p(x|z) for each code: z (N,Z)  ->  (N,D); Bernoulli means lie in [0, 1]."""
         self._check_built()
         z = check_codes(z, self.latent_dim, "z")
-        return self._by_rows(len(z), lambda r: (self._means(self._to_device(z[r], "z")),))[0]
+        return self.map_rows(len(z), lambda r: (self._means(self.to_device(z[r], "z")),))[0]
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Each x encoded to the code that stands for it, and decoded again: X (N,D)  ->  (N,D)"""
         X = self.check(X)
-        return self._by_rows(len(X), lambda r: (self._reconstruct(self._to_device(X[r], "x")),))[0]
+        return self.map_rows(len(X), lambda r: (self._reconstruct(self.to_device(X[r], "x")),))[0]
 
     def _reconstruct(self, x: Array) -> Array:
-        return self._means(self._encode(x)[0])
+        return self._means(self.encoder(x)[0])
 
     def sample(self, n: int = 1, *, seed: int | None = None) -> np.ndarray:
         """n new examples, (n,D): means of p(x|z) for z from N(0, 1). seed: the model's, if None."""

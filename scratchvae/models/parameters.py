@@ -138,6 +138,25 @@ class Parametric(Estimator):
             self.params_.out_b[...] = self._ws.xp.asarray(bias)
         return self
 
+    @property
+    def xp(self) -> Any:
+        """The array module of the device that the parameters are on: numpy or cupy."""
+        return self._ws.xp
+
+    @property
+    def workspace(self) -> Workspace:
+        """The named buffers that `forward` and `backward` compute in."""
+        return self._ws
+
+    @property
+    def gradients(self) -> Flat:
+        """What `backward` writes: one gradient a parameter, views of one flat vector."""
+        return self._grads
+
+    @gradients.setter
+    def gradients(self, flat: Flat) -> None:
+        self._grads = flat
+
     # a copy has buffers of its own
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("_ws", "_grads")}
@@ -158,11 +177,11 @@ class Parametric(Estimator):
         return self.latent_dim
 
     @property
-    def _unit_interval(self) -> bool:
+    def unit_interval(self) -> bool:
         return self.likelihood != "gaussian"
 
     @property
-    def _noise_width(self) -> int:
+    def noise_width(self) -> int:
         """Normal numbers that forward reads for each example."""
         return self.latent_dim
 

@@ -116,21 +116,21 @@ class VAE(Model):
         kl_terms.check(self.beta, self.free_bits, self.capacity)
         return super().check_config()
 
-    def _forward(self, x, eps):
+    def forward(self, x, eps):
         return forward(self.params_, x, eps, self._ws, self.activation, self.likelihood)
 
-    def _backward(self, g, acts, ramp=1.0):
+    def backward(self, g, acts, ramp=1.0):
         beta = kl_terms.charge_backward(acts, self.beta, self.free_bits, self.capacity, ramp)
         backward(self.params_, g, acts, self._ws, beta, self.activation, self.likelihood)
 
-    def _loss(self, acts):
+    def example_losses(self, acts):
         return acts.rec + self.beta * acts.kl
 
-    def _objective(self, acts):
+    def mean_loss(self, acts):
         return acts.rec.mean() + kl_terms.charge(acts, self.beta, self.free_bits, self.capacity)
 
-    def _encode(self, x):
+    def encoder(self, x):
         return encode(self.params_, x, self._ws, self.activation)[1:]
 
-    def _decode(self, z):
+    def decoder(self, z):
         return decode(self.params_, z, self._ws, self.activation)[1]

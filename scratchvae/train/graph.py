@@ -71,7 +71,7 @@ class Graphs:
         """Step i of the epoch."""
         trainer = self.trainer
         B = min(trainer.batch_size, len(trainer.X) - i * trainer.batch_size)
-        arrays = (trainer.X, trainer.model._grads.array, *trainer.arrays())
+        arrays = (trainer.X, trainer.model.gradients.array, *trainer.arrays())
         key = (B, *map(id, arrays))  # of arrays that are kept, so no other gets the same
         if key not in self.graphs:
             self.graphs[key] = self._capture(B), arrays
@@ -88,7 +88,7 @@ class Graphs:
         before = [a.copy() for a in trainer.arrays()]
         self.next = -1
         self.position.fill(0)
-        self.branches.gradients = trainer.model._grads.array
+        self.branches.gradients = trainer.model.gradients.array
         self.xp.cuda.Device().synchronize()  # whatever stream the caller works on
         try:
             with self.xp.cuda.using_allocator(pool.malloc), self.branches.main.stream:
@@ -103,7 +103,7 @@ class Graphs:
             self.xp.cuda.Device().synchronize()
             for a, copy in zip(trainer.arrays(), before, strict=True):
                 a[...] = copy
-        return graph, pool, acts, dict(trainer.model._ws.buffers)
+        return graph, pool, acts, dict(trainer.model.workspace.buffers)
 
     def _compute(self, B: int) -> Any:
         xp, trainer = self.xp, self.trainer

@@ -108,7 +108,7 @@ class ParallelTrainer(Trainer):
         self.comm = ranks.comm
         size = model.params_.array.size
         self._message = empty(self.xp, (size + EXTRA,), model.dtype)
-        model._grads = model.params_.like(self.xp, self._message[:size])
+        model.gradients = model.params_.like(self.xp, self._message[:size])
         if self.xp is not np:  # pinned: the device reads and writes it at the speed of the bus
             memory = self.xp.cuda.alloc_pinned_memory(self._message.nbytes)
             self._staged = np.frombuffer(memory, model.dtype, len(self._message))
@@ -141,7 +141,7 @@ class ParallelTrainer(Trainer):
         self._stop += tail[-1]
         self.update(dials)
         self.adam.t += 1
-        return acts, self.model._grads
+        return acts, self.model.gradients
 
     def _all_reduce(self) -> None:
         """The message of each rank becomes the sum of all."""

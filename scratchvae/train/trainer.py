@@ -86,7 +86,7 @@ class Trainer(State):
             name = type(model).__name__
             raise InputError(f"{name} has no KL term to schedule: leave kl_warmup, kl_cycle out")
         self.binarize = binarize
-        self.xp = model._ws.xp
+        self.xp = model.xp
         check_binarize(model, binarize)
         X = prepare(model, X, y, "static" if binarize == "static" else "none", step=0)
         self.X = self.xp.asarray(X)
@@ -225,7 +225,7 @@ class Trainer(State):
         self.backward(acts, dials)
         self.update(dials)
         self.adam.t += 1
-        return acts, self.model._grads
+        return acts, self.model.gradients
 
     def dials(self, step: int) -> Dials:
         """The numbers of the step after so many."""
@@ -237,14 +237,14 @@ class Trainer(State):
         """The activations of these rows, which stand in the batch from `first` on."""
         model, B = self.model, len(rows)
         key = {"seed": model.seed, "step": dials.step, "row": first}
-        x = to_float(self.X[rows], model._ws("x", B, self.X.shape[1]))
+        x = to_float(self.X[rows], model.workspace("x", B, self.X.shape[1]))
         if self.binarize == "dynamic":
             binarized(x[:, : model.n_features_], stream=noise.BINARIZE, **key)
-        return model._forward(x, model._draw(B, stream=noise.TRAIN, **key))
+        return model.forward(x, model.draw_noise(B, stream=noise.TRAIN, **key))
 
     def backward(self, acts: Any, dials: Dials) -> None:
         """Writes the gradients of the batch."""
-        self.model._backward(self.model._grads, acts, dials.ramp)
+        self.model.backward(self.model.gradients, acts, dials.ramp)
 
     def add_up(self, acts: Any) -> None:
         """Adds the losses of a batch to the sums of the epoch."""
@@ -252,11 +252,11 @@ class Trainer(State):
             total += self.xp.sum(values, dtype="float64")
 
     def _losses(self, acts: Any) -> tuple[Array, Array, Array]:
-        return acts.rec, acts.kl, self.model._loss(acts)
+        return acts.rec, acts.kl, self.model.example_losses(acts)
 
     def update(self, dials: Dials) -> None:
         """Adam's, from the gradients of the batch."""
-        p, g = self.model.params_.array, self.model._grads.array
+        p, g = self.model.params_.array, self.model.gradients.array
         if self.clip_norm is not None:
             clip(g, self.clip_norm)
         self.adam.update(p, g, dials.rate, dials.floor)
@@ -288,14 +288,14 @@ class Trainer(State):
 
     def _first_bad(self, acts: Any) -> str | None:
         moments = {"m": self.adam.m, "v": self.adam.v}
-        return first_bad(acts, self.model._grads, self.model.params_, moments)
+        return first_bad(acts, self.model.gradients, self.model.params_, moments)
 
     def _first_bad_in(self, X: Array) -> str:
         model = self.model
         for row in range(len(X)):
-            x = to_float(X[row : row + 1], model._ws("x", 1, self.X.shape[1]))
-            eps = model._draw(1, seed=model.seed, stream=noise.TEST, step=0, row=row)
-            if name := first_bad(model._forward(x, eps)):
+            x = to_float(X[row : row + 1], model.workspace("x", 1, self.X.shape[1]))
+            eps = model.draw_noise(1, seed=model.seed, stream=noise.TEST, step=0, row=row)
+            if name := first_bad(model.forward(x, eps)):
                 return f"{name} of example {row}, in the evaluation,"
         return "the mean of the losses in the evaluation"
 

@@ -21,7 +21,7 @@ def surrogate(model: Any, x: Any, eps: Any) -> Callable[[], Any]:
     What is held is what it was at the parameters of now.
     """
     p = model.params_
-    held, first = p.array.copy(), model._forward(x, eps)
+    held, first = p.array.copy(), model.forward(x, eps)
     B, K = first.log_w.shape
     xp = module(p.array)
     w = xp.exp(first.log_w - first.log_w.max(axis=1, keepdims=True))
@@ -31,12 +31,12 @@ def surrogate(model: Any, x: Any, eps: Any) -> Callable[[], Any]:
     )  # fmt: skip
 
     def rec(z: Any) -> Any:
-        y = model._decode(z)
-        return likelihoods.reconstruction(p, y, xs, model._ws, model.likelihood).copy()
+        y = model.decoder(z)
+        return likelihoods.reconstruction(p, y, xs, model.workspace, model.likelihood).copy()
 
     def loss() -> Any:
         decoder = w * rec(z)
-        moved = model._forward(x, eps).z.copy()
+        moved = model.forward(x, eps).z.copy()
         now = p.array.copy()
         p.array[...] = held
         log_q = -((moved - mus) ** 2 * xp.exp(-logvars) + logvars).sum(axis=1) / 2

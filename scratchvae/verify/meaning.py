@@ -53,7 +53,7 @@ def findings(model: Any, x: Any, eps: Any, y: Any, seed: int) -> Iterator[Findin
 def _forward(model: Any, rows: np.ndarray, eps: Any) -> Any:
     """One sample of z for each row, whatever the number that the model trains with."""
     eps = np.asarray(eps)[:, : model.latent_dim]
-    return model._forward(model._to_device(rows, "x"), model._to_device(eps, "eps"))
+    return model.forward(model.to_device(rows, "x"), model.to_device(eps, "eps"))
 
 
 def _of_label(acts: Any, *names: str) -> list[Any]:
@@ -69,7 +69,7 @@ def _enliven(model: Any, x: np.ndarray, eps: Any, seed: int) -> None:
     """Random parameters, so small that mu and logvar are of the order of 1."""
     p = model.params_.array
     n = normal(1, p.size, seed=seed, stream=INIT, dtype="float64")[0]
-    p[...] = model._ws.xp.asarray(n)
+    p[...] = model.xp.asarray(n)
     for _ in range(60):
         acts = _forward(model, x, eps)
         if max(np.sqrt(np.mean(a**2)) for a in _of_label(acts, "mu", "logvar")) <= LIVELY:
@@ -85,12 +85,12 @@ def _sampler(model: Any, x: np.ndarray, seed: int) -> Iterator[Finding]:
     def draw(part: slice) -> tuple[Any, ...]:
         picked = x[rows[part]]
         key = {"seed": seed, "stream": SAMPLE, "step": 0, "row": part.start}
-        noise = model._draw(len(picked), width=model.latent_dim, **key)
-        acts = model._forward(model._to_device(picked, "x"), noise)
+        noise = model.draw_noise(len(picked), width=model.latent_dim, **key)
+        acts = model.forward(model.to_device(picked, "x"), noise)
         prior = log(acts.t.shape[1]) if hasattr(acts, "t") else 0.0  # -log p(y)
         return *_of_label(acts, "mu", "logvar", "z"), acts.kl - prior
 
-    mu, logvar, z, kl = model._by_rows(DRAWS, draw)
+    mu, logvar, z, kl = model.map_rows(DRAWS, draw)
     u = (z - mu) * np.exp(-logvar / 2)
     off = float(np.abs(u.mean(axis=0)).max())
     limit = ERRORS / DRAWS**0.5

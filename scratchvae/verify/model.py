@@ -39,7 +39,7 @@ def check_model(
     if not hasattr(model, "params_") and np.ndim(x) == 2:
         model.build(np.shape(x)[1])
     if eps is None and model.noisy:
-        eps = to_numpy(model._draw(len(x), seed=seed, stream=SAMPLE, step=0))
+        eps = to_numpy(model.draw_noise(len(x), seed=seed, stream=SAMPLE, step=0))
     batch = _Batch(model, x, eps, y)
     batch.loss_and_grad()
     if model.dtype != "float64":
@@ -101,8 +101,8 @@ def _gradients(batch: _Batch, seed: int) -> Report:
         return batch.loss_and_grad()[0]
 
     if getattr(model, "dreg", False):
-        rows = model._to_device(model.check(batch.x, batch.y), "x").copy()
-        value = surrogate(model, rows, model._to_device(np.asarray(batch.eps), "eps").copy())
+        rows = model.to_device(model.check(batch.x, batch.y), "x").copy()
+        value = surrogate(model, rows, model.to_device(np.asarray(batch.eps), "eps").copy())
 
     def place(tensors: dict[str, Any]) -> None:
         for name, a in tensors.items():
@@ -137,7 +137,7 @@ def _training(batch: _Batch, steps: int) -> Iterator[Finding]:
     m, v = np.zeros_like(expected), np.zeros_like(expected)
     for t in range(1, steps + 1):
         before = p.copy()
-        noise = model._draw(len(x), seed=model.seed, stream=TRAIN, step=t - 1)
+        noise = model.draw_noise(len(x), seed=model.seed, stream=TRAIN, step=t - 1)
         _, used = trainer.take_step(rows)
         g = to_numpy(used.array).copy()
         # Algorithm 1 of arXiv:1412.6980, line by line

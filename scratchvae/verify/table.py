@@ -76,7 +76,7 @@ def subject(name: str, seed: int = 0) -> tuple[Model, Any, Any, Any]:
         model.build(FEATURES)
     key = {"seed": seed, "stream": noise.SAMPLE}
     x = noise.uniform(ROWS, FEATURES, **key, dtype="float64")
-    return model, x, noise.normal(ROWS, model._noise_width, **key, dtype="float64"), y
+    return model, x, noise.normal(ROWS, model.noise_width, **key, dtype="float64"), y
 
 
 def reports(seed: int = 0) -> Iterator[tuple[str, Report]]:

@@ -54,7 +54,7 @@ class Soak:
     def fresh(self, kind, number):
         dtype = ("float32", "float64")[number % 2]
         model = MODELS[kind](latent_dim=3, hidden=(16,), dtype=dtype, seed=number)
-        return self.trainer(model._start(self.X, self.y))
+        return self.trainer(model.build_from(self.X, self.y))
 
     def of_a_model(self, kind, number):
         """Train straight on, and with a save, a load and another training; what differs."""

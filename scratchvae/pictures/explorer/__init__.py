@@ -124,7 +124,7 @@ def _float16_will_do(model: Model, own: dict[str, np.ndarray], mu: np.ndarray) -
             half = a.astype(np.float16)
         if not np.isfinite(half).all():
             return False
-        rounded.params_[name][...] = rounded._ws.xp.asarray(half)
+        rounded.params_[name][...] = rounded.xp.asarray(half)
     of: dict[str, Any] = {}
     if isinstance(model, Labelled):
         of["y"] = model.classes_[np.arange(len(z)) % len(model.classes_)]

@@ -48,32 +48,32 @@ def _sampler(change, factor):
 
 @bug
 def noise_scaled_where_it_is_drawn():
-    right = Model._draw
-    return patch.object(Model, "_draw", lambda self, n, **key: 0.01 * right(self, n, **key))
+    right = Model.draw_noise
+    return patch.object(Model, "draw_noise", lambda self, n, **key: 0.01 * right(self, n, **key))
 
 
 @bug
 def one_noise_for_all_units():
-    right = Model._draw
+    right = Model.draw_noise
 
-    def _draw(self, n, **key):
+    def draw_noise(self, n, **key):
         eps = right(self, n, **key)
         eps[:] = eps[:, :1]
         return eps
 
-    return patch.object(Model, "_draw", _draw)
+    return patch.object(Model, "draw_noise", draw_noise)
 
 
 @bug
 def noise_of_plus_and_minus_one():
-    right = Model._draw
-    return patch.object(Model, "_draw", lambda self, n, **key: np.sign(right(self, n, **key)))
+    right = Model.draw_noise
+    return patch.object(Model, "draw_noise", lambda self, n, **key: np.sign(right(self, n, **key)))
 
 
 @bug
 def uniform_noise():
-    right = Model._draw
-    return patch.object(Model, "_draw", lambda self, n, **key: _cdf(right(self, n, **key)))
+    right = Model.draw_noise
+    return patch.object(Model, "draw_noise", lambda self, n, **key: _cdf(right(self, n, **key)))
 
 
 def _cdf(eps):
@@ -162,8 +162,8 @@ def score_without_the_kl():
     def score_samples(self, X, k=None, **rest):
         scores = right(self, X, k, **rest)
         if k is None:
-            x = self._to_device(np.asarray(X, dtype=self.dtype), "x")
-            scores += self._forward(x, np.zeros((len(X), self.latent_dim))).kl
+            x = self.to_device(np.asarray(X, dtype=self.dtype), "x")
+            scores += self.forward(x, np.zeros((len(X), self.latent_dim))).kl
         return scores
 
     return patch.object(Model, "score_samples", score_samples)
