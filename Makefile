@@ -52,7 +52,7 @@ lint-js:  ## the scripts of the explorer's page; needs npx, which fetches ESLint
 	npx --yes eslint@9 -c tests/eslint.config.mjs build/explorer.js
 
 dist: .venv-tools/installed  ## sdist and wheel, into dist/, and whether they work where there is no checkout
-	.venv-tools/bin/python tests/dist.py
+	.venv-tools/bin/python tests/project/dist.py
 
 audit: .venv-tools/installed  ## the workflow, and known vulnerabilities of what is locked; needs the network
 	.venv-tools/bin/zizmor --offline .github

@@ -8,10 +8,8 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import strict_cupy
+from support import strict_cupy
+from support.devices import real_cupy
 
 from scratchvae import VAE, cli
 from scratchvae.pictures import gallery
@@ -55,14 +53,6 @@ def double(monkeypatch):
     strict_cupy.counts.clear()
     strict_cupy.early = False
     return strict_cupy
-
-
-def real_cupy():
-    """CuPy, where there is a GPU; else the test is skipped."""
-    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-    if not cupy.is_available():
-        pytest.skip("there is no GPU")
-    return cupy
 
 
 @pytest.fixture(params=["numpy", "double", pytest.param("cupy", marks=pytest.mark.gpu)])

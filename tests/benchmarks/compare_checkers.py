@@ -6,11 +6,12 @@
 
 Prints the versions and two Markdown tables; two seeds take about four minutes.
 
-Each checker runs at its defaults, in float64, on the layers of tests/zoo.py at its scales of inputs
-and upstream gradients. One input of a layer, chosen by the seed as in the zoo, is the variable; the
-others are constants. Its right gradient is checked, then every mutant that changes it by more than
-1e-9 of its size (2-norms, at a normal upstream gradient). A right gradient that is rejected is a
-false alarm, a mutant that passes is missed. Only `scratchvae` can say that it is undecided.
+Each checker runs at its defaults, in float64, on the layers of tests/support/zoo.py at its scales
+of inputs and upstream gradients. One input of a layer, chosen by the seed as in the zoo, is the
+variable; the others are constants. Its right gradient is checked, then every mutant that changes it
+by more than 1e-9 of its size (2-norms, at a normal upstream gradient). A right gradient that is
+rejected is a false alarm, a mutant that passes is missed. Only `scratchvae` can say that it is
+undecided.
 
 PyTorch and JAX choose the upstream gradient themselves (slow mode: unit vectors; fast mode:
 positive numbers; JAX: normal ones) and SciPy has none. To them its scale is therefore a weight of
@@ -43,7 +44,7 @@ from scipy.optimize import approx_fprime, check_grad
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from zoo import LAYERS, MUTANTS, SCALES, UPSTREAMS, layer
+from support.zoo import LAYERS, MUTANTS, SCALES, UPSTREAMS, layer
 
 import scratchvae
 from scratchvae.gradcheck import check

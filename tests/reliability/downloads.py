@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from faulty_server import ARCHIVES, BENIGN, ENDLESS, FAULTS, Server, instead, right_files
+from support.faulty_server import ARCHIVES, BENIGN, ENDLESS, FAULTS, Server, instead, right_files
 
 from scratchvae import DataError
 from scratchvae.data.download import fetch_missing
@@ -117,7 +117,7 @@ def turned(body, bit):
 CHILD = """
 import sys
 from pathlib import Path
-from faulty_server import instead
+from support.faulty_server import instead
 from scratchvae.data.download import fetch_missing
 with instead([sys.argv[1]]):
     fetch_missing("mnist", Path(sys.argv[2]))

@@ -1,0 +1,667 @@
+"""The page that decodes in a browser: what it holds, and in a real browser what it does."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.command_line import refused
+
+from scratchvae import VAE, InputError, cli, load_data, load_model
+from scratchvae.cli.shared import Data, units_of
+from scratchvae.models import MODELS, Labelled
+from scratchvae.pictures import explorer
+
+FOLDER = Path(explorer.__file__).parent
+SIDE, PIXELS = 8, 64
+# every model; every activation and likelihood; no hidden layer to two
+KINDS = {
+    "ae": {"likelihood": "continuous_bernoulli", "activation": "softplus", "hidden": (9, 7)},
+    "vae": {"likelihood": "bernoulli", "activation": "relu", "hidden": ()},
+    "iwae": {"likelihood": "gaussian", "activation": "tanh", "hidden": (9, 7), "x_variance": 0.01},
+    "cvae": {"likelihood": "bernoulli", "activation": "relu", "hidden": (12,)},
+    "m2": {"likelihood": "continuous_bernoulli", "activation": "softplus", "hidden": (12,)},
+}
+
+
+def images(n=60):
+    """Soft spots at places that the label decides: (n,64) in [0, 1], and labels (n,) of three."""
+    rng = np.random.default_rng(0)
+    y, grid = np.arange(n) % 3, np.arange(SIDE)
+    row, column = 1.5 + 2 * y + rng.random(n), 1 + 5 * rng.random(n)
+    X = np.exp(-((grid[:, None] - row[:, None, None]) ** 2) / 2)
+    X = X * np.exp(-((grid - column[:, None, None]) ** 2) / 2)
+    return X.reshape(n, PIXELS), y
+
+
+def fitted(kind):
+    X, y = images()
+    model = MODELS[kind](latent_dim=3, **KINDS[kind])
+    given = {"y": y} if isinstance(model, Labelled) else {}
+    return model.fit(X, **given, epochs=60, batch_size=20, lr=0.01)
+
+
+@pytest.fixture(scope="module")
+def models():
+    models = {kind: fitted(kind) for kind in KINDS}
+    for model in models.values():  # a decoder that says the same everywhere would test nothing
+        labels = {"y": 0} if isinstance(model, Labelled) else {}
+        assert model.decode(2 * np.eye(3), **labels).std(axis=0).max() > 0.05
+    return models
+
+
+def page(model, X=None, y=None, name="spots"):
+    """The page as `explore` makes it."""
+    X, y = images() if X is None else (X, y)
+    found = units_of(model, Data(X, y, name, "rows"), {})
+    rows = explorer.shown(len(X), model.latent_dim)
+    of = {"order": found.order, "said": found.said, "active": found.active, "std": found.std}
+    return explorer.page(
+        model, found.mu[rows], None if y is None else y[rows], **of, data=name
+    )  # fmt: skip
+
+
+def content(text):
+    return json.loads(
+        re.search(r'<script type="application/json" id="data">(.*)</script>', text)[1]
+    )
+
+
+def numbers(text, bits):
+    return np.frombuffer(base64.b64decode(text), dtype=f"<f{bits // 8}")
+
+
+def decoder(model):
+    return {n: a for n, a in model.params_.items() if n.startswith(("dec", "out"))}
+
+
+# ------------------------------------------------------------------------------- what it holds
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_holds_the_decoder_and_the_codes(kind, models):
+    model = models[kind]
+    held = content(page(model))
+    X, y = images()
+    labels = {"y": y} if isinstance(model, Labelled) else {}
+    np.testing.assert_allclose(
+        numbers(held["mu"], 32).reshape(60, 3), model.transform(X, **labels), rtol=1e-6
+    )
+    assert held["y"] == y.tolist()
+    assert held["labels"] == ["0", "1", "2"]
+    assert held["classes"] == (["0", "1", "2"] if labels else None)
+    assert held["params"].keys() == decoder(model).keys()
+    assert sorted(u["unit"] for u in held["units"]) == [0, 1, 2]
+    said = [u["said"] for u in held["units"]]
+    assert said == sorted(said, reverse=True)
+    assert held["side"] == SIDE
+    assert np.allclose(held["centre"], model.transform(X).mean(axis=0) if kind == "ae" else 0)
+
+
+def test_the_page_stands_alone(models):
+    text = page(models["cvae"])
+    assert "http:" not in text
+    assert "https:" not in text
+    assert not re.search(r"\bsrc\s*=|@import|url\(|\bfetch\(|XMLHttpRequest|import\(", text)
+    assert re.findall(r'\bhref="([^"]*)"', text) == ["data:,"]
+    assert "default-src 'none'" in text
+    assert not re.search(r"\$\w", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
+
+
+@pytest.mark.parametrize(("tolerance", "bits"), [(explorer.TOLERANCE, 16), (0, 32)])
+def test_the_page_of_the_default_model_is_small(tolerance, bits, monkeypatch):
+    monkeypatch.setattr(explorer, "TOLERANCE", tolerance)
+    X, y = load_data("strokes", "test")
+    text = page(VAE().build(784), X, y, "strokes")
+    assert len(text.encode()) < 3e6
+    assert content(text)["bits"] == bits
+    assert len(content(text)["y"]) == 2000
+    assert "VAE 784-400-32, bernoulli pixels, 0 epochs; 2,000 test examples of strokes" in text
+
+
+def test_float16_is_used_where_no_pixel_shows_it(models):
+    model = models["vae"]
+    held = content(page(model))
+    assert held["bits"] == 16
+    for name, a in decoder(model).items():
+        found = numbers(held["params"][name], 16)
+        np.testing.assert_array_equal(found, a.astype(np.float16).ravel())
+        np.testing.assert_allclose(found, a.ravel(), rtol=2**-11, atol=2**-25)
+
+
+@pytest.mark.parametrize("size", [300.0, 1e5])
+def test_and_float32_where_one_does(size):
+    """Logits that are small differences of large numbers; and weights beyond float16."""
+    model = VAE(latent_dim=2, hidden=(8,)).build(PIXELS)
+    model.params_.out_W[...] *= size
+    model.params_.out_b[...] -= model.params_.out_W.sum(axis=0) / 8
+    held = content(page(model))
+    assert held["bits"] == 32
+    for name, a in decoder(model).items():
+        np.testing.assert_array_equal(numbers(held["params"][name], 32), a.ravel())
+
+
+def test_labels_cannot_end_the_script():
+    X, _ = images()
+    evil = "</script><script>alert(1)</script>"
+    y = np.array([evil, "<!--", 'a"b'])[np.arange(60) % 3]
+    model = MODELS["cvae"](latent_dim=2, hidden=(5,)).fit(X, y, epochs=1)
+    text = page(model, X, y, name=f"{evil}.npz")
+    assert text.count("</script>") == 4
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert content(text)["labels"] == sorted([evil, "<!--", 'a"b'])
+
+
+def test_rows_without_a_label_and_data_without_any(models):
+    X, y = images()
+    few = np.where(y == 1, -1, y)
+    held = content(page(models["m2"], X, few))
+    assert held["labels"] == ["0", "2"]
+    assert held["y"] == [{0: 0, 1: -1, 2: 1}[label] for label in y.tolist()]
+    assert content(page(models["vae"], X, None))["labels"] == []
+
+
+@pytest.mark.parametrize(("n", "Z", "expected"), [(7, 2, 7), (10000, 2, 2000), (10000, 400, 500)])
+def test_how_many_examples_are_shown(n, Z, expected):
+    rows = explorer.shown(n, Z)
+    assert len(np.unique(rows)) == len(rows) == expected
+    assert rows[0] == 0
+    assert n - rows[-1] <= -(-n // expected)
+
+
+def test_what_cannot_be_shown():
+    with pytest.raises(InputError, match="rows of 10 features are not square images"):
+        page(VAE(latent_dim=2, hidden=(4,)).build(10), np.zeros((3, 10)))
+    with pytest.raises(InputError, match="plane over two latent units, but this model has one"):
+        page(VAE(latent_dim=1, hidden=(4,)).build(PIXELS))
+
+
+# -------------------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def run(tmp_path):
+    X, y = images()
+    np.savez(tmp_path / "spots.npz", x_train=X, y_train=y, x_test=X[:12], y_test=y[:12])
+    argv = ["train", "--data", tmp_path / "spots.npz", "--latent-dim", 2, "--hidden", 8]
+    assert cli.main([*map(str, argv), "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    return tmp_path / "run"
+
+
+def test_explore_writes_into_the_run(run, tmp_path, capsys):
+    capsys.readouterr()
+    assert cli.main(["explore", str(run)]) == 0
+    assert capsys.readouterr().out == f"{run / 'explorer.html'}\n"
+    held = content((run / "explorer.html").read_text())
+    X, _ = images()
+    mu = load_model(run).transform(X[:12])
+    np.testing.assert_allclose(numbers(held["mu"], 32).reshape(12, 2), mu, rtol=1e-5)
+    np.save(tmp_path / "other.npy", X[:5])
+    argv = ["explore", run, "--data", tmp_path / "other.npy", "-o", tmp_path / "o.html"]
+    assert cli.main([str(a) for a in argv]) == 0
+    assert content((tmp_path / "o.html").read_text())["y"] == [-1] * 5
+    assert cli.main(["train", "--data", "strokes", "--out", str(run)]) == 2
+    for path in run.glob("*.npz"):
+        path.unlink()
+    capsys.readouterr()
+    assert cli.main(["train", "--out", str(run)]) == 2
+    assert "explorer.html" in capsys.readouterr().err
+
+
+def test_explore_refuses_in_a_sentence(run, tmp_path, capsys):
+    refused(capsys, ["explore", run, "-o", tmp_path / "e.png"], "e.png must end in .html")
+    VAE(latent_dim=1, hidden=(4,)).build(PIXELS).save(tmp_path / "one.npz")
+    refused(
+        capsys, ["explore", tmp_path / "one.npz"], "two latent units"
+    )  # before it asks for data
+    VAE(latent_dim=2, hidden=(4,)).build(10).save(tmp_path / "ten.npz")
+    refused(capsys, ["explore", tmp_path / "ten.npz"], "not square images")
+    VAE(latent_dim=2, hidden=(4,)).build(9).save(tmp_path / "nine.npz")
+    refused(capsys, ["explore", tmp_path / "nine.npz"], "name it with --data")
+    refused(capsys, ["explore", tmp_path / "nine.npz", "--data", "strokes"], "784")
+    assert not list(tmp_path.rglob("e*.html"))
+
+
+def test_explore_works_on_a_gpu_that_refuses_to_convert(run, tmp_path, double):
+    out = [tmp_path / "cpu.html", tmp_path / "gpu.html"]
+    for device, path in zip(("cpu", "cuda"), out, strict=True):
+        assert cli.main(["explore", str(run), "--device", device, "-o", str(path)]) == 0
+    cpu, gpu = (content(path.read_text()) for path in out)
+    assert cpu["params"] == gpu["params"]
+    np.testing.assert_allclose(numbers(gpu["mu"], 32), numbers(cpu["mu"], 32), rtol=1e-4)
+
+
+# -------------------------------------------------------------------------------- the scripts
+
+
+def test_the_scripts_stay_short_and_strict():
+    scripts = [path.read_text() for path in FOLDER.glob("*.js")]
+    assert len(scripts) == 3
+    assert sum(len(text.splitlines()) for text in scripts) < 400
+    for text in scripts:
+        assert text.startswith('"use strict";\n')
+        assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.name)
+def test_the_scripts_parse(path):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    subprocess.run([node, "--check", path], check=True)
+
+
+# ------------------------------------------------------------------------------ in a browser
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """A headless Chromium, driven by Selenium; skips where one of the two is missing."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if browser is None or driver is None:
+        pytest.skip("chromium or chromedriver is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for flag in (
+        *("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run"),
+        *("disable-background-networking", "disable-component-update", "disable-sync"),
+        *("disable-dev-shm-usage", f"user-data-dir={tmp_path_factory.mktemp('profile')}"),
+    ):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    window = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield window
+    window.quit()
+
+
+class Page:
+    """A page in the browser, and what a user does to it."""
+
+    def __init__(self, window, path):
+        self.window = window
+        self.resize(1180, 900)
+        window.get(path.as_uri())
+        self.settle()
+
+    def resize(self, width, height, mobile=False):
+        size = {"width": width, "height": height, "mobile": mobile}
+        command = "Emulation.setDeviceMetricsOverride"
+        self.window.execute_cdp_cmd(command, {**size, "deviceScaleFactor": 1})
+
+    def js(self, script, *arguments):
+        return self.window.execute_script(script, *arguments)
+
+    def settle(self):
+        """Wait until two frames have been drawn, and the text that follows them has been set."""
+        script = (
+            "const done = arguments[0], frame = requestAnimationFrame;"
+            "frame(() => frame(() => setTimeout(done, 150)))"
+        )
+        self.window.execute_async_script(script)
+
+    def find(self, name):
+        return self.window.find_element("id", name)
+
+    def image(self, selector="#digit"):
+        """The ink of a canvas, in [0, 255]."""
+        return np.array(
+            self.js(
+                "const c = document.querySelector(arguments[0]), {width, height} = c;"
+                "const copy = new OffscreenCanvas(width, height);"
+                "const g = copy.getContext('2d', {willReadFrequently: true});"
+                "g.drawImage(c, 0, 0);"
+                "return [...g.getImageData(0, 0, width, height).data].filter((_, i) => i % 4 == 3)",
+                selector,
+            )
+        )
+
+    def z(self):
+        return np.array(self.js("return explorer.at.z"))
+
+    def drag(self, touch=False, right=120, up=60):
+        """From left of the middle of the plane, by so many pixels."""
+        from selenium.webdriver import ActionChains
+        from selenium.webdriver.common.actions.action_builder import ActionBuilder
+        from selenium.webdriver.common.actions.pointer_input import PointerInput
+
+        self.js("arguments[0].scrollIntoView({block: 'center'})", self.find("plane"))
+        if touch:
+            chain = ActionBuilder(self.window, mouse=PointerInput("touch", "finger"))
+            at = chain.pointer_action
+            at.move_to(self.find("plane"), -50, 0).pointer_down()
+            at.move_to(self.find("plane"), right - 50, -up).pointer_up()
+        else:
+            chain = ActionChains(self.window)
+            chain.move_to_element_with_offset(self.find("plane"), -50, 0).click_and_hold()
+            chain.move_by_offset(right, -up).release()
+        chain.perform()
+        self.settle()
+
+    def press(self, *keys):
+        self.find("plane").send_keys(*keys)
+        self.settle()
+
+    def choose(self, name, value):
+        """Set a slider, a list or a box as a user would."""
+        self.js(
+            "arguments[0].value = arguments[1];"
+            "for (const e of ['input', 'change']) arguments[0].dispatchEvent(new Event(e));",
+            name if not isinstance(name, str) else self.find(name),
+            value,
+        )
+        self.settle()
+
+    def click(self, name):
+        self.js("arguments[0].click()", self.find(name))
+        self.settle()
+
+    def complaints(self):
+        return [entry["message"] for entry in self.window.get_log("browser")]
+
+    def shoot(self, name):
+        folder = os.environ.get("SCRATCHVAE_SCREENSHOTS")
+        if folder:
+            self.window.save_screenshot(str(Path(folder) / name))
+
+
+@pytest.fixture
+def opened(chromium, models, tmp_path):
+    """Open the page of a model; at the end, nothing may have been complained of or fetched."""
+    pages = []
+
+    def open_page(kind, **data):
+        path = tmp_path / f"{kind}.html"
+        path.write_text(page(models[kind], **data))
+        pages.append(Page(chromium, path))
+        return pages[-1]
+
+    yield open_page
+    for each in pages:
+        assert each.complaints() == []
+        assert each.js("return performance.getEntriesByType('resource').length") == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_browser_decodes_what_the_model_decodes(kind, models, opened, rng):
+    model, view = models[kind], opened(kind)
+    for i, z in enumerate(rng.standard_normal((10, 3))):
+        label = {"y": i % 3} if isinstance(model, Labelled) else {}
+        found = np.array(view.js("return [...explorer.means(...arguments)]", z.tolist(), i % 3))
+        np.testing.assert_allclose(found, model.decode(z[None], **label)[0], atol=1e-3)
+    z = view.z()
+    label = {"y": 0} if label else {}
+    shown = np.clip(model.decode(z[None], **label)[0], 0, 1)
+    np.testing.assert_allclose(view.image() / 255, shown, atol=1e-3 + 0.5 / 255)
+
+
+def test_the_mean_of_the_continuous_bernoulli_has_all_its_digits(opened):
+    from scratchvae.models.losses import continuous_bernoulli_mean
+
+    l = np.array([-800, -30, -1, -0.11, -0.099, -1e-9, 0, 1e-5, 0.0999, 0.1001, 2, 50, 900.0])  # noqa: E741
+    view = opened("iwae")
+    found = view.js("return arguments[0].map(continuous_bernoulli_mean)", l.tolist())
+    np.testing.assert_allclose(found, continuous_bernoulli_mean(l), rtol=1e-10)
+
+
+def test_float16_is_read_to_the_last_bit(opened):
+    bits = np.arange(2**16, dtype="<u2")
+    bits = bits[np.isfinite(bits.view("<f2"))]
+    text = base64.b64encode(bits.tobytes()).decode()
+    found = opened("vae").js("return [...floats(arguments[0], 16)]", text)
+    np.testing.assert_array_equal(np.array(found, dtype=float), bits.view("<f2").astype(float))
+
+
+@pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
+def test_dragging_changes_the_digit(touch, opened):
+    view = opened("vae")
+    assert view.find("plane").value_of_css_property("touch-action") == "none"  # nor scrolls
+    before, z = view.image(), view.z()
+    view.drag(touch)
+    assert abs(view.image() - before).max() > 5
+    units = view.js("return explorer.at.units")
+    assert (view.z()[units] > 0).all()
+    rest = [j for j in range(3) if j not in units]
+    np.testing.assert_array_equal(view.z()[rest], z[rest])
+
+
+def test_the_arrow_keys_move_the_point_and_a_reader_hears_where_it_is(opened):
+    from selenium.webdriver import Keys
+
+    view = opened("vae")
+    view.press(Keys.HOME)
+    np.testing.assert_array_equal(view.z(), 0)
+    across, up = view.js("return explorer.at.units")
+    before = view.image()
+    view.press(*[Keys.ARROW_RIGHT] * 4, Keys.ARROW_UP)
+    z = view.z()
+    assert z[across] > z[up] > 0
+    assert abs(view.image() - before).max() > 5
+    said = view.find("where").text
+    assert f"z[{across}] = {z[across]:.2f}, z[{up}] = {z[up]:.2f}" in said
+    assert "The nearest test example of label" in said
+    assert f"{z[across]:.2f}" in view.find("digit").get_attribute("aria-label")
+    view.press(Keys.SHIFT + Keys.ARROW_RIGHT)
+    assert view.z()[across] == pytest.approx(z[across] * 9 / 4)
+    assert view.js("return document.activeElement.id") == "plane"
+    assert view.js("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_everything_that_can_be_used_has_a_name(opened):
+    view = opened("cvae")
+    seen = 0
+    for tab in ("tab-space", "tab-gradient"):
+        view.click(tab)
+        parts = "button, input, select, #plane, #digit, #samples, svg, [role=tabpanel]"
+        for element in view.window.find_elements("css selector", parts):
+            if element.is_displayed():
+                assert element.accessible_name, element.get_attribute("outerHTML")
+                seen += 1
+    assert seen > 25
+
+
+def test_the_label_changes_the_digit(opened, models):
+    for kind in ("cvae", "m2"):
+        view = opened(kind)
+        assert view.find("label").is_displayed()
+        before = view.image()
+        view.choose("label", "2")
+        assert abs(view.image() - before).max() > 20
+        shown = np.clip(models[kind].decode(view.z()[None], 2)[0], 0, 1)
+        np.testing.assert_allclose(view.image() / 255, shown, atol=1e-3 + 0.5 / 255)
+    assert not opened("vae").find("label").is_displayed()
+
+
+def test_the_walk_goes_from_a_to_b(opened):
+    from selenium.webdriver import Keys
+
+    view = opened("vae")
+    view.press(Keys.HOME)
+    view.click("set-a")
+    view.drag()
+    b = view.z()
+    view.press("b")
+    view.choose("walk", "0.25")
+    np.testing.assert_allclose(view.z(), b / 4)
+    first = view.image()
+    view.choose("walk", "1")
+    np.testing.assert_allclose(view.z(), b)
+    assert abs(view.image() - first).max() > 5
+    view.click("play")
+    assert view.find("play").text == "stop"
+    seen = {tuple(view.z()) for _ in range(4) if view.settle() is None}
+    assert len(seen) == 4
+    view.click("play")
+    still = view.z()
+    view.settle()
+    np.testing.assert_array_equal(view.z(), still)
+
+
+def test_sigma_spreads_the_samples(opened):
+    view = opened("vae")
+    samples = [f"#samples canvas:nth-child({k})" for k in range(1, 9)]
+    view.choose("sigma", "0")
+    for sample in samples:
+        np.testing.assert_array_equal(view.image(sample), view.image())
+    view.choose("sigma", "1")
+    spread = [view.image(sample) for sample in samples]
+    assert len({tuple(image) for image in spread}) == 8
+    z, eps = view.z(), np.array(view.js("return explorer.at.eps"))
+    found = np.array(view.js("return [...explorer.means(arguments[0], 0)]", list(z + eps[3])))
+    np.testing.assert_allclose(spread[3] / 255, np.clip(found, 0, 1), atol=1 / 255)
+    view.click("draw")
+    assert abs(view.image(samples[3]) - spread[3]).max() > 2
+
+
+def test_units_are_chosen_and_the_others_have_sliders(opened):
+    view = opened("cvae")
+    across, up = view.js("return explorer.at.units")
+    (third,) = {0, 1, 2} - {across, up}
+    slider = view.window.find_element("css selector", "#sliders input")
+    before = view.image()
+    view.choose(slider, "1.5")
+    assert view.z()[third] == 1.5
+    assert abs(view.image() - before).max() > 2
+    view.choose("up", str(third))
+    assert view.js("return explorer.at.units") == [across, third]
+    view.choose("across", str(third))  # taken: they change places
+    assert view.js("return explorer.at.units") == [third, across]
+    assert view.find("up").get_attribute("value") == str(across)
+
+
+def test_a_page_without_labels(opened):
+    view = opened("vae", X=images()[0])
+    assert "The nearest test example is" in view.find("where").text
+    view.click("another")
+    assert view.js("return explorer.at.z.length") == 3
+
+
+def test_a_label_that_is_markup_is_shown_as_text(chromium, tmp_path):
+    X, _ = images()
+    y = np.array(["</script><b>", "<i>x</i>"])[np.arange(60) % 2]
+    path = tmp_path / "evil.html"
+    path.write_text(page(MODELS["cvae"](latent_dim=2, hidden=(5,)).fit(X, y, epochs=1), X, y))
+    view = Page(chromium, path)
+    assert view.find("legend").text.split() == ["</script><b>", "<i>x</i>"]
+    assert view.complaints() == []
+
+
+@pytest.mark.parametrize("tab", ["tab-space", "tab-gradient"])
+def test_it_fits_a_phone_and_the_dark(tab, opened):
+    view = opened("cvae")
+    view.resize(375, 667, mobile=True)
+    view.click(tab)
+    assert view.js("return document.documentElement.scrollWidth") == 375
+    paper = "return getComputedStyle(document.body).backgroundColor"
+    light = view.js(paper)
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    view.window.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    view.settle()
+    assert view.js(paper) != light
+    view.window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_the_tabs_are_opened_by_keys(opened):
+    from selenium.webdriver import Keys
+
+    view = opened("vae")
+    view.find("tab-space").send_keys(Keys.ARROW_RIGHT)
+    assert view.find("gradient").is_displayed()
+    assert not view.find("space").is_displayed()
+    assert view.js("return document.activeElement.id") == "tab-gradient"
+    view.window.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
+    assert view.find("space").is_displayed()
+
+
+# ------------------------------------------------------------------------------ one gradient
+
+
+def rows(view):
+    return {row["name"]: row for row in view.js("return gradient.rows()")}
+
+
+def of_the_package(found):
+    """The same two-pixel model, loss and gradients by the package."""
+    vae = VAE(latent_dim=1, hidden=(1,), activation="tanh", dtype="float64").build(2)
+    for name, a in vae.params_.items():
+        for index in np.ndindex(a.shape):
+            a[index] = found[f"{name}[{','.join(map(str, index))}]"]["value"]
+    x = [[found["x[0]"]["value"], found["x[1]"]["value"]]]
+    return vae.loss_and_grad(x, [[found["eps"]["value"]]])
+
+
+@pytest.mark.parametrize("eps", ["0.7", "-1.3"])
+def test_gradients_by_hand_are_slopes_and_those_of_the_package(eps, opened):
+    view = opened("vae")
+    view.click("tab-gradient")
+    for knob, value in (("x[1]", "0.6"), ("eps", eps), ("dec0_W[0,0]", "-1.4")):
+        element = view.window.find_element("css selector", f'[data-knob="{knob}"]')
+        view.choose(element, value)
+    found = rows(view)
+    assert found["eps"]["value"] == float(eps)
+    derived = {name: row for name, row in found.items() if row.get("hand") is not None}
+    assert found.keys() - derived.keys() == {"x[0]", "x[1]", "eps"}
+    for name, row in derived.items():
+        assert row["hand"] == pytest.approx(row["slope"], abs=1e-8), name
+        places = f'[data-of="{name}"]'
+        texts = view.js(
+            "return [...document.querySelectorAll(arguments[0])]"
+            ".map((e) => [e.getAttribute('class'), e.textContent])",
+            places,
+        )
+        kinds = {kind for kind, _ in texts}
+        assert kinds == {"value", "hand", "slope"}, name
+        for kind, text in texts:
+            assert float(text.replace("\N{MINUS SIGN}", "-")) == pytest.approx(row[kind], abs=6e-5)
+    loss, gradients = of_the_package(found)
+    assert found["loss"]["value"] == pytest.approx(loss, rel=1e-12)
+    for name, g in gradients.items():
+        for index in np.ndindex(g.shape):
+            row = found[f"{name}[{','.join(map(str, index))}]"]
+            assert row["hand"] == pytest.approx(g[index], rel=1e-10)
+    assert view.find("verdict").text == "All 27 gradients by hand agree with their slopes."
+
+
+def test_a_forgotten_sum_is_seen_and_a_step_lowers_the_loss(opened):
+    view = opened("vae")
+    view.click("tab-gradient")
+    start = rows(view)["loss"]["value"]
+    view.click("forget")
+    said = view.find("verdict").text
+    assert said.startswith("Wrong: d")
+    assert "dmu," in said
+    assert "dmu_kl" not in said
+    assert "dout_W" not in said
+    assert view.js("return document.querySelectorAll('tr.wrong').length") == said.count(" d")
+    view.click("forget")
+    view.click("step")
+    assert rows(view)["loss"]["value"] < start
+    view.click("reset")
+    assert rows(view)["loss"]["value"] == start
+
+
+def test_the_page_of_digits(chromium, tmp_path):
+    """The pictures of the documents, where SCRATCHVAE_SCREENSHOTS names a folder for them."""
+    X, _ = load_data("strokes")
+    epochs = 15 if os.environ.get("SCRATCHVAE_SCREENSHOTS") else 1
+    vae = VAE(latent_dim=2).fit(X, epochs=epochs)
+    path = tmp_path / "strokes.html"
+    path.write_text(page(vae, *load_data("strokes", "test"), "strokes"))
+    view = Page(chromium, path)
+    view.resize(1120, 810)
+    before = view.image()
+    view.choose("sigma", "0.5")
+    view.drag(right=170, up=70)
+    assert abs(view.image() - before).max() > 50
+    view.shoot("explorer.png")
+    view.click("tab-gradient")
+    view.resize(1120, 1210)
+    view.settle()
+    view.shoot("one_gradient.png")
+    assert view.complaints() == []

@@ -1,0 +1,319 @@
+"""What a run leaves to look at: the pictures that apply, and the page that shows them."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from support.command_line import refused
+from support.gifs import frames_of, read_gif
+from support.run_folders import contents, metrics
+
+from scratchvae import cli, load_model
+from scratchvae.cli import train as training
+from scratchvae.files.checkpoint import load
+from scratchvae.files.run_folder import FILES, LEFT
+from scratchvae.pictures import gallery
+from scratchvae.pictures.page import page
+from scratchvae.train import trainer as loop
+
+NUMBERS = {"checkpoint.npz", "best.npz", "metrics.csv", "config.json", "index.html"}
+OF_IMAGES = {"reconstructions.png", "samples.png", "interpolations.png", "training.gif"}
+
+
+def call(*argv):
+    assert cli.main([str(a) for a in argv]) == 0
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Images of a bar at one of three heights."""
+    y = np.arange(80) % 3
+    X = np.zeros((80, 6, 6), dtype=np.uint8)
+    X[np.arange(80), 2 * y] = 200
+    X[:, :, 0] += np.arange(80, dtype=np.uint8)[:, None] % 40
+    path = tmp_path / "bars.npz"
+    np.savez(path, X=X, y=y)
+    return path
+
+
+def train(data, folder, *options):
+    small = ("--latent-dim", "3", "--hidden", "8", "--batch-size", "16", "--lr", "0.02")
+    call("train", "--data", data, *small, "--epochs", "12", "--quiet", "--out", folder, *options)
+    return names(folder)
+
+
+def names(folder):
+    """What lies in the folder, but for the checkpoints before the newest."""
+    return {name for name in contents(folder) if not name.startswith("checkpoint-")}
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ("", OF_IMAGES | {"loss.png", "unit_kl.png", "traversals.png"}),
+        ("--model iwae --latent-dim 2",
+         OF_IMAGES | {"loss.png", "unit_kl.png", "traversals.png", "latent.png", "manifold.png"}),
+        ("--model m2", OF_IMAGES | {"loss.png", "unit_kl.png", "traversals.png"}),
+        ("--model cvae --latent-dim 2 --beta 1000",  # no unit is active
+         OF_IMAGES | {"loss.png", "unit_kl.png", "latent.png", "manifold.png"}),
+        ("--model ae --latent-dim 2",
+         OF_IMAGES | {"loss.png", "traversals.png", "latent.png", "manifold.png"}),
+        ("--model vae --latent-dim 1", OF_IMAGES | {"loss.png", "unit_kl.png", "traversals.png"}),
+    ],
+)  # fmt: skip
+def test_a_run_leaves_the_pictures_that_apply(options, left, data, tmp_path):
+    run = tmp_path / "run"
+    assert train(data, run, *options.split()) == NUMBERS | left
+    assert left | NUMBERS <= set(FILES)
+    for name in left:
+        kind = b"GIF89a" if name.endswith(".gif") else b"\x89PNG"
+        assert (run / name).read_bytes().startswith(kind)
+    shown = re.findall(r'<img src="([^"]+)"', (run / "index.html").read_text())
+    assert sorted(shown) == sorted(left)
+
+
+@pytest.mark.parametrize(("width", "left"), [(7, set()), (2, {"latent.png"})])
+def test_rows_that_are_no_images_have_only_charts(width, left, tmp_path, rng):
+    np.save(tmp_path / "rows.npy", rng.random((60, 7)))
+    run = tmp_path / "run"
+    found = train(tmp_path / "rows.npy", run, "--latent-dim", str(width))
+    assert found == NUMBERS | left | {"loss.png", "unit_kl.png"}
+    assert "film" not in load(run)[2]
+
+
+def test_one_test_example_has_no_other_to_go_to(tmp_path, rng):
+    np.savez(tmp_path / "one.npz", x_train=rng.random((20, 9)), x_test=rng.random((1, 9)))
+    run = tmp_path / "run"
+    found = train(tmp_path / "one.npz", run)
+    assert "interpolations.png" not in found
+    assert "traversals.png" not in found, "of one example, no unit varies"
+
+
+def test_quiet_says_nothing_and_otherwise_all_files_are_named(data, tmp_path, capsys):
+    train(data, tmp_path / "run")
+    assert capsys.readouterr() == ("", "")
+    small = ("--hidden", "8", "--epochs", "1", "--out", tmp_path / "two")
+    call("train", "--data", data, *small)
+    said = capsys.readouterr().out.strip().splitlines()[-1]
+    assert said.startswith(f"in {tmp_path / 'two'}: index.html, training.gif, loss.png")
+    assert set(said.split(": ")[1].split(", ")) == names(tmp_path / "two") - (
+        NUMBERS - {"index.html"}
+    )
+
+
+def test_the_bars_are_what_metrics_say_of_the_test_split(data, tmp_path, monkeypatch):
+    from scratchvae import load_data
+    from scratchvae.evaluate import metrics
+    from scratchvae.pictures import charts
+
+    seen, original = [], charts.unit_kl
+    monkeypatch.setattr(charts, "unit_kl", lambda *a: (seen.append(a), original(*a))[1])
+    train(data, tmp_path / "run", "--beta", "3")
+    mu, logvar = load_model(tmp_path / "run").encode(load_data(data, "test")[0])
+    np.testing.assert_allclose(seen[0][0], metrics.unit_kl(mu, logvar))
+    np.testing.assert_array_equal(seen[0][1], metrics.active_units(mu))
+    assert 0 < seen[0][1].sum() < 3
+
+
+@pytest.mark.parametrize("model", ["vae", "cvae", "m2"])
+def test_a_gpu_that_refuses_to_convert_leaves_the_same(model, data, tmp_path, double):
+    on_cpu = train(data, tmp_path / "cpu", "--model", model)
+    on_gpu = train(data, tmp_path / "gpu", "--model", model, "--device", "cuda")
+    assert on_gpu == on_cpu
+    films = [load(tmp_path / name)[2]["film"].astype(int) for name in ("cpu", "gpu")]
+    assert films[0].shape == films[1].shape
+    assert abs(films[0][0] - films[1][0]).max() <= 1
+
+
+def test_a_picture_that_applies_no_more_is_removed(data, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    train(data, run)
+    (run / "anomaly.png").write_bytes(b"of a command")
+    original = gallery.units_of
+
+    def none(*a):
+        found = original(*a)
+        return found._replace(active=np.zeros_like(found.active))
+
+    monkeypatch.setattr(gallery, "units_of", none)
+    call("train", "--resume", "--out", run, "--epochs", "13", "--quiet")
+    assert not (run / "traversals.png").exists()
+    assert (run / "anomaly.png").exists()
+    assert "traversals.png" not in (run / "index.html").read_text()
+
+
+def test_overwrite_removes_all_that_a_run_may_leave(data, tmp_path, capsys):
+    run = tmp_path / "run"
+    train(data, run)
+    for name in ("index.html", "training.gif", "unit_kl.png", "diagram.svg", *LEFT):
+        (tmp_path / "taken").mkdir(exist_ok=True)
+        (tmp_path / "taken" / name).write_text("mine")
+        argv = ["train", "--data", data, "--out", tmp_path / "taken"]
+        refused(capsys, argv, f"files that a run would replace ({name})")
+        (tmp_path / "taken" / name).unlink()
+        (run / name).write_text("old")
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).random((60, 7)))
+    found = train(tmp_path / "rows.npy", run, "--overwrite")
+    assert found == NUMBERS | {"loss.png", "unit_kl.png"}
+
+
+# --------------------------------------------------------------------------------- the film
+
+
+def test_the_film_has_a_frame_for_each_epoch_also_of_a_resumed_run(data, tmp_path):
+    train(data, tmp_path / "whole")
+    run = tmp_path / "run"
+    train(data, run, "--epochs", "5")
+    assert len(read_gif(run / "training.gif").delays) == 6
+    call("train", "--resume", "--out", run, "--epochs", "12", "--quiet")
+    assert len(read_gif(run / "training.gif").delays) == 13
+    np.testing.assert_array_equal(
+        frames_of(run / "training.gif"), frames_of(tmp_path / "whole" / "training.gif")
+    )
+    _, _, arrays = load(run)
+    assert arrays["film_epochs"].tolist() == list(range(13))
+    model = load_model(run)
+    last = np.rint(255 * model.sample(arrays["film"].shape[1]))
+    np.testing.assert_array_equal(arrays["film"][-1], last)
+
+
+def test_an_interrupted_run_keeps_its_film(data, tmp_path, monkeypatch):
+    class Interrupted(loop.Trainer):
+        def take_step(self, rows):
+            if self.epoch == 3:
+                raise KeyboardInterrupt
+            return super().take_step(rows)
+
+    monkeypatch.setattr(training, "Trainer", Interrupted)
+    small = ("--latent-dim", "3", "--hidden", "8", "--epochs", "12", "--quiet")
+    argv = ["train", "--data", str(data), *small, "--out", str(tmp_path / "run")]
+    assert cli.main(argv) == 130
+    assert load(tmp_path / "run")[2]["film_epochs"].tolist() == [0, 1, 2, 3]
+    monkeypatch.undo()
+    call("train", "--resume", "--out", tmp_path / "run", "--epochs", "4", "--quiet")
+    assert len(read_gif(tmp_path / "run" / "training.gif").delays) == 5
+
+
+def test_interpolate_writes_an_animation(data, tmp_path, capsys):
+    run = tmp_path / "run"
+    train(data, run)
+    call("interpolate", run, "-n", "2", "-o", tmp_path / "i.gif")
+    assert capsys.readouterr().out == f"{tmp_path / 'i.gif'}\n"
+    gif = read_gif(tmp_path / "i.gif")
+    assert (gif.loops, gif.palettes) == (0, 0)
+    assert sum(gif.delays) == 2 * 800 + 44 * 80, "24 steps, there and back"
+    call("interpolate", run, "-n", "2", "--steps", "5", "-o", tmp_path / "i.gif")
+    assert sum(read_gif(tmp_path / "i.gif").delays) == 2 * 800 + 6 * 80
+    refused(capsys, ["interpolate", run, "-o", "x.doc"], ".pdf (a picture), .gif (an animation)")
+    for command in ("sample", "reconstruct", "traverse", "manifold"):
+        refused(capsys, [command, run, "-o", tmp_path / "x.gif"], "x.gif must end in .png")
+
+
+# --------------------------------------------------------------------------------- the page
+
+
+class Page(HTMLParser):
+    """Elements that were opened and not closed, texts, and what refers to other files."""
+
+    VOID = ("meta", "img")
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.cells, self.links, self.alts, self.texts = [], [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        assert not any(name.startswith("on") for name in attrs)
+        assert tag not in ("script", "link", "iframe")
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.links += [attrs[name] for name in ("src", "href") if name in attrs]
+        if tag == "img":
+            self.alts.append(attrs["alt"])
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        self.texts.append(text)
+        if self.open and self.open[-1] in ("td", "th"):
+            self.cells.append(text)
+
+
+def test_the_page_shows_the_numbers_the_pictures_and_how_to_go_on(data, tmp_path, capsys):
+    run = tmp_path / "a run"
+    small = ("--latent-dim", "3", "--hidden", "16,8", "--epochs", "12", "--beta", "0.1")
+    small += ("--batch-size", "8", "--lr", "0.02")
+    call("train", "--data", data, *small, "--out", run)
+    out = capsys.readouterr().out
+    text = (run / "index.html").read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>\n<html lang=")
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
+    assert "prefers-color-scheme: dark" in text
+    shown = Page(text)
+    said = "".join(shown.texts)
+    assert "VAE 36-16-8-3 on bars.npz, 12 epochs" in said
+    (elbo,) = [line for line in out.splitlines() if line.startswith("ELBO")]
+    assert elbo in said
+    assert all((run / link).exists() for link in shown.links)
+    assert all(len(alt) > 10 for alt in shown.alts)
+    assert len(set(shown.alts)) == len(shown.alts) == len(set(shown.links))
+    rows = metrics(run)
+    assert "The last 10 of 12" in said
+    for row in rows[2:]:
+        assert f"{float(row['test_loss']):.2f}" in shown.cells
+    assert f"{float(rows[1]['test_loss']):.2f}" not in shown.cells
+    assert ["beta", "0.1"] == shown.cells[shown.cells.index("beta") :][:2]
+    assert ["hidden", "16, 8"] == shown.cells[shown.cells.index("hidden") :][:2]
+    assert "dreg" not in shown.cells, "a VAE has no such setting"
+    commands = [line for line in said.splitlines() if line.startswith("scratchvae ")]
+    assert f"scratchvae train --resume --out '{run}' --epochs 24" in commands
+    names = [line.split()[1] for line in commands]
+    assert " ".join(names) == (
+        "train evaluate anomaly sample interpolate traverse manifold explore diagram"
+    )
+
+
+def test_the_commands_of_the_page_do_what_they_say(data, tmp_path, monkeypatch, capsys):
+    import shlex
+
+    monkeypatch.chdir(tmp_path)
+    for model in ("ae", "m2"):
+        train(data, tmp_path / model, "--model", model)
+        said = "".join(Page((tmp_path / model / "index.html").read_text()).texts)
+        lines = [line for line in said.splitlines() if line.startswith("scratchvae ")]
+        for line in reversed(lines):  # the first goes on with the training
+            call(*shlex.split(line)[1:])
+        assert ("scratchvae diagram" in said) == (model == "ae")
+
+
+def test_everything_on_the_page_is_escaped():
+    bad = "<b>&\"'</b>"
+    record = dict.fromkeys(loop.COLUMNS, 1.0) | {"epoch": 1, "test_loss": float("nan")}
+    text = page(
+        bad, bad, [record], loop.COLUMNS, {f"{bad}.png": bad},
+        {bad: bad, "layers": (1, 2), "none": None, "empty": ()}, [["run", bad]],
+    )  # fmt: skip
+    assert "<b>" not in text
+    shown = Page(text)
+    assert shown.links == ["%3Cb%3E%26%22%27%3C/b%3E.png"] * 2
+    assert shown.alts == [bad]
+    assert shown.cells[-8:] == [bad, bad, "layers", "1, 2", "none", "none", "empty", "none"]
+    assert "Each epoch" in text
+    assert "nan" not in text
+
+
+def test_a_run_that_was_stopped_while_it_drew_gets_its_page_by_resume(data, tmp_path, capsys):
+    run = tmp_path / "run"
+    left = train(data, run)
+    kept = (run / "metrics.csv").read_bytes()
+    for name in left - NUMBERS | {"index.html"}:
+        (run / name).unlink()
+    call("train", "--resume", "--quiet", "--out", run)
+    assert names(run) == left
+    assert (run / "metrics.csv").read_bytes() == kept
+    assert cli.main(["train", "--resume", "--out", str(run)]) == 2
+    assert "already: ask for more with --epochs" in capsys.readouterr().err

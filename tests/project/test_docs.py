@@ -1,0 +1,274 @@
+"""The documents keep their word: their Python runs, their commands and links exist."""
+
+import re
+import runpy
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from scratchvae import cli
+from scratchvae.backend.registry import OPS
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+EXAMPLES = sorted(ROOT.glob("examples/*.py"))
+
+
+def blocks(language):
+    return [
+        pytest.param(text, id=f"{page.name}-{i}")
+        for page in PAGES
+        for i, text in enumerate(
+            re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+        )
+    ]
+
+
+@pytest.mark.parametrize("code", [b for b in blocks("python") if "backward_of" not in b.values[0]])
+def test_the_python_of_the_documents_runs(code, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if "sklearn" in code:
+        pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    names = {}
+    exec(compile(code, "document", "exec"), names)
+    out = capsys.readouterr().out
+    if "return dy * x  " in code:
+        assert "2 x too small at all 15 entries" in out
+    if "m2.score(" in code:
+        assert names["m2"].classes_.tolist() == list(range(10))
+        assert names["m2"].score(names["X"][2000:], names["y"][2000:]) > 0.8
+    if "mutation_score(" in code:
+        assert out in code_and_output("gradient_checks.md")
+
+
+def code_and_output(name):
+    """A page, with its indented blocks as they would be printed."""
+    return re.sub(r"^    ", "", (ROOT / "docs" / name).read_text(), flags=re.MULTILINE)
+
+
+def test_the_op_of_the_contributing_guide_is_right():
+    """The guide's own example, taken from its text, against differences."""
+    from scratchvae import ops
+    from scratchvae.gradcheck import check_op
+
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    code = "\n".join(
+        line[3:] for line in re.search(r"```python\n(.*?)```", text, re.DOTALL)[1].split("\n")
+    )
+    before = dict(OPS)
+    try:
+        exec(code, vars(ops).copy())
+        assert check_op("cube").error < 1e-7
+    finally:
+        OPS.clear()
+        OPS.update(before)
+
+
+@pytest.mark.parametrize("text", blocks("sh"))
+def test_the_commands_of_the_documents_exist(text):
+    makefile = (ROOT / "Makefile").read_text()
+    for line in text.splitlines():
+        for command in line.split("#")[0].split(";"):
+            words = shlex.split(command)
+            if words and words[0].endswith("scratchvae"):
+                cli.parser.parser().parse_args(words[1:])
+            elif words and words[0] == "make":
+                assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_to_files_that_exist(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+DERIVATIONS = {page.stem: page for page in ROOT.glob("docs/ops/*.md") if page.stem != "index"}
+
+
+def without_a_page(ops):
+    """Ops that nobody has derived, and pages of ops that are no more."""
+    return set(ops) ^ set(DERIVATIONS)
+
+
+def test_every_op_has_its_page():
+    assert without_a_page(OPS) == set()
+    index = (ROOT / "docs" / "ops" / "index.md").read_text()
+    assert {name for name in OPS if f"]({name}.md)" not in index} == set()
+
+
+def test_an_op_without_a_page_is_noticed():
+    assert without_a_page({**OPS, "cube": None}) == {"cube"}
+    assert without_a_page(set(OPS) - {"linear"}) == {"linear"}
+
+
+@pytest.mark.parametrize("name", DERIVATIONS)
+def test_a_page_shows_the_code_of_its_op_and_checks_it(name):
+    """The site copies the code from where the page says it stands."""
+    page = DERIVATIONS[name]
+    text = page.read_text()
+    shown = re.findall(r"```{literalinclude} (\S+)\n:pyobject: (\w+)\n```", text)
+    assert {name, f"{name}_backward"} <= {f for _, f in shown}
+    for path, f in shown:
+        assert re.search(rf"^def {f}\(", (page.parent / path).read_text(), re.MULTILINE), f
+        assert f"]({path})" in text
+    assert f'check_op("{name}").raise_if_failed()' in text
+
+
+def formulas(text):
+    """What stands between dollars, outside of code."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"`[^`\n]*`", "", text)
+    text = re.sub(r"^    .*", "", text, flags=re.MULTILINE)
+    assert text.count("$") % 2 == 0
+    return re.findall(r"(?<!\\)\$\$?([^$]+)\$\$?", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_formulas_survive_markdown(page):
+    """Markdown eats a backslash before punctuation, and makes emphasis of some underscores."""
+    for formula in formulas(page.read_text()):
+        assert not re.search(r"\\[^a-zA-Z]|[^\w\s]_|\*", formula), formula
+
+
+def test_the_contributing_guide_is_short():
+    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) < 60
+
+
+EPOCHS = {"anomalies": 10, "train_on_digits": 2, "digits_on_demand": 2}  # 1 for the others
+SAYS = {
+    "anomalies": "AUROC",
+    "check_your_gradient": "RightLayerNorm: PASS",
+    "compare_with_pytorch": "nats per example",
+    "digits_on_demand": "same_hand.png",
+    "few_labels": "100 labels",
+    "interpolation_gif": "80 frames",
+    "numpy_against_cupy": "CuPy:",
+    "train_on_digits": "no --mnist DIR was given",
+    "wrong_gradient": "gradients FAIL",
+}
+
+
+def test_each_example_is_named_here():
+    assert {path.stem for path in EXAMPLES} == SAYS.keys()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
+def test_examples_run(path, tmp_path, monkeypatch, capsys):
+    """In a folder of their own, in which they leave nothing that was not asked for."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "temporary").mkdir()
+    text = path.read_text()
+    epochs = str(EPOCHS.get(path.stem, 1))
+    shorter = ["--epochs", epochs] if '"--epochs"' in text else []
+    monkeypatch.setattr(sys, "argv", [path.name, *shorter])
+    names = runpy.run_path(str(path), run_name="__main__")
+    out, _ = capsys.readouterr()
+    assert SAYS[path.stem] in out
+    assert [p.name for p in tmp_path.iterdir()] == ["temporary"]
+    written = [p for p in (tmp_path / "temporary").rglob("*") if p.is_file()]
+    for p in written:
+        assert str(p) in out, "what was written is named"
+    if "--out" in text:
+        assert written
+        asked = written[0] if path.stem == "interpolation_gif" else written[0].parent
+        again = [path.name, "--epochs", "1", "--out", str(asked)]
+        monkeypatch.setattr(sys, "argv", again)
+        with pytest.raises(FileExistsError):
+            runpy.run_path(str(path), run_name="__main__")
+    if path.stem == "anomalies":
+        assert names["roc_auc"](names["scores"], names["unseen"]) > 0.8
+
+
+def test_the_example_with_a_gpu_goes_on_to_compare(double, monkeypatch, capsys):
+    """On the double of CuPy, whose numbers are the same ones."""
+    path = ROOT / "examples" / "numpy_against_cupy.py"
+    monkeypatch.setattr(sys, "argv", [path.name, "--epochs", "1"])
+    runpy.run_path(str(path), run_name="__main__")
+    out = capsys.readouterr().out
+    assert re.search(r"NumPy: test loss \d+\.\d+, an epoch in", out)
+    assert re.search(r"CuPy:  test loss \d+\.\d+, an epoch in", out)
+    assert re.search(r"differ\nby 0.0e\+00 on average, of \d", out)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
+def test_examples_are_short(path):
+    assert len(path.read_text().splitlines()) <= 60
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples" / "recipes").glob("*.py")), ids=lambda p: p.name
+)
+def test_a_recipe_says_how_it_is_called(path, monkeypatch, capsys):
+    """They need real MNIST and minutes, so here they only have to begin; ppca.py has no options."""
+    text = path.read_text()
+    assert f"python examples/recipes/{path.name}" in text
+    assert f"examples/recipes/{path.name}" in (ROOT / "docs" / "results.md").read_text()
+    if "argparse" in text:
+        monkeypatch.setattr(sys, "argv", [path.name, "--help"])
+        with pytest.raises(SystemExit) as exit_code:
+            runpy.run_path(str(path), run_name="__main__")
+        assert exit_code.value.code == 0
+
+
+# ------------------------------------------------------------- guides, and pages with a picture
+
+MAKER = ROOT / "docs" / "pictures" / "make.py"
+UNDERSTAND = sorted((ROOT / "docs" / "understand").glob("*.md"))
+
+
+def test_guides_and_pages_are_short():
+    guides = sorted((ROOT / "docs" / "guides").glob("*.md"))
+    assert len(guides) >= 7
+    assert len(UNDERSTAND) == 6
+    for pages, least, most in ((guides, 25, 70), (UNDERSTAND, 30, 70)):
+        for page in pages:
+            assert least <= len(page.read_text().splitlines()) <= most, page
+
+
+def made(name, folder, monkeypatch, capsys):
+    """What the maker of a picture prints, and the file; training is cut short."""
+    argv = [MAKER.name, name, "--out", str(folder), "--epochs", "1"]
+    monkeypatch.setattr(sys, "argv", argv)
+    runpy.run_path(str(MAKER), run_name="__main__")
+    return capsys.readouterr().out, folder / f"{name}.png"
+
+
+@pytest.mark.parametrize("page", UNDERSTAND, ids=lambda p: p.name)
+def test_each_page_has_a_picture_that_its_command_makes(page, tmp_path, monkeypatch, capsys):
+    text = page.read_text()
+    (picture,) = re.findall(r"!\[[^]]+\]\(\.\./images/(\w+)\.png\)", text)
+    (named,) = re.findall(r"python docs/pictures/make\.py (\w+)", text)
+    assert picture == named
+    stored = ROOT / "docs" / "images" / f"{picture}.png"
+    assert stored.stat().st_size < 100_000
+    out, file = made(picture, tmp_path, monkeypatch, capsys)
+    assert str(file) in out
+    assert file.read_bytes().startswith(b"\x89PNG")
+    for number in {
+        "elbo": ("1.9305", "0.447", "2.95"),
+        "reparameterization": ("1.599", "1.595", "1.00", "3.80"),  # these two train nothing
+    }.get(picture, ()):
+        assert number in out
+        assert number in text
+
+
+def test_the_readmes_error_table_is_what_verify_says():
+    """The errors in the README bound those that are measured here."""
+    from scratchvae.verify.table import MODELS, reports
+
+    measured = {"ops": 0.0, "VAE": 0.0, "IWAE": 0.0}
+    for name, report in reports():
+        kind = "VAE" if name.startswith("vae") else "IWAE" if name in MODELS else "ops"
+        again = [f.error for f in report.findings if f.name.startswith("gradients")]
+        measured[kind] = max([measured[kind], report.error, *again])
+    rows = re.findall(r"^\| (?:the 17 )?(ops|VAE|IWAE)[: ].*\| below ([\de-]+) \|$",
+                      (ROOT / "README.md").read_text(), re.MULTILINE)  # fmt: skip
+    assert len(rows) == 3
+    for kind, printed in rows:
+        assert measured[kind] < float(printed)

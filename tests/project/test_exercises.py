@@ -1,0 +1,113 @@
+# ruff: noqa: E501 (a table of one mistake a line)
+"""The exercises: unfinished as they come, right when solved, and each usual mistake named."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scratchvae import cli
+from scratchvae.gradcheck import check_file
+
+FOLDER = Path(__file__).parents[2] / "examples" / "exercises"
+
+SOLUTIONS = {
+    "linear": "return dy @ W.T, x.T @ dy, dy.sum(axis=0)",
+    "relu": "return dy * (y > 0)",
+    "bce_with_logits": 'return {"logits": dy[:, None] * (1 / (1 + np.exp(-logits)) - t)}',
+    "reparameterize": 'return {"mu": dy * 1, "logvar": dy * np.exp(logvar / 2) * eps / 2}',
+    "vae": """h = ops.tanh(ops.linear(x, W1, b1))
+    mu, logvar = ops.linear(h, Wm, bm), ops.linear(h, Wv, bv)
+    z = ops.reparameterize(mu, logvar, eps)
+    k = ops.tanh(ops.linear(z, W2, b2))
+    logits = ops.linear(k, W3, b3)
+    dlogits = ops.bce_with_logits_backward(dy, logits, x)
+    dk, dW3, db3 = ops.linear_backward(dlogits, k, W3)
+    dz, dW2, db2 = ops.linear_backward(ops.tanh_backward(dk, k), z, W2)
+    dmu, dlogvar = ops.reparameterize_backward(dz, logvar, eps)
+    dmu_kl, dlogvar_kl = ops.gaussian_kl_backward(dy, mu, logvar)
+    dmu, dlogvar = dmu + dmu_kl, dlogvar + dlogvar_kl
+    dh, dWm, dbm = ops.linear_backward(dmu, h, Wm)
+    dh_logvar, dWv, dbv = ops.linear_backward(dlogvar, h, Wv)
+    dh = dh + dh_logvar
+    _, dW1, db1 = ops.linear_backward(ops.tanh_backward(dh, h), x, W1)
+    return {"W1": dW1, "b1": db1, "Wm": dWm, "bm": dbm, "Wv": dWv, "bv": dbv, "W2": dW2, "b2": db2, "W3": dW3, "b3": db3}""",
+}
+
+MISTAKES = [  # the exercise, what is written, in the place of what, and what is said of it
+    ("linear", "dy.mean(axis=0)", "dy.sum(axis=0)", "db .* 4 x too small at all 3 entries: a mean where the forward has a sum"),
+    ("linear", "dy[0].copy()", "dy.sum(axis=0)", "only the first row of dy counts: a sum over the batch is missing"),
+    ("linear", "dy", "dy.sum(axis=0)", r"db has shape \(4, 3\), but b has \(3,\)"),
+    ("linear", "dy @ W", "dy @ W.T", r"linear_backward raises ValueError in line \d+: return dy @ W, "),
+    ("linear", "dy.T @ x", "x.T @ dy", r"dW has shape \(3, 6\), but W has \(6, 3\)"),
+    ("linear", "x.T @ dy / len(x)", "x.T @ dy", "dW .* 4 x too small .*: a mean where the forward has a sum"),
+    ("linear", "0 * W", "x.T @ dy", "dW .* it is zero everywhere, but the forward does depend on this input"),
+    ("relu", "return dy * 1", "return dy * (y > 0)", r"it should be 0 at \d+ of 20 entries, and is right elsewhere"),
+    ("relu", "return dy * y", "return dy * (y > 0)", "a factor [xy] too many"),
+    ("relu", "return 1.0 * (y > 0)", "return dy * (y > 0)", "ignores the upstream gradient"),
+    ("relu", "return dy * (y < 0)", "return dy * (y > 0)", "it is zero everywhere"),
+    ("relu", "dy *= y > 0; return dy", "return dy * (y > 0)", r"writes into what it was given, in line \d+"),
+    ("bce_with_logits", "t - 1 / (1 + np.exp(-logits))", "1 / (1 + np.exp(-logits)) - t", "the sign is wrong at all 28 entries"),
+    ("bce_with_logits", "1 / (1 + np.exp(-logits))", "1 / (1 + np.exp(-logits)) - t", "an extra term dy t, or a missing -dy t"),
+    ("bce_with_logits", "1 / len(dy) * dy[:, None]", "dy[:, None]", "4 x too small"),
+    ("bce_with_logits", "dy[:, None] * np.exp(-logits) / (1 + np.exp(-logits)) ** 2", "dy[:, None]", r"a factor sigmoid\(logits\) \(1 - sigmoid\(logits\)\) too many"),
+    ("bce_with_logits", "1", "dy[:, None]", "ignores the upstream gradient"),
+    ("reparameterize", "eps", "eps / 2", "dlogvar .* 2 x too large at all 8 entries"),
+    ("reparameterize", "/ 2", "* eps / 2", "dlogvar .* a factor eps is missing"),
+    ("reparameterize", "np.exp(logvar)", "np.exp(logvar / 2)", r"dlogvar .* a factor exp\(logvar/2\) too many"),
+    ("reparameterize", '"mu": dy,', '"mu": dy * 1,', "dmu shares memory with dy"),
+    ("vae", "dmu, dlogvar = dmu, dlogvar", "dmu, dlogvar = dmu + dmu_kl, dlogvar + dlogvar_kl", "hint: the decoder is right; look at dz, and at the KL"),
+    ("vae", "dmu, dlogvar = dmu, dlogvar + dlogvar_kl", "dmu, dlogvar = dmu + dmu_kl, dlogvar + dlogvar_kl", "hint: dlogvar is right, dmu is not"),
+    ("vae", "dmu + dmu_kl, dlogvar - dlogvar_kl", "dmu + dmu_kl, dlogvar + dlogvar_kl", "hint: dmu is right, dlogvar is not"),
+    ("vae", "dh = 1 * dh", "dh = dh + dh_logvar", "hint: dmu and dlogvar are right; h goes into both"),
+    ("vae", "ops.linear_backward(dk, z, W2)", "ops.linear_backward(ops.tanh_backward(dk, k), z, W2)", "hint: dlogits is right; look at dk"),
+    ("vae", '"b2": 0 * db2', '"b2": db2', "hint: only db2 is wrong: what reaches that layer is right"),
+    ("vae", "(-dy, logits, x)", "(dy, logits, x)", "(?s)dW3 .* the sign is wrong at all 63 entries.*hint: begin at the end"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def solve(tmp_path):
+    """Write an exercise with its last line replaced, and check it."""
+
+    def check(name, solution):
+        text = (FOLDER / f"{name}.py").read_text()
+        head, unfinished, rest = re.split(r"(raise NotImplementedError\(.*\))", text)
+        path = tmp_path / f"{name}.py"
+        path.write_text(head + solution + rest)
+        assert unfinished
+        return list(check_file(path))
+
+    return check
+
+
+@pytest.mark.parametrize("name", SOLUTIONS)
+def test_an_exercise_is_unfinished_and_says_so(name, capsys):
+    assert cli.main(["verify", str(FOLDER / f"{name}.py")]) == 1
+    out, err = capsys.readouterr()
+    assert f"contract: {name}_backward is not written yet: return " in out
+    assert "0 of 1 pairs passed" in out
+    assert err == ""
+
+
+def test_there_are_no_other_exercises():
+    assert {path.stem for path in FOLDER.glob("*.py")} == set(SOLUTIONS)
+
+
+@pytest.mark.parametrize("name", SOLUTIONS)
+def test_a_solution_passes(solve, name):
+    (report,) = solve(name, SOLUTIONS[name])
+    assert report.verdict == "PASS", report
+
+
+def test_a_gradient_that_is_left_out_is_no_pass(solve):
+    (report,) = solve("vae", SOLUTIONS["vae"].replace('"W1": dW1, "b1": db1, ', ""))
+    assert report.violations == ("vae_backward returns no dW1, db1",)
+
+
+@pytest.mark.parametrize(("name", "wrong", "right", "words"), MISTAKES)
+def test_a_mistake_is_named(solve, name, wrong, right, words):
+    assert right in SOLUTIONS[name]
+    (report,) = solve(name, SOLUTIONS[name].replace(right, wrong, 1))
+    assert report.verdict in ("FAIL", "CONTRACT")
+    assert re.search(words, str(report)), report

@@ -1,0 +1,67 @@
+"""Run by train/test_parallel.py under mpiexec: `python ranks.py KIND BATCH DEVICE`.
+
+Trains a model of that kind on 22 rows for two epochs; rank 0 prints losses and parameters. Where
+KIND is "differ", rank 1 changes a parameter behind the others' back; "dies": rank 1 is killed;
+"alone": rank 1 fails before it begins; "apart": the ranks resume from different checkpoints. The
+DEVICE "double" is a GPU's, see strict_cupy.py.
+"""
+
+import os
+import signal
+import sys
+
+import numpy as np
+
+from scratchvae.backend import to_numpy
+from scratchvae.errors import InputError
+from scratchvae.models import MODELS
+from scratchvae.train.parallel import ParallelTrainer, Ranks, world
+
+kind, batch, device = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+if device == "double":
+    import strict_cupy
+
+    sys.modules["cupy"], device = strict_cupy, "cuda"
+ranks = Ranks(world())
+rank = ranks.comm.rank
+
+
+def spoil(trainer, record):
+    if rank == 1 and kind == "differ":
+        trainer.model.params_.out_b[0] += 1e-3
+    if rank == 1 and kind == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def task():
+    if kind == "alone" and rank == 1:
+        raise InputError("rank 1 has no data")
+    rng = np.random.default_rng(0)
+    X, y = rng.random((22, 9)), np.arange(22) % 3 - (kind == "m2")
+    name = kind if kind in MODELS else "vae"
+    model = MODELS[name](latent_dim=2, hidden=(5,), dtype="float64", seed=rank, device=device)
+    model.build_from(X, y)
+    trainer = ParallelTrainer(
+        ranks,
+        model,
+        X,
+        y=y,
+        batch_size=batch,
+        binarize="dynamic",
+        lr=1e300 if kind == "nan" else 0.01,
+    )
+    model.seed = 0  # only the parameters to begin with came from other seeds
+    if kind == "apart":
+        trainer.resume({"rows": 22, "step": rank}, trainer.state()[1])
+    trainer.run(2, callbacks=spoil)
+    if rank == 0:
+        record = model.history_[-1]
+        numbers = [record["train_loss"], record["kl"], *to_numpy(model.params_.array)]
+        np.savetxt(sys.stdout, numbers, "%.17g")
+    return 0
+
+
+try:
+    sys.exit(ranks.run(task))
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: {error}")

@@ -1,0 +1,260 @@
+"""The look at everything that ops compute: it names the op, and leaves no trace."""
+
+import sys
+from types import FunctionType, ModuleType
+
+import numpy as np
+import pytest
+from support.op_calls import call
+
+from scratchvae import (
+    IWAE,
+    VAE,
+    Autoencoder,
+    ConditionalVAE,
+    NonFiniteError,
+    SemiSupervisedVAE,
+    nets,
+    ops,
+)
+from scratchvae.backend import to_numpy
+from scratchvae.backend.registry import OPS, SKIP, Op
+from scratchvae.gradcheck import draw_inputs
+from scratchvae.train import Trainer
+from scratchvae.train.watch import watching
+
+MODELS = {
+    "vae": lambda **more: VAE(3, (6, 5), **more),
+    "gaussian": lambda **more: VAE(3, (6,), activation="tanh", likelihood="gaussian", **more),
+    "free bits": lambda **more: VAE(
+        3, (6,), activation="softplus", likelihood="continuous_bernoulli", free_bits=0.1, **more
+    ),
+    "autoencoder": lambda **more: Autoencoder(3, (6,), **more),
+    "iwae": lambda **more: IWAE(3, (6,), k=2, **more),
+    "dreg": lambda **more: IWAE(3, (6,), k=2, dreg=True, **more),
+    "cvae": lambda **more: ConditionalVAE(3, (6,), **more),
+    "m2": lambda **more: SemiSupervisedVAE(3, (6, 5), **more),
+}
+LABELS = np.array([0, 1, 2, 0, 1, 1])
+
+
+@pytest.fixture(params=MODELS)
+def model(request):
+    return MODELS[request.param]
+
+
+def batch(model, rng):
+    """Built, with the arguments of `loss_and_grad`."""
+    model.build(7, *([3] if hasattr(model, "_one_hot") else []))
+    return rng.random((6, 7)), rng.standard_normal((6, model.noise_width)), LABELS
+
+
+def in_place(op):
+    """The op as its module has it now."""
+    home = sys.modules[op.forward.__module__]
+    f, f_backward = (getattr(home, g.__name__) for g in (op.forward, op.backward))
+    return Op(op.name, f, f_backward, op.inputs)
+
+
+def everything():
+    """Every function that a module of the package holds by name."""
+    found = {
+        (module, name): f
+        for module in [*sys.modules]
+        if module.startswith("scratchvae")
+        for name, f in vars(sys.modules[module]).items()
+        if isinstance(f, FunctionType)
+    }
+    return found | {("nets.ACTIVATIONS", name): pair for name, pair in nets.ACTIVATIONS.items()}
+
+
+# ------------------------------------------------------------------------------------- one op
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_a_bad_entry_of_any_input_is_reported_by_the_op_that_it_spoils(name, xp):
+    inputs = draw_inputs(name)
+    for bad in inputs:
+        for value in (np.nan, np.inf):
+            spoilt = {k: a.copy() for k, a in inputs.items()}
+            spoilt[bad].flat[-1] = value
+            with np.errstate(all="ignore"):
+                if np.isfinite(OPS[name].forward(**spoilt)).all():
+                    assert value == np.inf  # tanh(inf) is 1; what made the inf is reported
+                    continue
+            with watching():
+                f = in_place(OPS[name]).forward
+                with pytest.raises(NonFiniteError, match=f"^{name}: y .* {bad} came so") as error:
+                    f(**{k: xp.asarray(a) for k, a in spoilt.items()})
+            assert f"{bad} {inputs[bad].shape} float64 with 1 of {inputs[bad].size} entries" in str(
+                error.value
+            )
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_a_bad_upstream_gradient_is_reported_by_the_backward_that_it_spoils(name, xp):
+    inputs = draw_inputs(name)
+    dy = np.ones(OPS[name].forward(**inputs).shape)
+    dy.flat[-1] = np.inf
+    with watching(), pytest.raises(NonFiniteError, match=f"^{name}_backward: d.* dy came so"):
+        call(in_place(OPS[name]), {k: xp.asarray(a) for k, a in inputs.items()}, xp.asarray(dy))
+
+
+def test_every_op_gives_the_same_bits_and_takes_the_same_arguments():
+    for name, op in OPS.items():
+        inputs = draw_inputs(name)
+        y, gradients = call(op, inputs)
+        skipped = {f"d{name}": SKIP for name in op.gradients}
+        with watching():
+            seen = in_place(op)
+            assert seen.forward is not op.forward
+            assert seen.backward is not op.backward
+            again, same = call(seen, inputs)
+            if len(op.gradients) > 1:  # else it would be called for nothing
+                assert call(seen, inputs, **skipped)[1] == (None,) * len(op.gradients)
+        np.testing.assert_array_equal(again, y)
+        for a, b in zip(same, gradients, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_message_says_what_how_many_and_where():
+    x, W = np.ones((2, 3), dtype=np.float32), np.ones((3, 2), dtype=np.float32)
+    W[1, 1] = np.inf
+    with watching(), pytest.raises(NonFiniteError) as error:
+        ops.linear(x, W, np.array([4, 5], dtype=np.float32))
+    assert str(error.value) == (
+        "linear: y (2, 2) float32 with 2 of 4 entries not finite, the first inf at [0, 1], the "
+        "others in [7, 7]; from x (2, 3) float32 in [1, 1], W (3, 2) float32 with 1 of 6 entries "
+        "not finite, the first inf at [1, 1], the others in [1, 1], b (2,) float32 in [4, 5]. The "
+        "fault lies before this op: W came so"
+    )
+
+
+def test_of_several_gradients_the_bad_one_is_named():
+    x, dy = np.full((1, 2), np.inf), np.ones((1, 2))
+    with watching(), pytest.raises(NonFiniteError, match=r"^linear_backward: dW \(2, 2\)"):
+        ops.linear_backward(dy, x, np.ones((2, 2)))
+
+
+def test_an_input_that_the_op_overwrites_is_shown_as_it_was(xp):
+    a = xp.asarray(np.array([[0.0, 1.0, np.nan]]))
+    with watching(), pytest.raises(NonFiniteError, match=r"from x \(1, 3\).* in \[0, 1\]"):
+        ops.sigmoid(a, out=a)
+    a = np.array([[0.0, 1.0, np.nan]])
+    with watching(), pytest.raises(NonFiniteError, match=r"from x \(1, 3\).* in \[0, 1\]"):
+        ops.sigmoid(a, out=a[:])  # another view of the same memory
+
+
+def test_the_plain_causes_are_named(xp):
+    zero = xp.zeros((2, 3), dtype="float32")
+    with watching():
+        with pytest.raises(NonFiniteError, match=r"exp\(88\.7\) is the end of float32: .*logvar"):
+            ops.gaussian_kl(zero, zero + 89)
+        with pytest.raises(NonFiniteError, match=r"1\.8e\+19 squared is .* float32: look at x"):
+            ops.squared_error(zero + 1e20, zero)
+        with pytest.raises(NonFiniteError, match=r"exp\(709\.8\) is the end of float64"):
+            ops.gaussian_kl(zero.astype("float64"), zero.astype("float64") + 710)
+
+
+def halve(x, *, out=None):
+    return np.multiply(x, 0.5, out=out)
+
+
+def halve_backward(dy, *, dx=None):
+    return np.multiply(dy, 0.5, out=dx)
+
+
+def test_an_op_that_is_registered_elsewhere_is_watched_too(monkeypatch):
+    monkeypatch.setitem(OPS, "halve", Op("halve", halve, halve_backward, {"x": "BH"}))
+    with watching(), pytest.raises(NonFiniteError, match=r"^halve: y"):
+        halve(np.full((1, 1), np.inf))
+
+
+def test_an_empty_batch_has_nothing_bad():
+    with watching():
+        assert len(ops.gaussian_kl(np.empty((0, 2)), np.empty((0, 2)))) == 0
+
+
+# ------------------------------------------------------------------------------------ a model
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_a_step_with_a_bad_weight_names_the_first_op_that_has_it(model, rng, bad):
+    model = model()
+    x, eps, y = batch(model, rng)
+    for name in model.params_:
+        model.build(7, *([3] if hasattr(model, "_one_hot") else []))
+        model.params_[name].flat[0] = bad
+        first = "linear_each_class" if name.startswith("first") else "linear"
+        first = "gaussian_nll" if name == "x_logvar" else first
+        with watching(), pytest.raises(NonFiniteError, match=f"^{first}: y .* came so") as error:
+            model.loss_and_grad(x, eps, y)
+        assert str(error.value).count(" float32 with 1 of ") == 1
+
+
+def test_an_overflow_is_named_where_it_happens(rng):
+    vae = VAE(3, (6,))
+    x, eps, _ = batch(vae, rng)
+    vae.params_.head_b[3:] = 200
+    with watching(), pytest.raises(NonFiniteError, match=r"^reparameterize: y .*: look at logvar"):
+        vae.loss_and_grad(x, eps)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_training_gives_the_same_bits(model, device, rng, double):
+    def trained(watched):
+        X, y = np.random.default_rng(3).random((20, 7)), np.arange(20) % 3
+        learner = model(device=device).build_from(X, y)
+        trainer = Trainer(learner, X, X[:5], y=y, y_test=y[:5], batch_size=6, cuda_graphs=False)
+        if watched:
+            with watching():
+                trainer.run(2)
+        else:
+            trainer.run(2)
+        return to_numpy(learner.params_.array)
+
+    np.testing.assert_array_equal(trained(True), trained(False))
+
+
+def test_an_infinity_that_an_op_is_made_for_is_no_fault(rng):
+    m2 = SemiSupervisedVAE(3, (6,))
+    x, _, y = batch(m2, rng)
+    with watching():  # a label that is not the row's has the log weight -inf
+        assert np.isfinite(m2.score_samples(x, k=2, y=y)).all()
+
+
+# ------------------------------------------------------------------------------ it leaves no trace
+
+
+def test_all_functions_are_as_before_even_after_an_error():
+    before = everything()
+    with watching():
+        changed = [key for key, f in everything().items() if before[key] != f]
+        for name, pair in nets.ACTIVATIONS.items():
+            assert pair == (getattr(ops, name), getattr(ops, f"{name}_backward"))
+    assert ("scratchvae.models.m2", "linear_each_class") in changed
+    assert ("scratchvae.models.iwae", "log_prior_ratio_backward") in changed
+    assert ("nets.ACTIVATIONS", "relu") in changed
+    assert len(changed) > 2 * len(OPS)
+    assert everything() == before
+    with pytest.raises(NonFiniteError), watching():
+        ops.relu(np.full((1, 1), np.nan))
+    assert everything() == before
+
+
+def test_one_watch_within_another_is_the_same_watch():
+    before = everything()
+    with watching():
+        first = ops.relu
+        with watching():
+            assert ops.relu is first
+        assert ops.relu is first
+    assert everything() == before
+
+
+def test_a_module_that_is_imported_meanwhile_keeps_no_watched_op(monkeypatch):
+    late = ModuleType("scratchvae.late")
+    monkeypatch.setitem(sys.modules, late.__name__, late)
+    with watching():
+        late.relu = ops.relu
+    assert late.relu is ops.relu is OPS["relu"].forward

@@ -1,0 +1,170 @@
+"""Several ranks take the step that one would take, stay equal, and end together."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.devices import real_cupy
+
+from scratchvae import VAE, InputError
+from scratchvae.train.parallel import ParallelTrainer, Ranks, part
+
+pytest.importorskip("mpi4py", reason="mpi4py is not installed")
+MPIEXEC = shutil.which(
+    "mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+)
+pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="there is no mpiexec")
+SCRIPT = Path(__file__).parents[1] / "support" / "ranks.py"
+LIMIT = 60  # seconds, after which a job counts as hanging
+ENV = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+
+
+def job(n, *command):
+    return subprocess.run(
+        [MPIEXEC, "-n", str(n), sys.executable, *map(str, command)],
+        capture_output=True, text=True, timeout=LIMIT, check=False, env=ENV,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mpi_starts():
+    """Some sandboxes let no MPI start, whoever asks for it."""
+    done = job(2, "-c", "import sys; from mpi4py import MPI; sys.exit(MPI.COMM_WORLD.size != 2)")
+    if done.returncode:
+        pytest.skip(f"two ranks of MPI do not start here: {done.stderr[:200]}")
+
+
+def path_of(n, kind, batch, device="cpu"):
+    done = job(n, SCRIPT, kind, batch, device)
+    assert done.returncode == 0, done.stderr
+    return np.array([float(line) for line in done.stdout.split()])
+
+
+@pytest.mark.parametrize(("n", "size"), [(0, 3), (1, 3), (7, 3), (8, 1), (5, 5), (3, 4)])
+def test_the_parts_are_the_whole_in_order(n, size):
+    parts = [range(n)[part(n, rank, size)] for rank in range(size)]
+    assert [row for piece in parts for row in piece] == list(range(n))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("kind", ["ae", "vae", "iwae", "cvae", "m2"])
+def test_any_number_of_ranks_follows_the_same_path(kind):
+    """22 rows in batches of 7: the last batch has one row, so with more ranks some have none."""
+    one = path_of(1, kind, 7)
+    for n in (2, 3):
+        np.testing.assert_allclose(path_of(n, kind, 7), one, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("device", ["double", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_two_ranks_with_gpus_follow_it_too(device):
+    if device == "cuda":
+        real_cupy()
+    np.testing.assert_allclose(path_of(2, "vae", 7, device), path_of(1, "vae", 7), rtol=1e-9)
+
+
+def test_one_rank_is_the_plain_trainer():
+    rng = np.random.default_rng(0)
+    model = VAE(latent_dim=2, hidden=(5,), dtype="float64").fit(
+        rng.random((22, 9)), epochs=2, batch_size=7, binarize="dynamic", lr=0.01
+    )
+    record = model.history_[-1]
+    plain = [record["train_loss"], record["kl"], *model.params_.array]
+    np.testing.assert_allclose(path_of(1, "vae", 7), plain, rtol=1e-12)
+
+
+def test_parameters_that_differ_are_noticed():
+    done = job(2, SCRIPT, "differ", 7, "cpu")
+    assert done.returncode != 0
+    assert "after epoch 2 the ranks hold different parameters" in done.stderr
+
+
+def test_a_rank_that_dies_ends_the_job():
+    assert job(2, SCRIPT, "dies", 7, "cpu").returncode != 0
+
+
+def test_ranks_that_resume_from_other_checkpoints_do_not_wait_for_each_other():
+    done = job(2, SCRIPT, "apart", 7, "cpu")
+    assert done.returncode != 0
+    assert "the ranks read different checkpoints" in done.stderr
+
+
+def test_what_one_rank_lacks_is_said_once_and_ends_all():
+    done = job(3, SCRIPT, "alone", 7, "cpu")
+    assert done.returncode != 0
+    assert done.stderr.count("InputError: rank 1 has no data") == 1
+
+
+def test_a_nan_is_found_by_all_and_said_once():
+    done = job(2, SCRIPT, "nan", 7, "cpu")
+    assert done.returncode != 0
+    assert done.stderr.count("NonFiniteError") == 1
+    assert "is the first tensor that holds a NaN or an infinity" in done.stderr
+
+
+@pytest.mark.parametrize("options", [{"free_bits": 0.1}, {"capacity": 1.0}])
+def test_a_charge_of_the_whole_batch_is_refused(options, rng):
+    X = rng.random((4, 9))
+    with pytest.raises(InputError, match="each rank sees a part: leave them out"):
+        ParallelTrainer(Ranks(None), VAE(latent_dim=2, **options).build(9), X)
+
+
+def train(n, folder, *options):
+    arguments = ("--hidden", "10", "--latent-dim", "2", "--mpi", "--out", folder, *options)
+    return job(n, "-m", "scratchvae", "train", *arguments)
+
+
+def test_the_command_writes_one_run_that_goes_on(tmp_path):
+    run = tmp_path / "run"
+    done = train(2, run, "--epochs", "1")
+    assert done.returncode == 0
+    assert done.stdout.count("loss.png") == 1
+    refused = train(2, run, "--epochs", "1")
+    assert refused.returncode == 2
+    assert refused.stderr.count("already holds a run") == 1
+    assert train(3, run, "--epochs", "2", "--resume").returncode == 0
+    assert train(1, tmp_path / "whole", "--epochs", "2").returncode == 0
+    columns = [0, 1, 2, 3, 4, 5, 6]
+    rows = [
+        np.loadtxt(f / "metrics.csv", delimiter=",", skiprows=1, usecols=columns)
+        for f in (run, tmp_path / "whole")
+    ]
+    np.testing.assert_allclose(*rows, rtol=1e-5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_ranks_at_the_same_step(tmp_path, number):
+    run = tmp_path / "run"
+    command = [
+        MPIEXEC,
+        "-n",
+        "2",
+        sys.executable,
+        "-m",
+        "scratchvae",
+        "train",
+        "--mpi",
+        "--out",
+        run,
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENV) as process:
+        while not (run / "metrics.csv").exists():  # the first epoch has ended
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=LIMIT)
+    assert "which is kept in" in err
+    assert train(2, run, "--resume", "--epochs", "3").returncode in (0, 2)
+
+
+def test_what_goes_wrong_on_one_rank_later_ends_all(tmp_path):
+    """Only rank 0 writes, and learns that it cannot when the others wait for it already."""
+    (tmp_path / "file").write_text("")
+    done = train(2, tmp_path / "file" / "run", "--epochs", "1")
+    assert done.returncode != 0
+    assert "cannot be written" in done.stderr
