@@ -1,62 +1,102 @@
-"""Fetches the four files of MNIST or Fashion-MNIST, when asked to, and keeps only the right ones.
+"""Downloads the four files of MNIST or Fashion-MNIST with pooch, and keeps only the right ones.
 
-A server is never believed: not how long its answer is, nor what is in it, nor where it sends us,
-nor that it will ever end. `load_data` imports this module only where a download was asked for.
+`load_data` imports this module only where a download was asked for. An archive is held in memory
+until its SHA-256 is verified; only then is it written to the folder.
 """
 
+import gzip
 import hashlib
 import http.client
-import socket
-import threading
+import io
+import sys
 import time
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib import request
-from urllib.error import URLError
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-from .. import __version__
-from ..errors import DataError
+from ..errors import DataError, InputError
 from ..files.atomic import sweep, write_atomically
 from . import idx
-from .mirrors import SOURCES, Archive
+
+TIMEOUT = 20.0  # seconds for a connection, and for each wait for the next bytes
+ROUNDS, PAUSE = 3, 1.0  # how often all mirrors are tried, and the seconds between two rounds
 
 
-class Limits(NamedTuple):
-    """How patient a download is."""
+class Archive(NamedTuple):
+    """A .gz file: its name without .gz, its length in bytes, and their SHA-256."""
 
-    seconds: float = 20.0  # for a connection and its first answer, and then for each piece
-    piece: int = 1 << 18  # bytes: a slower server than 13 kB/s is given up
-    attempts: int = 3  # at each mirror
-    pause: float = 1.0  # seconds between them
-    redirects: int = 4
+    file: str
+    length: int
+    sha256: str
 
 
-LIMITS = Limits()
+class Source(NamedTuple):
+    """The mirrors of a data set, in the order in which they are tried, and its four archives."""
+
+    mirrors: tuple[str, ...]
+    archives: tuple[Archive, ...]
+
+
+# lengths and SHA-256: tensorflow_datasets/url_checksums/mnist.txt and fashion_mnist.txt in
+# github.com/tensorflow/datasets
+# fmt: off
+SOURCES = {
+    "mnist": Source((
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    ), (
+        Archive("train-images-idx3-ubyte", 9_912_422,
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+        Archive("train-labels-idx1-ubyte", 28_881,
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+        Archive("t10k-images-idx3-ubyte", 1_648_877,
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+        Archive("t10k-labels-idx1-ubyte", 4_542,
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+    )),
+    "fashion-mnist": Source((
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+    ), (
+        Archive("train-images-idx3-ubyte", 26_421_880,
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+        Archive("train-labels-idx1-ubyte", 29_515,
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+        Archive("t10k-images-idx3-ubyte", 4_422_102,
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+        Archive("t10k-labels-idx1-ubyte", 5_148,
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+    )),
+}
+# fmt: on
+
+
+class _Failure(Exception):
+    """Why a mirror, or every mirror, did not give an archive."""
 
 
 def fetch_missing(name: str, folder: Path, *, verbose: bool = True) -> None:
     """Put what is missing of a data set into its folder; a file that cannot be read is replaced.
 
-    Raises DataError, one sentence, where a file cannot be had or kept.
+    Raises DataError, one sentence, where a file cannot be had or kept, and InputError where pooch
+    is needed but not installed.
     """
     source = SOURCES[name]
-    missing = [file for file in source.archives if not _reads(folder, file)]
-    mirrors = list(source.mirrors)
-    sweep(folder, [name for file in missing for name in (file, f"{file}.gz")], older=3600)
-    for file in missing:
+    missing = [archive for archive in source.archives if not _reads(folder, archive.file)]
+    if not missing:
+        return
+    get, mirrors = _http_downloader(), list(source.mirrors)
+    sweep(folder, [left for a in missing for left in (a.file, f"{a.file}.gz")], older=3600)
+    for archive in missing:
+        file = archive.file
         try:
-            got = _from_mirrors(f"{file}.gz", source.archives[file], mirrors, verbose)
-            _keep(folder, file, got)
+            _keep(folder, file, _from_mirrors(get, mirrors, archive, verbose))
         except _Failure as failure:
             raise DataError(
                 f"{name} could not be downloaded ({file}.gz: {failure}): try again later, put "
-                f"{', '.join(f'{f}.gz' for f in source.archives)} into {folder} by hand, or use "
-                "strokes, the data set that is embedded"
+                f"{', '.join(f'{a.file}.gz' for a in source.archives)} into {folder} by hand, or "
+                "use strokes, the data set that is embedded"
             ) from None
         except OSError as error:
             raise DataError(
@@ -74,199 +114,102 @@ def _reads(folder: Path, file: str) -> bool:
     return True
 
 
-class Unpacked(NamedTuple):
-    """An archive that was found right, and what is in it."""
-
-    archive: bytes
-    content: bytes
-
-
-def _keep(folder: Path, file: str, got: Unpacked) -> None:
+def _keep(folder: Path, file: str, archive: bytes) -> None:
     """Write the archive, or its content where an unpacked file stands that cannot be read."""
     path = folder / f"{file}.gz"
     with suppress(FileNotFoundError):
         path = idx.find(folder, file)
-    data = got.archive if path.suffix == ".gz" else got.content
+    data = archive if path.suffix == ".gz" else gzip.decompress(archive)
     write_atomically(path, lambda f: f.write(data))
 
 
-def _from_mirrors(file: str, wanted: Archive, mirrors: list[str], verbose: bool) -> Unpacked:
-    """The right archive, or _Failure, which says what was wrong with each mirror.
-
-    The mirror that had it goes to the front: the next file is asked of it first.
-    """
-    wrong = {}
-    for mirror in list(mirrors):
-        for attempt in range(LIMITS.attempts):
-            if attempt:
-                time.sleep(LIMITS.pause)
-            try:
-                archive = _get(mirror + file, wanted.length, verbose)
-                got = Unpacked(archive, _unpack(archive, wanted))
-            except _Failure as failure:
-                wrong[mirror] = f"{urlsplit(mirror).hostname} {failure}"
-                if not failure.passing:
-                    break
-            else:
-                mirrors.remove(mirror)
-                mirrors.insert(0, mirror)
-                return got
-    raise _Failure(", ".join(wrong.values()))
-
-
-class _Failure(Exception):
-    """Words that follow the name of a mirror; passing: whether it may go better next time."""
-
-    def __init__(self, words: str, passing: bool = False) -> None:
-        super().__init__(words)
-        self.passing = passing
-
-
-def _unpack(archive: bytes, wanted: Archive) -> bytes:
-    """The content of the right archive; the hash comes first, and then nothing is inflated
-    beyond the length that is known."""
-    if hashlib.sha256(archive).hexdigest() != wanted.sha256:
-        raise _Failure("sent another file (its SHA-256 is wrong)")
-    unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+def _http_downloader() -> Any:
+    """pooch's, or InputError where pooch is not installed."""
     try:
-        content = unpacker.decompress(archive, wanted.content + 1)
-    except zlib.error:
-        raise _Failure("has a file that is no gzip archive") from None
-    if len(content) != wanted.content or not unpacker.eof or unpacker.unused_data:
-        raise _Failure(f"has an archive that does not hold {wanted.content} bytes")
-    return content
+        import pooch
+    except ImportError:
+        raise InputError(
+            "--download (download=True) needs pooch, which is not installed: "
+            "pip install 'scratchvae[download]'"
+        ) from None
+
+    def as_stored(response: Any, **_: Any) -> None:
+        """Keep requests from unpacking a .gz file that is sent with an encoding of "gzip"."""
+        response.raw.headers.pop("Content-Encoding", None)
+
+    return pooch.HTTPDownloader(
+        chunk_size=1 << 16,
+        timeout=TIMEOUT,
+        headers={"Accept-Encoding": "identity"},
+        hooks={"response": as_stored},
+    )
 
 
-def _get(url: str, length: int, verbose: bool) -> bytes:
-    """The body behind an address, if it is that long; never more than a byte beyond it is read."""
+def _from_mirrors(get: Any, mirrors: list[str], archive: Archive, verbose: bool) -> bytes:
+    """The archive from the first mirror that has it, which is moved to the front of the list."""
+    failures = {}
+    for n in range(ROUNDS):
+        time.sleep(PAUSE if n else 0)
+        for mirror in list(mirrors):
+            try:
+                body = _download(get, mirror, archive, verbose)
+            except _Failure as failure:
+                failures[mirror] = f"{urlsplit(mirror).hostname} {failure}"
+            else:
+                mirrors.sort(key=mirror.__ne__)
+                return body
+    raise _Failure(", ".join(failures.values()))
+
+
+class _Body(io.BytesIO):
+    """The body of an answer, counted by a progress bar and never longer than the bar's total."""
+
+    def __init__(self, bar: Any) -> None:
+        super().__init__()
+        self.bar = bar
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > self.bar.total:
+            raise _Failure(f"sends more than {self.bar.total} bytes")
+        self.bar.update(len(data))
+        return super().write(data)
+
+
+def _download(get: Any, mirror: str, archive: Archive, verbose: bool) -> bytes:
+    """The verified archive, or _Failure."""
+    from requests import RequestException
     from tqdm import tqdm
 
-    watch = _Watch(LIMITS.seconds)
-    body = bytearray()
-    try:
-        with (
-            _follow(url, watch) as response,
-            tqdm(
-                total=length, desc=url.rpartition("/")[2], unit="B", unit_scale=True, leave=False,
-                dynamic_ncols=True, disable=None if verbose else True,  # None: only on a terminal
-            ) as bar,
-        ):  # fmt: skip
-            if response.status != 200:
-                passing = response.status in (408, 429) or response.status >= 500
-                raise _Failure(f"answers with HTTP status {response.status}", passing)
-            if response.headers.get("Content-Length") not in (None, str(length)):
-                raise _Failure(f"announces another length than {length} bytes")
-            while len(body) <= length:
-                with watch.step():
-                    piece = response.read(min(LIMITS.piece, length + 1 - len(body)))
-                if not piece:
-                    break
-                body += piece
-                bar.update(len(piece))
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _Failure(_words(error, watch), passing=True) from None
-    if len(body) > length:
-        raise _Failure(f"sends more than {length} bytes")
-    if len(body) < length:
-        words = "is too slow" if watch.over else f"stopped after {len(body)} of {length} bytes"
-        raise _Failure(words, passing=True)
-    return bytes(body)
-
-
-def _follow(url: str, watch: "_Watch") -> Any:
-    """The response to an address, or to that to which it leads, never from https to elsewhere."""
-    opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler(), request.UnknownHandler(), _Http(watch), _Https(watch)
-    ):  # fmt: skip
-        opener.add_handler(handler)
-    allowed = ("https",) if urlsplit(url).scheme == "https" else ("https", "http")
-    for _ in range(1 + LIMITS.redirects):
-        asked = request.Request(url, headers={"User-Agent": f"scratchvae/{__version__}"})
-        with watch.step():
-            response: Any = opener.open(asked, timeout=watch.seconds)
-        if response.status not in (301, 302, 303, 307, 308):
-            return response
-        response.close()  # the body of a redirect may have no end, and nobody needs it
-        url = urljoin(url, response.headers.get("Location", ""))
-        if urlsplit(url).scheme not in allowed:
-            raise _Failure(f"redirects to an address that is not {' or '.join(allowed)}")
-    raise _Failure("redirects without end")
-
-
-def _words(error: Exception, watch: "_Watch") -> str:
-    """What went wrong, in our words: those of a server may be anything."""
-    reason = error.reason if isinstance(error, URLError) else error
-    if watch.over or isinstance(reason, TimeoutError):
-        return "is too slow"
-    if isinstance(reason, OSError) and reason.strerror:
-        return f"fails ({reason.strerror})"
-    if isinstance(reason, (OSError, http.client.IncompleteRead)):
-        return "closes the connection"
-    return "does not speak HTTP"
-
-
-class _Watch:
-    """Ends the connections of an attempt if a step of it takes too long.
-
-    The time-out of a socket begins anew with each byte, so a server that sends one now and then
-    could hold us for days.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.over = False
-        self.sockets: list[socket.socket] = []
-
-    @contextmanager
-    def step(self) -> Iterator[None]:
-        timer = threading.Timer(self.seconds, self.end)
-        timer.daemon = True
-        timer.start()
+    handled = sys.exception()  # by the caller: no cause of a failure here
+    with tqdm(
+        total=archive.length, desc=f"{archive.file}.gz", unit="B", unit_scale=True, leave=False,
+        dynamic_ncols=True, disable=None if verbose else True,  # None: only on a terminal
+    ) as bar:  # fmt: skip
+        body = _Body(bar)
         try:
-            yield
-        finally:
-            timer.cancel()
-
-    def add(self, sock: socket.socket) -> None:
-        self.sockets.append(sock)
-        if self.over:
-            self.end()
-
-    def end(self) -> None:
-        self.over = True
-        for sock in self.sockets:
-            with suppress(OSError):  # closed already
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, which would wait
+            get(f"{mirror}{archive.file}.gz", body, None)
+        except (RequestException, ValueError) as error:
+            raise _Failure(_reason(error, handled)) from None
+    data = body.getvalue()
+    if len(data) < archive.length:
+        raise _Failure(f"stopped after {len(data)} of {archive.length} bytes")
+    if hashlib.sha256(data).hexdigest() != archive.sha256:
+        raise _Failure("sent another file (its SHA-256 is wrong)")
+    return data
 
 
-class _Watched(http.client.HTTPConnection):
-    def __init__(self, watch: _Watch, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.watch = watch
-
-    def connect(self) -> None:
-        super().connect()
-        self.watch.add(self.sock)
-
-
-class _WatchedTLS(_Watched, http.client.HTTPSConnection):
-    pass
-
-
-class _Http(request.HTTPHandler):
-    def __init__(self, watch: _Watch) -> None:
-        super().__init__()
-        self.watch = watch
-
-    def http_open(self, req: request.Request) -> Any:
-        return self.do_open(partial(_Watched, self.watch), req)
-
-
-class _Https(request.HTTPSHandler):
-    def __init__(self, watch: _Watch) -> None:
-        super().__init__()
-        self.watch = watch
-
-    def https_open(self, req: request.Request) -> Any:
-        return self.do_open(partial(_WatchedTLS, self.watch), req)
+def _reason(error: BaseException, handled: BaseException | None) -> str:
+    """What went wrong, in words of ours: those of a server may be anything."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"answers with HTTP status {response.status_code}"
+    cause: BaseException | None = error
+    while cause is not None and cause is not handled:
+        if isinstance(cause, TimeoutError):
+            return "is too slow"
+        if isinstance(cause, (http.client.IncompleteRead, http.client.RemoteDisconnected)):
+            return "closes the connection"
+        if isinstance(cause, OSError) and cause.strerror:
+            return f"fails ({cause.strerror})"
+        cause = cause.__context__
+    return f"gives no usable answer ({type(error).__name__})"

@@ -1,17 +1,14 @@
-"""Downloading: a server may do anything, and what is kept is the right files or nothing."""
+"""Downloading: what is kept is the right files or nothing, and nothing is fetched unasked."""
 
-import contextlib
 import gzip
-import http.client
 import io
 import json
 import os
-import shutil
+import signal
 import socket
-import ssl
 import subprocess
 import sys
-import tracemalloc
+import time
 from pathlib import Path
 
 import pytest
@@ -28,9 +25,10 @@ from support.faulty_server import (
 
 from scratchvae import DataError, InputError, cli, load_data
 from scratchvae.data import download, idx
-from scratchvae.data.mirrors import SOURCES
+from scratchvae.data.download import SOURCES
 
 ALONE = [name for name in BENIGN if name != "together"]
+MNIST = SOURCES["mnist"]
 
 
 @pytest.fixture
@@ -84,29 +82,28 @@ def test_what_is_wrong_is_refused(fault, server, tmp_path):
 
 
 @pytest.mark.parametrize("fault", ENDLESS)
-def test_what_would_never_end_is_given_up(fault, server, tmp_path):
-    with instead([server.mirror(fault)], seconds=0.2, attempts=1):
+def test_a_server_that_stalls_is_given_up(fault, server, tmp_path):
+    with instead([server.mirror(fault)], timeout=0.2, rounds=1):
         refused(tmp_path, ENDLESS[fault][1])
 
 
 @pytest.mark.parametrize("fault", ["has_nothing", "is_a_bit_off", "is_endless", "stalls"])
 def test_the_next_mirror_is_tried_and_then_kept_to(fault, server, tmp_path):
-    limits = {"seconds": 1.0, "attempts": 1} if fault in ENDLESS else {}
-    with instead([server.mirror(fault), server.mirror("right")], **limits):
+    with instead([server.mirror(fault), server.mirror("right")], timeout=1.0, rounds=1):
         check(*load_data("mnist", data_dir=tmp_path, download=True))
     assert [path.split("/")[1] for path in server.asked] == [fault, *["right"] * 4]
 
 
 def test_each_mirror_says_what_was_wrong_with_it(server, closed, tmp_path):
-    with instead([server.mirror("forbids"), closed]):
-        text = refused(tmp_path, r"HTTP status 403, 127\.0\.0\.1 fails \(.*refused")
+    with instead([server.mirror("has_nothing"), closed]):
+        text = refused(tmp_path, r"HTTP status 404, 127\.0\.0\.1 fails \(.*refused")
     assert text.startswith("mnist could not be downloaded (train-images-idx3-ubyte.gz: 127.0.0.1 ")
 
 
-def test_attempts_are_counted(server, tmp_path):
-    with instead([server.mirror("is_busy"), server.mirror("has_nothing")], attempts=3):
+def test_the_mirrors_are_tried_in_rounds(server, tmp_path):
+    with instead([server.mirror("is_busy"), server.mirror("has_nothing")], rounds=2):
         refused(tmp_path, "503, .* 404")
-    assert [path.split("/")[1] for path in server.asked] == [*["is_busy"] * 3, "has_nothing"]
+    assert [path.split("/")[1] for path in server.asked] == ["is_busy", "has_nothing"] * 2
 
 
 def test_offline(tmp_path, monkeypatch):
@@ -114,116 +111,17 @@ def test_offline(tmp_path, monkeypatch):
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", no_name)
-    with instead(SOURCES["mnist"].mirrors):
+    with instead(MNIST.mirrors):
         text = refused(tmp_path, "Temporary failure in name resolution")
-    assert all(mirror.split("/")[2] in text for mirror in SOURCES["mnist"].mirrors)
+    assert all(mirror.split("/")[2] in text for mirror in MNIST.mirrors)
 
 
-@pytest.mark.parametrize("fault", ["is_endless", "is_endless_in_chunks"])
-def test_no_more_than_a_byte_too_much_is_read(fault, server, tmp_path, monkeypatch):
-    read, got = http.client.HTTPResponse.read, []
-
-    def counted(self, amount):
-        got.append(read(self, amount))
-        return got[-1]
-
-    monkeypatch.setattr(http.client.HTTPResponse, "read", counted)
-    with instead([server.mirror(fault)]):
-        refused(tmp_path, "sends more than")
-    assert len(b"".join(got)) == len(ARCHIVES["train-images-idx3-ubyte"]) + 1
-
-
-@pytest.mark.parametrize("fault", ["has_an_endless_line", "redirects_with_an_endless_body"])
-def test_an_endless_answer_takes_no_memory(fault, server, tmp_path):
-    with instead([server.mirror(fault)]):
-        tracemalloc.start()
-        with contextlib.suppress(DataError):
-            load_data("mnist", data_dir=tmp_path, download=True)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert peak < 2_000_000
-
-
-@pytest.mark.parametrize(
-    "archive",
-    [
-        gzip.compress(bytes(100_000_000)),
-        gzip.compress(CONTENTS["train-images-idx3-ubyte"][:-1]),
-        ARCHIVES["train-images-idx3-ubyte"] + b"\0",
-        ARCHIVES["train-images-idx3-ubyte"][:-4],
-        ARCHIVES["train-images-idx3-ubyte"][:-8] + bytes(8),
-        CONTENTS["train-images-idx3-ubyte"],
-    ],
-    ids=["bomb", "too little", "trailing", "cut", "wrong checksum", "no gzip"],
-)
-def test_a_right_hash_does_not_make_a_good_archive(archive, tmp_path):
-    archives = ARCHIVES | {"train-images-idx3-ubyte": archive}
-    with Server(archives) as server, instead([server.mirror("right")], archives):
-        tracemalloc.start()
-        refused(tmp_path, r"does not hold 76 bytes|no gzip archive")
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert peak < 3_000_000
-
-
-# ------------------------------------------------------------------------------------------ https
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl, which makes a certificate for the test, is not installed")
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    subprocess.run(
-        [*"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost".split(),
-         *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", file, "-out", f"{file}.crt")],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return file
-
-
-@pytest.fixture
-def tls(certificate, monkeypatch):
-    """A server that speaks TLS, whose certificate is trusted."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(f"{certificate}.crt", certificate)
-    monkeypatch.setenv("SSL_CERT_FILE", f"{certificate}.crt")
-    with Server(context=context) as server:
-        yield server
-
-
-def test_https(tls, tmp_path):
-    with instead([tls.mirror("redirects_once")]):
-        check(*load_data("mnist", data_dir=tmp_path, download=True))
-
-
-def test_a_certificate_that_nobody_trusts_is_refused(tls, tmp_path, monkeypatch):
-    monkeypatch.delenv("SSL_CERT_FILE")
-    with instead([tls.mirror("right")]):
-        refused(tmp_path, "certificate verify failed")
-
-
-def test_https_is_not_left(tls, server, tmp_path, monkeypatch):
-    """A redirect from https to http is refused, and the server there is not even asked."""
-    elsewhere = server.mirror("right")
-    monkeypatch.setitem(
-        FAULTS, "goes_elsewhere",
-        (lambda h, body: h.head(f"Location: {elsewhere}x.gz", status="302 Found"), None),
-    )  # fmt: skip
-    with instead([tls.mirror("goes_elsewhere")]):
-        refused(tmp_path, r"redirects to an address that is not https\)")
-    assert server.asked == []
-
-
-@pytest.mark.parametrize("fault", ["drips_a_head", "drips_a_body", "stalls_in_the_body"])
-def test_the_clock_runs_under_tls_too(fault, tls, tmp_path):
-    with instead([tls.mirror(fault)], seconds=0.3, attempts=1):
-        refused(tmp_path, "is too slow")
-
-
-def test_http_where_tls_was_expected(server, tmp_path):
-    with instead([server.mirror("right", scheme="https")]):
-        refused(tmp_path, r"fails \(\[SSL")
+def test_an_error_that_the_caller_handles_is_not_taken_for_the_reason(server, tmp_path):
+    with instead([server.mirror("is_no_http")]):
+        try:
+            (tmp_path / "other").read_text()
+        except FileNotFoundError:
+            refused(tmp_path, FAULTS["is_no_http"][1])
 
 
 # ------------------------------------------------------------------------------------- the folder
@@ -324,26 +222,46 @@ def test_a_folder_that_may_not_be_written_to(server, tmp_path):
         load_data("mnist", data_dir=tmp_path, download=True)
 
 
+def start(code, *arguments):
+    """Another process that downloads from the first argument."""
+    code = f"import sys; from support.faulty_server import instead\nwith instead([sys.argv[1]]):\n  {code}"
+    tests = Path(__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tests), "."])}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], env=environment, cwd=tests.parent,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
 def test_two_processes_at_once(server, tmp_path):
     """The server answers each file only when both have asked for it."""
     code = (
-        "import sys; from support.faulty_server import instead; from scratchvae import load_data\n"
-        "with instead([sys.argv[1]]): X, _ = load_data('mnist', data_dir=sys.argv[2], "
-        "download=True)\nprint(len(X))"
+        "from scratchvae import load_data\n"
+        "  print(len(load_data('mnist', data_dir=sys.argv[2], download=True)[0]))"
     )
-    command = [sys.executable, "-c", code, server.mirror("together"), str(tmp_path)]
-    tests = Path(__file__).parents[1]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tests), "."])}
-    both = [
-        subprocess.Popen(
-            command, env=environment, cwd=tests.parent,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
+    both = [start(code, server.mirror("together"), str(tmp_path)) for _ in range(2)]
     assert [p.communicate(timeout=100) for p in both] == [("5\n", "")] * 2
     assert len(server.asked) == 8
     assert right_files(tmp_path / "mnist") == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_leaves_nothing(server, tmp_path):
+    """In the midst of the first file."""
+    code = (
+        "from scratchvae import cli\n"
+        "  sys.exit(cli.main(['train', '--data', 'mnist', '--data-dir', sys.argv[2], "
+        "'--download', '--out', sys.argv[2] + '/run']))"
+    )
+    process = start(code, server.mirror("stalls_in_the_body"), str(tmp_path))
+    while not server.asked and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
@@ -356,17 +274,18 @@ def counts(monkeypatch):
 
 def test_the_script_that_counts_finds_nothing_lost(counts, server):
     assert all(lost == 0 and tried >= 4 for _, tried, lost in counts.damaged(60))
-    assert counts._served(server, "is_a_bit_off", FAULTS) == 0
-    assert counts._served(server, "hangs_up_once", BENIGN) == 0
+    assert counts.lost("refused", [server.mirror("is_a_bit_off")]) == 0
+    assert counts.lost("fetched", [server.mirror("hangs_up"), server.mirror("right")]) == 0
 
 
 def test_and_would_count_a_loss(counts, server, monkeypatch):
-    monkeypatch.setattr(download, "_unpack", lambda archive, wanted: b"")
-    assert counts._served(server, "is_a_bit_off", FAULTS) == 2  # a wrong file is kept
-    monkeypatch.setattr(download, "_words", None)
-    assert counts._served(server, "hangs_up", FAULTS) == 2  # another exception
     monkeypatch.setattr(counts, "HANGS", 0.1)
-    assert counts._served(server, "stalls", ENDLESS) == 2  # no end
+    assert counts.lost("refused", [server.mirror("stalls")]) == 1  # no end
+    monkeypatch.undo()
+    monkeypatch.setattr(download, "_reason", None)
+    assert counts.lost("refused", [server.mirror("hangs_up")]) == 1  # another exception
+    monkeypatch.setattr(download, "_download", lambda *a: gzip.compress(b""))
+    assert counts.lost("refused", [server.mirror("is_a_bit_off")]) == 1  # a wrong file is kept
 
 
 # ------------------------------------------------------------------------- only when it was asked
@@ -393,12 +312,8 @@ def test_the_real_mirrors_would_be_asked(name, tmp_path, monkeypatch):
 def test_the_table(source):
     assert len(source.mirrors) >= 2
     assert all(m.startswith("https://") and m.endswith("/") for m in source.mirrors)
-    assert sorted(source.archives) == sorted(sum(idx.FILES.values(), ()))
-    for file, archive in source.archives.items():
-        n = 60_000 if file.startswith("train") else 10_000
-        assert archive.content == (16 + 28 * 28 * n if "images" in file else 8 + n)
-        assert len(bytes.fromhex(archive.sha256)) == 32
-        assert archive.length < archive.content
+    assert sorted(a.file for a in source.archives) == sorted(sum(idx.FILES.values(), ()))
+    assert all(len(bytes.fromhex(archive.sha256)) == 32 for archive in source.archives)
 
 
 def test_without_being_asked_nothing_that_reaches_the_network_is_imported(tmp_path):
@@ -422,6 +337,7 @@ def test_without_being_asked_nothing_that_reaches_the_network_is_imported(tmp_pa
         VAE(latent_dim=2, hidden=(4,)).fit(X[:50], epochs=1).save("model.npz")
         load_model("model.npz")
         network = {"socket", "_socket", "ssl", "http.client", "urllib.request", "ftplib"}
+        network |= {"pooch", "requests", "urllib3"}
         assert not network & set(sys.modules), network & set(sys.modules)
         assert cli.main(["evaluate", "model.npz", "--data", "own.npz"]) == 0
         assert "scratchvae.data.download" not in sys.modules
@@ -437,6 +353,25 @@ def test_without_being_asked_nothing_that_reaches_the_network_is_imported(tmp_pa
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "asked: socket." in done.stdout
+
+
+def test_without_pooch_one_sentence_says_how_to_install_it(server, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    sentence = (
+        "--download (download=True) needs pooch, which is not installed: "
+        "pip install 'scratchvae[download]'"
+    )
+    argv = ["train", "--data", "mnist", "--data-dir", str(tmp_path), "--download"]
+    with instead([server.mirror("right")]):
+        with pytest.raises(InputError) as error:
+            load_data("mnist", data_dir=tmp_path, download=True)
+        assert str(error.value) == sentence
+        assert cli.main([*argv, "--out", str(tmp_path / "run")]) == 2
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert server.asked == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["strokes", "own.npz", "a/folder", "nist", Path("own.npy")])
@@ -466,7 +401,7 @@ def test_train_downloads_when_told_to_and_does_not_keep_that_in_the_run(
 
 def test_train_refuses_in_one_line(server, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    with instead([server.mirror("forbids")]):
+    with instead([server.mirror("has_nothing")]):
         assert cli.main(["train", "--data", "mnist", "--data-dir", ".", "--download"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert cli.main(["train", "--download"]) == 2
