@@ -19,7 +19,7 @@ from scratchvae import VAE, load_data
 from scratchvae.evaluate import evaluate
 from scratchvae.gradcheck import check_model
 from scratchvae.pictures import plots
-from scratchvae.verify.bugs import BUGS
+from scratchvae.verify import BUGS
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--epochs", type=int, default=6)

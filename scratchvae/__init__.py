@@ -1,9 +1,24 @@
-"""A variational autoencoder from scratch: every gradient by hand, every gradient proved."""
+"""A variational autoencoder from scratch: every gradient by hand, every gradient proved.
 
-from .data.load import load_data
-from .errors import CheckpointError, CheckpointWarning, DataError, InputError, NonFiniteError
-from .files.checkpoint import load_model
-from .models import IWAE, VAE, Autoencoder, ConditionalVAE, SemiSupervisedVAE
+Where to read, in this order:
+
+1. `ops.py`                       every op and its gradient
+2. `nets.py`                      a stack of layers
+3. `models/losses.py`, first part the losses that a VAE needs
+4. `models/vae.py`                the VAE, forward and backward
+5. `train/trainer.py`             `Trainer.take_step`, one step of training
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import gradcheck
+
+if TYPE_CHECKING:
+    from .data.load import load_data
+    from .errors import CheckpointError, CheckpointWarning, DataError, InputError, NonFiniteError
+    from .files.checkpoint import load_model
+    from .models import IWAE, VAE, Autoencoder, ConditionalVAE, SemiSupervisedVAE
 
 __version__ = "0.1.0"
 
@@ -21,3 +36,39 @@ __all__ = [
     "load_data",
     "load_model",
 ]
+
+_HOMES = {  # public name: the module that defines it, imported when the name is first asked for
+    "IWAE": ".models",
+    "VAE": ".models",
+    "Autoencoder": ".models",
+    "CheckpointError": ".errors",
+    "CheckpointWarning": ".errors",
+    "ConditionalVAE": ".models",
+    "DataError": ".errors",
+    "InputError": ".errors",
+    "NonFiniteError": ".errors",
+    "SemiSupervisedVAE": ".models",
+    "load_data": ".data.load",
+    "load_model": ".files.checkpoint",
+}
+_ROOMS = ("backend", "data", "errors", "evaluate", "files", "models", "nets", "ops", "train")
+
+gradcheck.provide(
+    check_model="scratchvae.verify.model",
+    check_op="scratchvae.verify.ops",
+    draw_inputs="scratchvae.verify.ops",
+    op_shapes="scratchvae.verify.ops",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name], __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -66,6 +66,13 @@ def namespace(device: str) -> ModuleType:
     return cupy
 
 
+def share_memory(a: Array, b: Array) -> bool:
+    """Whether two arrays share memory; of device arrays, only whether they are one object."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.shares_memory(a, b)
+    return a is b
+
+
 def to_numpy(a: Array) -> Any:
     """The same numbers as a NumPy array: the one place where data leaves the GPU."""
     return np.asarray(a) if array_module(a) is np else a.get()

@@ -21,10 +21,9 @@ def verify(a: argparse.Namespace) -> int:
     if a.file is not None:
         code = _verify_file(a.file, a.seed, seen)
     else:
-        from ..verify import table as verify
-        from ..verify import teeth  # on use: they stand above the checker and every model
+        from ..verify import table  # on use: it imports every model
 
-        code = teeth.show(a.seed) if a.teeth else verify.show(a.seed, seen)
+        code = table.show_teeth(a.seed) if a.teeth else table.show(a.seed, seen)
     if a.output is not None:
         from ..pictures.charts import gradient_errors  # on use: matplotlib is slow to import
 

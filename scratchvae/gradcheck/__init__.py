@@ -1,16 +1,25 @@
-"""Gradients against finite differences: of this package's ops and models, and of anybody's pair.
+"""The gradient checker: a forward and a backward of anybody's against finite differences.
 
-`check(f, f_backward, inputs)` needs no tolerance: it measures how fine an error it could see, and
-says so with its verdict. `check_op` checks an op of the registry, `check_model` a model's training
-loss.
+`check(f, f_backward, inputs)` takes no tolerance: it measures how small an error it could detect,
+and reports that with its verdict. This room imports `backend` and `errors` and nothing else of the
+package, and it knows no op and no model: `check_op`, `check_model` and `draw_inputs` are defined in
+`verify` and handed to `provide`.
 """
 
-from ..verify.model import check_model
-from .checker import check
-from .files import check_file, inputs
-from .mutants import MutationScore, mutation_score
-from .random_inputs import check_op, draw_inputs
-from .report import GradientError, Leaf, Report
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .checker import check
+    from .files import check_file
+    from .mutants import MutationScore, mutation_score
+    from .random_inputs import inputs
+    from .report import GradientError, Leaf, Report
+
+    check_model: Callable[..., Report]
+    check_op: Callable[..., Report]
+    draw_inputs: Callable[..., dict[str, Any]]
 
 __all__ = [
     "GradientError",
@@ -19,9 +28,38 @@ __all__ = [
     "Report",
     "check",
     "check_file",
-    "check_model",
-    "check_op",
-    "draw_inputs",
     "inputs",
     "mutation_score",
 ]
+
+_HOMES = {  # public name: the module that defines it, imported when the name is first asked for
+    "GradientError": ".report",
+    "Leaf": ".report",
+    "MutationScore": ".mutants",
+    "Report": ".report",
+    "check": ".checker",
+    "check_file": ".files",
+    "inputs": ".random_inputs",
+    "mutation_score": ".mutants",
+}
+
+
+def provide(**homes: str) -> None:
+    """Add public names to this package, as `name="the.module.that.defines.it"`.
+
+    This is how a package that builds on the checker adds the checks of its own ops and models
+    without being imported from here. A module is imported when its name is first asked for.
+    """
+    _HOMES.update(homes)
+    __all__.extend(name for name in homes if name not in __all__)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name], __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, array_module, to_numpy
+from ..backend import Array, array_module, share_memory, to_numpy
 
 Gradients = Mapping[str, Array]
 
@@ -63,17 +63,11 @@ def aliases(gradients: Gradients, given: Mapping[str, Array]) -> Iterator[str]:
     """Gradients that share memory with what was passed in, or with one another."""
     for name, g in gradients.items():
         for other, a in given.items():
-            if _share(g, a):
+            if share_memory(g, a):
                 yield f"d{name} shares memory with {other}: return a copy, or both change at once"
     for (one, a), (two, b) in combinations(gradients.items(), 2):
-        if _share(a, b):
+        if share_memory(a, b):
             yield f"d{one} and d{two} share memory: return a copy of one"
-
-
-def _share(a: Array, b: Array) -> bool:
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return np.shares_memory(a, b)
-    return a is b
 
 
 def same_bits(a: Gradients, b: Gradients, factor: float = 1.0) -> list[str]:

@@ -39,22 +39,6 @@ TROUBLE = (
 )
 
 
-def inputs(*gradients: str, **specs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give the shapes and domains of a forward's inputs, such as x="BI", W="IO", p="BD in (0,1)".
-
-    A letter is a size, the same one wherever it stands; B is the batch. `gradients` are the names
-    of those that backward must return: without them, whatever it returns is checked. The decorated
-    function is returned untouched, but for attributes that `scratchvae verify FILE.py` reads.
-    """
-
-    def remember(f: Callable[..., Any]) -> Callable[..., Any]:
-        f.gradcheck_inputs = specs  # type: ignore[attr-defined]
-        f.gradcheck_gradients = gradients  # type: ignore[attr-defined]
-        return f
-
-    return remember
-
-
 def check_file(path: str | Path, *, seed: int = 0) -> Iterator[Report]:
     """A report for each pair in the file, in the order in which the forwards stand there.
 

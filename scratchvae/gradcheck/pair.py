@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
+from ..backend.registry import keyword_only, positional
 from ..errors import InputError
 
 SPREAD = 32.0  # float32 may differ by so many times what rounding the inputs changes
@@ -50,7 +51,7 @@ class Pair:
         if any(p.kind is p.VAR_KEYWORD for p in parameters):
             self.needs = list(inputs)
         else:
-            self.needs = [n for n in self._positional(f_backward)[1:] if n in inputs or n == "y"]
+            self.needs = [n for n in positional(f_backward)[1:] if n in inputs or n == "y"]
         known = set(inputs) | {"y"}
         missing = [
             p.name
@@ -67,11 +68,6 @@ class Pair:
     @property
     def back(self) -> str:
         return getattr(self.f_backward, "__name__", "the backward")
-
-    @staticmethod
-    def _positional(f: Callable[..., Any]) -> list[str]:
-        parameters = inspect.signature(f).parameters.values()
-        return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
 
     @staticmethod
     def _fit(f: Callable[..., Any], name: str, inputs: Mapping[str, Any]) -> None:
@@ -118,8 +114,7 @@ class Pair:
     @property
     def order(self) -> list[str]:
         """Names of the inputs whose gradients backward returns, where it returns a tuple."""
-        parameters = inspect.signature(self.f_backward).parameters.values()
-        names = [p.name[1:] for p in parameters if p.kind is p.KEYWORD_ONLY and p.name[0] == "d"]
+        names = [name[1:] for name in keyword_only(self.f_backward) if name[0] == "d"]
         return names or list(self.floats)
 
     def named(self, out: Any) -> dict[str, Any]:

@@ -1,25 +1,32 @@
-"""Random inputs from shapes and domains, and the checker applied to the ops of this package."""
+"""Random inputs from shapes and domains, and the decorator that gives them to a forward."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from string import ascii_uppercase
+from typing import Any
 
 import numpy as np
 
-from ..backend.registry import OPS
 from ..errors import InputError
-from .checker import check
-from .report import Report
 
-# A size for each letter of the registry, all distinct: a wrong transpose cannot fit.
+# the size that each letter stands for; all differ, so that a wrong transpose does not fit
 SIZES = {"B": 4, "I": 6, "O": 3, "D": 7, "H": 5, "Z": 2, "C": 8, "K": 9, "1": 1}
 
 
-def draw_inputs(
-    name: str, seed: int = 0, sizes: dict[str, int] | None = None
-) -> dict[str, np.ndarray]:
-    """Random float64 inputs for an op, of the shapes and in the domains of its registration."""
-    return draw(OPS[name].inputs, seed, sizes)
+def inputs(*gradients: str, **specs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give the shapes and domains of a forward's inputs, such as x="BI", W="IO", p="BD in (0,1)".
+
+    A letter is a size, the same one wherever it stands; B is the batch. `gradients` are the names
+    of those that backward must return: without them, whatever it returns is checked. The decorated
+    function is returned untouched, but for attributes that `scratchvae verify FILE.py` reads.
+    """
+
+    def remember(f: Callable[..., Any]) -> Callable[..., Any]:
+        f.gradcheck_inputs = specs  # type: ignore[attr-defined]
+        f.gradcheck_gradients = gradients  # type: ignore[attr-defined]
+        return f
+
+    return remember
 
 
 def draw(
@@ -46,13 +53,3 @@ def _draw(rng: np.random.Generator, spec: str, sizes: Mapping[str, int]) -> np.n
         raise InputError(f"unknown domain {domain!r} in {spec!r}")
     low, high = map(float, bounds.groups())
     return low + (high - low) * (0.05 + 0.9 * rng.random(shape))
-
-
-def check_op(name: str, *, seed: int = 0, sizes: dict[str, int] | None = None) -> Report:
-    """Check every gradient of a registered op, such as "linear", at random inputs."""
-    if name not in OPS:
-        raise InputError(f"unknown op {name!r}: choose one of {', '.join(OPS)}")
-    op = OPS[name]
-    batch = [key for key, spec in op.inputs.items() if spec.startswith("B")]
-    inputs = draw_inputs(name, seed, sizes)
-    return check(op.forward, op.backward, inputs, wrt=op.gradients, seed=seed, batch=batch)

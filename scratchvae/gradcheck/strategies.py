@@ -8,12 +8,11 @@ Sizes are drawn, and a failure shrinks to the smallest sizes that fail: a bug th
 and three columns is shown with two rows and three columns.
 """
 
-from collections.abc import Mapping
+import sys
 from typing import Any
 
 from hypothesis import strategies as st
 
-from ..backend.registry import OPS
 from ..errors import InputError
 from .random_inputs import draw
 
@@ -35,9 +34,10 @@ def inputs(sizes: tuple[int, int] = (1, 5), /, **specs: str) -> st.SearchStrateg
 
 def inputs_of(f: Any, sizes: tuple[int, int] = (1, 5), /) -> st.SearchStrategy[Any]:
     """The same for an op of this package by its name, or a function with the decorator `inputs`."""
-    specs: Mapping[str, str] | None
-    specs = OPS[f].inputs if isinstance(f, str) and f in OPS else None
-    specs = specs or getattr(f, "gradcheck_inputs", None)
+    specs = getattr(f, "gradcheck_inputs", None)
+    if isinstance(f, str):
+        op_shapes = getattr(sys.modules[__package__], "op_shapes", None)  # see `provide`
+        specs = op_shapes and op_shapes(f)
     if specs is None:
         raise InputError(f"{f!r} has no shapes: decorate it with scratchvae.gradcheck.inputs")
     return inputs(sizes, **specs)

@@ -1,10 +1,10 @@
-"""The checker applied to a model: its gradients, its shipped training step, and what it means.
+"""`check_model`: a model's gradients, its training step, and the meaning of its loss.
 
-Differences prove that a gradient belongs to a loss, not that the loss is the right one, nor that
-training uses that gradient. So `check_model` goes on where they stop, to `meaning.py`.
+Differences show that a gradient belongs to a loss. They do not show that the loss is the right one,
+nor that training uses that gradient: `check_model` tests these too, the first with `meaning.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +16,9 @@ from ..backend.noise import SAMPLE, TRAIN
 from ..errors import InputError, whole_number
 from ..gradcheck.checker import check
 from ..gradcheck.report import GOOD, Finding, Report, within
+from ..models.losses import reconstruction
 from ..train.trainer import Trainer
 from . import meaning
-from .dreg import surrogate
 
 LR = 0.01  # of the steps that are taken: large enough for stale weights to differ
 
@@ -118,6 +118,48 @@ def _gradients(batch: _Batch, seed: int) -> Report:
         return {name: array_module(p.array).asarray(float(dy) * g) for name, g in gradients.items()}
 
     return check(loss, loss_backward, dict(p), seed=seed, name=type(model).__name__)
+
+
+def surrogate(model: Any, x: Any, eps: Any) -> Callable[[], Any]:
+    """The function whose gradient the doubly reparameterized estimate is.
+
+    The estimate (Tucker et al., arXiv:1810.04152) has the mean of the bound's gradient, but it is
+    not the gradient of the bound, so differences of the bound cannot check it. They can check it
+    against this function, in which the importance weights w, and q where it is evaluated, are held
+    at their values for the parameters of now:
+
+        decoder    sum_k w_k   [-log p(x|z_k)]                                       z_k held
+        encoder    sum_k w_k^2 [-log p(x|z_k) - log p(z_k) + log q(z_k|x)]     p(x|.) and q held
+
+    Returns a function of no arguments: the mean over the batch of the sum of both lines, for the
+    parameters as they are when it is called.
+    """
+    p = model.params_
+    held, first = p.array.copy(), model.forward(x, eps)
+    B, K = first.log_w.shape
+    xp = array_module(p.array)
+    w = xp.exp(first.log_w - first.log_w.max(axis=1, keepdims=True))
+    w = (w / w.sum(axis=1, keepdims=True)).reshape(B * K)
+    mus, logvars, z, xs = xp.repeat(first.mu, K, 0), *(
+        a.copy() for a in (first.logvars, first.z, first.x)
+    )  # fmt: skip
+
+    def rec(z: Any) -> Any:
+        y = model.decoder(z)
+        return reconstruction(p, y, xs, model.workspace, model.likelihood).copy()
+
+    def loss() -> Any:
+        decoder = w * rec(z)
+        moved = model.forward(x, eps).z.copy()
+        now = p.array.copy()
+        p.array[...] = held
+        log_q = -((moved - mus) ** 2 * xp.exp(-logvars) + logvars).sum(axis=1) / 2
+        log_p = -(moved**2).sum(axis=1) / 2
+        encoder = w * w * (rec(moved) - log_p + log_q)
+        p.array[...] = now
+        return (decoder + encoder).sum() / B
+
+    return loss
 
 
 def _again(when: str, batch: _Batch, seed: int) -> Finding:

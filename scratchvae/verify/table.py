@@ -1,4 +1,9 @@
-"""What `scratchvae verify` does: every op and every model, its gradients and what they mean."""
+"""`scratchvae verify` and `verify --teeth`: what is checked, and the tables that are printed.
+
+`show` checks every op and every model. `show_teeth` checks the checks: it switches on each bug of
+`bugs.py`, and makes every gradient of every op wrong in every way of `gradcheck.mutants`. A wrong
+gradient that passes is a hole in the checks.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,13 +13,17 @@ import numpy as np
 from ..backend import noise
 from ..backend.registry import OPS
 from ..data.labels import UNLABELLED
-from ..gradcheck import Report, check_model, check_op
-from ..gradcheck.report import GOOD, Finding, Leaf, coloured
+from ..gradcheck import check
+from ..gradcheck.mutants import mutants
+from ..gradcheck.report import GOOD, Finding, Leaf, Report, coloured, folded
 from ..models import IWAE, VAE, Autoencoder, ConditionalVAE, Labelled, Model, SemiSupervisedVAE
+from .bugs import BUGS
+from .model import check_model
+from .ops import check_op, draw_inputs
 
 ROWS, FEATURES = 4, 9
 
-MODELS: dict[str, tuple[type[Model], dict[str, Any]]] = {
+SUBJECTS: dict[str, tuple[type[Model], dict[str, Any]]] = {
     "vae": (VAE, {"latent_dim": 3, "hidden": (7,)}),
     "vae, gaussian": (VAE, {"latent_dim": 3, "hidden": (7,), "likelihood": "gaussian"}),
     "vae, deep, tanh, beta 4": (
@@ -67,7 +76,7 @@ MODELS: dict[str, tuple[type[Model], dict[str, Any]]] = {
 
 def subject(name: str, seed: int = 0) -> tuple[Model, Any, Any, Any]:
     """A fresh model of that name; data, noise, and perhaps labels, for one batch."""
-    cls, config = MODELS[name]
+    cls, config = SUBJECTS[name]
     model, y = cls(**config, dtype="float64", seed=seed), None
     if isinstance(model, Labelled):
         model.build(FEATURES, 3)
@@ -83,7 +92,7 @@ def reports(seed: int = 0) -> Iterator[tuple[str, Report]]:
     """Each op, then each model."""
     for name in OPS:
         yield name, check_op(name, seed=seed)
-    for name in MODELS:
+    for name in SUBJECTS:
         yield name, check_model(*subject(name, seed), seed=seed)
 
 
@@ -94,7 +103,7 @@ def show(seed: int = 0, seen: list[tuple[str, Report]] | None = None) -> int:
     """
     print("ops, models and their meaning, in float64: the error that was found, and the smallest")
     print("that would have failed; of a gradient relative to its size, of a bound or KL in nats\n")
-    print(f"{'':44} {'error':>8} {'seen from':>10}")
+    print(f"{'':44} {'error':>8} {'detectable':>10}")
     worst, failed, count = 0.0, [], 0
     for name, report in reports(seed):
         count += 1
@@ -123,3 +132,37 @@ def show(seed: int = 0, seen: list[tuple[str, Report]] | None = None) -> int:
 def _row(text: str, found: Report | Leaf | Finding) -> str:
     numbers = f"{found.error:8.1e} {found.resolution:10.1e}"
     return f"{text:44} {numbers}  {coloured(found.verdict)}"
+
+
+def teeth(seed: int = 0) -> Iterator[tuple[str, str]]:
+    """Each mutant, and what killed it: "" if nothing did."""
+    for name, switch in BUGS.items():
+        model, x, eps, _ = subject("vae", seed)
+        with switch():
+            report = check_model(model, x, eps, seed=seed)
+        yield name, killers(report)
+    for name, op in OPS.items():
+        inputs = draw_inputs(name, seed)
+        for leaf, mutant, wrong in mutants(op.forward, op.backward, inputs, name):
+            report = check(op.forward, wrong, inputs, wrt=op.gradients, seed=seed, name=name)
+            yield f"{name}: d{leaf} {mutant}", killers(report)
+
+
+def killers(report: Report) -> str:
+    """What in a report is not right: gradients, findings, and the contract."""
+    leaves = [f"d{leaf.name}" for leaf in report.leaves if leaf.verdict not in GOOD]
+    found = [f"gradient {', '.join(leaves)}"] if leaves else []
+    found += [finding.name for finding in report.findings if finding.verdict not in GOOD]
+    found += [f"contract: {text}" for text in report.violations]
+    return "; ".join(found + [text for text in (report.random,) if text])
+
+
+def show_teeth(seed: int = 0) -> int:
+    """Print each mutant with what killed it; 1 if one survived, else 0."""
+    killed = total = 0
+    for name, killer in teeth(seed):
+        total += 1
+        killed += bool(killer)
+        print(folded(f"{name:50} {killer or 'SURVIVED'}", 51))
+    print(f"\nkilled {killed} of {total}")
+    return 0 if killed == total else 1

@@ -281,9 +281,9 @@ def test_verify_prints_every_op_and_parameter_and_passes(capsys):
     out, _ = capsys.readouterr()
     for op in scratchvae.backend.registry.OPS:
         assert any(line.startswith(op) and line.endswith("PASS") for line in out.splitlines()), op
-    names = [name for name in verify.MODELS if f"\n{name}\n" in out]
-    assert names == list(verify.MODELS)
-    assert out.count("dhead_W ") == len(verify.MODELS)
+    names = [name for name in verify.SUBJECTS if f"\n{name}\n" in out]
+    assert names == list(verify.SUBJECTS)
+    assert out.count("dhead_W ") == len(verify.SUBJECTS)
     for finding in ("gradients after 20 steps", "KL by Monte Carlo", "the update of a step"):
         assert out.count(finding) >= 6
     assert "FAIL" not in out
@@ -293,11 +293,10 @@ def test_verify_prints_every_op_and_parameter_and_passes(capsys):
 
 def test_the_seed_of_verify_reaches_the_checks(capsys, monkeypatch):
     from scratchvae import gradcheck
-    from scratchvae.verify import teeth
 
     seen = []
     monkeypatch.setattr(verify, "show", lambda seed, found: seen.append(("models", seed)) or 0)
-    monkeypatch.setattr(teeth, "show", lambda seed: seen.append(("teeth", seed)) or 0)
+    monkeypatch.setattr(verify, "show_teeth", lambda seed: seen.append(("teeth", seed)) or 0)
     monkeypatch.setattr(gradcheck, "check_file", lambda p, seed: seen.append(("file", seed)) or [])
     for options in (["--seed", "3"], ["--teeth", "--seed", "4"], ["mine.py", "--seed", "5"]):
         assert cli.main(["verify", *options]) == 0

@@ -7,7 +7,7 @@ from scratchvae import IWAE, VAE, Autoencoder, ConditionalVAE, InputError, SemiS
 from scratchvae.backend.noise import DATA, normal
 from scratchvae.data.strokes import generate
 from scratchvae.evaluate import collapse as c
-from scratchvae.verify.bugs import meaning
+from scratchvae.verify import BUGS
 
 X, Y, _ = generate(n=600)
 
@@ -89,7 +89,7 @@ def test_a_learning_rate_at_which_the_loss_rises():
 
 
 def test_a_reconstruction_averaged_over_pixels():
-    with meaning.mean_of_pixels_and_sum_of_units():
+    with BUGS["mean of pixels and sum of units"]():
         model = trained(lr=3e-3, epochs=10)
         inside = c.collapse_report(model, X)
     for r in (inside, c.collapse_report(model, X)):

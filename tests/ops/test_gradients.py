@@ -28,7 +28,7 @@ def test_every_op(name, seed):
     assert report.resolution < 1e-8
 
 
-@pytest.mark.parametrize("name", verify.MODELS)
+@pytest.mark.parametrize("name", verify.SUBJECTS)
 def test_the_shipped_step_at_initialisation_and_after_steps(name, rng):
     model, _, _, y = verify.subject(name, seed=5)
     y = None if y is None else np.tile(y, 5)
@@ -76,7 +76,7 @@ def test_check_model_leaves_the_model_as_it_was(tiny):
 
 def test_relu_kinks_are_far_from_the_points_that_are_checked(rng):
     """Differences across a kink would measure nothing: the nearest is far out of reach."""
-    cls, config = verify.MODELS["vae"]
+    cls, config = verify.SUBJECTS["vae"]
     vae = cls(**config, dtype="float64", seed=0).build(9)
     x = noise.uniform(20, 9, seed=0, stream=noise.SAMPLE, dtype="float64")[:4]
     eps = noise.normal(4, 3, seed=0, stream=noise.SAMPLE, dtype="float64")

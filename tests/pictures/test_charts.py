@@ -90,7 +90,7 @@ def test_each_gradient_has_its_error_and_its_resolution():
 def test_verify_draws_what_it_found(tmp_path, monkeypatch, capsys):
     seen, original = [], charts.gradient_errors
     monkeypatch.setattr(charts, "gradient_errors", lambda r: (seen.append(r), original(r))[1])
-    monkeypatch.setattr(verify, "MODELS", {"vae": verify.MODELS["vae"]})
+    monkeypatch.setattr(verify, "SUBJECTS", {"vae": verify.SUBJECTS["vae"]})
     assert cli.main(["verify", "-o", str(tmp_path / "g.png")]) == 0
     assert (tmp_path / "g.png").read_bytes().startswith(b"\x89PNG")
     out = capsys.readouterr().out

@@ -260,11 +260,11 @@ def test_each_page_has_a_picture_that_its_command_makes(page, tmp_path, monkeypa
 
 def test_the_readmes_error_table_is_what_verify_says():
     """The errors in the README bound those that are measured here."""
-    from scratchvae.verify.table import MODELS, reports
+    from scratchvae.verify.table import SUBJECTS, reports
 
     measured = {"ops": 0.0, "VAE": 0.0, "IWAE": 0.0}
     for name, report in reports():
-        kind = "VAE" if name.startswith("vae") else "IWAE" if name in MODELS else "ops"
+        kind = "VAE" if name.startswith("vae") else "IWAE" if name in SUBJECTS else "ops"
         again = [f.error for f in report.findings if f.name.startswith("gradients")]
         measured[kind] = max([measured[kind], report.error, *again])
     rows = re.findall(r"^\| (?:the 17 )?(ops|VAE|IWAE)[: ].*\| below ([\de-]+) \|$",

@@ -11,9 +11,8 @@ from scratchvae.gradcheck import GradientError, check, check_model, draw_inputs,
 from scratchvae.gradcheck.mutants import MUTANTS, mutants
 from scratchvae.train import Trainer
 from scratchvae.train.optim import Adam
+from scratchvae.verify import BUGS
 from scratchvae.verify import table as verify
-from scratchvae.verify import teeth
-from scratchvae.verify.bugs import BUGS
 
 # what must notice each bug: one finding, or the gradients of at least these parameters
 ENCODER = "gradient denc0_W, denc0_b, dhead_W, dhead_b"
@@ -61,7 +60,7 @@ BY_MEANING = list(KILLERS)[list(KILLERS).index("exp logvar as standard deviation
 
 @pytest.fixture(scope="module")
 def killers():
-    return dict(teeth.results())
+    return dict(verify.teeth())
 
 
 def test_every_mutant_is_killed(killers):
@@ -124,7 +123,7 @@ def test_a_bug_is_gone_when_its_switch_is_off():
     assert check_model(*verify.subject("vae")).verdict == "PASS"
 
 
-@pytest.mark.parametrize("name", verify.MODELS)
+@pytest.mark.parametrize("name", verify.SUBJECTS)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_no_false_alarm_on_the_shipped_models(name, seed):
     report = check_model(*verify.subject(name, seed), seed=seed)
@@ -133,7 +132,7 @@ def test_no_false_alarm_on_the_shipped_models(name, seed):
 
 @pytest.mark.parametrize("rows", [1, 128, 600])
 def test_batches_of_any_size_are_no_false_alarm(rows, rng):
-    model = verify.MODELS["vae"][0](latent_dim=2, hidden=(5,), dtype="float64")
+    model = verify.SUBJECTS["vae"][0](latent_dim=2, hidden=(5,), dtype="float64")
     report = check_model(model, rng.random((rows, 6)))
     assert report.verdict == "PASS", report
 
@@ -158,25 +157,25 @@ def test_an_update_that_is_off_by_little_is_noticed():
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Adam, "update", update)
         report = check_model(model, x, eps)
-    assert teeth.killers(report) == "the update of a step"
+    assert verify.killers(report) == "the update of a step"
 
 
 def test_a_device_model_can_be_checked(double, rng):
-    model = verify.MODELS["vae"][0](latent_dim=2, hidden=(5,), dtype="float64", device="cuda")
+    model = verify.SUBJECTS["vae"][0](latent_dim=2, hidden=(5,), dtype="float64", device="cuda")
     report = check_model(model, rng.random((3, 6)))
     assert report.verdict == "PASS", report
 
 
 def test_the_command_names_each_mutant_with_its_killer(capsys, monkeypatch):
     kept = {"kl identically zero": BUGS["kl identically zero"]}
-    monkeypatch.setattr(teeth, "BUGS", kept)
-    monkeypatch.setattr(teeth, "OPS", {"relu": OPS["relu"]})
+    monkeypatch.setattr(verify, "BUGS", kept)
+    monkeypatch.setattr(verify, "OPS", {"relu": OPS["relu"]})
     assert cli.main(["verify", "--teeth"]) == 0
     out, _ = capsys.readouterr()
     assert "kl identically zero                                KL by Monte Carlo; beta" in out
     assert "relu: dx x 2                                       gradient dx" in out
     assert "killed 16 of 16" in out
-    monkeypatch.setattr(teeth, "check_model", lambda *a, **k: check_model(*verify.subject("ae")))
+    monkeypatch.setattr(verify, "check_model", lambda *a, **k: check_model(*verify.subject("ae")))
     assert cli.main(["verify", "--teeth"]) == 1
     out, _ = capsys.readouterr()
     assert "kl identically zero                                SURVIVED" in out

@@ -1,0 +1,34 @@
+"""The ops of this package by name: their shapes, random inputs for them, and their check."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .. import models  # noqa: F401  (imports every module that registers an op)
+from ..backend.registry import OPS
+from ..errors import InputError
+from ..gradcheck.checker import check
+from ..gradcheck.random_inputs import draw
+from ..gradcheck.report import Report
+
+
+def op_shapes(name: str) -> Mapping[str, str] | None:
+    """Shape and domain of each input of a registered op; None if there is no op of that name."""
+    return OPS[name].inputs if name in OPS else None
+
+
+def draw_inputs(
+    name: str, seed: int = 0, sizes: dict[str, int] | None = None
+) -> dict[str, np.ndarray]:
+    """Random float64 inputs for an op, of the shapes and in the domains of its registration."""
+    return draw(OPS[name].inputs, seed, sizes)
+
+
+def check_op(name: str, *, seed: int = 0, sizes: dict[str, int] | None = None) -> Report:
+    """Check every gradient of a registered op, such as "linear", at random inputs."""
+    if name not in OPS:
+        raise InputError(f"unknown op {name!r}: choose one of {', '.join(OPS)}")
+    op = OPS[name]
+    batch = [key for key, spec in op.inputs.items() if spec.startswith("B")]
+    inputs = draw_inputs(name, seed, sizes)
+    return check(op.forward, op.backward, inputs, wrt=op.gradients, seed=seed, batch=batch)
