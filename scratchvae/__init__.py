@@ -17,8 +17,7 @@ from . import gradcheck
 if TYPE_CHECKING:
     from .data.load import load_data
     from .errors import CheckpointError, CheckpointWarning, DataError, InputError, NonFiniteError
-    from .files.checkpoint import load_model
-    from .models import IWAE, VAE, Autoencoder, ConditionalVAE, SemiSupervisedVAE
+    from .models import IWAE, VAE, Autoencoder, ConditionalVAE, SemiSupervisedVAE, load_model
 
 __version__ = "0.1.0"
 
@@ -49,7 +48,7 @@ _HOMES = {  # public name: the module that defines it, imported when the name is
     "NonFiniteError": ".errors",
     "SemiSupervisedVAE": ".models",
     "load_data": ".data.load",
-    "load_model": ".files.checkpoint",
+    "load_model": ".models",
 }
 _ROOMS = ("backend", "data", "errors", "evaluate", "files", "models", "nets", "ops", "train")
 

@@ -1,14 +1,17 @@
-"""The ways in which a run is refused or stopped; the command line prints each as one line."""
+"""Errors, warnings, and how a terminal shows them.
 
-import struct
-import tokenize
-import zipfile
-import zlib
+The command line prints each error as one line. Colours are for a terminal alone, and the variable
+NO_COLOR (no-color.org) switches them off: a file or a pipe gets no control characters.
+"""
+
+import os
+import sys
 from math import inf
 from operator import index
-from typing import Any
+from typing import Any, TextIO
 
-LONGEST = 500  # letters of a sentence that quotes a file
+MAX_SENTENCE = 500  # characters of a sentence that quotes a file
+RED, GREEN, YELLOW = 31, 32, 33
 
 
 class InputError(ValueError):
@@ -16,10 +19,10 @@ class InputError(ValueError):
 
 
 class _FileError(InputError):
-    """Its sentence may quote a stranger: a terminal must neither obey nor be flooded."""
+    """The sentence may quote an untrusted file: control characters are escaped, and it is cut."""
 
     def __init__(self, sentence: str) -> None:
-        shown = sentence if len(sentence) <= LONGEST else f"{sentence[:LONGEST]} ..."
+        shown = sentence if len(sentence) <= MAX_SENTENCE else f"{sentence[:MAX_SENTENCE]} ..."
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown))
 
 
@@ -43,23 +46,17 @@ class NonFiniteError(ArithmeticError):
     """Training met a NaN or an infinity. The message names epoch, step and first tensor."""
 
 
-# what reading a damaged file of NumPy arrays, or of JSON in one, may raise
-DAMAGE = (
-    *(OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, SyntaxError),
-    *(OverflowError, struct.error, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
-)
-
-MOST = 2**31 - 1  # of anything that is counted here
+LARGEST = 2**31 - 1  # of anything that is counted here
 
 
 def whole_number(value: Any, name: str, least: int = 1) -> int:
-    """The value as an int, or InputError unless it is a whole number from `least` to MOST."""
+    """The value as an int, or InputError unless it is a whole number from `least` to LARGEST."""
     try:
         number = least - 1 if isinstance(value, bool) else index(value)
     except TypeError:
         number = least - 1
-    if not least <= number <= MOST:
-        limit = f" and <= {MOST}" if number > MOST else ""
+    if not least <= number <= LARGEST:
+        limit = f" and <= {LARGEST}" if number > LARGEST else ""
         raise InputError(f"{name} must be a whole number >= {least}{limit}, got {value!r}")
     return number
 
@@ -74,3 +71,29 @@ def finite_number(value: Any, name: str, *, above: float | None = None) -> float
         wanted = ">= 0" if above is None else f"> {above:g}"
         raise InputError(f"{name} must be a finite number {wanted}, got {value!r}")
     return number
+
+
+def tinted(text: str, colour: int, stream: TextIO | None = None) -> str:
+    """The text in a colour, if the stream (stdout by default) is a terminal that shows colours."""
+    stream = stream or sys.stdout
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or os.name == "nt"
+    return text if plain or not stream.isatty() else f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def say(text: str) -> None:
+    """Print a line to stdout. A closed pipe or a full disk is ignored, so that training goes on."""
+    _print(text, sys.stdout)
+
+
+def warn(text: str) -> None:
+    """Print a warning to stderr, as safely as `say`."""
+    _print(f"scratchvae: {tinted('warning:', YELLOW, sys.stderr)} {text}", sys.stderr)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:  # the reader is gone (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError:  # a full disk: the buffer is written as soon as there is room
+        pass

@@ -1,16 +1,22 @@
-"""Every op of the project and its gradient: all the calculus, written by hand.
+"""Every op of the VAE and its gradient, written by hand.
 
 An op is a pair of pure functions, `f` and `f_backward`. Backward takes `dy`, the gradient of the
 loss with respect to f's output, and returns the gradient with respect to each input. What it needs
-from forward stands in its signature: an input by its own name, the output as `y`. Arguments after
-the star are destinations: an array is overwritten, None allocates, SKIP means "not needed".
+from forward stands in its signature: an input by its own name, the output as `y`. Losses return one
+value per example, in nats: weights and means belong to the model.
 
-Losses return one value per example, in nats: weights and means belong to the model, in plain sight.
-`@fused` says in a formula what the body says in steps: a GPU does it at once. Sizes: B batch,
-I inputs, O outputs, D pixels, H hidden, Z latents, C classes, K samples. Read `nets.py` next.
+At a first reading, ignore these five:
+  module(x)            numpy, or cupy where x lies on a GPU
+  out=, dx=, dW=, ...  where a result is written: None allocates, an array is overwritten
+  SKIP                 as such a destination: this gradient is not needed
+  @fused("...")        the body as one formula, which a GPU computes in one kernel
+  ws("name", ...)      in `nets.py` and the models: a buffer that is used again at each step
+
+Ops that one likelihood or one model alone needs stand beside it, to keep this file short: the other
+densities, log_mean_exp and softmax_cross_entropy in `models/losses.py`, linear_each_class in
+`models/m2.py`. Sizes: B batch, I inputs, O outputs, D pixels, H hidden, Z latents. Read `nets.py`
+next.
 """
-
-from math import log, pi
 
 from .backend import array_module as module
 from .backend.kernels import fused
@@ -235,77 +241,3 @@ def squared_error_backward(dy, x, t, *, dx=None):
     dx = module(dy).subtract(x, t, out=dx)
     dx *= 2 * dy[:, None]
     return dx
-
-
-def gaussian_nll(mu, logvar, t, *, out=None):
-    """-log N(t; mu, exp(logvar)) = [exp(-logvar) sum_d (t - mu)^2 + D (logvar + log 2 pi)] / 2
-
-    mu, t (B,D)   logvar (1,), one noise level for all pixels, learned like a weight   ->   y (B,)
-    (Rybkin et al., arXiv:2006.13202)
-    """
-    y = squared_error(mu, t, out=out)
-    y *= 0.5 * module(mu).exp(-logvar)
-    y += 0.5 * mu.shape[1] * (logvar + log(2 * pi))
-    return y
-
-
-@backward_of(gaussian_nll, mu="BD", logvar="1", t="BD")
-def gaussian_nll_backward(dy, mu, logvar, t, *, dmu=None, dlogvar=None):
-    """dy/dmu     = exp(-logvar) (mu - t)
-    dy/dlogvar = [D - exp(-logvar) sum_d (t - mu)^2] / 2, summed over the examples, which share it
-    """
-    xp, D, precision = module(dy), mu.shape[1], module(dy).exp(-logvar)
-    dmu = _times(dy[:, None] * precision, mu - t, dmu)
-    if dlogvar is SKIP:
-        return dmu, None
-    squares = xp.sum(dy * squared_error(mu, t), keepdims=True)  # inf - inf, were it summed later
-    return dmu, xp.subtract(0.5 * D * dy.sum(), 0.5 * precision * squares, out=dlogvar)
-
-
-def softmax_cross_entropy(logits, t, *, out=None):
-    """y = sum_c t_c [log sum_k exp(l_k) - l_c]: cross-entropy of softmax(l).   l, t (B,C) -> y (B,)
-
-    t holds one-hot rows or soft targets.
-    """
-    xp = module(logits)
-    shifted = logits - xp.max(logits, axis=1, keepdims=True)
-    log_sum = xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
-    return xp.sum(t * (log_sum - shifted), axis=1, out=out)
-
-
-@backward_of(softmax_cross_entropy, logits="BC", t="BC in [0,1]")
-def softmax_cross_entropy_backward(dy, logits, t, *, dlogits=None):
-    """dy/dl_c = softmax(l)_c sum_k t_k - t_c, and the sum is 1 where t is a distribution"""
-    dlogits = _softmax(logits, out=dlogits)
-    dlogits *= module(dy).sum(t, axis=1, keepdims=True)
-    dlogits -= t
-    dlogits *= dy[:, None]
-    return dlogits
-
-
-def log_mean_exp(x, *, out=None):
-    """y = log[(1/K) sum_k exp(x_k)], the largest x_k taken out of the sum.   x (B,K)  ->  y (B,)"""
-    xp = module(x)
-    top, least = xp.max(x, axis=1, keepdims=True), float(xp.finfo(x.dtype).min)
-    y = xp.mean(xp.exp(x - xp.maximum(top, least)), axis=1, out=out)
-    xp.log(xp.maximum(y, 1e-30), out=y)  # y is 1/K at least, unless all x_k are -inf
-    y += top[:, 0]
-    return y
-
-
-@backward_of(log_mean_exp, x="BK")
-def log_mean_exp_backward(dy, x, *, dx=None):
-    """dy/dx_k = exp(x_k) / sum_j exp(x_j) = softmax(x)_k: each sample by its share of the sum"""
-    dx = _softmax(x, out=dx)
-    dx *= dy[:, None]
-    return dx
-
-
-def _softmax(x, *, out=None):
-    """exp(x_k) / sum_j exp(x_j) along each row; 0 where all are -inf"""
-    xp = module(x)
-    top, least = xp.max(x, axis=1, keepdims=True), float(xp.finfo(x.dtype).min)
-    y = xp.subtract(x, xp.maximum(top, least), out=out)
-    xp.exp(y, out=y)
-    y /= xp.maximum(xp.sum(y, axis=1, keepdims=True), 1)  # exp(0) is among them
-    return y

@@ -8,8 +8,7 @@
 import argparse
 
 from scratchvae import VAE, load_data
-from scratchvae.evaluate import evaluate
-from scratchvae.evaluate.published import compare
+from scratchvae.evaluate import compare, evaluate
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("data_dir")

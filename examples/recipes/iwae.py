@@ -21,9 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from scratchvae import IWAE, load_data, load_model
-from scratchvae.evaluate import evaluate
+from scratchvae.evaluate import compare, evaluate
 from scratchvae.evaluate.metrics import active_units
-from scratchvae.evaluate.published import compare
 from scratchvae.train import Trainer
 
 BATCH = 20

@@ -11,8 +11,7 @@ of Larochelle & Murray is not at hand.
 import argparse
 
 from scratchvae import VAE, load_data
-from scratchvae.evaluate import evaluate
-from scratchvae.evaluate.published import compare
+from scratchvae.evaluate import compare, evaluate
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("data_dir")

@@ -7,8 +7,7 @@ from typing import Any
 from ..data.labels import known_labels
 from ..data.load import NAMED, load_data, shown_name
 from ..errors import InputError
-from ..files.checkpoint import load_model
-from ..models import MODELS, Labelled, Model
+from ..models import MODELS, Labelled, Model, load_model
 from .settings import DEFAULTS, model_config, refuse_what_does_not_apply
 from .shared import check_picture, need_labels, output, save_picture
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..files import run_folder as runs
 from ..files import safetensors as interchange
-from ..files.checkpoint import load_model
+from ..models import load_model
 
 
 def export(a: argparse.Namespace) -> int:
@@ -18,6 +18,6 @@ def export(a: argparse.Namespace) -> int:
     if path.resolve() == source.resolve():
         raise InputError(f"{path} would replace the model that it comes from: choose another -o")
     interchange.package()  # before the model is read, which takes longer
-    interchange.save(load_model(source, "cpu"), path)
+    load_model(source, "cpu").save(path)
     print(path)
     return 0

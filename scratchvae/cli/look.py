@@ -5,11 +5,11 @@ from typing import Any
 
 from ..data.labels import labels_named
 from ..errors import InputError
-from ..evaluate.metrics import ACTIVE
-from ..evaluate.published import compare
+from ..evaluate import compare
 from ..files import run_folder as runs
 from ..models import Labelled, Model
 from ..pictures import gallery
+from ..train.measure import ACTIVE
 from .shared import collapse, data_of, measure, open_run, output, units_of, with_labels, write
 
 

@@ -10,10 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .. import __version__
-from ..errors import CheckpointWarning, InputError, NonFiniteError
+from ..errors import RED, CheckpointWarning, InputError, NonFiniteError, tinted, warn
 from ..evaluate.published import PUBLISHED
 from ..files import run_folder as runs
-from ..train.progress import RED, tinted, warn
 from .arguments import Parser, names, number_of
 from .options import model_options, train_options
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, InputError
-from ..files.checkpoint import Loaded, load_newest
-from ..files.kept import candidates
+from ..files.reading import is_text
+from ..files.run_folder import candidates
 from ..models import MODELS
-from ..models.saved import is_text
+from ..models.saved import Loaded, load_newest
 
 MODEL_SETTINGS = (
     *("latent_dim", "hidden", "activation", "likelihood", "x_variance", "init", "bias_from_data"),
@@ -97,23 +97,30 @@ def model_config(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in MODEL_SETTINGS if name in names}
 
 
-def of_run(path: Path | str, run: dict[str, Any]) -> dict[str, Any]:
-    """The settings in the checkpoint of a run, {} of a bare model.
+def of_checkpoint(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a checkpoint holds beside its model: all but the hyper-parameters."""
+    return {name: settings[name] for name in DEFAULTS if name not in ("model", *MODEL_SETTINGS)}
+
+
+def of_run(path: Path | str, loaded: Loaded) -> dict[str, Any]:
+    """The settings of the run in a checkpoint, {} of a bare model.
 
     Raises CheckpointError where one is unknown, or not of the kind that it has to be.
     """
+    model, run = loaded.model, loaded.run
     if not run:
         return {}
     found = run.get("settings")
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} holds no settings of its run: it is damaged")
-    settings = DEFAULTS | found
+    own = {name: v for name, v in model.get_params().items() if name in DEFAULTS}
+    settings = DEFAULTS | own | {"model": model.kind} | found
+    known = of_checkpoint(DEFAULTS)
     for name, value in found.items():
-        if name not in DEFAULTS or not _fits(name, value) or _strange(settings, name):
+        if name not in known or not _fits(name, value) or is_ignored_here(settings, name):
             raise CheckpointError(f"{path} holds a setting {name!r} that cannot be: it is damaged")
-    for name in ("hidden", "leave_out"):
-        if settings[name] is not None:  # JSON knows lists only
-            settings[name] = tuple(settings[name])
+    if settings["leave_out"] is not None:  # JSON knows lists only
+        settings["leave_out"] = tuple(settings["leave_out"])
     return settings
 
 
@@ -128,16 +135,12 @@ def _fits(name: str, value: Any) -> bool:
         return value is None or (type(value) is not bool and isinstance(value, KINDS[name]))
     if isinstance(default, float):
         return type(value) in (int, float)
-    if name == "model":
-        return isinstance(value, str) and value in MODELS
     return type(value) is (list if isinstance(default, tuple) else type(default))
 
 
-def _strange(settings: dict[str, Any], name: str) -> bool:
-    """Whether the setting is one that no run of this model can have been given."""
-    model = settings["model"]
-    known = isinstance(model, str) and model in MODELS
-    return known and settings[name] != DEFAULTS[name] and is_ignored(model, name)
+def is_ignored_here(settings: dict[str, Any], name: str) -> bool:
+    """Whether no run of this model can have been given the setting."""
+    return settings[name] != DEFAULTS[name] and is_ignored(settings["model"], name)
 
 
 def to_resume(folder: Path, given: dict[str, Any]) -> tuple[Path, dict[str, Any], Loaded]:
@@ -145,7 +148,7 @@ def to_resume(folder: Path, given: dict[str, Any]) -> tuple[Path, dict[str, Any]
     if not candidates(folder):
         raise InputError(f"{folder} holds no checkpoint to resume: begin there without --resume")
     path, loaded = load_newest(folder, given.get("device"))
-    settings = of_run(path, loaded.run)
+    settings = of_run(path, loaded)
     if not settings:
         raise InputError(f"{path} holds a model, not a run: it cannot be resumed")
     refuse_what_does_not_apply(given.get("model", settings["model"]), given)

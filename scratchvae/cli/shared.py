@@ -8,13 +8,14 @@ import numpy as np
 
 from ..data.load import has_splits, load_data, shown_name
 from ..errors import InputError
+from ..evaluate import Evaluation, evaluate
 from ..evaluate.collapse import LEAST, NONE, collapse_report
-from ..evaluate.evaluation import Evaluation, evaluate, prepare
-from ..evaluate.metrics import ACTIVE, unit_kl
+from ..evaluate.metrics import unit_kl
 from ..files import run_folder as runs
 from ..files.atomic import write_atomically
-from ..files.checkpoint import load
 from ..models import Labelled, Model, SemiSupervisedVAE
+from ..models.saved import load
+from ..train.measure import ACTIVE, prepare
 from .settings import of_run
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
     """A model, and the settings of its run ({} for a bare file)."""
-    model, run, _ = load(a.run_folder, a.device)
-    return model, of_run(a.run_folder, run)
+    loaded = load(a.run_folder, a.device)
+    return loaded.model, of_run(a.run_folder, loaded)
 
 
 def output(a: argparse.Namespace, name: str) -> Path:

@@ -12,20 +12,18 @@ import numpy as np
 
 from ..data.labels import keep_labels, leave_out, missing
 from ..data.load import NAMED, fetch, load_data, shown_name
-from ..errors import InputError, NonFiniteError, whole_number
+from ..errors import InputError, NonFiniteError, say, whole_number
 from ..evaluate.collapse import SPARE
 from ..files import run_folder as runs
 from ..files.atomic import alone_in
-from ..files.kept import BEST, NEWEST
+from ..files.run_folder import BEST, NEWEST
 from ..models import MODELS, Labelled, Model
 from ..pictures import gallery
-from ..train.film import Film
-from ..train.progress import say
+from ..train import EarlyStopping, Trainer
+from ..train.callbacks import CheckpointTimer, LatentFrames
 from ..train.signals import exit_code, stoppable, undisturbed
-from ..train.snapshot import Due
-from ..train.trainer import EarlyStopping, Trainer
 from . import settings
-from .keeper import Keeper
+from .keeper import RunKeeper
 from .keeper import epochs as epochs_of
 from .shared import Data, collapse, measure, need_labels, with_labels
 
@@ -52,7 +50,7 @@ def _train(
             given[name] = str(Path(value).resolve())  # to be found from anywhere
     chosen = settings.DEFAULTS | given
     folder = Path(a.out or f"runs/{chosen['model']}-{Path(chosen['data']).stem}")
-    Due(a.checkpoint_every)
+    CheckpointTimer(a.checkpoint_every)
     source = loaded = None
     if a.resume:
         if writes and folder.is_dir():
@@ -89,14 +87,14 @@ def _train(
         detect_anomaly=a.detect_anomaly,
         **{name: chosen[name] for name in settings.TRAINER_SETTINGS},
     )  # fmt: skip
-    film = Film.of(model) if writes else None
+    frames = LatentFrames.of(model) if writes else None
     if loaded is not None:
         trainer.resume(loaded.run, loaded.arrays)
-        if film is not None:
-            film.resume(loaded.arrays)
+        if frames is not None:
+            frames.resume(loaded.arrays)
 
     tell = say if writes and not a.quiet else lambda text: None
-    keeper = Keeper(folder, chosen, film, a.keep)
+    keeper = RunKeeper(folder, chosen, frames, a.keep)
     epochs, history = chosen["epochs"], model.history_
     if history and trainer.step == trainer.epoch * trainer.steps_per_epoch:
         if any(enough(trainer, history[-1]) for enough in patience):
@@ -107,7 +105,7 @@ def _train(
             stack.enter_context(alone_in(folder))
             runs.refuse_if_taken(folder, a.overwrite)
         else:
-            keeper.go_on(source, trainer)
+            keeper.resume(source, trainer)
             tell(f"going on from {source}: {epochs_of(trainer)} complete, step {trainer.step}")
             if trainer.epoch < epochs:  # then the page is no longer that of the run
                 (folder / runs.INDEX).unlink(missing_ok=True)
@@ -119,9 +117,9 @@ def _train(
                     epochs,
                     verbose=writes and not a.quiet,
                     callbacks=[
-                        *filter(None, [film]), *([keeper.keep] if writes else []), *patience
+                        *filter(None, [frames]), *([keeper] if writes else []), *patience
                     ],
-                    checkpoint=keeper.keep if writes else None,
+                    checkpoint=keeper if writes else None,
                     checkpoint_every=a.checkpoint_every,
                 )  # fmt: skip
             except KeyboardInterrupt as stop:
@@ -132,7 +130,7 @@ def _train(
     except NonFiniteError as error:
         if writes:
             runs.remove_if_empty(folder)
-        raise NonFiniteError(f"{error}; {keeper.what_is_kept()}") from None
+        raise NonFiniteError(f"{error}; {keeper.last_good()}") from None
     if not writes:
         return 0
     with undisturbed():
@@ -143,7 +141,7 @@ def _train(
             f"as {folder / BEST}"
         )
     try:
-        _report(model, X_test, y_test, chosen, folder, film, tell)
+        _report(model, X_test, y_test, chosen, folder, frames, tell)
     except KeyboardInterrupt:
         print(
             f"\nstopped while it drew: all {epochs_of(trainer)} are kept in {folder}, and --resume "
@@ -156,7 +154,7 @@ def _train(
 
 def _report(
     model: Model, X_test: Any, y_test: Any, chosen: dict[str, Any], folder: Path,
-    film: Film | None, tell: Callable[[str], None],
+    frames: LatentFrames | None, tell: Callable[[str], None],
 ) -> None:  # fmt: skip
     """The measures, the pictures and the page of a run that has ended."""
     data_name = shown_name(chosen["data"])
@@ -164,7 +162,7 @@ def _report(
     test = Data(X_test, y_test, data_name, "test split")
     text = f"{measure(model, test, chosen)}\n"
     text += collapse(model, X_test, labels, chosen, SPARE)
-    pictures = gallery.leave(model, test, chosen, folder, film)
+    pictures = gallery.leave(model, test, chosen, folder, frames)
     own = {n: v for n, v in chosen.items() if not settings.is_ignored(chosen["model"], n)}
     runs.write_page(folder, gallery.page_of(model, text, pictures, own, folder, data_name))
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")

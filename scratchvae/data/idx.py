@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from ..errors import DataError
-from ..files.npz import Refused, limit, open_at_once, refusing, regular
+from ..files.reading import UnreadableFile, limit, open_at_once, refusing, regular
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -35,23 +35,25 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
 def _read(f: IO[bytes] | gzip.GzipFile, ndim: int, most: int) -> np.ndarray:
     head = f.read(4)
     if head != bytes((0, 0, 8, ndim)):
-        raise Refused(
+        raise UnreadableFile(
             f"begins with {head.hex() or 'nothing'}, but the magic number of an IDX file of "
             f"{ndim}-dimensional bytes is 000008{ndim:02x}: is it another file?"
         )
     sizes = f.read(4 * ndim)
     if len(sizes) < 4 * ndim:
-        raise Refused("should hold its sizes, but is truncated: get the file again")
+        raise UnreadableFile("should hold its sizes, but is truncated: get the file again")
     shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, 4 * ndim, 4))
     claim, size = " x ".join(map(str, shape)), prod(shape)
     if size > most:
-        raise Refused(f"should hold {claim} bytes, but is truncated: no file of its size has them")
+        raise UnreadableFile(
+            f"should hold {claim} bytes, but is truncated: no file of its size has them"
+        )
     payload = bytearray()
     while len(payload) <= size and (piece := f.read(min(1 << 20, size + 1 - len(payload)))):
         payload += piece
     if len(payload) != size:
         state = "truncated" if len(payload) < size else "longer than that"
-        raise Refused(f"should hold {claim} bytes, but is {state}: get the file again")
+        raise UnreadableFile(f"should hold {claim} bytes, but is {state}: get the file again")
     return np.frombuffer(payload, dtype=np.uint8).reshape(shape)
 
 

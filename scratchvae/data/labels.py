@@ -7,14 +7,34 @@ import numpy as np
 
 from ..backend import noise
 from ..errors import InputError
+from ..files.reading import is_text
 
 UNLABELLED = -1
+MAX_LETTERS = 1 << 20  # of all labels together, each as long as the longest: an array's memory
 
 
 def known_labels(y: Any) -> np.ndarray:
     """The labels in y, sorted, without the -1 that means none."""
     y = np.asarray(y)
     return np.unique(y[~missing(y)])
+
+
+def read_classes(classes: Any) -> np.ndarray:
+    """`classes_` from a list of JSON; InputError unless it holds the labels of a model, sorted."""
+    words = "classes must be a list of labels, sorted and each of them once: numbers, or names"
+    if not isinstance(classes, list) or not classes:
+        raise InputError(words)
+    if all(isinstance(label, str) for label in classes):
+        if not all(map(is_text, classes)):
+            raise InputError("the name of a class is no Unicode")
+        if max(map(len, classes)) * len(classes) > MAX_LETTERS:
+            raise InputError("the names of the classes are too long")
+    elif not all(isinstance(label, int | float) for label in classes):
+        raise InputError(words)
+    known = known_labels(classes)
+    if known.tolist() != classes:
+        raise InputError(words)
+    return known
 
 
 def missing(y: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ import numpy as np
 
 from ..backend import noise
 from ..errors import DataError, InputError
-from ..files.npz import read_npy, read_npz, refusing
+from ..files.npz import read_npy, read_npz
+from ..files.reading import refusing
 from . import idx, strokes
 
 IDX_SETS = ("mnist", "fashion-mnist")  # one folder of the four standard files each

@@ -1,5 +1,18 @@
-"""Numbers."""
+"""How good a model is, in numbers that carry their protocol: bounds, metrics, collapse.
 
-from .evaluation import Evaluation, evaluate
+`evaluation.py` measures a model, `published.py` holds the numbers of papers, `metrics.py` is arrays
+in and numbers out. Nothing here draws, or knows the command line.
+"""
 
-__all__ = ["Evaluation", "evaluate"]
+from .collapse import collapse_report
+from .evaluation import Evaluation, compare, evaluate
+from .metrics import average_precision, roc_auc
+
+__all__ = [
+    "Evaluation",
+    "average_precision",
+    "collapse_report",
+    "compare",
+    "evaluate",
+    "roc_auc",
+]

@@ -4,20 +4,18 @@ A loss in nats means something only together with what was measured: which split
 pixels, how many samples, which seed. `Evaluation` keeps them together and prints them together.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import inf, isfinite, log
+from math import inf, log
 from typing import Any
 
 import numpy as np
 
-from ..backend import Array, array_module, noise, to_numpy
-from ..data.batches import BINARIZE, binarized_once, chunks, to_float
+from ..backend import noise
 from ..errors import InputError, whole_number
-from ..models import Labelled, SemiSupervisedVAE
-from ..models.model import CHUNK, Model
-from .metrics import ACTIVE, classification_error, mutual_information, unit_kl
-from .published import PUBLISHED, comparable
+from ..models import Labelled, Model, SemiSupervisedVAE, bounds
+from ..train.measure import losses, prepare, standard_error
+from .metrics import classification_error, mutual_information, unit_kl
+from .published import MIN_EXAMPLES, PIXELS, PUBLISHED, Row
 
 INFORMATION = 2_000  # rows of which the mutual information is estimated: at most log of it
 
@@ -108,41 +106,6 @@ def _within(error: float | None) -> str:
     return "" if error is None else f", +- {error:.2f} over the examples"
 
 
-def losses(model: Model, X: Array) -> dict[str, Any]:
-    """Means of rec, kl and loss over X (N,D), on the model's device, and what else is of all rows.
-
-    The noise is keyed by row: two evaluations differ by what the model learned, not by luck. One
-    transfer to the host in all.
-    """
-    xp = model.xp
-    Z = model.latent_dim
-    sums = xp.zeros(4 + 2 * Z, dtype="float64")
-    for rows in chunks(len(X), CHUNK):
-        x = to_float(X[rows], model.workspace("x", *X[rows].shape))
-        acts = model.forward(x, model.draw_noise(len(x), **_key(model.seed, noise.TEST, 0, rows)))
-        square = xp.square(acts.rec + acts.kl, dtype="float64")
-        for i, values in enumerate((acts.rec, acts.kl, model.example_losses(acts), square)):
-            sums[i] += xp.sum(values, dtype="float64")
-        sums[4 : 4 + Z] += xp.sum(acts.mu, axis=0, dtype="float64")
-        sums[4 + Z :] += xp.sum(xp.square(acts.mu, dtype="float64"), axis=0)
-    rec, kl, loss, square, *moments = to_numpy(sums) / len(X)
-    variance = np.array(moments[Z:]) - np.array(moments[:Z]) ** 2
-    return {
-        "loss": float(loss),
-        "rec": float(rec),
-        "kl": float(kl),
-        "elbo_error": _standard_error(
-            square - (rec + kl) ** 2 if isfinite(square) else inf, len(X)
-        ),
-        "active_units": int((variance > ACTIVE).sum()),
-    }
-
-
-def _standard_error(variance: float, n: int) -> float | None:
-    """Of the mean of n numbers, from their variance; None where it cannot be estimated."""
-    return float(max(variance, 0.0) / (n - 1)) ** 0.5 if n > 1 else None
-
-
 def evaluate(
     model: Model,
     X: Any,
@@ -171,12 +134,12 @@ def evaluate(
         picked = noise.permutation(len(rows), seed=model.seed, stream=noise.PICK)[:examples]
         rows, y = rows[picked], None if y is None else y[picked]
         split = "random rows" if split == "all" else f"random rows of the {split}"
-    found: dict[str, Any] = losses(model, model.xp.asarray(rows))
+    found = losses(model, model.xp.asarray(rows))
     if k is not None:
-        scores = _bounds(model, rows, k, model.seed)
+        scores = bounds.of_rows(model, rows, k, model.seed)
         found["log_likelihood"] = float(scores.mean())
         variance = scores.var(dtype=np.float64) if np.isfinite(scores).all() else inf
-        found["standard_error"] = _standard_error(variance, len(scores))
+        found["standard_error"] = standard_error(variance, len(scores))
     if model.noisy:
         mu, logvar = model.encode_rows(rows)
         found["unit_kl"] = tuple(unit_kl(mu, logvar).tolist())
@@ -198,89 +161,47 @@ def evaluate(
     )  # fmt: skip
 
 
-def prepare(model: Model, X: Any, y: Any, binarize: str, *, step: int) -> np.ndarray:
-    """X checked against the model and, unless binarize is "none", made binary once."""
-    check_binarize(model, binarize)
-    X = model.check(X, y)
-    if len(X) == 0:
-        raise InputError("the data hold no examples: pass at least one row")
-    return (
-        X
-        if binarize == "none"
-        else binarized_once(X, model.n_features_, seed=model.seed, step=step)
+def comparable(found: Evaluation, row: Row) -> str:
+    """ "" if the two numbers measure the same thing, or the reason why not."""
+    if found.model == "Autoencoder":
+        return "it is about a bound of log p(x), and an autoencoder has none"
+    if found.data != "mnist":
+        return f"it is about the data set mnist, and these data are {found.data}"
+    if "test split" not in found.split:
+        return f"it is about the test split, and this about: {found.split}"
+    if found.left_out:
+        return f"it is about all digits, and this model never saw label {found.left_out}"
+    if found.likelihood != "bernoulli":
+        return f"it has a Bernoulli likelihood, and this model a {found.likelihood} one"
+    if found.given_labels:
+        return "it is about p(x), and this bound about p(x|y) or p(x, y)"
+    if found.pixels != row.pixels:
+        return f"it is about {PIXELS[row.pixels]}, and this about {PIXELS[found.pixels]}"
+    if row.k and not found.k:
+        return f"it is a log-likelihood by {row.k} importance samples, and this an ELBO: give k"
+    if found.n < MIN_EXAMPLES:
+        return (
+            f"it is about 10,000 images, and this about {found.n}: measure {MIN_EXAMPLES:,} or more"
+        )
+    return ""
+
+
+def compare(found: Evaluation, name: str) -> str:
+    """One sentence that puts a number beside a published one; InputError if they do not compare."""
+    if name not in PUBLISHED:
+        raise InputError(f"no published row {name!r}: choose one of {', '.join(PUBLISHED)}")
+    row = PUBLISHED[name]
+    if reason := comparable(found, row):
+        raise InputError(f"{name} ({row.value}, {row.source}) cannot be compared: {reason}")
+    ours, error = -found.elbo, found.elbo_error
+    if row.k is not None and found.log_likelihood is not None:
+        ours, error = -found.log_likelihood, found.standard_error
+    text = (
+        f"{ours:.2f} +- {error:.2f} nats here ({found.model} {found.widths}, {found.epochs} epochs)"
+        f", {row.value:.2f} published ({row.model}; {row.source}); smaller is better"
     )
-
-
-def check_binarize(model: Model, binarize: str) -> None:
-    """InputError for an unknown way, or for pixels that are not Bernoulli."""
-    if binarize not in BINARIZE:
-        raise InputError(f"binarize must be one of {', '.join(BINARIZE)}, got {binarize!r}")
-    if binarize != "none" and model.likelihood != "bernoulli":
-        raise InputError(
-            f"binarize={binarize!r} needs likelihood='bernoulli', not {model.likelihood!r}"
-        )
-
-
-def bound(
-    model: Model, X: Any, k: int | None = None, seed: int | None = None, *, y: Any = None
-) -> np.ndarray:
-    """A lower bound of log p(x) for each row of X (N,D): (N,), nats.
-
-    Without k the ELBO, log p(x|z) - KL, with the samples of z that training draws. With k the
-    importance-weighted bound, log (1/k) sum_j p(x, z_j) / q(z_j|x), which tightens as k grows
-    (Burda et al., arXiv:1509.00519). The sum is kept as it grows, so memory does not depend on k.
-    """
-    X = model.check(X, y)
-    return _bounds(model, X, k, noise.check_seed(model.seed if seed is None else seed))
-
-
-def _bounds(model: Model, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
-    """`bound` of rows that were checked."""
-
-    def elbo(rows: slice) -> tuple[Array]:
-        x = model.to_device(X[rows], "x")
-        acts = model.forward(x, model.draw_noise(len(x), **_key(seed, noise.SCORE, 0, rows)))
-        return (-acts.rec - acts.kl,)
-
-    if k is None:
-        return model.map_rows(len(X), elbo)[0]
-    k = whole_number(k, "k")
-    if not model.noisy:
-        raise InputError(
-            f"{type(model).__name__} draws no samples of z, so it has no importance-weighted bound"
-        )
-
-    def importance_weighted(rows: slice) -> tuple[Array]:
-        x = model.to_device(X[rows], "x")
-        codes, Z = model.encoder(x), model.latent_dim
-
-        def log_weights() -> Iterator[Array]:
-            for j in range(k):
-                key = _key(seed, noise.SCORE, j, rows)
-                yield model._log_weight(x, codes, model.draw_noise(len(x), width=Z, **key))
-
-        return (streaming_log_mean_exp(log_weights()),)
-
-    return model.map_rows(len(X), importance_weighted)[0]
-
-
-def streaming_log_mean_exp(terms: Iterator[Array]) -> Array:
-    """log (1/K) sum_j exp(terms_j) of K arrays (B,), which pass one by one, in float64.
-
-    The sum is that of exp(terms_j - top), top being the largest term so far.
-    """
-    top = next(terms).astype("float64")
-    xp = array_module(top)
-    total, count = (top > -inf).astype("float64"), 1
-    for term in terms:
-        higher = xp.maximum(top, term)
-        # -inf less -inf is no number: a sum of nothing stays 0
-        finite = xp.where(higher > -inf, higher, 0)
-        total *= xp.exp(top - finite)
-        total += xp.exp(term - finite)
-        top, count = higher, count + 1
-    return top + xp.log(xp.maximum(total, 1e-300) / count)
-
-
-def _key(seed: int, stream: int, step: int, rows: slice) -> dict[str, int]:
-    return {"seed": seed, "stream": stream, "step": step, "row": rows.start}
+    if row.k and found.k and found.k < row.k:
+        text += f"; with {row.k} samples instead of {found.k}, this bound would be no looser"
+    if row.pixels == "static":
+        text += "; the binary images are our own draw, not the file of Larochelle & Murray"
+    return text

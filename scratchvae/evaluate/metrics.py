@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..data.batches import check_codes, chunks
 from ..errors import InputError, whole_number
-from ..models import kl as kl_terms
+from ..models.losses import log_mean_exp
+from ..models.losses import unit_kl as mean_unit_kl
+from ..train.measure import ACTIVE
 
-ACTIVE = 0.01  # a unit is active if the variance of its codes exceeds this (Burda et al., 2016)
 BLOCK = 2**21  # pairs of rows at a time: 16 MiB of float64
 
 
@@ -77,7 +77,7 @@ def unit_kl(mu: Any, logvar: Any) -> np.ndarray:
     & Welling, arXiv:1312.6114, appendix B). Raises InputError for unusable codes.
     """
     mu, logvar = _codes(mu, logvar)
-    return kl_terms.unit_kl(mu, logvar)
+    return mean_unit_kl(mu, logvar)
 
 
 def mutual_information(mu: Any, logvar: Any, z: Any) -> float:
@@ -103,7 +103,7 @@ def mutual_information(mu: Any, logvar: Any, z: Any) -> float:
         for unit in range(mu.shape[1]):
             log_q -= ((z[rows, unit, None] - mu[:, unit]) * scale[:, unit]) ** 2 / 2
         own = log_q[np.arange(len(log_q)), np.arange(N)[rows]]
-        total += float((own - ops.log_mean_exp(log_q)).sum())
+        total += float((own - log_mean_exp(log_q)).sum())
     return total / N
 
 

@@ -7,7 +7,6 @@ process left under such a name is swept by the next one that has the folder to i
 
 import errno
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -50,7 +49,7 @@ def move(path: Path, other: Path) -> None:
     _sync_folder(other.parent)
 
 
-def keep_as(path: Path, other: Path) -> None:
+def link_or_copy(path: Path, other: Path) -> None:
     """Give a file a second name, in its folder; a copy, where the file system knows no links."""
     temporary = _temporary(other)
     try:
@@ -105,7 +104,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
 
 
 def _sync_folder(folder: Path) -> None:

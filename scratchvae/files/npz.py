@@ -1,18 +1,13 @@
-"""Reads NumPy's .npy and .npz files as what they are: bytes from somebody else.
+"""Reads untrusted .npy and .npz files.
 
-NumPy's own reader believes a header: 128 bytes may ask for 32 GiB. Here what a file says of its
-members, sizes, dtypes and shapes is compared with the bytes that are there before memory is asked
-for. Arrays hold numbers or text, never Python objects, and nothing in a file becomes a path.
+NumPy's own reader allocates what a header claims: 128 bytes may ask for 32 GiB. Here the members,
+sizes, dtypes and shapes that a file claims are compared with its bytes before memory is allocated.
+Arrays hold numbers or text, never Python objects, and nothing in a file becomes a path.
 """
 
-import errno
-import os
-import stat
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -20,7 +15,7 @@ from typing import IO
 
 import numpy as np
 
-from ..errors import DAMAGE, CheckpointError, DataError, InputError
+from .reading import UnreadableFile, limit, open_at_once, regular
 
 LONGEST_HEADER = 10_000  # bytes; NumPy writes 128
 MOST_MEMBERS = 10_000
@@ -28,60 +23,6 @@ MOST_DIMENSIONS = 32  # NumPy 1 knew no more
 LAST_RECORD = struct.Struct("<4s4H2IH")  # of an archive: how many members it lists, in how much
 LOCATOR = 20  # bytes before it that may say where a record of the newer kind is
 ENTRY = 46 + 256  # bytes in that list that a member may take
-# Compressed data may be so many times larger than the file, or this large in any case.
-RATIO, ALLOWANCE = 100, 1 << 20
-
-
-# What may be over tomorrow; a file that is damaged can lead to all the others.
-PASSING = (
-    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
-    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
-)
-
-
-class Refused(ValueError):
-    """What is wrong with a file: the end of a sentence that begins with its name."""
-
-
-@contextmanager
-def refusing(path: Path, error: type[InputError]) -> Iterator[None]:
-    """Whatever reading a file may raise becomes one sentence of this error."""
-    try:
-        yield
-    except (CheckpointError, DataError):
-        raise
-    except FileNotFoundError:
-        raise error(f"there is no file {path}: check the path") from None
-    except Refused as reason:
-        raise error(f"{path} {reason}") from None
-    except InputError as reason:
-        raise error(f"{path}: {reason}") from None
-    except DAMAGE as damage:
-        if isinstance(damage, OSError) and damage.strerror:
-            if damage.errno in PASSING and issubclass(error, CheckpointError):
-                error = CheckpointError  # no damage
-            raise error(f"{path} cannot be read: {damage.strerror}") from None
-        again = "" if issubclass(error, CheckpointError) else ": get it again"
-        raise error(f"{path} is damaged, or another kind of file{again}") from None
-
-
-def limit(size: int) -> int:
-    """Bytes that a compressed file of this size may become."""
-    return RATIO * size + ALLOWANCE
-
-
-def open_at_once(path: Path) -> IO[bytes]:
-    """The open file; of a pipe too, without waiting for somebody to write into it."""
-    at_once = getattr(os, "O_NONBLOCK", 0)
-    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | at_once))
-
-
-def regular(f: IO[bytes]) -> int:
-    """The size of an open file; Refused for a pipe, a device or a folder, which have none."""
-    status = os.fstat(f.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        raise Refused("is no regular file")
-    return status.st_size
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -98,7 +39,9 @@ def read_npz(path: Path, compressed: bool = True) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(f) as content:
             members = content.infolist()
             if len(members) != listed:  # a damaged one can hide those behind it
-                raise Refused(f"lists {listed} members, but has {len(members)}: get it again")
+                raise UnreadableFile(
+                    f"lists {listed} members, but has {len(members)}: get it again"
+                )
             _check_members(members, size, compressed)
             arrays = {}
             for member in members:
@@ -116,25 +59,25 @@ def _check_list(f: IO[bytes], size: int) -> int:
     # a record of the newer kind would be believed instead; archives below 4 GiB need none
     newer = tail.startswith(b"PK\x06\x07") and size < 1 << 32
     if mark != b"PK\x05\x06" or comment or newer:
-        raise Refused("is damaged, or another kind of file")
+        raise UnreadableFile("is damaged, or another kind of file")
     if listed > MOST_MEMBERS or length > MOST_MEMBERS * ENTRY:
-        raise Refused(f"has more members than the {MOST_MEMBERS} that are read")
+        raise UnreadableFile(f"has more members than the {MOST_MEMBERS} that are read")
     return listed
 
 
 def _check_members(members: list[zipfile.ZipInfo], size: int, compressed: bool) -> None:
     if len({m.filename for m in members}) < len(members):
-        raise Refused("has two members of one name")
+        raise UnreadableFile("has two members of one name")
     known = (zipfile.ZIP_STORED, *([zipfile.ZIP_DEFLATED] if compressed else []))
     for m in members:
         parts = m.filename.replace("\\", "/").split("/")
         if not m.filename.endswith(".npy") or ".." in parts or "" in parts:
-            raise Refused(f"has a member {m.filename!r}, which is no array of NumPy's")
+            raise UnreadableFile(f"has a member {m.filename!r}, which is no array of NumPy's")
         if m.compress_type not in known or m.flag_bits & 1:
-            raise Refused(f"has a member {m.filename!r} that is compressed or encrypted")
+            raise UnreadableFile(f"has a member {m.filename!r} that is compressed or encrypted")
     total = sum(m.file_size for m in members)
     if total > (limit(size) if compressed else size):
-        raise Refused(
+        raise UnreadableFile(
             f"says that its {size:,} bytes become {total:,}, more than are read: save it again "
             "with numpy.savez, without compression"
         )
@@ -144,17 +87,17 @@ def _array(f: IO[bytes], size: int) -> np.ndarray:
     """The array that is the next `size` bytes, all of them."""
     dtype, fortran, shape, start = _header(f)
     if dtype.kind not in "biufUS" or dtype.fields or dtype.subdtype or dtype.itemsize == 0:
-        raise Refused(f"holds an array of dtype {dtype}, where numbers or text are read")
+        raise UnreadableFile(f"holds an array of dtype {dtype}, where numbers or text are read")
     if len(shape) > MOST_DIMENSIONS or any(n < 0 for n in shape):
-        raise Refused(f"says that an array has the shape {shape}")
+        raise UnreadableFile(f"says that an array has the shape {shape}")
     if prod(shape) * dtype.itemsize != size - start:
-        raise Refused(
+        raise UnreadableFile(
             f"should hold an array of {dtype} and shape {shape}, but has {size - start:,} bytes of "
             "it: get the file again"
         )
     data = bytearray(size - start)
     if f.readinto(data) != len(data) or f.read(1):  # type: ignore[attr-defined]
-        raise Refused("ends too early or too late: get the file again")
+        raise UnreadableFile("ends too early or too late: get the file again")
     flat = np.frombuffer(data, dtype)
     _check_values(flat)
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
@@ -168,26 +111,26 @@ def _header(f: IO[bytes]) -> tuple[np.dtype, bool, tuple[int, ...], int]:
     }
     magic = f.read(8)
     if magic not in versions:
-        raise Refused("holds no array of NumPy's: it is damaged, or another kind of file")
+        raise UnreadableFile("holds no array of NumPy's: it is damaged, or another kind of file")
     width, parse = versions[magic]
     prefix = f.read(width)
     length = int.from_bytes(prefix, "little")
     if length > LONGEST_HEADER:
-        raise Refused(f"has a header of {length:,} bytes, where NumPy writes 128")
+        raise UnreadableFile(f"has a header of {length:,} bytes, where NumPy writes 128")
     with warnings.catch_warnings():  # of a header that Python 2 wrote
         warnings.simplefilter("ignore")
         try:
             shape, fortran, dtype = parse(BytesIO(prefix + f.read(length)))
         except MemoryError:  # Python's answer to a deeply nested text
-            raise Refused("has a header that is no header of NumPy's") from None
+            raise UnreadableFile("has a header that is no header of NumPy's") from None
     return dtype, fortran, shape, len(magic) + width + length
 
 
 def _check_values(flat: np.ndarray) -> None:
-    """Refused where bytes are no value of their dtype, which would go wrong much later."""
+    """UnreadableFile where bytes are no value of their dtype, which would go wrong much later."""
     if flat.dtype.kind == "b" and flat.view(np.uint8).max(initial=0) > 1:
-        raise Refused("holds truth values that are neither true nor false")
+        raise UnreadableFile("holds truth values that are neither true nor false")
     if flat.dtype.kind == "U":
         letters = flat.view(f"{flat.dtype.str[0]}u4")
         if ((letters > 0x10FFFF) | (letters >> 11 == 0x1B)).any():  # beyond Unicode; surrogates
-            raise Refused("holds text that is no Unicode")
+            raise UnreadableFile("holds text that is no Unicode")

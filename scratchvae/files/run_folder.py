@@ -1,13 +1,13 @@
-"""The folder of a run: what lies in it, and who may write there.
+"""The folder of a run: the names of its files, which of them are there, and who may write them.
 
 checkpoint.npz    the whole run (see `checkpoint.py`), as it is now
 checkpoint-N.npz  the same, as it was after N steps; best.npz: after the epoch of least test loss
 metrics.csv       one row an epoch; losses are nats per example on the whole split: rec + beta kl,
                   or the bound of an IWAE's k samples
-config.json       every setting, to read; what counts is the copy in the checkpoint
+config.json       every setting, to read; the run resumes from the checkpoint alone
 index.html        a page with the pictures and the numbers
 *.png             the pictures that apply, and those that the commands draw
-training.gif      what became of a few latent points, epoch by epoch
+training.gif      the same latent points decoded after each epoch
 anomaly.csv       the scores that `anomaly` writes
 explorer.html     the page that `explore` writes
 model.safetensors the model that `export` writes
@@ -16,23 +16,20 @@ model.safetensors the model that `export` writes
 import csv
 import io
 import json
+import re
 import tempfile
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from ..data.batches import check_images, to_float
-from ..errors import DAMAGE, InputError
-from ..models import Labelled, Model
+from ..errors import InputError
 from .atomic import make_folder, sweep, write_atomically
-from .kept import INCOMING, NAMES, NEWEST, candidates, steps_of_earlier
-from .npz import Refused, open_at_once, regular
+from .reading import DAMAGE, UnreadableFile, open_at_once, regular
 
-if TYPE_CHECKING:
-    from ..train.trainer import Record
-
+NEWEST, BEST = "checkpoint.npz", "best.npz"
+INCOMING = "incoming.npz"  # the first of a run that replaces another, until the other is gone
+CHECKPOINTS = (NEWEST, BEST, INCOMING)
+COLUMNS = ("epoch", "step", "train_loss", "test_loss", "rec", "kl", "active_units", "seconds")
 METRICS, CONFIG = "metrics.csv", "config.json"
 SCORES, SAMPLES_OF_LABEL, EXPLORER = "anomaly.csv", "samples_of_label.png", "explorer.html"
 INDEX, FILM, EXPORT = "index.html", "training.gif", "model.safetensors"
@@ -42,9 +39,25 @@ LEFT = (  # pictures that `train` leaves, where they apply
     *("reconstructions.png", "samples.png", "manifold.png", "traversals.png", "interpolations.png"),
 )
 PICTURES = (*LEFT, FILM, "anomaly.png", SAMPLES_OF_LABEL, "diagram.svg")
-FILES = (*NAMES, METRICS, CONFIG, SCORES, EXPLORER, EXPORT, INDEX, *PICTURES)
-MOST_METRICS = 1 << 26  # bytes, of some million epochs
-SHOWN = 48  # examples in a picture of reconstructions
+FILES = (*CHECKPOINTS, METRICS, CONFIG, SCORES, EXPLORER, EXPORT, INDEX, *PICTURES)
+MAX_METRICS = 1 << 26  # bytes, of some million epochs
+
+
+def earlier_checkpoints(folder: Path) -> dict[int, Path]:
+    """The checkpoints before the newest by their steps, the latest first."""
+    found = {}
+    for path in folder.glob("checkpoint-*.npz"):
+        if step := re.fullmatch(r"checkpoint-(\d{8,19})\.npz", path.name):
+            found[int(step[1])] = path
+    return dict(sorted(found.items(), reverse=True))
+
+
+def candidates(folder: Path) -> list[Path]:
+    """Checkpoints to resume from, newest first."""
+    earlier = earlier_checkpoints(folder).values()
+    paths = [folder / NEWEST, *earlier, folder / BEST]
+    there = [path for path in paths if path.is_file()]
+    return there or [path for path in [folder / INCOMING] if path.is_file()]
 
 
 def refuse_if_taken(folder: Path, overwrite: bool) -> None:
@@ -67,7 +80,7 @@ def refuse_if_taken(folder: Path, overwrite: bool) -> None:
 
 def taken(folder: Path) -> list[str]:
     """The names in the folder that a run would write, or remove."""
-    names = [*FILES, *(path.name for path in steps_of_earlier(folder).values())]
+    names = [*FILES, *(path.name for path in earlier_checkpoints(folder).values())]
     return [name for name in names if (folder / name).exists()]
 
 
@@ -100,7 +113,7 @@ def sweep_up(folder: Path) -> None:
 
     Pictures are drawn by other commands too, which ask nobody whether the folder is theirs.
     """
-    own = (*NAMES, "checkpoint-*.npz", METRICS, CONFIG, INDEX, FILM, *ONLY_BY_TRAIN)
+    own = (*CHECKPOINTS, "checkpoint-*.npz", METRICS, CONFIG, INDEX, FILM, *ONLY_BY_TRAIN)
     sweep(folder, own)
     sweep(folder, [name for name in FILES if name not in own], older=3600)
 
@@ -110,10 +123,8 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
     write_atomically(folder / CONFIG, lambda f: f.write(text.encode()))
 
 
-def write_metrics(folder: Path, history: "list[Record]") -> None:
+def write_metrics(folder: Path, history: list[dict[str, float]]) -> None:
     """The whole history anew, so that there is neither a gap nor a double row."""
-    from ..train.trainer import COLUMNS  # on use: --help need not wait for the loop
-
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -125,12 +136,14 @@ def seconds_of_epochs(folder: Path) -> dict[int, float]:
     """How long each epoch took, as far as metrics.csv says so."""
     try:
         with open_at_once(folder / METRICS) as f:
-            if regular(f) > MOST_METRICS:
-                raise Refused("is too long")
+            if regular(f) > MAX_METRICS:
+                raise UnreadableFile("is too long")
             text = f.read().decode()
         rows = [(row["epoch"], row["seconds"]) for row in csv.DictReader(io.StringIO(text))]
         return {int(epoch): float(seconds) for epoch, seconds in rows if seconds}
-    except (*DAMAGE, csv.Error):
+    except csv.Error:
+        return {}
+    except DAMAGE:
         return {}
 
 
@@ -138,15 +151,21 @@ def _cell(value: float) -> str:
     return "" if isnan(value) else str(value) if isinstance(value, int) else f"{value:.6f}"
 
 
-def first_rows(model: Model, X: np.ndarray, n: int) -> np.ndarray:
+SHOWN = 48
+import numpy as np
+
+from ..data.batches import check_images, to_float
+
+
+def first_rows(model: Any, X: np.ndarray, n: int) -> np.ndarray:
     """The first n rows as floating point."""
     X = check_images(X[:n], model.n_features_, unit_interval=model.unit_interval)
     return to_float(X, np.empty(X.shape, dtype=np.float64))
 
 
-def sample_layout(model: Model, n: int) -> tuple[int | None, str]:
+def sample_layout(model: Any, n: int) -> tuple[int | None, str]:
     """Columns and title for n samples: where the labels take turns, each has its own columns."""
-    if not isinstance(model, Labelled):
+    if not hasattr(model, "check_labels"):
         return None, "samples from the prior" if model.noisy else "decoded from N(0, 1): no prior"
     labels = model.classes_.tolist()[:n]
     columns = len(labels) * max(1, round(n**0.5 / len(labels)))

@@ -1,8 +1,7 @@
-"""A model as a safetensors file, which PyTorch and others read: its weights by PyTorch's names.
+"""(meta, tensors) in one .safetensors file, which PyTorch and others read.
 
-Beside them stands one JSON text, the `scratchvae` of the file's metadata: what else the model is,
-and a sum that shows damage, which the format itself does not. A file without it is read where it
-holds the weights of the plain PyTorch module that `torch_names.py` describes.
+meta is one JSON text, the `scratchvae` of the file's metadata. It holds a checksum too, which the
+format itself lacks. Files without it are opened as well: they hold somebody else's tensors.
 """
 
 import json
@@ -14,81 +13,83 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DAMAGE, CheckpointError, InputError
-from ..models import VAE, Model, torch_names
-from ..models.saved import describe, planned
+from ..errors import CheckpointError, InputError
 from .atomic import write_atomically
-from .npz import Refused, open_at_once, regular
+from .reading import open_at_once, refusing, regular
 
 SUFFIX = ".safetensors"
 KEY, VERSION = "scratchvae", 1
-MOST_HEADER = 1 << 20  # bytes of names, shapes and metadata; reading them takes up to 20 times that
-DTYPES = {"float32": "F32", "float64": "F64"}  # our names and the format's
-
-Held = Mapping[str, tuple[str, tuple[int, ...]]]  # dtype and shape of each tensor of a file
+MAX_HEADER = 1 << 20  # bytes of names, shapes and metadata; reading takes up to 20 times as many
+DTYPES = {"F32": "float32", "F64": "float64"}  # the format's names and NumPy's
 
 
-def save(model: Model, path: Path) -> None:
-    """Write parameters, hyper-parameters and classes, all or nothing; the same bytes each time.
+def write(path: Path, meta: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+    """Write one file, whole or not at all; the same bytes each time.
 
-    Raises InputError where safetensors is not installed.
+    Raises InputError where safetensors is not installed, or meta is too long.
     """
     package()
     from safetensors.numpy import save as as_bytes
 
     # the writer takes an array's memory as it lies, whatever its strides
-    state = {name: np.ascontiguousarray(a) for name, a in model.state_dict().items()}
-    text = json.dumps(describe(model) | {"version": VERSION}, default=lambda scalar: scalar.item())
+    tensors = {name: np.ascontiguousarray(a) for name, a in tensors.items()}
+    text = json.dumps({**meta, "version": VERSION}, default=lambda scalar: scalar.item())
     about = json.loads(text)
-    sums = {name: checksum(a) for name, a in state.items()}
-    text = json.dumps(about | {"sha256": checksum(about, sums)})
-    if len(text) > MOST_HEADER // 2:
+    sums = {name: _checksum(a) for name, a in tensors.items()}
+    text = json.dumps(about | {"sha256": _checksum(about, sums)})
+    if len(text) > MAX_HEADER // 2:
         raise InputError(f"the model has too many labels for a {SUFFIX} file: save it as .npz")
-    data = as_bytes(state, {KEY: text})
+    data = as_bytes(tensors, {KEY: text})
     write_atomically(path, lambda f: f.write(data))
 
 
-def load(path: Path, device: str | None = None) -> Model:
-    """The model in a file of `save`, or the VAE whose plain PyTorch weights a file holds.
+class Opened:
+    """An open file: its meta (None without ours), and dtype and shape of each tensor."""
 
-    device: as it was, if None. Raises CheckpointError for all other files; names, dtypes and shapes
-    are compared with what the model needs before memory is taken for either.
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        slices = {name: file.get_slice(name) for name in file.keys()}
+        self.tensors: dict[str, tuple[str, tuple[int, ...]]] = {
+            name: (DTYPES.get(s.get_dtype(), s.get_dtype()), tuple(s.get_shape()))
+            for name, s in slices.items()
+        }
+        metadata = file.metadata() or {}
+        text = metadata.get(KEY)
+        if text is None and (odd := metadata.keys() - {"format"}):  # perhaps KEY, damaged
+            raise InputError(f"its metadata has {min(odd)!r}, and no {KEY!r}")
+        self.meta = None if text is None else _read_meta(text)
+        self._total = None if self.meta is None else self.meta.pop("sha256", None)
+        self._sums: dict[str, str] = {}
+
+    def read(self, name: str) -> np.ndarray:
+        """One tensor; InputError where a value is not finite."""
+        a: np.ndarray = self._file.get_tensor(name)
+        if not np.isfinite(a).all():
+            raise InputError(f"{name} holds a NaN or an infinity: train again")
+        self._sums[name] = _checksum(a)
+        return a
+
+    @property
+    def intact(self) -> bool:
+        """Whether what was read is what was written, as far as the file can say."""
+        return self.meta is None or self._total == _checksum(self.meta, self._sums)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Opened]:
+    """The open file; an error while it is open becomes one sentence that begins with its name.
+
+    Raises CheckpointError where it cannot be read, InputError where safetensors is not installed.
     """
     safetensors = package()
-    with refusing(path, safetensors.SafetensorError):
+    with refusing(path, CheckpointError, safetensors.SafetensorError):
         with open_at_once(path) as f:
             regular(f)  # the package would wait for a pipe's other end
             header = int.from_bytes(f.read(8), "little")
-        if header > MOST_HEADER:
+        if header > MAX_HEADER:
             raise InputError(f"it is no {SUFFIX} file, or one with too long a header")
         with safetensors.safe_open(path, framework="numpy") as f:
-            slices = {name: f.get_slice(name) for name in f.keys()}
-            held = {name: (s.get_dtype(), tuple(s.get_shape())) for name, s in slices.items()}
-            metadata = f.metadata() or {}
-            about = metadata.get(KEY)
-            if about is None and (odd := metadata.keys() - {"format"}):  # perhaps KEY, damaged
-                raise InputError(f"its metadata has {min(odd)!r}, and no {KEY!r}")
-            about = inferred(held) if about is None else read_about(about)
-            total = about.pop("sha256", None)
-            model = planned(about, len(held), device)
-            compare(held, torch_names.shapes(model._layers(), model._shapes()), model.dtype)
-            sums: dict[str, str] = {}
-
-            def tensor(name: str) -> np.ndarray:
-                a = f.get_tensor(name)
-                if not np.isfinite(a).all():
-                    raise InputError(f"{name} holds a NaN or an infinity: train again")
-                sums[name] = checksum(a)
-                return a
-
-            model._allocate()
-            torch_names.write(model._layers(), tensor, model.params_)
-    if "version" in about and total != checksum(about, sums):
-        raise CheckpointError(
-            f"{path} is not as it was written: it is damaged, or somebody changed it and kept the "
-            f"{KEY!r} of its metadata"
-        )
-    return model
+            yield Opened(f)
 
 
 def package() -> Any:
@@ -103,71 +104,21 @@ def package() -> Any:
     return safetensors
 
 
-@contextmanager
-def refusing(path: Path, own: type[Exception]) -> Iterator[None]:
-    """Whatever reading a file may raise becomes one sentence; own: the package's error."""
-    try:
-        yield
-    except InputError as error:
-        raise CheckpointError(f"{path}: {error}") from None
-    except Refused as reason:
-        raise CheckpointError(f"{path} {reason}") from None
-    except (own, *DAMAGE) as damage:
-        if isinstance(damage, OSError) and damage.strerror:
-            raise CheckpointError(f"{path} cannot be read: {damage.strerror}") from None
-        raise CheckpointError(
-            f"{path} is not a readable {SUFFIX} file: it is damaged, or of another kind"
-        ) from None
-
-
-def checksum(a: Any, *rest: Any) -> str:
+def _checksum(a: Any, *rest: Any) -> str:
     """Of an array's bytes, little-endian, or of things that JSON can hold."""
     if isinstance(a, np.ndarray):
         return sha256(a.astype(a.dtype.newbyteorder("<"), copy=False)).hexdigest()
     return sha256(json.dumps([a, *rest], sort_keys=True).encode()).hexdigest()
 
 
-def read_about(text: str) -> dict[str, Any]:
-    """The description in the metadata; InputError where it is none, or of another version."""
-    about = json.loads(text)
-    if not isinstance(about, dict) or "version" not in about:
+def _read_meta(text: str) -> dict[str, Any]:
+    """meta; InputError where it is none, or of another version."""
+    meta = json.loads(text)
+    if not isinstance(meta, dict) or "version" not in meta:
         raise InputError(f"the {KEY!r} of its metadata describes no model")
-    if about["version"] != VERSION:
+    if meta["version"] != VERSION:
         raise InputError(
-            f"it has version {about['version']!r}, but this scratchvae reads {VERSION}: use the "
+            f"it has version {meta['version']!r}, but this scratchvae reads {VERSION}: use the "
             "scratchvae that wrote it"
         )
-    return about
-
-
-def inferred(held: Held) -> dict[str, Any]:
-    """The description of a VAE, from the shapes of its weights; InputError if they are none."""
-    hidden = sum(name.startswith("encoder.") and name.endswith(".weight") for name in held)
-    shapes = [
-        held.get(f"{layer}.weight", ("", ()))[1]
-        for own, layer, _ in torch_names.layers(hidden, VAE.heads, 0)
-    ]
-    if any(len(shape) != 2 for shape in shapes):
-        raise InputError(
-            f"it has no {KEY!r} in its metadata, and is not the plain VAE that is read without: "
-            f"encoder.1, encoder.3, ..., {', '.join(VAE.heads)}, decoder.0, decoder.2, ..., each "
-            "with weight and bias"
-        )
-    config = {
-        "latent_dim": shapes[hidden][0],
-        "hidden": [out for out, _ in shapes[:hidden]],
-        "dtype": "float64" if held[f"{VAE.heads[0]}.weight"][0] == "F64" else "float32",
-        "likelihood": "gaussian" if "x_logvar" in held else "bernoulli",
-    }
-    return {"model": "vae", "config": config, "n_features": shapes[0][1]}
-
-
-def compare(held: Held, wanted: Mapping[str, tuple[int, ...]], dtype: str) -> None:
-    """InputError unless the file holds what the model needs, and nothing else."""
-    if odd := sorted(held.keys() ^ wanted.keys()):
-        more = ", ..." if len(odd) > 3 else ""
-        raise InputError(f"it and its model do not both have {', '.join(odd[:3])}{more}")
-    for name, shape in wanted.items():
-        if held[name] != (DTYPES[dtype], shape):
-            found = "{} of shape {}".format(*held[name])
-            raise InputError(f"{name} is {found}, but the model has {DTYPES[dtype]} of {shape}")
+    return meta

@@ -14,7 +14,7 @@ from math import inf, log10
 from shutil import get_terminal_size
 from textwrap import fill
 
-from ..train.progress import GREEN, RED, YELLOW, tinted
+from ..errors import GREEN, RED, YELLOW, tinted
 
 PASS, FAIL, KINK = "PASS", "FAIL", "KINK"
 INCONCLUSIVE, RANDOM, CONTRACT = "INCONCLUSIVE", "RANDOM", "CONTRACT"

@@ -1,4 +1,9 @@
-"""One file a model; `base.py` is the face that they share."""
+"""The family: one file a model with its own forward and backward, and the calls that they share.
+
+`vae.py` is the one to read first; `model.py` is what users call, `losses.py` the densities. Nothing
+here knows a command line, a picture or a published number, and only `model.py`, `labelled.py`,
+`saved.py`, `bounds.py` and `torch_names.py`, where data come in and results go out, may use NumPy.
+"""
 
 from .autoencoder import Autoencoder
 from .cvae import ConditionalVAE
@@ -6,15 +11,8 @@ from .iwae import IWAE
 from .labelled import Labelled
 from .m2 import SemiSupervisedVAE
 from .model import Model
+from .saved import MODELS, load_model
 from .vae import VAE
-
-MODELS: dict[str, type[Model]] = {
-    "ae": Autoencoder,
-    "vae": VAE,
-    "iwae": IWAE,
-    "cvae": ConditionalVAE,
-    "m2": SemiSupervisedVAE,
-}
 
 __all__ = [
     "IWAE",
@@ -25,4 +23,5 @@ __all__ = [
     "Labelled",
     "Model",
     "SemiSupervisedVAE",
+    "load_model",
 ]

@@ -57,6 +57,7 @@ class Autoencoder(Model):
     `sample` decodes z from N(0, 1) as for a VAE, though nothing taught the codes to lie there.
     """
 
+    kind = "ae"
     heads = ("fc_code",)
     noisy = False
     loss_name = "reconstruction error"

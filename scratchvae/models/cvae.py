@@ -8,9 +8,13 @@ and `backward` with those of `vae.py`.
 from dataclasses import dataclass
 
 from .. import ops
-from . import kl as kl_terms
 from .labelled import Labelled, joined
-from .losses import log_prior_ratio, reconstruction, reconstruction_backward
+from .losses import (
+    kl_charge_backward,
+    log_prior_ratio,
+    reconstruction,
+    reconstruction_backward,
+)
 from .vae import VAE, Activations, decode, decode_backward, encode, encode_backward
 
 
@@ -51,15 +55,17 @@ def backward(p, g, acts, ws, beta, activation, likelihood):
 class ConditionalVAE(Labelled, VAE):
     """Conditional VAE: fit(X, y), then sample(n, y=3), and all of VAE's calls with y=."""
 
+    kind = "cvae"
+
     def forward(self, xy, eps):
         rest = self._ws, self.activation, self.likelihood
         return forward(self.params_, xy, self.n_features_, eps, *rest)
 
     def backward(self, g, acts, ramp=1.0):
-        beta = kl_terms.charge_backward(acts, self.beta, self.free_bits, self.capacity, ramp)
+        beta = kl_charge_backward(acts, self.beta, self.free_bits, self.capacity, ramp)
         backward(self.params_, g, acts, self._ws, beta, self.activation, self.likelihood)
 
-    def _log_weight(self, xy, codes, eps):
+    def log_weight(self, xy, codes, eps):
         x, y = self._split(xy)
         mu, logvar = codes
         z = ops.reparameterize(mu, logvar, eps, out=self._ws("z", *eps.shape))

@@ -15,6 +15,8 @@ from ..backend import Array
 from ..backend import array_module as module
 from ..errors import InputError, whole_number
 from .losses import (
+    log_mean_exp,
+    log_mean_exp_backward,
     log_prior_ratio,
     log_prior_ratio_backward,
     reconstruction,
@@ -59,7 +61,7 @@ def forward(p, x, eps, ws, activation, likelihood, objective):
     log_w = log_prior_ratio(z, logvars, eps, out=ws("log_w", B * K))
     log_w -= rec
     log_w, rec = log_w.reshape(B, K), rec.reshape(B, K).mean(axis=1)
-    loss = -ops.log_mean_exp(log_w) if objective == "iwae" else -log_w.mean(axis=1)
+    loss = -log_mean_exp(log_w) if objective == "iwae" else -log_w.mean(axis=1)
     kl = ops.gaussian_kl(mu, logvar, out=ws("kl", B))
     return Activations(xs, enc, mu, logvar, logvars, eps, z, dec, y, log_w, rec, kl, loss)
 
@@ -76,7 +78,7 @@ def backward(p, g, acts, ws, activation, likelihood, objective, dreg):
     dloss = ws.full("dloss", 1 / B, B)
     # forward: loss = -log_mean_exp(log_w),  log_w = log_prior_ratio - rec,  z = mu + std eps
     if objective == "iwae":
-        share = ops.log_mean_exp_backward(dloss, acts.log_w)
+        share = log_mean_exp_backward(dloss, acts.log_w)
     else:
         share = ws.full("share", 1 / (B * K), B, K)
     share = share.reshape(B * K)
@@ -117,6 +119,7 @@ class IWAE(Model):
     objective: str = "iwae"
     dreg: bool = False
 
+    kind = "iwae"
     heads = ("fc_mu", "fc_logvar")
     loss_name = "negative bound of k samples"
 

@@ -1,15 +1,20 @@
-"""The densities of the models: p(x|z), by the name of the likelihood, and p(z) against q(z|x).
+"""The densities of the models, and what their losses are made of: nats, one value per example.
+
+A student needs the first two functions, -log p(x|z) by the name of the likelihood:
 
 "bernoulli"              y are logits; pixels are 0 or 1, or grey, as practice has it
 "continuous_bernoulli"   y are logits; pixels in [0, 1], with the constant that the former lacks
 "gaussian"               y are means; any numbers, with one variance, learned or fixed
 
-The costs of the first and the last stand in `ops.py`. Read `models/vae.py` next.
+The rest is for one model each. Read `models/vae.py` next.
 """
+
+from math import log, pi
 
 from .. import ops
 from ..backend import array_module as module
 from ..backend.registry import SKIP, backward_of
+from ..errors import InputError, finite_number
 
 LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "gaussian")
 
@@ -21,7 +26,7 @@ def reconstruction(p, y, x, ws, likelihood):
         return ops.bce_with_logits(y, x, out=rec)
     if likelihood == "continuous_bernoulli":
         return continuous_bernoulli(y, x, out=rec)
-    return ops.gaussian_nll(y, p.x_logvar, x, out=rec)
+    return gaussian_nll(y, p.x_logvar, x, out=rec)
 
 
 def reconstruction_backward(p, g, drec, y, x, ws, likelihood):
@@ -32,19 +37,22 @@ def reconstruction_backward(p, g, drec, y, x, ws, likelihood):
     if likelihood == "continuous_bernoulli":
         return continuous_bernoulli_backward(drec, y, x, dlogits=dy)
     dx_logvar = g.get("x_logvar", SKIP)  # the variance is learned, or fixed
-    dy, _ = ops.gaussian_nll_backward(drec, y, p.x_logvar, x, dmu=dy, dlogvar=dx_logvar)
+    dy, _ = gaussian_nll_backward(drec, y, p.x_logvar, x, dmu=dy, dlogvar=dx_logvar)
     return dy
 
 
-def mean(y, likelihood):
+# --------------------------------------------------------- what a student's first reading can skip
+
+
+def likelihood_mean(y, likelihood):
     """The mean of p(x|z): y (B,D)  ->  (B,D)"""
     if likelihood == "bernoulli":
         return ops.sigmoid(y, out=y)
     return continuous_bernoulli_mean(y) if likelihood == "continuous_bernoulli" else y
 
 
-def with_mean(mean, likelihood):
-    """The y whose `mean` this is, where pixels keep 0.001 from 0 and 1.        (D,)  ->  (D,)"""
+def output_with_mean(mean, likelihood):
+    """The y that has this mean, kept 0.001 from 0 and 1 where it is a pixel.   (D,)  ->  (D,)"""
     if likelihood == "gaussian":
         return mean
     xp = module(mean)
@@ -57,6 +65,85 @@ def with_mean(mean, likelihood):
         below = continuous_bernoulli_mean(middle) < mean
         low, high = xp.where(below, middle, low), xp.where(below, high, middle)
     return (low + high) / 2
+
+
+# ------------------------------------------------------------------------ the weight of the KL
+# Two remedies for a KL that weighs too much at the start: free bits (Kingma et al.,
+# arXiv:1606.04934, section 2.3), an amount that each unit has for nothing, and a capacity (Burgess
+# et al., arXiv:1804.03599), an amount that the KL is drawn to. Both use the mean over the batch.
+
+
+def check_kl_charge(beta, free_bits, capacity):
+    """InputError for an unusable number, or for both remedies at once."""
+    finite_number(beta, "beta")
+    finite_number(free_bits, "free_bits")
+    if capacity is not None:
+        finite_number(capacity, "capacity")
+        if free_bits:
+            raise InputError("free_bits and capacity exclude each other: choose one")
+
+
+def kl_charge(acts, beta, free_bits, capacity):
+    """The charge, in nats, where no schedule lowers it.
+
+    beta KL                            without either
+    beta sum_j max(KL_j, free_bits)    KL_j being the mean KL of unit j
+    beta |KL - capacity|
+    """
+    if free_bits:
+        units = unit_kl(acts.mu, acts.logvar)
+        return beta * module(units).maximum(units, free_bits).sum()
+    if capacity is not None:
+        return beta * abs(acts.kl.mean() - capacity)
+    return beta * acts.kl.mean()
+
+
+def kl_charge_backward(acts, beta, free_bits, capacity, ramp=1.0):
+    """The charge's derivative by the mean KL of each unit: one number for all, or (Z,).
+
+    ramp in [0, 1] is how far a schedule has come, which raises beta, or the capacity, from 0.
+    """
+    if free_bits:
+        units = unit_kl(acts.mu, acts.logvar)
+        return beta * ramp * (units > free_bits).astype(units.dtype)
+    if capacity is not None:
+        return beta * module(acts.kl).sign(acts.kl.mean() - ramp * capacity)
+    return beta * ramp
+
+
+def unit_kl(mu, logvar):
+    """The mean over the batch of each unit's KL: mu, logvar (B,Z)  ->  (Z,), nats"""
+    return (mu * mu + module(mu).expm1(logvar) - logvar).mean(axis=0) / 2
+
+
+# ------------------------------------------------------------------------- ops of one likelihood
+
+
+def gaussian_nll(mu, logvar, t, *, out=None):
+    """-log N(t; mu, exp(logvar)) = [exp(-logvar) sum_d (t - mu)^2 + D (logvar + log 2 pi)] / 2
+
+    mu, t (B,D)   logvar (1,), one noise level for all pixels, learned like a weight   ->   y (B,)
+    (Rybkin et al., arXiv:2006.13202)
+    """
+    y = ops.squared_error(mu, t, out=out)
+    y *= 0.5 * module(mu).exp(-logvar)
+    y += 0.5 * mu.shape[1] * (logvar + log(2 * pi))
+    return y
+
+
+@backward_of(gaussian_nll, mu="BD", logvar="1", t="BD")
+def gaussian_nll_backward(dy, mu, logvar, t, *, dmu=None, dlogvar=None):
+    """dy/dmu     = exp(-logvar) (mu - t)
+    dy/dlogvar = [D - exp(-logvar) sum_d (t - mu)^2] / 2, summed over the examples, which share it
+    """
+    xp, D, precision = module(dy), mu.shape[1], module(dy).exp(-logvar)
+    dmu = None if dmu is SKIP else xp.multiply(dy[:, None] * precision, mu - t, out=dmu)
+    if dlogvar is SKIP:
+        return dmu, None
+    squares = xp.sum(
+        dy * ops.squared_error(mu, t), keepdims=True
+    )  # inf - inf, were it summed later
+    return dmu, xp.subtract(0.5 * D * dy.sum(), 0.5 * precision * squares, out=dlogvar)
 
 
 def continuous_bernoulli(logits, t, *, out=None):
@@ -98,6 +185,9 @@ def continuous_bernoulli_mean(logits):
     return xp.where(small, series, closed)
 
 
+# ------------------------------------------------------------------------------- ops of the IWAE
+
+
 def log_prior_ratio(z, logvar, eps, *, out=None):
     """log p(z) - log q(z|x) = sum_z (eps^2 + logvar - z^2) / 2, where (z - mu) / std is eps.
 
@@ -119,3 +209,84 @@ def log_prior_ratio_backward(dy, z, *, dz=None, dlogvar=None):
     dz = None if dz is SKIP else xp.multiply(dy[:, None], -z, out=dz)
     half = xp.full_like(z, 0.5)
     return dz, None if dlogvar is SKIP else xp.multiply(dy[:, None], half, out=dlogvar)
+
+
+def log_mean_exp(x, *, out=None):
+    """y = log[(1/K) sum_k exp(x_k)], the largest x_k taken out of the sum.   x (B,K)  ->  y (B,)"""
+    xp = module(x)
+    top, least = xp.max(x, axis=1, keepdims=True), float(xp.finfo(x.dtype).min)
+    y = xp.mean(xp.exp(x - xp.maximum(top, least)), axis=1, out=out)
+    xp.log(xp.maximum(y, 1e-30), out=y)  # y is 1/K at least, unless all x_k are -inf
+    y += top[:, 0]
+    return y
+
+
+@backward_of(log_mean_exp, x="BK")
+def log_mean_exp_backward(dy, x, *, dx=None):
+    """dy/dx_k = exp(x_k) / sum_j exp(x_j) = softmax(x)_k: each sample by its share of the sum"""
+    dx = _softmax(x, out=dx)
+    dx *= dy[:, None]
+    return dx
+
+
+def _softmax(x, *, out=None):
+    """exp(x_k) / sum_j exp(x_j) along each row; 0 where all are -inf"""
+    xp = module(x)
+    top, least = xp.max(x, axis=1, keepdims=True), float(xp.finfo(x.dtype).min)
+    y = xp.subtract(x, xp.maximum(top, least), out=out)
+    xp.exp(y, out=y)
+    y /= xp.maximum(xp.sum(y, axis=1, keepdims=True), 1)  # exp(0) is among them
+    return y
+
+
+# ---------------------------------------------------------------------- ops of the classifier, M2
+
+
+def softmax_cross_entropy(logits, t, *, out=None):
+    """y = sum_c t_c [log sum_k exp(l_k) - l_c]: cross-entropy of softmax(l).   l, t (B,C) -> y (B,)
+
+    t holds one-hot rows or soft targets.
+    """
+    xp = module(logits)
+    shifted = logits - xp.max(logits, axis=1, keepdims=True)
+    log_sum = xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
+    return xp.sum(t * (log_sum - shifted), axis=1, out=out)
+
+
+@backward_of(softmax_cross_entropy, logits="BC", t="BC in [0,1]")
+def softmax_cross_entropy_backward(dy, logits, t, *, dlogits=None):
+    """dy/dl_c = softmax(l)_c sum_k t_k - t_c, and the sum is 1 where t is a distribution"""
+    dlogits = _softmax(logits, out=dlogits)
+    dlogits *= module(dy).sum(t, axis=1, keepdims=True)
+    dlogits -= t
+    dlogits *= dy[:, None]
+    return dlogits
+
+
+def unknown_class(logits, cost, *, out=None):
+    """y = sum_c q_c (cost_c + log q_c), q = softmax(l): the mean cost less the entropy.
+
+    logits, cost (B,C)   ->   y (B,), equation 7 of arXiv:1406.5298 without its sign
+    """
+    xp = module(logits)
+    log_q = log_softmax(logits)
+    return xp.sum(xp.exp(log_q) * (cost + log_q), axis=1, out=out)
+
+
+@backward_of(unknown_class, logits="BC", cost="BC")
+def unknown_class_backward(dy, logits, cost, *, dlogits=None, dcost=None):
+    """dy/dl_c = q_c (cost_c + log q_c - y), because the q sum to 1;    dy/dcost_c = q_c"""
+    xp = module(dy)
+    log_q = log_softmax(logits)
+    q = xp.exp(log_q)
+    surplus = cost + log_q
+    surplus -= xp.sum(q * surplus, axis=1, keepdims=True)
+    q *= dy[:, None]
+    dlogits = None if dlogits is SKIP else xp.multiply(q, surplus, out=dlogits)
+    return dlogits, None if dcost is SKIP else xp.multiply(q, 1, out=dcost)
+
+
+def log_softmax(logits):
+    """log q_c = l_c - log sum_k exp(l_k).        (B,C)  ->  (B,C)"""
+    logits = logits - module(logits).max(logits, axis=1, keepdims=True)  # else small ones are lost
+    return logits - (log_mean_exp(logits) + log(logits.shape[1]))[:, None]

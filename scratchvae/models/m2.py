@@ -16,20 +16,23 @@ from math import inf, log
 from .. import ops
 from ..backend import Array
 from ..backend import array_module as module
-from ..backend.registry import SKIP
+from ..backend.registry import SKIP, backward_of
 from ..data.labels import missing
 from ..errors import InputError, finite_number
 from ..nets import ACTIVATIONS, layer_shapes, mlp, mlp_backward
-from .classes import (
-    linear_each_class,
-    linear_each_class_backward,
+from .iwae import repeated
+from .labelled import Labelled
+from .losses import (
+    log_mean_exp,
+    log_prior_ratio,
     log_softmax,
+    reconstruction,
+    reconstruction_backward,
+    softmax_cross_entropy,
+    softmax_cross_entropy_backward,
     unknown_class,
     unknown_class_backward,
 )
-from .iwae import repeated
-from .labelled import Labelled
-from .losses import log_prior_ratio, reconstruction, reconstruction_backward
 from .vae import decode, decode_backward
 
 
@@ -82,7 +85,7 @@ def forward(p, x, t, eps, ws, activation, likelihood, alpha):
     rec = (share * xp.where(share > 0, rec, 0)).sum(axis=1)
     rest = kls + log(C)
     kl = (t * rest).sum(axis=1) + unlabelled * unknown_class(logits, rest)
-    loss = rec + kl + alpha * ops.softmax_cross_entropy(logits, t)
+    loss = rec + kl + alpha * softmax_cross_entropy(logits, t)
     return Activations(
         xs, t, cls, logits, x, enc, mus, logvars, eps, z, dec, y, kls, cost, mu, rec, kl, loss
     )  # fmt: skip
@@ -99,7 +102,7 @@ def backward(p, g, acts, ws, activation, likelihood, alpha, ramp):
         acts.cost - (1 - ramp) * acts.kls,
         dcost=ws("dcost", B, C),
     )
-    dlogits += ops.softmax_cross_entropy_backward(alpha * dloss, acts.logits, acts.t)
+    dlogits += softmax_cross_entropy_backward(alpha * dloss, acts.logits, acts.t)
     dcost += acts.t * dloss[:, None]
 
     # the classifier
@@ -155,6 +158,23 @@ def encode_backward(p, g, dhead, acts, ws, activation):
     )  # fmt: skip
 
 
+def linear_each_class(x, W, V, b, *, out=None):
+    """y[n,c] = x[n] W + V[c] + b: a linear layer of x joined with each class in turn.
+
+    x (B,I)   W (I,O)   V (C,O), the rows of the one-hot labels   b (O,)   ->   y (B,C,O)
+    """
+    xp = module(x)
+    return xp.add(ops.linear(x, W, b)[:, None], V, out=out)
+
+
+@backward_of(linear_each_class, x="BI", W="IO", V="CO", b="O")
+def linear_each_class_backward(dy, x, W, *, dx=None, dW=None, dV=None, db=None):
+    """dL/dV[c,o] = sum_n dy[n,c,o]; the rest is `linear`'s, of the sum over the classes"""
+    dV = None if dV is SKIP else module(dy).sum(dy, axis=0, out=dV)
+    dx, dW, db = ops.linear_backward(dy.sum(axis=1), x, W, dx=dx, dW=dW, db=db)
+    return dx, dW, dV, db
+
+
 @dataclass(eq=False, repr=False)
 class SemiSupervisedVAE(Labelled):
     """M2: fit(X, y) with y = -1 where the label is unknown, then predict, predict_proba, sample.
@@ -165,6 +185,7 @@ class SemiSupervisedVAE(Labelled):
 
     alpha: float = 50.0
 
+    kind = "m2"
     heads = ("fc_mu", "fc_logvar")
     scheduled = True
     needs_labels = False
@@ -245,7 +266,7 @@ class SemiSupervisedVAE(Labelled):
         """mu and logvar of q(z|x,y), both (N,Z); y: of each row, or where -1 the likeliest one."""
         return super().encode(X, y)
 
-    def _log_weight(self, xt, codes, eps):
+    def log_weight(self, xt, codes, eps):
         """log p(x,y,z) / q(z|x,y), or where there is no label log sum_y of it: p(y) = 1/C"""
         x, t = self._split(xt)
         acts = forward(self.params_, x, t, eps, self._ws, self.activation, self.likelihood, 0)
@@ -253,7 +274,7 @@ class SemiSupervisedVAE(Labelled):
         rec = acts.cost - acts.kls - log(C)
         log_w = log_prior_ratio(acts.z, acts.logvars, acts.eps).reshape(B, C) - rec
         unlabelled = t.sum(axis=1, keepdims=True) == 0
-        return ops.log_mean_exp(xp.where(unlabelled | (t > 0), log_w, -inf))
+        return log_mean_exp(xp.where(unlabelled | (t > 0), log_w, -inf))
 
     def predict_proba(self, X):
         """q(y|x) of each row, in the order of `classes_`.        X (N,D)  ->  (N,C)"""

@@ -1,12 +1,11 @@
-"""The door: what users call, the same for every model.
+"""What users call, the same for every model: fit, encode, decode, sample, score_samples, save.
 
 Arrays are checked here, once, with a sentence that says what is wrong; they go to the device and
-come back as NumPy copies. Behind it stand a model's `forward` and `backward`, which trust what they
-get.
+come back as NumPy copies. A model's `forward` and `backward` rely on that.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,11 +15,14 @@ from .. import ops
 from ..backend import Array, noise, to_numpy
 from ..backend.memory import Flat
 from ..data.batches import check_codes, check_images, chunks, to_float
+from ..data.labels import read_classes
 from ..errors import InputError, whole_number
-from . import losses as likelihoods
+from ..files import checkpoint, safetensors
+from ..train import Trainer
+from ..train.measure import CHUNK
+from . import bounds
+from .losses import likelihood_mean, log_prior_ratio, reconstruction
 from .parameters import Parametric
-
-CHUNK = 500  # rows at a time where a whole data set passes through
 
 
 class Model(Parametric):
@@ -28,6 +30,7 @@ class Model(Parametric):
 
     # ------------------------------------------------------------- what a subclass provides
 
+    kind: ClassVar[str]  # its name in files and on the command line
     noisy: ClassVar[bool] = True  # whether forward reads eps
     scheduled: ClassVar[bool] = False  # whether backward reads ramp
     needs_labels: ClassVar[bool] = False  # whether each row must have a label
@@ -57,14 +60,12 @@ class Model(Parametric):
         """z (B,Z)  ->  logits (Bernoulli) or means (Gaussian) of p(x|z), (B,D)"""
         raise NotImplementedError
 
-    def _log_weight(self, x: Array, codes: Any, eps: Array) -> Array:
+    def log_weight(self, x: Array, codes: Any, eps: Array) -> Array:
         """log p(x,z) / q(z|x) of one sample z for each example; codes: mu and logvar.  -> (B,)"""
         mu, logvar = codes
         z = ops.reparameterize(mu, logvar, eps, out=self._ws("z", *eps.shape))
-        rec = likelihoods.reconstruction(
-            self.params_, self.decoder(z), x, self._ws, self.likelihood
-        )
-        return likelihoods.log_prior_ratio(z, logvar, eps) - rec
+        rec = reconstruction(self.params_, self.decoder(z), x, self._ws, self.likelihood)
+        return log_prior_ratio(z, logvar, eps) - rec
 
     def build_from(self, X: Any, y: Any = None) -> Self:
         """Fresh parameters for these data, before any training."""
@@ -119,8 +120,6 @@ class Model(Parametric):
         Ctrl-C loses nothing learned. Raises InputError for unusable input, NonFiniteError
         (parameters as before that step) at a NaN.
         """
-        from ..train.trainer import Trainer  # on use: the loop stands above the models
-
         whole_number(epochs, "epochs")
         known = inspect.signature(Trainer).parameters
         for name in settings:
@@ -182,7 +181,7 @@ class Model(Parametric):
 
     def _means(self, z: Array) -> Array:
         """z (B,Z)  ->  the mean of p(x|z), (B,D)"""
-        return likelihoods.mean(self.decoder(z), self.likelihood)
+        return likelihood_mean(self.decoder(z), self.likelihood)
 
     def decode(self, z: Any) -> np.ndarray:
         """The mean of p(x|z) for each code: z (N,Z)  ->  (N,D); Bernoulli means lie in [0, 1]."""
@@ -210,23 +209,68 @@ class Model(Parametric):
         """A lower bound of log p(x) for each row of X, (N,), nats: larger is more likely.
 
         The evidence lower bound with the closed-form KL, and as many samples of z as training draws
-        (one; k for an IWAE); given k, the importance-weighted bound of `scratchvae.evaluate`; given
+        (one; k for an IWAE); given k, the importance-weighted bound of `models/bounds.py`; given
         y (N,), of log p(x|y), or of log p(x, y), where the model has labels. seed: the model's, if
         None.
         """
-        from ..evaluate.evaluation import bound  # on use: evaluation stands above the models
+        return bounds.score_samples(self, X, k, seed, y=y)
 
-        return bound(self, X, k, seed, y=y)
+    def transform(self, X: Any) -> Array:
+        """The code that stands for each row: the mean of q(z|x).        X (N,D)  ->  (N,Z)"""
+        codes = self.encode(X)
+        return codes[0] if isinstance(codes, tuple) else codes
 
-    def save(self, path: str | Path) -> None:
+    def inverse_transform(self, z: Any) -> Array:
+        """`decode`, by scikit-learn's name.        z (N,Z)  ->  (N,D)"""
+        return self.decode(z)
+
+    def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> Array:
+        return self.fit(X, y, **settings).transform(X)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of `score_samples`, nats per example: what a search maximises."""
+        return float(self.score_samples(X).mean())
+
+    # -------------------------------------------------------------------------------- saving
+
+    def describe(self) -> dict[str, Any]:
+        """What a file says of the model besides its numbers, as JSON can hold it.
+
+        Raises InputError where the model is not built, or is of a class that no file can name.
+        """
+        self._check_built()
+        if "kind" not in vars(type(self)):
+            raise InputError(
+                f"a {type(self).__name__} cannot be saved, because only the models of scratchvae "
+                "are known to load_model"
+            )
+        classes = getattr(self, "classes_", None)
+        if classes is not None:
+            classes = read_classes(classes.tolist()).tolist()  # what cannot be read is not written
+        return {
+            "model": self.kind,
+            "config": self.get_params(),
+            "n_features": self.n_features_,
+            "classes": classes,
+        }
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        run: Mapping[str, Any] | None = None,
+        arrays: Mapping[str, Any] | None = None,
+    ) -> None:
         """One file of parameters and hyper-parameters, which `load_model(path)` reads.
 
         It is NumPy's `.npz`; or, where the path ends so, `.safetensors`, which PyTorch reads too.
+        run and arrays make it the checkpoint of a training run: the settings, and `Trainer.state`.
         """
-        from ..files import checkpoint  # on use: files stand above the models
-        from ..files import safetensors as interchange
-
-        if Path(path).suffix == interchange.SUFFIX:
-            interchange.save(self, Path(path))
-        else:
-            checkpoint.save_model(self, path)
+        path, meta = Path(path), self.describe()
+        if path.suffix == safetensors.SUFFIX:
+            return safetensors.write(path, meta, self.state_dict())
+        # how long an epoch took is left out: the same run gives the same bytes
+        history = [{name: r[name] for name in r if name != "seconds"} for r in self.history_]
+        meta |= {"history": history, "run": dict(run or {})}
+        own = {f"param/{name}": a for name, a in self.params_.items()}
+        checkpoint.write(path, meta, own | dict(arrays or {}))

@@ -1,9 +1,12 @@
 """What a model is made of: hyper-parameters, named parameters, and memory to compute in.
 
 `build` makes the parameters from the seed, and `state_dict` gives them the names and shapes that
-PyTorch has for them. Learning and using them is `base.py`.
+PyTorch has for them. Hyper-parameters follow scikit-learn, whose `clone`, pipelines and searches
+work without it being a dependency. Learning and prediction are in `model.py`.
 """
 
+import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import KW_ONLY, dataclass
@@ -14,9 +17,8 @@ from ..backend import Array, namespace, noise
 from ..backend.memory import Flat, Workspace
 from ..errors import InputError, finite_number, whole_number
 from ..nets import ACTIVATIONS, layer_shapes
-from . import losses as likelihoods
 from . import torch_names
-from .estimator import Estimator, not_fitted
+from .losses import LIKELIHOODS, output_with_mean
 
 INITS = ("uniform", "glorot", "small")
 DTYPES = ("float32", "float64")
@@ -24,9 +26,25 @@ DTYPES = ("float32", "float64")
 MEANING = ("latent_dim", "hidden", "activation", "likelihood", "x_variance", "dtype", "device")
 
 
+def not_fitted(message: str) -> InputError:
+    """An InputError, and scikit-learn's NotFittedError too.
+
+    scikit-learn is looked up in `sys.modules`: where nobody imported it, nobody asks for its error.
+    """
+    exceptions = sys.modules.get("sklearn.exceptions")
+    if exceptions is None:
+        return InputError(message)
+
+    class NotFitted(InputError, exceptions.NotFittedError):  # type: ignore[misc, name-defined]
+        def __reduce__(self) -> Any:
+            return not_fitted, self.args
+
+    return NotFitted(message)
+
+
 @dataclass(eq=False, repr=False)
-class Parametric(Estimator):
-    """An estimator with parameters of its own.
+class Parametric:
+    """An estimator in scikit-learn's sense, whose parameters are named views of one vector.
 
     latent_dim      number of latent units, Z
     hidden          widths of the encoder's hidden layers; the decoder has them in reverse
@@ -60,6 +78,58 @@ class Parametric(Estimator):
     # PyTorch's names for the parts, each (H,Z), of the encoder's last layer
     heads: ClassVar[tuple[str, ...]]
 
+    # ------------------------------------------------------------- scikit-learn's habits
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        return list(inspect.signature(cls).parameters)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The hyper-parameters: `type(model)(**model.get_params())` is its untrained twin."""
+        return {name: getattr(self, name) for name in self._names()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change hyper-parameters, for the next `fit`, which checks them."""
+        names = self._names()
+        for name in params:
+            if name not in names:
+                known = ", ".join(names)
+                raise InputError(
+                    f"{type(self).__name__} has no hyper-parameter {name!r}: {known} (epochs, "
+                    "lr and the like are arguments of fit)"
+                )
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        """The first four hyper-parameters, and those that differ from their default."""
+        defaults = inspect.signature(type(self)).parameters
+        shown = [
+            f"{name}={value!r}"
+            for i, (name, value) in enumerate(self.get_params().items())
+            if i < 4 or value != defaults[name].default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __sklearn_tags__(self) -> Any:
+        # on use: only scikit-learn asks
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(preserves_dtype=[]),
+            input_tags=InputTags(three_d_array=True),
+        )
+
+    @property
+    def n_features_in_(self) -> int:
+        """`n_features_`, by scikit-learn's name."""
+        return self.n_features_
+
+    # --------------------------------------------------------------------------- building
+
     def check_config(self) -> Any:
         """The device's array module, or InputError for the first unusable hyper-parameter."""
         whole_number(self.latent_dim, "latent_dim")
@@ -69,7 +139,7 @@ class Parametric(Estimator):
             whole_number(width, "each layer width in hidden")
         for name, choices in (
             ("activation", tuple(ACTIVATIONS)),
-            ("likelihood", likelihoods.LIKELIHOODS),
+            ("likelihood", LIKELIHOODS),
             ("init", INITS),
             ("dtype", DTYPES),
         ):
@@ -134,7 +204,7 @@ class Parametric(Estimator):
     def _set_output_bias(self, X: Array) -> Self:
         if self.bias_from_data:
             mean = X.mean(axis=0, dtype="float64") / (255 if X.dtype == "uint8" else 1)
-            bias = likelihoods.with_mean(mean, self.likelihood)
+            bias = output_with_mean(mean, self.likelihood)
             self.params_.out_b[...] = self._ws.xp.asarray(bias)
         return self
 
@@ -219,7 +289,7 @@ class Parametric(Estimator):
                     f"{getattr(self, name)!r}: call fit, or set it back"
                 )
 
-    # ------------------------------------------------------------------- keeping and exchanging
+    # --------------------------------------------------------------------- PyTorch's names
 
     def state_dict(self, values: Mapping[str, Any] | None = None) -> dict[str, Array]:
         """Parameters, or gradients of `loss_and_grad`, by PyTorch's names; weights (out, in)."""

@@ -1,49 +1,167 @@
-"""What a file says of a model beside its numbers, and the model that this describes.
+"""Models from files: what a file says of a model is checked before memory is taken for it.
 
 A description is JSON: the kind of model, its hyper-parameters, the width of its data, its classes.
-A stranger's may ask for anything. So the model is made without memory for parameters, and what it
-would need is held against what the file has before any is taken.
+An untrusted one may ask for anything. So the model is made without memory for parameters first, and
+what it needs is compared with what the file holds.
 """
 
+import warnings
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from math import nan
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.labels import known_labels
-from ..errors import InputError
-from . import MODELS, Labelled, Model
+from ..data.labels import read_classes
+from ..errors import CheckpointError, CheckpointWarning, DamagedError, InputError, whole_number
+from ..files import checkpoint, safetensors
+from ..files.reading import UnreadableFile, refusing
+from ..files.run_folder import COLUMNS, NEWEST, candidates
+from . import torch_names
+from .autoencoder import Autoencoder
+from .cvae import ConditionalVAE
+from .iwae import IWAE
+from .labelled import Labelled
+from .m2 import SemiSupervisedVAE
+from .model import Model
+from .vae import VAE
 
-MOST_LETTERS = 1 << 20  # of all labels together, each as long as the longest: an array's memory
+MODELS: dict[str, type[Model]] = {
+    cls.kind: cls for cls in (Autoencoder, VAE, IWAE, ConditionalVAE, SemiSupervisedVAE)
+}
+HYPERPARAMETERS = {"model", *(name for cls in MODELS.values() for name in cls._names())}
+RUN_ARRAYS = {  # of the optimiser, the epoch and the animation: kind of dtype, and dimensions
+    **{"adam_m": ("f", 1), "adam_v": ("f", 1), "sums": ("f", 1)},
+    **{"film_epochs": ("i", 1), "film": ("u", 3)},
+}
 
 
-def describe(model: Model) -> dict[str, Any]:
-    """What `planned` needs; InputError where the model is not built, or no file can describe it."""
-    model._check_built()
-    kinds = {cls: kind for kind, cls in MODELS.items()}
-    if type(model) not in kinds:
-        names = ", ".join(cls.__name__ for cls in kinds)
-        raise InputError(
-            f"a {type(model).__name__} cannot be saved, because only {names} are known"
-        )
-    classes = None
-    if isinstance(model, Labelled):
-        classes = model.classes_.tolist()
-        read_classes(classes)  # what could not be read is not written
-    return {
-        "model": kinds[type(model)],
-        "config": model.get_params(),
-        "n_features": model.n_features_,
-        "classes": classes,
-    }
+class Loaded(NamedTuple):
+    """What a file holds; of a bare model, `run` and `arrays` are empty."""
+
+    model: Model
+    run: dict[str, Any]  # numbers and settings of the run
+    arrays: dict[str, Any]  # and its arrays
+
+
+def load_model(path: str | Path, device: str | None = None) -> Model:
+    """The model in a file that `save` wrote, or in the folder of a run. device: as saved, if None.
+
+    Of a folder whose newest checkpoint is damaged it is the one before, with a warning. A
+    `.safetensors` file may also hold the plain PyTorch weights of a `VAE`. Raises CheckpointError
+    where the file is missing, damaged, of another version, or inconsistent.
+    """
+    return load(path, device).model
+
+
+def load(path: str | Path, device: str | None = None) -> Loaded:
+    """As `load_model`, with what the file holds of a run."""
+    return load_newest(Path(path), device)[1]
+
+
+def load_newest(path: Path, device: str | None = None) -> tuple[Path, Loaded]:
+    """The file itself, or of a folder the newest that is sound; and what it holds."""
+    if not path.is_dir():
+        return path, _load(path, device)
+    paths = candidates(path)
+    if not paths:
+        raise CheckpointError(f"{path} holds no run: it has no {NEWEST}")
+    try:
+        return paths[0], _load(paths[0], device)
+    except DamagedError as error:
+        damage = error
+    found: tuple[Path, Loaded] | None = None
+    for file in paths[1:]:
+        with suppress(CheckpointError):
+            loaded = _load(file, device)
+            if found is None or _step(loaded) > _step(found[1]):
+                found = file, loaded
+    if found is None:
+        others = f", and so are the {len(paths) - 1} others there" if paths[1:] else ""
+        raise DamagedError(f"{damage}{others}: begin anew with --overwrite, or another --out")
+    # attributed to the line that called `load_model`
+    warnings.warn(f"{damage}; {found[0].name} is taken in its place", CheckpointWarning, 4)
+    return found
+
+
+def _step(loaded: Loaded) -> int:
+    """The number of steps after which a checkpoint was written."""
+    step = loaded.run.get("step")
+    return step if isinstance(step, int) else -1
+
+
+def _load(path: Path, device: str | None) -> Loaded:
+    if not path.exists():
+        raise CheckpointError(f"there is no run or saved model {path}: check the path")
+    if path.suffix == safetensors.SUFFIX:
+        return Loaded(_from_safetensors(path, device), {}, {})
+    meta, arrays = checkpoint.read(path)
+    with refusing(path, DamagedError):
+        own = {
+            name.removeprefix("param/"): arrays.pop(name)
+            for name in [*arrays]
+            if name.startswith("param/")
+        }
+        model = _from_checkpoint(path, meta, own, device)
+        model.history_ = _history(meta["history"])
+        run = dict(meta["run"])
+        if meta["version"] < 3 and isinstance(settings := run.get("settings"), dict):
+            # a second copy of the hyper-parameters stood there: the model's own are the ones
+            run["settings"] = {n: v for n, v in settings.items() if n not in HYPERPARAMETERS}
+    for name, a in arrays.items():
+        if name not in RUN_ARRAYS:
+            raise DamagedError(f"{path} holds {name}, which no checkpoint has")
+        kind, ndim = RUN_ARRAYS[name]
+        if a.dtype.kind != kind or a.ndim != ndim or not np.isfinite(a).all():
+            raise DamagedError(f"{path}: {name} is none, or holds a NaN or an infinity")
+    return Loaded(model, run, arrays)
+
+
+def _from_checkpoint(
+    path: Path, meta: dict[str, Any], own: dict[str, np.ndarray], device: str | None
+) -> Model:
+    """The model that `meta` describes, with its own parameters."""
+    try:
+        model = planned(meta, len(own), device)
+    except InputError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    found = {name: (str(a.dtype), a.shape) for name, a in own.items()}
+    if reason := torch_names.misfit(found, model._shapes(), model.dtype):
+        raise DamagedError(f"{path}: {reason}")
+    for name, a in own.items():
+        if not np.isfinite(a).all():
+            raise DamagedError(f"{path}: {name} holds a NaN or an infinity: train again")
+    model._allocate()
+    for name, a in own.items():
+        model.params_[name][...] = model.xp.asarray(a)
+    return model
+
+
+def _from_safetensors(path: Path, device: str | None) -> Model:
+    """The model in a file of `save`, or the VAE whose plain PyTorch weights a file holds."""
+    with safetensors.opened(path) as f:
+        meta = inferred(f.tensors) if f.meta is None else f.meta
+        model = planned(meta, len(f.tensors), device)
+        wanted = torch_names.shapes(model._layers(), model._shapes())
+        if reason := torch_names.misfit(f.tensors, wanted, model.dtype):
+            raise InputError(reason)
+        model._allocate()
+        torch_names.write(model._layers(), f.read, model.params_)
+        if not f.intact:
+            raise CheckpointError(
+                f"{path} is not as it was written: it is damaged, or somebody changed it and kept "
+                f"the {safetensors.KEY!r} of its metadata"
+            )
+    return model
 
 
 def planned(about: Mapping[str, Any], tensors: int, device: str | None = None) -> Model:
-    """The model of a description: all is checked, and `_allocate` would take the memory.
+    """The model of a description: all is checked, and no memory is taken for its parameters.
 
     tensors: how many the file holds, since no model has more layers than tensors. device: the
-    described one, if None. `_shapes()` and `torch_names.shapes` say what the model needs. Raises
-    InputError where there is no such model.
+    described one, if None. Raises InputError where there is no such model.
     """
     kind, config = about.get("model"), about.get("config")
     if not isinstance(kind, str) or kind not in MODELS:
@@ -64,24 +182,35 @@ def planned(about: Mapping[str, Any], tensors: int, device: str | None = None) -
     return model
 
 
-def is_text(text: str) -> bool:
-    """Whether a text of JSON, which may hold half a letter, can be written anywhere."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+def inferred(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, Any]:
+    """The description of the VAE that has these tensors, by PyTorch's names; else InputError."""
+    hidden = sum(name.startswith("encoder.") and name.endswith(".weight") for name in tensors)
+    shapes = [
+        tensors.get(f"{layer}.weight", ("", ()))[1]
+        for own, layer, _ in torch_names.layers(hidden, VAE.heads, 0)
+    ]
+    if any(len(shape) != 2 for shape in shapes):
+        raise InputError(
+            f"it has no {safetensors.KEY!r} in its metadata, and is not the plain VAE that is read "
+            f"without: encoder.1, encoder.3, ..., {', '.join(VAE.heads)}, decoder.0, decoder.2, "
+            "..., each with weight and bias"
+        )
+    config = {
+        "latent_dim": shapes[hidden][0],
+        "hidden": [out for out, _ in shapes[:hidden]],
+        "dtype": "float64" if tensors[f"{VAE.heads[0]}.weight"][0] == "float64" else "float32",
+        "likelihood": "gaussian" if "x_logvar" in tensors else "bernoulli",
+    }
+    return {"model": VAE.kind, "config": config, "n_features": shapes[0][1]}
 
 
-def read_classes(classes: Any) -> np.ndarray:
-    """`classes_` from a list of JSON; InputError unless it holds just the labels of a model."""
-    words = "classes must be a list of labels, sorted and each of them once: numbers, or names"
-    if not isinstance(classes, list) or not classes:
-        raise InputError(words)
-    if all(isinstance(label, str) for label in classes):
-        if not all(map(is_text, classes)):
-            raise InputError("the name of a class is no Unicode")
-        if max(map(len, classes)) * len(classes) > MOST_LETTERS:
-            raise InputError("the names of the classes are too long")
-    elif not all(isinstance(label, int | float) for label in classes):
-        raise InputError(words)
-    known = known_labels(classes)
-    if known.tolist() != classes:
-        raise InputError(words)
-    return known
+def _history(records: Any) -> list[dict[str, float]]:
+    """One record an epoch, as `Trainer` made them; the seconds of each are unknown."""
+    history = []
+    for record in records:
+        counts = {name: whole_number(record[name], name) for name in COLUMNS[:2]}
+        means = {name: record[name] for name in COLUMNS[2:-1]}
+        if not all(type(v) is float or (type(v) is int and abs(v) < 2**53) for v in means.values()):
+            raise UnreadableFile("has a history whose losses are no numbers")
+        history.append({**counts, **means, "seconds": nan})
+    return history

@@ -66,18 +66,36 @@ def width(layer: str, arrays: Mapping[str, np.ndarray]) -> int:
     return arrays[name].shape[1]
 
 
+def misfit(
+    found: Mapping[str, tuple[str, tuple[int, ...]]],
+    wanted: Mapping[str, tuple[int, ...]],
+    dtype: str | None = None,
+) -> str:
+    """Why tensors are not those of these names, shapes and dtype (any, if None); "" if they are.
+
+    found: dtype and shape of each tensor.
+    """
+    if odd := sorted(found.keys() ^ wanted.keys()):
+        more = ", ..." if len(odd) > 3 else ""
+        return f"tensors missing or unexpected: {', '.join(odd[:3])}{more}"
+    for name, shape in wanted.items():
+        kind, got = found[name]
+        if got != shape or dtype not in (None, kind):
+            return f"{name} is {kind} of shape {got}, but the model has {dtype or kind} of {shape}"
+    return ""
+
+
 def from_torch(
     layers: list[Layer], arrays: Mapping[str, np.ndarray], own: Mapping[str, Any]
 ) -> None:
     """Write arrays by PyTorch's names into own tensors; InputError, and no change, if unfit."""
-    expected = shapes(layers, {name: a.shape for name, a in own.items()})
-    if odd := sorted(expected.keys() ^ arrays.keys()):
-        raise InputError(f"the state and the model do not both have {', '.join(odd)}")
+    found = {name: (str(a.dtype), a.shape) for name, a in arrays.items()}
+    wanted = shapes(layers, {name: a.shape for name, a in own.items()})
+    if reason := misfit(found, wanted):
+        raise InputError(reason)
     for name, a in arrays.items():
-        shape = expected[name]
-        if a.shape != shape or a.dtype.kind not in "biuf" or not np.isfinite(a).all():
-            got = f"{a.dtype} of shape {a.shape}"
-            raise InputError(f"{name} must be finite numbers of shape {shape}, got {got}")
+        if a.dtype.kind not in "biuf" or not np.isfinite(a).all():
+            raise InputError(f"{name} must hold finite numbers")
     write(layers, arrays.__getitem__, own)
 
 

@@ -1,9 +1,14 @@
 """The variational autoencoder (Kingma & Welling, arXiv:1312.6114), forward and backward, by hand.
 
-The encoder maps x to a Gaussian over z, a sample of which the decoder maps back to a distribution
-over x. Training minimises the negative evidence lower bound, in nats: what x costs given z, plus
-what z costs given the prior. Every backward is its forward read from the bottom up; the derivative
-of each line stands in `ops.py`. p holds the parameters, g their gradients, ws the buffers.
+The encoder maps x to a Gaussian over z; the decoder maps a sample of it to a distribution over x.
+Training minimises the mean over the batch of rec + beta kl, in nats; at beta = 1 it is the negative
+evidence lower bound. Of Bernoulli pixels with logits y (`losses.py` has the other likelihoods):
+
+    rec = -log p(x|z)        = sum_d [log(1 + exp(y_d)) - x_d y_d]
+    kl  = KL(q(z|x) || p(z)) = sum_j [mu_j^2 + exp(logvar_j) - 1 - logvar_j] / 2
+
+Every backward is its forward read from the bottom up; the derivative of each line stands in
+`ops.py`. p holds the parameters, g their gradients, ws the buffers.
 """
 
 from dataclasses import dataclass
@@ -12,8 +17,13 @@ from .. import ops
 from ..backend import Array
 from ..backend.registry import SKIP
 from ..nets import mlp, mlp_backward
-from . import kl as kl_terms
-from .losses import reconstruction, reconstruction_backward
+from .losses import (
+    check_kl_charge,
+    kl_charge,
+    kl_charge_backward,
+    reconstruction,
+    reconstruction_backward,
+)
 from .model import Model
 
 
@@ -102,32 +112,33 @@ def decode_backward(p, g, dy, dec, ws, activation):
 class VAE(Model):
     """Variational autoencoder: fit(X), then encode, decode, reconstruct, sample, score_samples.
 
-    beta, free_bits, capacity    what the loss charges for the KL, see `kl.py`
+    beta, free_bits, capacity    what the loss charges for the KL, see `losses.py`
     """
 
     beta: float = 1.0
     free_bits: float = 0.0
     capacity: float | None = None
 
+    kind = "vae"
     heads = ("fc_mu", "fc_logvar")
     scheduled = True
 
     def check_config(self):
-        kl_terms.check(self.beta, self.free_bits, self.capacity)
+        check_kl_charge(self.beta, self.free_bits, self.capacity)
         return super().check_config()
 
     def forward(self, x, eps):
         return forward(self.params_, x, eps, self._ws, self.activation, self.likelihood)
 
     def backward(self, g, acts, ramp=1.0):
-        beta = kl_terms.charge_backward(acts, self.beta, self.free_bits, self.capacity, ramp)
+        beta = kl_charge_backward(acts, self.beta, self.free_bits, self.capacity, ramp)
         backward(self.params_, g, acts, self._ws, beta, self.activation, self.likelihood)
 
     def example_losses(self, acts):
         return acts.rec + self.beta * acts.kl
 
     def mean_loss(self, acts):
-        return acts.rec.mean() + kl_terms.charge(acts, self.beta, self.free_bits, self.capacity)
+        return acts.rec.mean() + kl_charge(acts, self.beta, self.free_bits, self.capacity)
 
     def encoder(self, x):
         return encode(self.params_, x, self._ws, self.activation)[1:]

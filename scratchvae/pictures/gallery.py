@@ -10,9 +10,9 @@ import numpy as np
 
 from ..cli.shared import Data, Units, means, units_of
 from ..files import run_folder as runs
+from ..files.run_folder import COLUMNS
 from ..models import Labelled, Model, SemiSupervisedVAE
-from ..train.film import Film
-from ..train.trainer import COLUMNS
+from ..train.callbacks import LatentFrames
 from . import latent
 from .page import page
 
@@ -158,7 +158,7 @@ def _those_that_apply(
 
 
 def leave(
-    model: Model, test: Data, settings: dict[str, Any], folder: Path, film: Film | None
+    model: Model, test: Data, settings: dict[str, Any], folder: Path, film: LatentFrames | None
 ) -> dict[str, str]:
     """Write the pictures that apply to this model and its data; their names, and what is in them.
 

@@ -1,5 +1,11 @@
-"""The training loop."""
+"""The training loop and all that a run needs: optimiser, callbacks, CUDA graphs, MPI, signals.
 
-from .trainer import COLUMNS, EarlyStopping, Record, Trainer
+It knows a model only by the names in `protocol.py`. No model, no file format and no command line
+belongs here.
+"""
 
-__all__ = ["COLUMNS", "EarlyStopping", "Record", "Trainer"]
+from .callbacks import EarlyStopping
+from .protocol import Record, TrainableModel
+from .trainer import Trainer
+
+__all__ = ["EarlyStopping", "Record", "TrainableModel", "Trainer"]

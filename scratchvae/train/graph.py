@@ -17,7 +17,7 @@ import numpy as np
 from .. import backend
 from ..backend import Array
 from ..backend.kernels import elementwise
-from .optim import Dials
+from .optim import StepNumbers
 
 WORKSPACE = 32 << 20  # bytes for cuBLAS: what it takes by itself on a Hopper
 
@@ -48,10 +48,11 @@ class Graphs:
         self.trainer = weakref.proxy(trainer)  # a cycle would keep the memory of the device
         self.branches = Branches(xp)
         self.graphs: dict[Any, Any] = {}
-        self.table = xp.zeros((trainer.steps_per_epoch, len(Dials._fields)), dtype="float64")
+        self.table = xp.zeros((trainer.steps_per_epoch, len(StepNumbers._fields)), dtype="float64")
         self.order = xp.zeros(len(trainer.X), dtype="int64")
         self.position, self.start, step = (xp.zeros(1, dtype="uint64") for _ in range(3))
-        self.dials = Dials(step, *(xp.zeros(1, dtype=trainer.model.dtype) for _ in range(3)))
+        floats = (xp.zeros(1, dtype=trainer.model.dtype) for _ in range(3))
+        self.numbers = StepNumbers(step, *floats)
         self.settings = ""  # that the graphs were captured with
         self.next = -1  # the line that the position on the device points to, if that is known
 
@@ -64,7 +65,7 @@ class Graphs:
         if str(settings) != self.settings:
             self.settings = str(settings)
             self.graphs.clear()
-        lines = [trainer.dials(first + i) for i in range(trainer.steps_per_epoch)]
+        lines = [trainer.step_numbers(first + i) for i in range(trainer.steps_per_epoch)]
         self.table[...] = self.xp.asarray(np.array(lines, dtype="float64"))
 
     def take_step(self, i: int) -> None:
@@ -110,18 +111,18 @@ class Graphs:
         outputs = "uint64 position, uint64 start, uint64 step, T ramp, T rate, T floor"
         inputs, kernel = "raw float64 table, uint64 size", xp.ElementwiseKernel
         next_line = elementwise(kernel, "next_line", inputs, outputs, NEXT_LINE)
-        next_line(self.table, trainer.batch_size, self.position, self.start, *self.dials)
+        next_line(self.table, trainer.batch_size, self.position, self.start, *self.numbers)
         rows = xp.empty(B, dtype="int64")
         inputs, formula = "raw int64 order, uint64 start", "rows = order[start + i]"
         elementwise(kernel, "rows", inputs, "int64 rows", formula)(self.order, self.start, rows)
         # without a schedule the ramp is 1, and a number spares a product on the device
-        dials = self.dials if trainer.scheduled else self.dials._replace(ramp=1.0)
-        acts = trainer.forward(rows, dials)
+        numbers = self.numbers if trainer.scheduled else self.numbers._replace(ramp=1.0)
+        acts = trainer.forward(rows, numbers)
         with self.branches.beside():
-            trainer.add_up(acts)
-        trainer.backward(acts, dials)
+            trainer.add_losses(acts)
+        trainer.backward(acts, numbers)
         self.branches.join()
-        trainer.update(dials)
+        trainer.update(numbers)
         return acts
 
 

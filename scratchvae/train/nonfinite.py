@@ -1,15 +1,34 @@
-"""What is said of a NaN or an infinity, and which tensor was the first that held one."""
+"""A NaN or an infinity in training: which tensor, or which op, produced it first.
 
-from collections.abc import Iterator, Mapping
+`first_bad` looks at the tensors of a step, once a loss has gone wrong. `detect_anomaly` looks at
+what every op returns: slow, since each look waits for the device, but it also says from which
+inputs the bad number came.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
+from inspect import unwrap
+from math import log, sqrt
+from types import CodeType, FrameType
 from typing import Any
 
-from ..backend import Array, array_module
+import numpy as np
+
+from ..backend import Array, array_module, noise, to_numpy
+from ..backend.registry import OPS, keyword_only, positional
+from ..data.batches import to_float
 from ..errors import NonFiniteError
+from .protocol import TrainableModel
+
+
+class OpError(NonFiniteError):
+    """An op returned a NaN or an infinity; the message names the op."""
 
 
 def stopped_at(epoch: int, step: int, what: str) -> NonFiniteError:
-    """The error of a run that stops there."""
+    """The error that ends a run at this step."""
     return NonFiniteError(
         f"epoch {epoch}, step {step}: {what}; the model keeps its parameters from before: try a "
         "smaller lr, clip the norm of the gradient, and look at the scale of the data and at beta"
@@ -33,6 +52,120 @@ def first_bad(acts: Any, *mappings: Mapping[str, Array]) -> str | None:
         for kind, mapping in zip(("gradient", "parameter", "moment"), mappings, strict=False):
             yield from ((f"the {kind} {name}", a) for name, a in reversed(list(mapping.items())))
 
-    return next(
-        (name for name, a in tensors() if not bool(array_module(a).isfinite(a).all())), None
-    )
+    return next((name for name, a in tensors() if not _finite(a)), None)
+
+
+def first_bad_example(model: TrainableModel, X: Array) -> str:
+    """Where the evaluation of X (N,D) met its first NaN or infinity: which tensor and example."""
+    for row in range(len(X)):
+        x = to_float(X[row : row + 1], model.workspace("x", 1, X.shape[1]))
+        key = {"seed": model.seed, "stream": noise.TEST, "step": 0, "row": row}
+        if name := first_bad(model.forward(x, model.draw_noise(1, **key))):
+            return f"{name} of example {row}, in the evaluation,"
+    return "the mean of the losses in the evaluation"
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Within, OpError at the first op, forward or backward, that returns a NaN or an infinity.
+
+        with detect_anomaly():
+            model.loss_and_grad(x, eps)
+
+    The message names the op and its output, and describes its inputs. An op that is called by
+    another op is part of it. The interpreter reports each call and each return (`sys.setprofile`),
+    so no function is replaced; a profiler is suspended meanwhile, and other threads are not
+    checked. It cannot be used while a CUDA graph is captured (`Trainer(cuda_graphs=False)`).
+    """
+    before = sys.getprofile()
+    with np.errstate(all="ignore"):  # the error says more than a warning
+        sys.setprofile(_OpProfile())
+        try:
+            yield
+        finally:
+            sys.setprofile(before)
+
+
+class _OpProfile:
+    """The function that `sys.setprofile` calls; it remembers the outermost op that is running."""
+
+    def __init__(self) -> None:
+        self.outputs: dict[CodeType, tuple[Callable[..., Any], list[str]]] = {}
+        self.wrappers: set[CodeType] = set()  # those of `fused`, which share their code
+        for op in OPS.values():
+            for f, outputs in ((op.forward, ["y"]), (op.backward, keyword_only(op.backward))):
+                body = unwrap(f)
+                self.outputs[body.__code__] = body, outputs
+                if body is not f:
+                    self.wrappers.add(f.__code__)
+        self.frame: FrameType | None = None
+        self.op: tuple[Callable[..., Any], list[str]] | None = None
+        self.inputs: dict[str, Any] = {}
+
+    def __call__(self, frame: FrameType, event: str, result: Any) -> None:
+        if event == "call" and self.frame is None:
+            self._enter(frame)
+        elif event == "return" and frame is self.frame and self.op is not None:
+            self.frame, (f, outputs) = None, self.op
+            if result is None:  # it raised
+                return
+            values = result if isinstance(result, tuple) else (result,)
+            for name, a in zip(outputs, values, strict=True):
+                if a is not None and not _finite(a):
+                    raise OpError(_describe(f.__name__, name, a, self.inputs))
+
+    def _enter(self, frame: FrameType) -> None:
+        wrapped = frame.f_code in self.wrappers
+        code = frame.f_locals["op"].__code__ if wrapped else frame.f_code
+        if code not in self.outputs:
+            return
+        self.frame, self.op = frame, self.outputs[code]
+        f, given = self.op[0], dict(frame.f_locals)
+        if wrapped:
+            given = dict(zip(positional(f), given["args"], strict=False)) | given["named"]
+        into = [given.pop(name, None) for name in keyword_only(f)]
+        inputs = {name: given[name] for name in positional(f)}
+        # what the op overwrites is copied, so that it can be described
+        self.inputs = {
+            name: a.copy() if any(_overlap(a, b) for b in into) else a for name, a in inputs.items()
+        }
+
+
+def _finite(a: Array) -> bool:
+    return bool(array_module(a).isfinite(a).all())
+
+
+def _overlap(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.may_share_memory(a, b)
+    return a is b
+
+
+def _describe(op: str, output: str, a: Array, inputs: Mapping[str, Any]) -> str:
+    """What is wrong with which output, from which inputs, and why, where that is plain."""
+    arrays = {name: np.asarray(to_numpy(x)) for name, x in inputs.items()}
+    summary = ", ".join(f"{name} {_summary(x)}" for name, x in arrays.items())
+    return f"{op}: {output} {_summary(to_numpy(a))}; from {summary}{_hint(arrays)}"
+
+
+def _summary(a: np.ndarray) -> str:
+    """Shape, dtype, range, and which entries are bad: "(4, 3) float32 in [-1, 2]"."""
+    text, fine = f"{a.shape} {a.dtype}", np.isfinite(a)
+    if not fine.all():
+        index = np.argwhere(~fine)[0].tolist()
+        text += f" with {(~fine).sum()} of {a.size} entries not finite, the first {a[*index]} at "
+        text += f"{index}, the others"
+    return f"{text} in [{a[fine].min():.4g}, {a[fine].max():.4g}]" if fine.any() else f"{text} none"
+
+
+def _hint(arrays: Mapping[str, np.ndarray]) -> str:
+    if bad := [name for name, a in arrays.items() if not np.isfinite(a).all()]:
+        return f". The fault lies before this op: {' and '.join(bad)} came so"
+    for name, a in arrays.items():
+        if a.dtype.kind == "f" and a.size:
+            size, limit = float(np.abs(a).max()), float(np.finfo(a.dtype).max)
+            if "logvar" in name and size > log(limit):
+                return f". exp({log(limit):.1f}) is the end of {a.dtype}: look at {name}"
+            if size > sqrt(limit):
+                return f". {sqrt(limit):.1e} squared is the end of {a.dtype}: look at {name}"
+    return ""

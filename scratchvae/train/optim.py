@@ -88,8 +88,8 @@ class Adam:
                     v -= small_v
 
 
-def clip(g: Array, most: float) -> None:
-    """Scale g, in place, so that its Euclidean norm is at most this.
+def clip(g: Array, max_norm: float) -> None:
+    """Scale g, in place, so that its Euclidean norm is at most max_norm.
 
     Pascanu et al., arXiv:1211.5063, algorithm 1. Nothing waits for the device.
     """
@@ -97,20 +97,20 @@ def clip(g: Array, most: float) -> None:
     tiny = float(xp.finfo(g.dtype).tiny)
     top = xp.maximum(xp.abs(g).max(), tiny)  # without it, squares overflow
     norm = top * xp.sqrt(xp.sum(xp.square(g / top), dtype="float64"))
-    g *= most / xp.maximum(norm, most)
+    g *= max_norm / xp.maximum(norm, max_norm)
 
 
-class Dials(NamedTuple):
+class StepNumbers(NamedTuple):
     """The numbers of one step; on a GPU they may be arrays of one."""
 
-    step: Any  # how many were taken before: it keys the noise
-    ramp: Any  # how far the KL term has come in
+    step: Any  # steps taken before: the key of the noise
+    ramp: Any  # the schedule of the KL weight, from 0 to 1
     rate: Any  # Adam's, see `Adam.rates`
     floor: Any
 
 
 def ramp(epoch: float, warmup: float = 0, cycle: float = 0) -> float:
-    """How far the KL term has come in, from 0 to 1, fractions of an epoch counted.
+    """The schedule of the KL weight, from 0 to 1, fractions of an epoch counted.
 
     It grows linearly over the first `warmup` epochs; with `cycle`, over the first half of each
     `cycle` epochs, to begin anew after each (Fu et al., arXiv:1903.10145). At once if both are 0.

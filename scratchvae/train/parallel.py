@@ -21,14 +21,12 @@ import numpy as np
 from ..backend import Array, to_numpy
 from ..backend.memory import empty
 from ..errors import InputError, NonFiniteError
-from ..models.model import Model
 from .nonfinite import first_bad
+from .protocol import Record, TrainableModel
 from .signals import handling
-from .trainer import Record, Trainer
+from .trainer import Trainer
 
-EXTRA = (
-    4  # numbers behind the gradients in the message: sums of rec, kl and loss; who wants to stop
-)
+EXTRA = 4  # numbers after the gradients in the message: sums of rec, kl, loss; who wants to stop
 
 
 def world() -> Any:
@@ -93,7 +91,7 @@ class ParallelTrainer(Trainer):
     detect_anomaly.
     """
 
-    def __init__(self, ranks: Ranks, model: Model, *data: Any, **settings: Any) -> None:
+    def __init__(self, ranks: Ranks, model: TrainableModel, *data: Any, **settings: Any) -> None:
         if getattr(model, "free_bits", 0) or getattr(model, "capacity", None) is not None:
             raise InputError(
                 "free_bits and capacity charge for the mean KL of a whole batch, of which each "
@@ -116,7 +114,7 @@ class ParallelTrainer(Trainer):
         self._stop = self.xp.zeros(1, dtype=model.dtype)
         for a in self.arrays():
             self._from_first(a)
-        self.keep()
+        self.take_snapshot()
 
     def _from_first(self, a: Array) -> None:
         """Rank 0's numbers on all ranks."""
@@ -127,11 +125,11 @@ class ParallelTrainer(Trainer):
     def take_step(self, rows: Array) -> tuple[Any, Any]:
         B, message = len(rows), self._message
         own, tail = part(B, self.comm.rank, self.comm.size), message[-EXTRA:]
-        dials, acts = self.dials(self.step), None
+        numbers, acts = self.step_numbers(self.step), None
         message.fill(0)
         if own.start < own.stop:
-            acts = self.forward(rows[own], dials, own.start)
-            self.backward(acts, dials)
+            acts = self.forward(rows[own], numbers, own.start)
+            self.backward(acts, numbers)
             message[:-EXTRA] *= (own.stop - own.start) / B  # from a mean of the part to its share
             for i, values in enumerate(self._losses(acts)):
                 tail[i] = self.xp.sum(values)
@@ -139,7 +137,7 @@ class ParallelTrainer(Trainer):
         self._all_reduce()
         self.sums[:3] += tail[:3]
         self._stop += tail[-1]
-        self.update(dials)
+        self.update(numbers)
         self.adam.t += 1
         return acts, self.model.gradients
 
@@ -182,8 +180,8 @@ class ParallelTrainer(Trainer):
         found = self.comm.allgather(None if acts is None else first_bad(acts))
         return next((name for name in found if name), None) or super()._first_bad(None)
 
-    def _epoch(self, progress: Any, due: Any) -> Record:
-        record: Record = self.comm.bcast(super()._epoch(progress, due))
+    def _epoch(self, progress: Any, timer: Any) -> Record:
+        record: Record = self.comm.bcast(super()._epoch(progress, timer))
         own = hashlib.sha256(to_numpy(self.model.params_.array).tobytes()).hexdigest()
         if len(set(self.comm.allgather(own))) > 1:
             raise InputError(

@@ -1,36 +1,10 @@
-"""What the terminal shows of a run: a line that is written over in place, and one an epoch.
+"""What the terminal shows of a run: a line that is written over in place, and one an epoch."""
 
-Colours are for a terminal alone, and the variable NO_COLOR (no-color.org) switches them off; what
-goes to a file or a pipe holds no control characters.
-"""
-
-import os
 import sys
 from math import isnan
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
-RED, GREEN, YELLOW = 31, 32, 33
-
-
-def tinted(text: str, colour: int, stream: TextIO | None = None) -> str:
-    """The text in a colour, where the stream (stdout) is a terminal that wants any."""
-    stream = stream or sys.stdout
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or os.name == "nt"
-    return text if plain or not stream.isatty() else f"\x1b[{colour}m{text}\x1b[0m"
-
-
-def say(text: str) -> None:
-    """Print a line, if that can be: it must not end hours of training."""
-    _print(text, sys.stdout)
-
-
-def _print(text: str, stream: TextIO) -> None:
-    try:
-        print(text, file=stream, flush=True)
-    except BrokenPipeError:  # the reader has gone away (`| head`)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except OSError:  # a full disk, which takes what waits here as soon as it has room
-        pass
+from ..errors import GREEN, say, tinted
 
 
 def so_far(means: Any, history: list[dict[str, float]], speed: float) -> str:
@@ -52,11 +26,6 @@ def of_epoch(record: dict[str, float], epochs: int, speed: float, best: bool) ->
         parts.append(f"active {record['active_units']:3.0f}")
     parts += [f"rec {record['rec']:8.2f}", f"kl {record['kl']:6.2f}"]
     return "  ".join([*parts, f"{record['seconds']:6.1f} s", f"{speed:.0f} images/s"])
-
-
-def warn(text: str) -> None:
-    """A line on stderr about what went wrong, but not so that it ended anything."""
-    _print(f"scratchvae: {tinted('warning:', YELLOW, sys.stderr)} {text}", sys.stderr)
 
 
 class Progress:

@@ -1,13 +1,14 @@
-"""The training loop: what happens in which order, and what is kept when something goes wrong.
+"""The training loop; rolls back to the last good state after a NaN or Ctrl-C.
 
-How far a run has come is `state.py`. A copy of that is taken every CHECK steps, when the losses are
-looked at: the loop goes back to it when a loss is not finite, to find the tensor that went wrong
-first, and after Ctrl-C, which may have come in the middle of an update.
+A snapshot of the state is taken every CHECK steps, when the losses are looked at. It is restored
+when a loss is not finite, to find the tensor that went wrong first, and after Ctrl-C, which may
+interrupt an update. `Trainer.take_step` is the step: read it after `models/vae.py`.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from functools import cache, partial
 from math import isfinite, nan
 from typing import Any
 
@@ -16,25 +17,21 @@ import numpy as np
 from ..backend import Array, noise, to_numpy
 from ..data.batches import binarized, to_float
 from ..errors import InputError, NonFiniteError, finite_number, whole_number
-from ..evaluate.evaluation import check_binarize, losses, prepare
-from ..models.model import CHUNK, Model
-from .callbacks import EarlyStopping as EarlyStopping
-from .callbacks import Record as Record
-from .callbacks import is_best
-from .graph import Graphs
-from .nonfinite import first_bad, stopped_at
-from .optim import Adam, Dials, clip, ramp
+from ..files.run_folder import COLUMNS
+from . import nonfinite
+from .callbacks import CheckpointTimer, is_best
+from .measure import CHUNK, check_binarize, losses, prepare
+from .optim import Adam, StepNumbers, clip, ramp
 from .progress import Progress, of_epoch, so_far
-from .snapshot import Due, State
-from .watch import BadOp, watching
+from .protocol import Record, TrainableModel
+from .snapshot import Snapshot, data_hash, load_arrays, resumed_step
 
 CHECK = 50  # steps between two looks at the losses: each look waits for the device
-COLUMNS = ("epoch", "step", "train_loss", "test_loss", "rec", "kl", "active_units", "seconds")
 
 Callback = Callable[["Trainer", Record], Any]
 
 
-class Trainer(State):
+class Trainer:
     """A run: a built model, its data on its device, an optimiser, and how far it has come.
 
     X, X_test     (N,D), as `fit` takes them; X_test may be None
@@ -51,11 +48,13 @@ class Trainer(State):
     detect_anomaly
                   look at what every op returns, and stop at the first NaN or infinity: slow, and
                   says more than what the loop finds by itself
+
+    Its `sums` are rec, kl and loss over the epoch so far, and 1 while all parameters are finite.
     """
 
     def __init__(
         self,
-        model: Model,
+        model: TrainableModel,
         X: Any,
         X_test: Any = None,
         *,
@@ -96,17 +95,35 @@ class Trainer(State):
         if adam and "lr" in adam:
             raise InputError("the step size is the argument lr, not one of Adam's other settings")
         settings = {} if callable(self.lr) else {"lr": self.lr}
-        super().__init__(Adam(model.params_.array, **settings, **(adam or {})))
+        self.adam = Adam(model.params_.array, **settings, **(adam or {}))
+        self.sums = self.xp.zeros(4, dtype="float64")
         self._totals = [self.sums[i : i + 1] for i in range(3)]
+        self.steps_per_epoch = -(-len(self.X) // self.batch_size)
+        self._earlier_epochs = len(model.history_)  # that the model had learned before this run
+        self.snapshot = Snapshot(self.arrays(), self.step)
+        self._data_hash = cache(partial(data_hash, self.X, self.X_test))
         self.seconds, self._timed = 0.0, 0  # of the epoch so far, and the images that they took
         plain = type(self).take_step is Trainer.take_step  # that is what a graph repeats
-        graphs = cuda_graphs and plain and not detect_anomaly and self.xp is not np
-        self._graphs = Graphs.of(self) if graphs else None
+        self._graphs = None
+        if cuda_graphs and plain and not detect_anomaly and self.xp is not np:
+            from .graph import Graphs  # on use: only a GPU needs it
+
+            self._graphs = Graphs.of(self)
 
     @property
     def scheduled(self) -> bool:
         """Whether the weight of the KL changes from step to step."""
         return bool(self.kl_warmup or self.kl_cycle)
+
+    @property
+    def step(self) -> int:
+        """Steps taken since the parameters were fresh."""
+        return self.adam.t
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed, of this run."""
+        return len(self.model.history_) - self._earlier_epochs
 
     # -------------------------------------------------------------------------------- the run
 
@@ -130,39 +147,39 @@ class Trainer(State):
         epochs = whole_number(epochs, "epochs")
         calls = [callbacks] if callable(callbacks) else list(callbacks)
         total = epochs * self.steps_per_epoch
-        due = Due(checkpoint_every, checkpoint)
+        timer = CheckpointTimer(checkpoint_every, checkpoint)
         done = len(self.model.history_)
-        if self._kept_step is None:  # it was interrupted while a copy was taken
-            self.keep()
+        if self.snapshot.step is None:  # the run before was interrupted while it took one
+            self.take_snapshot()
         try:
             # overflow is looked for at each check, and named; NumPy need not warn too
             with (
                 np.errstate(over="ignore", invalid="ignore"),
-                watching() if self.detect_anomaly else nullcontext(),
+                nonfinite.detect_anomaly() if self.detect_anomaly else nullcontext(),
                 Progress(total, self.step, verbose) as progress,
             ):
                 while self.epoch < epochs:
-                    record = self._epoch(progress, due)
+                    record = self._epoch(progress, timer)
                     self.model.history_.append(record)
                     enough = any([call(self, record) is True for call in calls])
                     done += 1
-                    best = is_best(record, self.model.history_[self._before :])
+                    best = is_best(record, self.model.history_[self._earlier_epochs :])
                     progress.line(of_epoch(record, epochs, self._speed, best))
                     if enough:
                         break
-                    due.begin()
+                    timer.restart()
         except KeyboardInterrupt:
             # an epoch whose callbacks were not all called has not ended
             del self.model.history_[done:]
-            self.go_back()
+            self.restore_snapshot()
             raise
-        except BadOp as error:
+        except nonfinite.OpError as error:
             del self.model.history_[done:]
             step = min(self.step + 1, (self.epoch + 1) * self.steps_per_epoch)
-            self.go_back()
-            raise stopped_at(self.epoch + 1, step, str(error)) from None
+            self.restore_snapshot()
+            raise nonfinite.stopped_at(self.epoch + 1, step, str(error)) from None
 
-    def _epoch(self, progress: Progress, due: Due) -> Record:
+    def _epoch(self, progress: Progress, timer: CheckpointTimer) -> Record:
         model, total = self.model, self.steps_per_epoch
         done = self.step - self.epoch * total
         if done == 0:
@@ -179,34 +196,26 @@ class Trainer(State):
             else:
                 self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
             look = self.detect_anomaly or (i + 1) % CHECK == 0 or i + 1 == total
-            save = due.by_step(self.step) or (look and due.by_time())
+            save = timer.due_by_step(self.step) or (look and timer.due_by_time())
             if look or save:
                 losses_so_far = self._check(order)
                 self.seconds = time.perf_counter() - start
                 if save and i + 1 < total:
-                    due.make(self)
+                    timer.write(self)
                 seen = min((i + 1) * self.batch_size, len(self.X))
                 self._timed = seen - untimed
-                history = model.history_[self._before :]
+                history = model.history_[self._earlier_epochs :]
                 progress.show(self.step, so_far(losses_so_far / seen, history, self._speed))
         rec, kl, loss, _ = to_numpy(self.sums) / len(self.X)
-        record = {
-            "epoch": self.epoch + 1,
-            "step": self.step,
-            "train_loss": float(loss),
-            "test_loss": nan,
-            "rec": float(rec),
-            "kl": float(kl),
-            "active_units": nan,
-            "seconds": 0.0,
-        }
+        record = dict.fromkeys(COLUMNS, nan) | {"epoch": self.epoch + 1, "step": self.step}
+        record |= {"train_loss": float(loss), "rec": float(rec), "kl": float(kl)}
         X = self.X[:CHUNK] if self.X_test is None else self.X_test
         measured = losses(model, X)  # without a test split, to see that the last step did no harm
         if not isfinite(measured["loss"]):
-            error = self._error(self.step, self._first_bad_in(X))
-            self.go_back()
+            error = self._error(self.step, nonfinite.first_bad_example(self.model, X))
+            self.restore_snapshot()
             raise error
-        self.keep()
+        self.take_snapshot()
         if self.X_test is not None:
             record |= {name: measured[name] for name in ("rec", "kl", "active_units")}
             record["test_loss"] = measured["loss"]
@@ -219,47 +228,84 @@ class Trainer(State):
 
     def take_step(self, rows: Array) -> tuple[Any, Any]:
         """One update from these rows of the data; returns the activations and the gradients."""
-        dials = self.dials(self.step)
-        acts = self.forward(rows, dials)
-        self.add_up(acts)
-        self.backward(acts, dials)
-        self.update(dials)
+        numbers = self.step_numbers(self.step)
+        acts = self.forward(rows, numbers)
+        self.add_losses(acts)
+        self.backward(acts, numbers)
+        self.update(numbers)
         self.adam.t += 1
         return acts, self.model.gradients
 
-    def dials(self, step: int) -> Dials:
-        """The numbers of the step after so many."""
+    def step_numbers(self, step: int) -> StepNumbers:
+        """What the schedules and Adam say of the step that follows `step` steps."""
         now = step / self.steps_per_epoch  # epochs, fractions counted
         lr = self.lr(now) if callable(self.lr) else self.lr
-        return Dials(step, ramp(now, self.kl_warmup, self.kl_cycle), *self.adam.rates(lr, step + 1))
+        weight = ramp(now, self.kl_warmup, self.kl_cycle)
+        return StepNumbers(step, weight, *self.adam.rates(lr, step + 1))
 
-    def forward(self, rows: Array, dials: Dials, first: int = 0) -> Any:
+    def forward(self, rows: Array, numbers: StepNumbers, first: int = 0) -> Any:
         """The activations of these rows, which stand in the batch from `first` on."""
         model, B = self.model, len(rows)
-        key = {"seed": model.seed, "step": dials.step, "row": first}
+        key = {"seed": model.seed, "step": numbers.step, "row": first}
         x = to_float(self.X[rows], model.workspace("x", B, self.X.shape[1]))
         if self.binarize == "dynamic":
             binarized(x[:, : model.n_features_], stream=noise.BINARIZE, **key)
         return model.forward(x, model.draw_noise(B, stream=noise.TRAIN, **key))
 
-    def backward(self, acts: Any, dials: Dials) -> None:
+    def backward(self, acts: Any, numbers: StepNumbers) -> None:
         """Writes the gradients of the batch."""
-        self.model.backward(self.model.gradients, acts, dials.ramp)
+        self.model.backward(self.model.gradients, acts, numbers.ramp)
 
-    def add_up(self, acts: Any) -> None:
-        """Adds the losses of a batch to the sums of the epoch."""
+    def add_losses(self, acts: Any) -> None:
+        """Add the losses of a batch to the sums of the epoch."""
         for total, values in zip(self._totals, self._losses(acts), strict=True):
             total += self.xp.sum(values, dtype="float64")
 
     def _losses(self, acts: Any) -> tuple[Array, Array, Array]:
         return acts.rec, acts.kl, self.model.example_losses(acts)
 
-    def update(self, dials: Dials) -> None:
+    def update(self, numbers: StepNumbers) -> None:
         """Adam's, from the gradients of the batch."""
         p, g = self.model.params_.array, self.model.gradients.array
         if self.clip_norm is not None:
             clip(g, self.clip_norm)
-        self.adam.update(p, g, dials.rate, dials.floor)
+        self.adam.update(p, g, numbers.rate, numbers.floor)
+
+    # ------------------------------------------------------------------------------- its state
+
+    def arrays(self) -> tuple[Array, ...]:
+        """What a step changes, in place."""
+        return self.model.params_.array, self.adam.m, self.adam.v, self.sums
+
+    def take_snapshot(self) -> None:
+        """Copy the state, for `restore_snapshot`."""
+        self.snapshot.take(self.arrays(), self.step)
+
+    def restore_snapshot(self) -> None:
+        """Return to the snapshot; keep the state as it is, where taking one was interrupted."""
+        try:
+            if self.snapshot.step is not None:
+                self.snapshot.restore(self.arrays())
+                self.adam.t = self.snapshot.step
+        except KeyboardInterrupt:  # a partly restored state must not be used
+            self.restore_snapshot()
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What a checkpoint holds of a run besides the model: numbers, and arrays by name."""
+        numbers = {"step": self.step, "rows": len(self.X), "data": self._data_hash()}
+        return numbers, {"adam_m": self.adam.m, "adam_v": self.adam.v, "sums": self.sums}
+
+    def resume(self, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        """Continue from what `state` gave; the model has its parameters and its history already.
+
+        Raises InputError where the checkpoint is of other data, or contradicts itself.
+        """
+        epochs = len(self.model.history_)
+        step = resumed_step(numbers, len(self.X), self._data_hash(), epochs, self.steps_per_epoch)
+        load_arrays(self.state()[1], arrays)
+        self._earlier_epochs = 0
+        self.adam.t = step
+        self.take_snapshot()
 
     # ------------------------------------------------------------------- when it goes wrong
 
@@ -270,36 +316,25 @@ class Trainer(State):
         *sums, finite = to_numpy(self.sums)
         if np.isfinite(sums).all() and finite:
             if self.step % self.steps_per_epoch:  # at an epoch's end, the evaluation comes first
-                self.keep()
+                self.take_snapshot()
             return np.array(sums)
         last = self.step
-        self.go_back()
+        self.restore_snapshot()
         while self.step < last:
-            self.keep()
+            self.take_snapshot()
             i = self.step - self.epoch * self.steps_per_epoch
             acts, _ = self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
             if name := self._first_bad(acts):
                 step = self.step
-                self.go_back()
+                self.restore_snapshot()
                 raise self._error(step, name)
-        raise self._error(
-            last, "a loss, though not when the last steps are repeated, so this device"
-        )
+        name = "a loss, though not when the last steps are repeated, so this device"
+        raise self._error(last, name)
 
     def _first_bad(self, acts: Any) -> str | None:
         moments = {"m": self.adam.m, "v": self.adam.v}
-        return first_bad(acts, self.model.gradients, self.model.params_, moments)
-
-    def _first_bad_in(self, X: Array) -> str:
-        model = self.model
-        for row in range(len(X)):
-            x = to_float(X[row : row + 1], model.workspace("x", 1, self.X.shape[1]))
-            eps = model.draw_noise(1, seed=model.seed, stream=noise.TEST, step=0, row=row)
-            if name := first_bad(model.forward(x, eps)):
-                return f"{name} of example {row}, in the evaluation,"
-        return "the mean of the losses in the evaluation"
+        return nonfinite.first_bad(acts, self.model.gradients, self.model.params_, moments)
 
     def _error(self, step: int, name: str) -> NonFiniteError:
-        return stopped_at(
-            self.epoch + 1, step, f"{name} is the first tensor that holds a NaN or an infinity"
-        )
+        what = f"{name} is the first tensor that holds a NaN or an infinity"
+        return nonfinite.stopped_at(self.epoch + 1, step, what)

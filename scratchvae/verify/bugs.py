@@ -18,8 +18,10 @@ import numpy as np
 
 from .. import nets, ops
 from ..backend import noise
-from ..evaluate import evaluation as bounds  # calls streaming_log_mean_exp
-from ..models import vae
+from ..models import (
+    bounds,  # calls streaming_log_mean_exp
+    vae,
+)
 from ..models.model import Model
 from ..train import trainer as training  # calls ramp
 from ..train.optim import Adam

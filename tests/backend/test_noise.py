@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scratchvae import VAE, InputError
 from scratchvae.backend import noise
 from scratchvae.data.labels import keep_labels
-from scratchvae.evaluate.evaluation import losses
 from scratchvae.train import Trainer
+from scratchvae.train.measure import losses
 
 # From the Random123 distribution, kat_vectors: philox4x32, 10 rounds: counter, key, result.
 VECTORS = [

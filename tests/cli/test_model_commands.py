@@ -16,10 +16,10 @@ from scratchvae.cli import shared as opening
 from scratchvae.data.labels import keep_labels, labels_named, leave_out
 from scratchvae.evaluate import evaluate
 from scratchvae.evaluate.collapse import SPARE, collapse_report
-from scratchvae.evaluate.evaluation import prepare
-from scratchvae.files.checkpoint import load
 from scratchvae.models import MODELS, Labelled
+from scratchvae.models.saved import load
 from scratchvae.pictures import latent
+from scratchvae.train.measure import prepare
 
 KINDS = tuple(MODELS)
 SIDE, TEST = 8, 12  # images of 8 x 8 pixels, 12 of them for testing

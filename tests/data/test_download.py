@@ -224,7 +224,8 @@ def test_a_folder_that_may_not_be_written_to(server, tmp_path):
 
 def start(code, *arguments):
     """Another process that downloads from the first argument."""
-    code = f"import sys; from support.faulty_server import instead\nwith instead([sys.argv[1]]):\n  {code}"
+    first = "import sys; from support.faulty_server import instead\nwith instead([sys.argv[1]]):\n"
+    code = f"{first}  {code}"
     tests = Path(__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tests), "."])}
     return subprocess.Popen(

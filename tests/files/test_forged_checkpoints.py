@@ -11,7 +11,7 @@ from support.run_folders import forge, metrics_but_seconds
 
 from scratchvae import VAE, CheckpointError, ConditionalVAE, DataError, cli, load_data, load_model
 from scratchvae.cli.settings import of_run
-from scratchvae.files.checkpoint import load, save_model
+from scratchvae.models.saved import load
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_warning_is_a_warning_in_python(run):
 def test_the_same_model_gives_the_same_bytes(tmp_path):
     model = VAE(latent_dim=2, hidden=(3,)).fit(np.random.default_rng(0).random((20, 9)), epochs=2)
     for name in "ab":
-        save_model(model, tmp_path / name)
+        model.save(tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 

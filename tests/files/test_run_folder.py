@@ -18,9 +18,10 @@ from support.run_folders import contents, forge, metrics_but_seconds, same
 from scratchvae import VAE, CheckpointError, cli, load_model
 from scratchvae.cli.settings import of_run
 from scratchvae.files import run_folder as runs
-from scratchvae.files.atomic import alone_in, keep_as, sweep, write_atomically
-from scratchvae.files.checkpoint import load
-from scratchvae.files.kept import Kept, candidates
+from scratchvae.files.atomic import alone_in, link_or_copy, sweep, write_atomically
+from scratchvae.files.retention import Retention
+from scratchvae.files.run_folder import candidates
+from scratchvae.models.saved import load
 from scratchvae.pictures import gallery
 from scratchvae.train import Trainer
 from scratchvae.train.signals import stoppable, undisturbed
@@ -242,7 +243,7 @@ def test_what_is_to_be_replaced_stays_until_there_is_something_in_its_place(
     assert contents(folder) == before
 
 
-@pytest.mark.parametrize("owner", [(runs, "clear"), (Kept, "save"), (Kept, "prune")])
+@pytest.mark.parametrize("owner", [(runs, "clear"), (Retention, "save"), (Retention, "prune")])
 def test_killed_while_it_replaces_a_run(train, tmp_path, monkeypatch, owner):
     _, straight = train("a")
     train("b", "--seed", "1")
@@ -453,7 +454,7 @@ def test_a_second_name(tmp_path, monkeypatch):
     path.write_bytes(b"new")
     other.write_bytes(b"old")
     for _ in range(2):  # also where it is a name of that very file already
-        keep_as(path, other)
+        link_or_copy(path, other)
         assert other.read_bytes() == b"new"
         assert {p.name for p in tmp_path.iterdir()} == {"a", "b"}
     write_atomically(path, lambda f: f.write(b"newer"))
@@ -463,7 +464,7 @@ def test_a_second_name(tmp_path, monkeypatch):
         raise OSError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", no_links)
-    keep_as(path, other)
+    link_or_copy(path, other)
     assert other.read_bytes() == b"newer"
     assert {p.name for p in tmp_path.iterdir()} == {"a", "b"}
     sweep(tmp_path, ["a"])
@@ -475,7 +476,7 @@ def test_a_best_epoch_that_could_not_be_kept_is_told_of(train, monkeypatch, caps
     _, straight = train("a", *options)
     best = len(load_model(straight / "best.npz").history_)
     assert 1 < best < 8
-    hook(monkeypatch, Kept, "save", OSError(errno.ENOSPC, "No space left on device"), best - 1)
+    hook(monkeypatch, Retention, "save", OSError(errno.ENOSPC, "No space left on device"), best - 1)
     capsys.readouterr()
     code, folder = train("b", *options)
     assert code == 0

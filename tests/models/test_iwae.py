@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchvae import IWAE, VAE, InputError
-from scratchvae.evaluate.evaluation import streaming_log_mean_exp
+from scratchvae.models.bounds import streaming_log_mean_exp
 
 
 def build(**config):

@@ -6,8 +6,10 @@ import pytest
 from scratchvae import VAE, Autoencoder, ops
 from scratchvae.backend import noise
 from scratchvae.evaluate import evaluate
-from scratchvae.evaluate.evaluation import bound, losses
+from scratchvae.models import losses as densities
+from scratchvae.models.bounds import score_samples as bound
 from scratchvae.train import Trainer
+from scratchvae.train.measure import losses
 from scratchvae.train.optim import Adam
 
 
@@ -48,7 +50,9 @@ def test_the_models_samples_have_the_spread_that_its_kl_assumes(tiny):
 
 def test_the_gaussian_likelihood_is_a_density():
     t = np.linspace(-40, 40, 200_001)
-    density = np.exp(-ops.gaussian_nll(np.full((len(t), 1), 1.5), np.array([0.8]), t[:, None]))
+    density = np.exp(
+        -densities.gaussian_nll(np.full((len(t), 1), 1.5), np.array([0.8]), t[:, None])
+    )
     assert np.trapezoid(density, t) == pytest.approx(1, abs=1e-9)
 
 

@@ -201,7 +201,7 @@ def test_metrics_of_extreme_codes_and_scores(dtype):
 def test_output_biases_of_black_and_white_pixels():
     with np.errstate(**QUIET):
         for likelihood in likelihoods.LIKELIHOODS:
-            y = likelihoods.with_mean(np.array([0.0, 1e-30, 0.5, 1.0]), likelihood)
+            y = likelihoods.output_with_mean(np.array([0.0, 1e-30, 0.5, 1.0]), likelihood)
             assert np.isfinite(y).all()
 
 

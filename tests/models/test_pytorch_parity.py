@@ -8,9 +8,9 @@ from support.op_calls import call, cast
 from scratchvae import VAE, Autoencoder
 from scratchvae.backend import noise
 from scratchvae.backend.registry import OPS
-from scratchvae.evaluate.evaluation import losses
 from scratchvae.gradcheck import draw_inputs
 from scratchvae.train import Trainer
+from scratchvae.train.measure import losses
 from scratchvae.train.optim import Adam
 from scratchvae.train.trainer import CHECK
 
@@ -205,12 +205,12 @@ def test_a_stray_numpy_call_in_an_op_fails_on_the_double(double):
 
 
 def test_losses_of_a_split_do_not_depend_on_the_size_of_its_pieces(monkeypatch, rng):
-    import scratchvae.evaluate.evaluation
+    import scratchvae.train.measure
 
     vae = VAE(latent_dim=3, hidden=(7,), dtype="float64").build(9)
     X = rng.random((23, 9))
     whole = losses(vae, X)
-    monkeypatch.setattr(scratchvae.evaluate.evaluation, "CHUNK", 5)
+    monkeypatch.setattr(scratchvae.train.measure, "CHUNK", 5)
     pieces = losses(vae, X)
     assert whole["active_units"] == pieces["active_units"]
     assert whole["loss"] == pytest.approx(pieces["loss"], rel=1e-12)

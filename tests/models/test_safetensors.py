@@ -24,9 +24,9 @@ from scratchvae import (
     cli,
     load_model,
 )
-from scratchvae.files.safetensors import MOST_HEADER
+from scratchvae.data.labels import MAX_LETTERS
+from scratchvae.files.safetensors import MAX_HEADER
 from scratchvae.models.parameters import Parametric
-from scratchvae.models.saved import MOST_LETTERS
 
 SMALL = {"latent_dim": 2, "hidden": (3,), "seed": 1}
 LABELLED = (ConditionalVAE, SemiSupervisedVAE)
@@ -282,7 +282,7 @@ def test_a_description_that_does_not_fit_is_refused_before_memory_is_taken(
     [
         *(None, 3, [], [0, 1], [0, 1, 1], [2, 1, 0], [-1, 0, 1], [0, 1, "2"], [[0], [1], [2]]),
         *([0, 1, None], [0, 1, float("nan")], ["a", "b", "c\0"], {"0": 0, "1": 1, "2": 2}),
-        ["a", "b", "c" * (MOST_LETTERS // 3 + 1)],
+        ["a", "b", "c" * (MAX_LETTERS // 3 + 1)],
     ],
     ids=lambda classes: repr(classes)[:40],
 )  # fmt: skip
@@ -294,7 +294,7 @@ def test_classes_of_no_model_are_refused(path, monkeypatch, classes):
 
 
 def test_classes_that_no_file_can_hold(path):
-    long = built(ConditionalVAE(**SMALL), ["a", "b" * MOST_LETTERS])
+    long = built(ConditionalVAE(**SMALL), ["a", "b" * MAX_LETTERS])
     with pytest.raises(InputError, match="too long"):
         long.save(path)
     many = ConditionalVAE(1, (1,)).build(1, 100_000)
@@ -319,7 +319,7 @@ def test_a_pipe_is_refused_without_waiting_for_its_other_end(path):
 
 
 def test_a_header_is_not_read_where_it_is_too_large(path):
-    header = b"{" + b" " * MOST_HEADER + b"}"
+    header = b"{" + b" " * MAX_HEADER + b"}"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     tracemalloc.start()
     refused(path, "too long a header")

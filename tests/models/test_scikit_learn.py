@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scratchvae import IWAE, VAE, Autoencoder, ConditionalVAE, InputError, SemiSupervisedVAE
-from scratchvae.models.estimator import not_fitted
+from scratchvae.models.parameters import not_fitted
 from scratchvae.train import Trainer
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")

@@ -7,7 +7,7 @@ from support.gifs import frames_of, read_gif
 from scratchvae import VAE, ConditionalVAE
 from scratchvae.files import run_folder as runs
 from scratchvae.pictures import animation
-from scratchvae.train.film import MOST, Film
+from scratchvae.train.callbacks import MAX_FRAMES, LatentFrames
 
 
 def history(n, **changes):
@@ -110,7 +110,7 @@ def grown(film, vae, epochs):
 
 def test_the_film_shows_the_same_points_after_each_epoch():
     vae = VAE(latent_dim=2, hidden=(5,), seed=3).build(16)
-    film = Film.of(vae)
+    film = LatentFrames.of(vae)
     before = vae.sample(film.n)
     grown(film, vae, 3)
     assert film.epochs == [0, 1, 2, 3]
@@ -123,13 +123,13 @@ def test_the_film_shows_the_same_points_after_each_epoch():
 @pytest.mark.parametrize("epochs", [58, 59, 117, 400])
 def test_a_long_run_has_no_more_frames_than_fit(epochs):
     vae = VAE(latent_dim=1, hidden=()).build(4)
-    film = Film.of(vae)
+    film = LatentFrames.of(vae)
     grown(film, vae, epochs)
-    assert len(film.frames) == len(film.epochs) <= MOST
+    assert len(film.frames) == len(film.epochs) <= MAX_FRAMES
     assert film.epochs[0] == 0
     assert film.epochs[-1] == epochs
     strides = np.diff(film.epochs)
-    assert len(film.epochs) > MOST / 2 - 2
+    assert len(film.epochs) > MAX_FRAMES / 2 - 2
     assert (strides[:-1] == strides[0]).all()
     assert strides[-1] <= strides[0]
     assert film.arrays(epochs)["film"].nbytes < 3e6
@@ -139,7 +139,7 @@ def test_a_long_run_has_no_more_frames_than_fit(epochs):
 def test_an_epoch_that_is_taken_again_has_one_frame(epochs):
     """Its first end was interrupted."""
     vae = VAE(latent_dim=1, hidden=()).build(4)
-    once, twice = Film.of(vae), Film.of(vae)
+    once, twice = LatentFrames.of(vae), LatentFrames.of(vae)
     vae.history_ = []
     for _ in range(epochs):
         vae.history_.append({})
@@ -151,11 +151,11 @@ def test_an_epoch_that_is_taken_again_has_one_frame(epochs):
 @pytest.mark.parametrize("stop", [1, 59, 60])
 def test_a_resumed_film_is_that_of_the_whole_run(stop):
     vae = VAE(latent_dim=1, hidden=()).build(4)
-    whole, part = Film.of(vae), Film.of(vae)
+    whole, part = LatentFrames.of(vae), LatentFrames.of(vae)
     grown(whole, vae, stop)
     part.resume(whole.arrays(stop))  # at epoch 0: not what it should go on from
     assert part.epochs == [0]
-    again = Film.of(vae)
+    again = LatentFrames.of(vae)
     again.resume(whole.arrays(stop))
     assert again.epochs == whole.epochs
     vae.history_ += [{}] * 2
@@ -176,7 +176,7 @@ def test_a_resumed_film_is_that_of_the_whole_run(stop):
     ],
 )
 def test_a_film_that_does_not_fit_is_begun_anew(damaged):
-    film = Film.of(VAE(latent_dim=1, hidden=()).build(4))
+    film = LatentFrames.of(VAE(latent_dim=1, hidden=()).build(4))
     frame = film.frames[0]
     film.resume(damaged)
     assert film.epochs == [0]
@@ -186,6 +186,6 @@ def test_a_film_that_does_not_fit_is_begun_anew(damaged):
 def test_labels_take_turns_in_columns_of_their_own():
     for classes, columns in ((3, 6), (10, 10), (11, 8)):
         cvae = ConditionalVAE(latent_dim=1, hidden=()).build(16, classes)
-        assert Film.of(cvae).columns == columns
-    assert Film.of(VAE(latent_dim=1, hidden=()).build(7)) is None
-    assert Film.of(VAE(latent_dim=1, hidden=()).build(256 * 256)).n == 4
+        assert LatentFrames.of(cvae).columns == columns
+    assert LatentFrames.of(VAE(latent_dim=1, hidden=()).build(7)) is None
+    assert LatentFrames.of(VAE(latent_dim=1, hidden=()).build(256 * 256)).n == 4

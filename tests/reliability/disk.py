@@ -16,7 +16,7 @@ import common
 from calls import Calls, broken, full
 from subjects import make_model, make_run
 
-from scratchvae.files.checkpoint import load
+from scratchvae.models.saved import load
 
 LINE = ("--checkpoint-every", "3")
 EPOCHS = 2

@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from subjects import READERS, Reader, read_checkpoint, value
 
 from scratchvae.errors import DataError
-from scratchvae.files.checkpoint import load
 from scratchvae.files.run_folder import seconds_of_epochs, write_metrics
+from scratchvae.models.saved import load
 from scratchvae.train import COLUMNS
 
 EXAMPLES, IN_SHORT = 100_000, 250

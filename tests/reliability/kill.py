@@ -17,7 +17,7 @@ import common
 from calls import NAMES, Calls, die
 
 from scratchvae import cli
-from scratchvae.files.checkpoint import load
+from scratchvae.models.saved import load
 
 KILLS, IN_SHORT = 1000, 14
 LONGEST = 12  # kills of one run

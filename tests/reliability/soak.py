@@ -18,8 +18,8 @@ import common
 import numpy as np
 
 from scratchvae import cli, load_model
-from scratchvae.files.checkpoint import load, save_model
 from scratchvae.models import MODELS, Labelled
+from scratchvae.models.saved import load
 from scratchvae.train import Trainer
 
 MINUTES, SECONDS_IN_SHORT = 30, 6
@@ -63,7 +63,7 @@ class Soak:
         straight.run(3)
         first.run(1)
         numbers, arrays = first.state()
-        save_model(first.model, path, {"settings": {}} | numbers, arrays)
+        first.model.save(path, run={"settings": {}} | numbers, arrays=arrays)
         model, run, arrays = load(path)
         second = self.trainer(model)
         second.resume(run, arrays)

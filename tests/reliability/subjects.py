@@ -16,7 +16,7 @@ import numpy as np
 
 from scratchvae import IWAE, VAE, CheckpointError, DataError, InputError, load_data, load_model
 from scratchvae.data.idx import read_idx
-from scratchvae.files.checkpoint import load, save_model
+from scratchvae.models.saved import load
 from scratchvae.train import Trainer
 
 SAFETENSORS = bool(find_spec("safetensors")) and bool(find_spec("scratchvae.files.safetensors"))
@@ -74,8 +74,8 @@ def make_run(path):
     trainer = trainer_of(VAE(latent_dim=1, hidden=(2,)).build(4))
     trainer.run(2)
     numbers, arrays = trainer.state()
-    settings = {"model": "vae", "data": "strokes", "hidden": [2], "latent_dim": 1, "epochs": 2}
-    save_model(trainer.model, path, {"settings": settings} | numbers, arrays)
+    settings = {"data": "strokes", "epochs": 2}
+    trainer.model.save(path, run={"settings": settings} | numbers, arrays=arrays)
 
 
 def make_model(path):

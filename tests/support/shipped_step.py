@@ -4,7 +4,7 @@ import numpy as np
 from support.finite_differences import LIMIT, compare
 
 from scratchvae.backend import noise
-from scratchvae.verify.dreg import surrogate
+from scratchvae.verify.model import surrogate
 
 
 def poison(model):

@@ -125,7 +125,7 @@ def test_ctrl_c_between_launch_and_count_repeats_the_step(gpu):
     graphs = stopped._graphs
     graphs.begin_epoch(order)
     graphs.take_step(0)
-    stopped.keep()
+    stopped.take_snapshot()
     (graph, *rest), arrays = graphs.graphs.popitem()[1]
 
     class Interrupted:
@@ -137,7 +137,7 @@ def test_ctrl_c_between_launch_and_count_repeats_the_step(gpu):
     graphs.graphs[key] = (Interrupted(), *rest), arrays
     with pytest.raises(KeyboardInterrupt):
         graphs.take_step(1)
-    stopped.go_back()
+    stopped.restore_snapshot()
     graphs.graphs[key] = (graph, *rest), arrays
     for i in range(1, 6):
         graphs.take_step(i)

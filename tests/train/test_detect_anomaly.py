@@ -21,7 +21,7 @@ from scratchvae.backend import to_numpy
 from scratchvae.backend.registry import OPS, SKIP, Op
 from scratchvae.gradcheck import draw_inputs
 from scratchvae.train import Trainer
-from scratchvae.train.watch import watching
+from scratchvae.train.nonfinite import detect_anomaly
 
 MODELS = {
     "vae": lambda **more: VAE(3, (6, 5), **more),
@@ -82,7 +82,7 @@ def test_a_bad_entry_of_any_input_is_reported_by_the_op_that_it_spoils(name, xp)
                 if np.isfinite(OPS[name].forward(**spoilt)).all():
                     assert value == np.inf  # tanh(inf) is 1; what made the inf is reported
                     continue
-            with watching():
+            with detect_anomaly():
                 f = in_place(OPS[name]).forward
                 with pytest.raises(NonFiniteError, match=f"^{name}: y .* {bad} came so") as error:
                     f(**{k: xp.asarray(a) for k, a in spoilt.items()})
@@ -96,7 +96,7 @@ def test_a_bad_upstream_gradient_is_reported_by_the_backward_that_it_spoils(name
     inputs = draw_inputs(name)
     dy = np.ones(OPS[name].forward(**inputs).shape)
     dy.flat[-1] = np.inf
-    with watching(), pytest.raises(NonFiniteError, match=f"^{name}_backward: d.* dy came so"):
+    with detect_anomaly(), pytest.raises(NonFiniteError, match=f"^{name}_backward: d.* dy came so"):
         call(in_place(OPS[name]), {k: xp.asarray(a) for k, a in inputs.items()}, xp.asarray(dy))
 
 
@@ -105,7 +105,7 @@ def test_every_op_gives_the_same_bits_and_takes_the_same_arguments():
         inputs = draw_inputs(name)
         y, gradients = call(op, inputs)
         skipped = {f"d{name}": SKIP for name in op.gradients}
-        with watching():
+        with detect_anomaly():
             seen = in_place(op)
             assert seen.forward is not op.forward
             assert seen.backward is not op.backward
@@ -120,7 +120,7 @@ def test_every_op_gives_the_same_bits_and_takes_the_same_arguments():
 def test_the_message_says_what_how_many_and_where():
     x, W = np.ones((2, 3), dtype=np.float32), np.ones((3, 2), dtype=np.float32)
     W[1, 1] = np.inf
-    with watching(), pytest.raises(NonFiniteError) as error:
+    with detect_anomaly(), pytest.raises(NonFiniteError) as error:
         ops.linear(x, W, np.array([4, 5], dtype=np.float32))
     assert str(error.value) == (
         "linear: y (2, 2) float32 with 2 of 4 entries not finite, the first inf at [0, 1], the "
@@ -132,22 +132,22 @@ def test_the_message_says_what_how_many_and_where():
 
 def test_of_several_gradients_the_bad_one_is_named():
     x, dy = np.full((1, 2), np.inf), np.ones((1, 2))
-    with watching(), pytest.raises(NonFiniteError, match=r"^linear_backward: dW \(2, 2\)"):
+    with detect_anomaly(), pytest.raises(NonFiniteError, match=r"^linear_backward: dW \(2, 2\)"):
         ops.linear_backward(dy, x, np.ones((2, 2)))
 
 
 def test_an_input_that_the_op_overwrites_is_shown_as_it_was(xp):
     a = xp.asarray(np.array([[0.0, 1.0, np.nan]]))
-    with watching(), pytest.raises(NonFiniteError, match=r"from x \(1, 3\).* in \[0, 1\]"):
+    with detect_anomaly(), pytest.raises(NonFiniteError, match=r"from x \(1, 3\).* in \[0, 1\]"):
         ops.sigmoid(a, out=a)
     a = np.array([[0.0, 1.0, np.nan]])
-    with watching(), pytest.raises(NonFiniteError, match=r"from x \(1, 3\).* in \[0, 1\]"):
+    with detect_anomaly(), pytest.raises(NonFiniteError, match=r"from x \(1, 3\).* in \[0, 1\]"):
         ops.sigmoid(a, out=a[:])  # another view of the same memory
 
 
 def test_the_plain_causes_are_named(xp):
     zero = xp.zeros((2, 3), dtype="float32")
-    with watching():
+    with detect_anomaly():
         with pytest.raises(NonFiniteError, match=r"exp\(88\.7\) is the end of float32: .*logvar"):
             ops.gaussian_kl(zero, zero + 89)
         with pytest.raises(NonFiniteError, match=r"1\.8e\+19 squared is .* float32: look at x"):
@@ -166,12 +166,12 @@ def halve_backward(dy, *, dx=None):
 
 def test_an_op_that_is_registered_elsewhere_is_watched_too(monkeypatch):
     monkeypatch.setitem(OPS, "halve", Op("halve", halve, halve_backward, {"x": "BH"}))
-    with watching(), pytest.raises(NonFiniteError, match=r"^halve: y"):
+    with detect_anomaly(), pytest.raises(NonFiniteError, match=r"^halve: y"):
         halve(np.full((1, 1), np.inf))
 
 
 def test_an_empty_batch_has_nothing_bad():
-    with watching():
+    with detect_anomaly():
         assert len(ops.gaussian_kl(np.empty((0, 2)), np.empty((0, 2)))) == 0
 
 
@@ -187,7 +187,10 @@ def test_a_step_with_a_bad_weight_names_the_first_op_that_has_it(model, rng, bad
         model.params_[name].flat[0] = bad
         first = "linear_each_class" if name.startswith("first") else "linear"
         first = "gaussian_nll" if name == "x_logvar" else first
-        with watching(), pytest.raises(NonFiniteError, match=f"^{first}: y .* came so") as error:
+        with (
+            detect_anomaly(),
+            pytest.raises(NonFiniteError, match=f"^{first}: y .* came so") as error,
+        ):
             model.loss_and_grad(x, eps, y)
         assert str(error.value).count(" float32 with 1 of ") == 1
 
@@ -196,7 +199,10 @@ def test_an_overflow_is_named_where_it_happens(rng):
     vae = VAE(3, (6,))
     x, eps, _ = batch(vae, rng)
     vae.params_.head_b[3:] = 200
-    with watching(), pytest.raises(NonFiniteError, match=r"^reparameterize: y .*: look at logvar"):
+    with (
+        detect_anomaly(),
+        pytest.raises(NonFiniteError, match=r"^reparameterize: y .*: look at logvar"),
+    ):
         vae.loss_and_grad(x, eps)
 
 
@@ -207,7 +213,7 @@ def test_training_gives_the_same_bits(model, device, rng, double):
         learner = model(device=device).build_from(X, y)
         trainer = Trainer(learner, X, X[:5], y=y, y_test=y[:5], batch_size=6, cuda_graphs=False)
         if watched:
-            with watching():
+            with detect_anomaly():
                 trainer.run(2)
         else:
             trainer.run(2)
@@ -219,7 +225,7 @@ def test_training_gives_the_same_bits(model, device, rng, double):
 def test_an_infinity_that_an_op_is_made_for_is_no_fault(rng):
     m2 = SemiSupervisedVAE(3, (6,))
     x, _, y = batch(m2, rng)
-    with watching():  # a label that is not the row's has the log weight -inf
+    with detect_anomaly():  # a label that is not the row's has the log weight -inf
         assert np.isfinite(m2.score_samples(x, k=2, y=y)).all()
 
 
@@ -228,7 +234,7 @@ def test_an_infinity_that_an_op_is_made_for_is_no_fault(rng):
 
 def test_all_functions_are_as_before_even_after_an_error():
     before = everything()
-    with watching():
+    with detect_anomaly():
         changed = [key for key, f in everything().items() if before[key] != f]
         for name, pair in nets.ACTIVATIONS.items():
             assert pair == (getattr(ops, name), getattr(ops, f"{name}_backward"))
@@ -237,16 +243,16 @@ def test_all_functions_are_as_before_even_after_an_error():
     assert ("nets.ACTIVATIONS", "relu") in changed
     assert len(changed) > 2 * len(OPS)
     assert everything() == before
-    with pytest.raises(NonFiniteError), watching():
+    with pytest.raises(NonFiniteError), detect_anomaly():
         ops.relu(np.full((1, 1), np.nan))
     assert everything() == before
 
 
 def test_one_watch_within_another_is_the_same_watch():
     before = everything()
-    with watching():
+    with detect_anomaly():
         first = ops.relu
-        with watching():
+        with detect_anomaly():
             assert ops.relu is first
         assert ops.relu is first
     assert everything() == before
@@ -255,6 +261,6 @@ def test_one_watch_within_another_is_the_same_watch():
 def test_a_module_that_is_imported_meanwhile_keeps_no_watched_op(monkeypatch):
     late = ModuleType("scratchvae.late")
     monkeypatch.setitem(sys.modules, late.__name__, late)
-    with watching():
+    with detect_anomaly():
         late.relu = ops.relu
     assert late.relu is ops.relu is OPS["relu"].forward

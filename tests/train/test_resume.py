@@ -12,12 +12,12 @@ from support.run_folders import contents, metrics_but_seconds, same
 
 from scratchvae import CheckpointError, load_model
 from scratchvae.files import run_folder as runs
-from scratchvae.files.checkpoint import load
-from scratchvae.files.kept import Kept, candidates
+from scratchvae.files.retention import Retention
+from scratchvae.files.run_folder import candidates
+from scratchvae.models.saved import load
 from scratchvae.pictures import gallery
 from scratchvae.train import Trainer
-from scratchvae.train.film import Film
-from scratchvae.train.snapshot import Due
+from scratchvae.train.callbacks import CheckpointTimer, LatentFrames
 
 # ------------------------------------------------------------------------------- exact resume
 
@@ -76,7 +76,7 @@ def test_a_run_that_is_stopped_anywhere_ends_in_the_same_bytes(
         interrupt(monkeypatch, 9, error)
     hook = {
         "evaluation": (scratchvae.train.trainer, "losses"),
-        "film": (Film, "take"),  # the first is taken at the start
+        "film": (LatentFrames, "add"),  # the first is taken at the start
         "saving": (os, "replace"),
         "metrics": (runs, "write_metrics"),
     }
@@ -126,9 +126,11 @@ def test_after_so_much_time(train, monkeypatch):
         Trainer, "take_step", lambda self, rows: (taken.append(1), original(self, rows))[1]
     )
     for name in ("replace", "save"):  # the first one and the others
-        keep = getattr(Kept, name)
+        keep = getattr(Retention, name)
         monkeypatch.setattr(
-            Kept, name, lambda self, step, *a, keep=keep: (saved.append(step), keep(self, step, *a))
+            Retention,
+            name,
+            lambda self, step, *a, keep=keep: (saved.append(step), keep(self, step, *a)),
         )
     train("a", "--epochs", "2", "--checkpoint-every", "3s")  # a step takes a second
     assert saved == [4, STEPS, 11, 2 * STEPS]
@@ -143,10 +145,14 @@ def test_no_such_interval(train, capsys, every):
 
 
 def test_intervals():
-    assert (Due("90s").seconds, Due("10m").seconds, Due("2h").seconds) == (90, 600, 7200)
-    assert Due(500).by_step(1000)
-    assert not Due(500).by_step(999)
-    assert not Due("1s").by_step(1)
+    assert (
+        CheckpointTimer("90s").seconds,
+        CheckpointTimer("10m").seconds,
+        CheckpointTimer("2h").seconds,
+    ) == (90, 600, 7200)
+    assert CheckpointTimer(500).due_by_step(1000)
+    assert not CheckpointTimer(500).due_by_step(999)
+    assert not CheckpointTimer("1s").due_by_step(1)
 
 
 # ------------------------------------------------------------------- a process that ends between
@@ -171,7 +177,7 @@ def test_a_run_that_had_enough_does_not_train_on(train, tmp_path, monkeypatch):
 def test_killed_before_the_best_has_its_name(train, tmp_path, monkeypatch, nth):
     _, straight = train("a")
     with monkeypatch.context() as patch:
-        hook(patch, Kept, "keep_best", Killed(), nth)
+        hook(patch, Retention, "mark_best", Killed(), nth)
         killed(train)
     assert go_on(tmp_path / "b") == 0
     same(straight, tmp_path / "b")
@@ -181,7 +187,7 @@ def test_killed_before_the_best_has_its_name(train, tmp_path, monkeypatch, nth):
 @pytest.mark.parametrize("nth", [1, 3])
 def test_what_fails_once_is_done_at_the_end(train, monkeypatch, capsys, name, nth):
     _, straight = train("a")
-    hook(monkeypatch, Kept, name, OSError(errno.ENOSPC, "No space left on device"), nth)
+    hook(monkeypatch, Retention, name, OSError(errno.ENOSPC, "No space left on device"), nth)
     capsys.readouterr()
     code, folder = train("b")
     assert code == 0
@@ -194,7 +200,7 @@ def test_the_film_of_a_long_run(train, tmp_path, monkeypatch):
     """Of which frames are dropped as it goes on."""
     _, straight = train("a", "--epochs", "64")
     with monkeypatch.context() as patch:
-        hook(patch, Kept, "save", KeyboardInterrupt(), 61)  # of epoch 62
+        hook(patch, Retention, "save", KeyboardInterrupt(), 61)  # of epoch 62
         assert train("b", "--epochs", "64")[0] == 130
     assert len(load_model(tmp_path / "b").history_) == 61
     assert go_on(tmp_path / "b") == 0
@@ -206,9 +212,9 @@ def test_the_film_of_a_long_run(train, tmp_path, monkeypatch):
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
 def test_each_is_of_the_step_in_its_name(train, tmp_path, monkeypatch, error):
     """Also where the renaming was done, and what came after it was not."""
-    from scratchvae.cli import keeper as keeping
+    from scratchvae.files import checkpoint
 
-    save, calls = keeping.save_model, []
+    save, calls = checkpoint.write, []
 
     def then_fail(*a):
         save(*a)
@@ -217,7 +223,7 @@ def test_each_is_of_the_step_in_its_name(train, tmp_path, monkeypatch, error):
             raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeping, "save_model", then_fail)
+        patch.setattr(checkpoint, "write", then_fail)
         train("b", "--keep", "9", "--checkpoint-every", "2")
     if isinstance(error, KeyboardInterrupt):
         assert go_on(tmp_path / "b", "--keep", "9", "--checkpoint-every", "2") == 0
@@ -228,17 +234,17 @@ def test_each_is_of_the_step_in_its_name(train, tmp_path, monkeypatch, error):
 
 
 def test_without_a_second_name_the_newest_is_kept_all_the_same(train, monkeypatch, capsys):
-    import scratchvae.files.kept
+    import scratchvae.files.retention
 
     _, straight = train("a")
-    keep = scratchvae.files.kept.keep_as
+    keep = scratchvae.files.retention.link_or_copy
 
     def only_the_best(path, other):
         if other.name != "best.npz":
             raise OSError(errno.ENOSPC, "No space left on device")
         keep(path, other)
 
-    monkeypatch.setattr(scratchvae.files.kept, "keep_as", only_the_best)
+    monkeypatch.setattr(scratchvae.files.retention, "link_or_copy", only_the_best)
     capsys.readouterr()
     same(straight, train("b")[1])
     assert capsys.readouterr().err == "", "nothing of weight is missing"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scratchvae import VAE, InputError, NonFiniteError
-from scratchvae.files.checkpoint import load, save_model
+from scratchvae.models.saved import load
 from scratchvae.train import COLUMNS, EarlyStopping, Trainer
 from scratchvae.train.optim import Adam, ramp
 from scratchvae.train.trainer import CHECK
@@ -341,7 +341,8 @@ def test_stopped_and_resumed_is_the_same_as_never_stopped(tmp_path, rng, stop):
     with pytest.raises(KeyboardInterrupt):
         trainer.run(3)
     assert stop - CHECK <= trainer.step <= stop
-    save_model(vae, tmp_path / "run.npz", *trainer.state())
+    numbers, moments = trainer.state()
+    vae.save(tmp_path / "run.npz", run=numbers, arrays=moments)
 
     again, run, arrays = load(tmp_path / "run.npz")
     trainer = Trainer(again, X, X, **settings)
@@ -400,7 +401,7 @@ def test_a_run_that_does_not_fit_cannot_be_resumed(X, rows, change, message):
 
 
 def test_ctrl_c_in_the_middle_of_taking_a_copy(X):
-    """Half a copy is none: the run itself is whole at that moment, and stays as it is."""
+    """A partial snapshot must not be used: the run itself is intact at that moment."""
     straight = small().build(9)
     Trainer(straight, X, batch_size=8).run(3)
     vae = small().build(9)
@@ -408,10 +409,10 @@ def test_ctrl_c_in_the_middle_of_taking_a_copy(X):
 
     class Interrupting:
         def __setitem__(self, key, value):
-            trainer._kept[1] = np.zeros_like(trainer.adam.m)
+            trainer.snapshot.copies[1] = np.zeros_like(trainer.adam.m)
             raise KeyboardInterrupt
 
-    trainer._kept[1] = Interrupting()  # the parameters are copied by then, the moments are not
+    trainer.snapshot.copies[1] = Interrupting()  # after the parameters, before the moments
     with pytest.raises(KeyboardInterrupt):
         trainer.run(3)
     assert trainer.step == 4

@@ -1,0 +1,84 @@
+"""How a file that somebody else made is opened: without waiting, bounded, refused in one sentence.
+
+What goes wrong in reading becomes one error of this package, whatever the reader raised.
+"""
+
+import errno
+import os
+import stat
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from ..errors import CheckpointError, DataError, InputError
+
+# what reading a damaged file of NumPy arrays, or of JSON in one, may raise
+DAMAGE: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, SyntaxError),
+    *(OverflowError, struct.error, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
+# Possibly transient OS errors: not damage. A damaged file can raise any other.
+TRANSIENT = (
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
+)
+# Compressed data may be so many times larger than the file, or this large in any case.
+RATIO, ALLOWANCE = 100, 1 << 20
+
+
+class UnreadableFile(ValueError):
+    """What is wrong with a file: the end of a sentence that begins with its name."""
+
+
+@contextmanager
+def refusing(path: Path, error: type[InputError], *more: type[Exception]) -> Iterator[None]:
+    """Within, whatever reading the file raises becomes one sentence of this error.
+
+    more: exceptions of the library that reads it, besides those in DAMAGE.
+    """
+    try:
+        yield
+    except (CheckpointError, DataError):
+        raise
+    except FileNotFoundError:
+        raise error(f"there is no file {path}: check the path") from None
+    except UnreadableFile as reason:
+        raise error(f"{path} {reason}") from None
+    except InputError as reason:
+        raise error(f"{path}: {reason}") from None
+    except DAMAGE + more as damage:
+        if isinstance(damage, OSError) and damage.strerror:
+            if damage.errno in TRANSIENT and issubclass(error, CheckpointError):
+                error = CheckpointError  # not DamagedError
+            raise error(f"{path} cannot be read: {damage.strerror}") from None
+        again = "" if issubclass(error, CheckpointError) else ": get it again"
+        raise error(f"{path} is damaged, or another kind of file{again}") from None
+
+
+def limit(size: int) -> int:
+    """Bytes that a compressed file of this size may become."""
+    return RATIO * size + ALLOWANCE
+
+
+def open_at_once(path: Path) -> IO[bytes]:
+    """The open file; a pipe too, without waiting for somebody to write into it."""
+    at_once = getattr(os, "O_NONBLOCK", 0)
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | at_once))
+
+
+def regular(f: IO[bytes]) -> int:
+    """The size of an open file; UnreadableFile for a pipe, a device or a folder."""
+    status = os.fstat(f.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableFile("is no regular file")
+    return status.st_size
+
+
+def is_text(text: str) -> bool:
+    """Whether JSON text can be encoded: no unpaired surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -1,0 +1,69 @@
+"""The losses of a whole split, on the model's device, and the rows that they are measured on."""
+
+from math import inf, isfinite
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array, noise, to_numpy
+from ..data.batches import BINARIZE, binarized_once, chunks, to_float
+from ..errors import InputError
+from .protocol import TrainableModel
+
+CHUNK = 500  # rows at a time where a whole data set passes through
+ACTIVE = 0.01  # a unit is active if the variance of its codes exceeds this (Burda et al., 2016)
+
+
+def losses(model: TrainableModel, X: Array) -> dict[str, Any]:
+    """Means of rec, kl and loss over X (N,D), nats; the ELBO's standard error, the active units.
+
+    The noise is keyed by row: two evaluations differ by what the model learned, not by luck. One
+    transfer to the host in all.
+    """
+    xp = model.xp
+    Z = model.latent_dim
+    sums = xp.zeros(4 + 2 * Z, dtype="float64")
+    for rows in chunks(len(X), CHUNK):
+        x = to_float(X[rows], model.workspace("x", *X[rows].shape))
+        key = {"seed": model.seed, "stream": noise.TEST, "step": 0, "row": rows.start}
+        acts = model.forward(x, model.draw_noise(len(x), **key))
+        square = xp.square(acts.rec + acts.kl, dtype="float64")
+        for i, values in enumerate((acts.rec, acts.kl, model.example_losses(acts), square)):
+            sums[i] += xp.sum(values, dtype="float64")
+        sums[4 : 4 + Z] += xp.sum(acts.mu, axis=0, dtype="float64")
+        sums[4 + Z :] += xp.sum(xp.square(acts.mu, dtype="float64"), axis=0)
+    rec, kl, loss, square, *moments = to_numpy(sums) / len(X)
+    variance = np.array(moments[Z:]) - np.array(moments[:Z]) ** 2
+    return {
+        "loss": float(loss),
+        "rec": float(rec),
+        "kl": float(kl),
+        "elbo_error": standard_error(square - (rec + kl) ** 2 if isfinite(square) else inf, len(X)),
+        "active_units": int((variance > ACTIVE).sum()),
+    }
+
+
+def standard_error(variance: float, n: int) -> float | None:
+    """Of the mean of n numbers, from their variance; None where it cannot be estimated."""
+    return float(max(variance, 0.0) / (n - 1)) ** 0.5 if n > 1 else None
+
+
+def prepare(model: TrainableModel, X: Any, y: Any, binarize: str, *, step: int) -> np.ndarray:
+    """X checked against the model and, unless binarize is "none", made binary once."""
+    check_binarize(model, binarize)
+    X = model.check(X, y)
+    if len(X) == 0:
+        raise InputError("the data hold no examples: pass at least one row")
+    if binarize == "none":
+        return X
+    return binarized_once(X, model.n_features_, seed=model.seed, step=step)
+
+
+def check_binarize(model: TrainableModel, binarize: str) -> None:
+    """InputError for an unknown way, or for pixels that are not Bernoulli."""
+    if binarize not in BINARIZE:
+        raise InputError(f"binarize must be one of {', '.join(BINARIZE)}, got {binarize!r}")
+    if binarize != "none" and model.likelihood != "bernoulli":
+        raise InputError(
+            f"binarize={binarize!r} needs likelihood='bernoulli', not {model.likelihood!r}"
+        )

@@ -1,0 +1,64 @@
+"""What the training loop calls of a model: `models.Model` has all of it.
+
+The loop stands below the models and imports none of them, so it can train whatever has these names.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..backend import Array
+from ..backend.memory import Flat, Workspace
+
+Record = dict[str, float]  # of an epoch: the columns of metrics.csv
+
+
+class TrainableModel(Protocol):
+    """A built model: its parameters, and the two functions that a step calls."""
+
+    seed: int
+    dtype: str
+    likelihood: str
+    latent_dim: int
+    n_features_: int
+    params_: Flat
+    history_: list[Record]  # one record an epoch
+    gradients: Flat  # written by `backward`
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether `backward` reads the KL schedule."""
+
+    @property
+    def xp(self) -> Any:
+        """The array module of the device."""
+
+    @property
+    def workspace(self) -> Workspace:
+        """Named buffers."""
+
+    def get_params(self) -> dict[str, Any]:
+        """The hyper-parameters by name."""
+
+    def check(self, X: Any, y: Any = None) -> np.ndarray:
+        """The rows (N,D) that `forward` reads, on the host; InputError if they do not fit."""
+
+    def draw_noise(self, n: int, width: int | None = None, **key: int) -> Array:
+        """The noise of n rows, keyed by seed, stream, step and row."""
+
+    def forward(self, x: Array, eps: Array) -> Any:
+        """Activations, in the order of computation, with `mu` (B,Z), `rec` and `kl` (B,)."""
+
+    def backward(self, g: Flat, acts: Any, ramp: float = 1.0) -> None:
+        """Writes the gradient of the mean loss into g."""
+
+    def example_losses(self, acts: Any) -> Array:
+        """The loss of each example (B,), nats."""
+
+    def save(self, path: Path, *, run: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+        """Write the checkpoint of a run."""
+
+    def sample(self, n: int) -> np.ndarray:
+        """n decoded points of the latent space (n,D): the same ones each time."""
