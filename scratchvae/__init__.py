@@ -13,13 +13,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import gradcheck
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .data.load import load_data
     from .errors import CheckpointError, CheckpointWarning, DataError, InputError, NonFiniteError
     from .models import IWAE, VAE, Autoencoder, ConditionalVAE, SemiSupervisedVAE, load_model
-
-__version__ = "0.1.0"
 
 __all__ = [
     "IWAE",

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..errors import DamagedError, warn
 from ..files import run_folder
 from ..files.retention import Retention
@@ -13,6 +12,7 @@ from ..files.run_folder import BEST, INCOMING, candidates
 from ..models.saved import load
 from ..train import Record, Trainer
 from ..train.callbacks import LatentFrames, is_best
+from ..version import __version__
 from .settings import of_checkpoint
 
 

@@ -4,8 +4,9 @@ It knows a model only by the names in `protocol.py`. No model, no file format an
 belongs here.
 """
 
+from ..files.run_folder import COLUMNS
 from .callbacks import EarlyStopping
 from .protocol import Record, TrainableModel
 from .trainer import Trainer
 
-__all__ = ["EarlyStopping", "Record", "TrainableModel", "Trainer"]
+__all__ = ["COLUMNS", "EarlyStopping", "Record", "TrainableModel", "Trainer"]

@@ -180,7 +180,7 @@ def test_the_command_line_refuses_before_it_prints(vae, tmp_path, capsys, rng):
 def test_more_rows_than_pass_at_a_time(vae, rng, monkeypatch):
     X = rng.random((30, 9))
     whole = evaluate(vae, X, k=3)
-    monkeypatch.setattr(evaluation, "CHUNK", 7)
+    monkeypatch.setattr("scratchvae.train.measure.CHUNK", 7)
     monkeypatch.setattr("scratchvae.models.model.CHUNK", 7)
     pieces = evaluate(vae, X, k=3)
     for field in dataclasses.fields(whole):

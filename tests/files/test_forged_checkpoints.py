@@ -79,7 +79,7 @@ def test_classes_without_end(tmp_path):
 def test_forged_settings(run, capsys, name, value):
     forge(run, lambda m: m["run"]["settings"].update({name: value}))
     with pytest.raises(CheckpointError, match=f"a setting '{name}' that cannot be"):
-        of_run(run, load(run).run)
+        of_run(run, load(run))
     for argv in (["evaluate", run.parent], ["train", "--resume", "--out", run.parent]):
         assert cli.main([str(a) for a in argv]) == 2
         assert capsys.readouterr().err.count("\n") == 1

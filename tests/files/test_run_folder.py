@@ -251,7 +251,7 @@ def test_killed_while_it_replaces_a_run(train, tmp_path, monkeypatch, owner):
         hook(patch, *owner, Killed())
         killed(train, "--overwrite")
     assert go_on(tmp_path / "b", "--epochs", "4") == 0
-    old = load(tmp_path / "b").run["settings"]["seed"] == 1
+    old = load(tmp_path / "b").model.seed == 1
     assert old == (owner == (runs, "clear")), "the old run, or the new one"
     assert go_on(tmp_path / "b", "--epochs", "5") == 0
     assert not (tmp_path / "b" / "incoming.npz").exists()
@@ -269,7 +269,7 @@ def test_killed_while_it_removes_the_old_run(train, tmp_path, monkeypatch, nth):
         killed(train, "--overwrite")
     assert load(tmp_path / "b").run["step"] == 3 * STEPS
     assert go_on(tmp_path / "b", "--epochs", "4") == 0
-    assert load(tmp_path / "b").run["settings"]["seed"] == 1
+    assert load(tmp_path / "b").model.seed == 1
     assert not (tmp_path / "b" / "incoming.npz").exists()
 
 

@@ -183,7 +183,7 @@ def test_killed_before_the_best_has_its_name(train, tmp_path, monkeypatch, nth):
     same(straight, tmp_path / "b")
 
 
-@pytest.mark.parametrize("name", ["keep_best", "prune"])
+@pytest.mark.parametrize("name", ["mark_best", "prune"])
 @pytest.mark.parametrize("nth", [1, 3])
 def test_what_fails_once_is_done_at_the_end(train, monkeypatch, capsys, name, nth):
     _, straight = train("a")

@@ -1,0 +1,88 @@
+"""Checkpoints that earlier versions wrote: files of theirs, kept in tests/data/checkpoints.
+
+Each is a run of `scratchvae train --latent-dim 2 --hidden 3 --epochs 2 --batch-size 16` on the
+images below, of a vae with `--free-bits 0.1 --kl-warmup 3` and of an m2 with `--labels 30`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scratchvae import load_model
+from scratchvae.cli.settings import DEFAULTS, of_run
+from scratchvae.data.labels import keep_labels
+from scratchvae.data.load import load_data
+from scratchvae.files import checkpoint
+from scratchvae.models.saved import load
+from scratchvae.train import Trainer
+
+FOLDER = Path(__file__).parents[1] / "data" / "checkpoints"
+# the first numbers of `model.sample(2)`, as the version that wrote the file printed them
+SAMPLES = {
+    "vae": [0.2618159055709839, 0.5633329749107361, 0.39733076095581055],
+    "m2": [0.27790170907974243, 0.5548881888389587, 0.394256591796875],
+}
+OWN = {"vae": {"free_bits": 0.1, "kl_warmup": 3.0}, "m2": {"labels": 30}}
+FILES = [(kind, version) for kind in SAMPLES for version in (1, 2)]
+
+
+@pytest.fixture
+def images(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "images.npz"
+    np.savez(path, X=rng.integers(0, 256, (60, 4, 4)).astype(np.uint8), y=np.arange(60) % 3)
+    return path
+
+
+@pytest.mark.parametrize(("kind", "version"), FILES)
+def test_the_model_and_the_settings_are_those_that_were_saved(kind, version):
+    path = FOLDER / f"{kind}-format{version}.npz"
+    assert checkpoint.read(path)[0]["version"] == version
+    loaded = load(path)
+    np.testing.assert_allclose(loaded.model.sample(2).ravel()[:3], SAMPLES[kind], rtol=1e-6)
+    assert [record["epoch"] for record in loaded.model.history_] == [1, 2]
+    given = {"model": kind, "latent_dim": 2, "hidden": (3,), "epochs": 2, "batch_size": 16}
+    given |= {"data": "/tmp/scratchvae/images.npz"} | OWN[kind]
+    assert of_run(path, loaded) == DEFAULTS | given
+
+
+@pytest.mark.parametrize(("kind", "version"), FILES)
+def test_the_run_goes_on_as_if_it_had_been_of_today(kind, version, images, tmp_path):
+    """Another epoch, from the old file and from one that today's code wrote of the same run."""
+    X, y = load_data(images, "train")
+    X_test, _ = load_data(images, "test")
+    kind_has_labels = kind == "m2"
+    y = keep_labels(y, 30, 0) if kind_has_labels else None
+    ends = []
+    for path in (FOLDER / f"{kind}-format{version}.npz", tmp_path / "today.npz"):
+        model, run, arrays = load(path)
+        trainer = Trainer(model, X, X_test, y=y, batch_size=16)
+        trainer.resume(run, arrays)
+        numbers, moments = trainer.state()
+        model.save(tmp_path / "today.npz", run=numbers, arrays=moments)
+        trainer.run(3)
+        ends.append(model.params_.array.copy())
+    np.testing.assert_array_equal(*ends)
+
+
+def test_a_file_of_today_holds_each_hyper_parameter_once(images, tmp_path):
+    from scratchvae.cli import main
+
+    out = tmp_path / "run"
+    argv = ["train", "--data", str(images), "--latent-dim", "2", "--hidden", "3", "--epochs", "1"]
+    assert main([*argv, "--free-bits", "0.1", "--quiet", "--out", str(out)]) == 0
+    meta, _ = checkpoint.read(out / "checkpoint.npz")
+    assert meta["version"] == checkpoint.VERSION == 3
+    assert not meta["config"].keys() & meta["run"]["settings"].keys()
+    assert meta["config"]["free_bits"] == 0.1
+    assert load_model(out).free_bits == 0.1
+
+
+def test_a_newer_format_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    from scratchvae import VAE, CheckpointError
+
+    monkeypatch.setattr(checkpoint, "VERSION", 4)
+    VAE(latent_dim=1, hidden=()).build(4).save(tmp_path / "m.npz")
+    with pytest.raises(CheckpointError, match="version 4, but this scratchvae reads 1, 2 and 3"):
+        load(tmp_path / "m.npz")
