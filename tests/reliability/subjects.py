@@ -21,7 +21,7 @@ from scratchvae.train import Trainer
 
 SAFETENSORS = bool(find_spec("safetensors")) and bool(find_spec("scratchvae.files.safetensors"))
 if SAFETENSORS:
-    from scratchvae.files.atomic import safetensors as interchange
+    from scratchvae.files import safetensors as interchange
 
 
 @dataclass
