@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
+# one process a core, which takes whole files, for tests of a file share what they compute
+PYTEST = -m pytest -n auto --dist loadfile
+test test-lowest test-newest: export OPENBLAS_NUM_THREADS = 1
+
 # what the project is tested with is locked, by version and by hash; `make lock` makes the locks
 LOCKS = tests/locks
 LOCKED = -m pip install --quiet --require-hashes --only-binary :all: --requirement $(LOCKS)
@@ -16,17 +20,17 @@ demo: .venv/installed  ## train the default VAE on the embedded data set; pictur
 	$(BIN)/scratchvae explore runs/demo
 
 test: .venv/dev  ## the whole test suite, as far as this machine can run it
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-lowest: .venv-lowest/installed  ## the same with the oldest release of each dependency
 	@# old releases use names of theirs that newer ones below them have since deprecated
-	.venv-lowest/bin/python -m pytest -W ignore::DeprecationWarning
+	.venv-lowest/bin/python $(PYTEST) -W ignore::DeprecationWarning
 
 test-newest:  ## the same with the newest, without the lock: what users get
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade pip
 	.venv-newest/bin/python -m pip install --quiet --upgrade --editable . --group dev
-	.venv-newest/bin/python -m pytest
+	.venv-newest/bin/python $(PYTEST)
 
 docs: .venv-docs/installed  ## the site, into build/docs/index.html; a warning is an error
 	rm -rf build/docs

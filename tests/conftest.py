@@ -1,8 +1,9 @@
-"""What the tests share: devices, random inputs, and where real MNIST may lie."""
+"""Fixtures for all tests, no network beyond loopback, and a short summary of what was skipped."""
 
 import os
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -37,6 +38,19 @@ def stay_on_loopback(event, args):
 
 
 sys.addaudithook(stay_on_loopback)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print why tests were skipped or expected to fail: each reason once, with a count."""
+    reports = terminalreporter.stats
+    skipped = [r.longrepr[2].removeprefix("Skipped: ") for r in reports.get("skipped", ())]
+    xfailed = [r.wasxfail for r in reports.get("xfailed", ())]
+    for title, reasons in (("skipped", skipped), ("expected to fail", xfailed)):
+        if reasons:
+            terminalreporter.section(f"{title}: {len(reasons)}")
+        for reason, count in Counter(reasons).most_common():
+            terminalreporter.write_line(f"{count:5}  {reason}")
+
 
 MNIST_FOLDERS = [
     Path(os.environ.get("SCRATCHVAE_DATA", "/nonexistent")),
@@ -87,7 +101,8 @@ def tiny():
 
 
 @pytest.fixture
-def data(tmp_path):
+def image_file(tmp_path):
+    """A file of 60 images of 4 x 4 pixels, with labels."""
     rng = np.random.default_rng(0)
     path = tmp_path / "images.npz"
     np.savez(path, X=rng.integers(0, 256, (60, 4, 4)).astype(np.uint8), y=np.arange(60) % 3)
@@ -95,14 +110,14 @@ def data(tmp_path):
 
 
 @pytest.fixture
-def train(data, tmp_path, monkeypatch):
+def train_run(image_file, tmp_path, monkeypatch):
     """Train by the command line, without pictures; returns the exit code and the folder."""
     monkeypatch.setattr(gallery, "leave", lambda *a: {})
 
     def run(out, *options):
         folder = tmp_path / out
         small = ("--latent-dim", "2", "--hidden", "8", "--epochs", "3", "--batch-size", "8")
-        argv = ["train", "--data", str(data), *small, "--quiet", "--out", str(folder), *options]
-        return cli.main(argv), folder
+        argv = ["train", "--data", str(image_file), *small, "--quiet", "--out", str(folder)]
+        return cli.main([*argv, *options]), folder
 
     return run

@@ -18,7 +18,6 @@ from support.run_folders import contents, metrics
 import scratchvae
 from scratchvae import cli, load_model
 from scratchvae.train import COLUMNS
-from scratchvae.verify import table as verify
 
 
 @pytest.fixture
@@ -274,45 +273,6 @@ def test_evaluate_with_samples_gives_a_tighter_bound(train, capsys):
     bound = float(out.splitlines()[1].split(">=")[1].split()[0])
     assert bound > elbo
     assert "50 samples" in out
-
-
-def test_verify_prints_every_op_and_parameter_and_passes(capsys):
-    assert cli.main(["verify"]) == 0
-    out, _ = capsys.readouterr()
-    for op in scratchvae.backend.registry.OPS:
-        assert any(line.startswith(op) and line.endswith("PASS") for line in out.splitlines()), op
-    names = [name for name in verify.SUBJECTS if f"\n{name}\n" in out]
-    assert names == list(verify.SUBJECTS)
-    assert out.count("dhead_W ") == len(verify.SUBJECTS)
-    for finding in ("gradients after 20 steps", "KL by Monte Carlo", "the update of a step"):
-        assert out.count(finding) >= 6
-    assert "FAIL" not in out
-    worst = float(out.split("off by ")[1].split(" ")[0])
-    assert worst < 1e-7
-
-
-def test_the_seed_of_verify_reaches_the_checks(capsys, monkeypatch):
-    from scratchvae import gradcheck
-
-    seen = []
-    monkeypatch.setattr(verify, "show", lambda seed, found: seen.append(("models", seed)) or 0)
-    monkeypatch.setattr(verify, "show_teeth", lambda seed: seen.append(("teeth", seed)) or 0)
-    monkeypatch.setattr(gradcheck, "check_file", lambda p, seed: seen.append(("file", seed)) or [])
-    for options in (["--seed", "3"], ["--teeth", "--seed", "4"], ["mine.py", "--seed", "5"]):
-        assert cli.main(["verify", *options]) == 0
-    assert seen == [("models", 3), ("teeth", 4), ("file", 5)]
-    refused(capsys, ["verify", "--seed", 2**64], "seed must be a whole number from 0 to 2**64 - 1")
-    refused(capsys, ["verify", "mine.py", "--teeth"], "leave the file out")
-
-
-def test_verify_fails_when_a_gradient_is_wrong(capsys, monkeypatch):
-    op = scratchvae.backend.registry.OPS["sigmoid"]
-    wrong = op._replace(backward=lambda dy, y, *, dx=None: 1.001 * op.backward(dy, y))
-    monkeypatch.setitem(scratchvae.backend.registry.OPS, "sigmoid", wrong)
-    assert cli.main(["verify"]) == 1
-    out, _ = capsys.readouterr()
-    assert "FAIL sigmoid" in out
-    assert "too large at all" in out
 
 
 # ------------------------------------------------------------------------------ refusals

@@ -10,7 +10,8 @@ from scratchvae.backend import noise
 from scratchvae.data.batches import binarized_once
 from scratchvae.evaluate import evaluate
 from scratchvae.evaluate import evaluation as evaluation
-from scratchvae.evaluate.evaluation import comparable, compare
+from scratchvae.models.bounds import streaming_log_mean_exp
+from scratchvae.train.measure import losses, prepare
 from scratchvae.evaluate.metrics import mutual_information
 from scratchvae.evaluate.published import PUBLISHED
 from scratchvae.models.bounds import streaming_log_mean_exp
@@ -236,3 +237,13 @@ def test_pixels_are_the_same_whether_labels_stand_beside_them(rng):
     beside = prepare(ConditionalVAE().build(9, 4), X, y, "dynamic", step=1)
     np.testing.assert_array_equal(beside[:, :9], plain)
     np.testing.assert_array_equal(beside[:, 9:], 255 * np.eye(4)[y])
+
+
+def test_losses_of_a_split_do_not_depend_on_the_size_of_its_pieces(monkeypatch, rng):
+    vae = VAE(latent_dim=3, hidden=(7,), dtype="float64").build(9)
+    X = rng.random((23, 9))
+    whole = losses(vae, X)
+    monkeypatch.setattr("scratchvae.train.measure.CHUNK", 5)
+    pieces = losses(vae, X)
+    assert whole["active_units"] == pieces["active_units"]
+    assert whole["loss"] == pytest.approx(pieces["loss"], rel=1e-12)

@@ -15,8 +15,8 @@ from scratchvae.models.saved import load
 
 
 @pytest.fixture
-def run(train):
-    return train("a")[1] / "checkpoint.npz"
+def run(train_run):
+    return train_run("a")[1] / "checkpoint.npz"
 
 
 FORGED = {
@@ -156,8 +156,8 @@ def test_forged_arrays_of_a_run(run, name, a):
         load(run)
 
 
-def test_what_is_called_metrics_may_be_a_pipe(train, tmp_path):
-    _, folder = train("a")
+def test_what_is_called_metrics_may_be_a_pipe(train_run, tmp_path):
+    _, folder = train_run("a")
     (folder / "metrics.csv").unlink()
     os.mkfifo(folder / "metrics.csv")
     assert go_on(folder, "--epochs", "4") == 0

@@ -29,8 +29,8 @@ from scratchvae.train.signals import stoppable, undisturbed
 # ------------------------------------------------------------------------- which one, and how many
 
 
-def test_the_best_is_kept(train, monkeypatch):
-    _, folder = train("a", "--epochs", "8", "--lr", "0.1", "--keep", "9")
+def test_the_best_is_kept(train_run, monkeypatch):
+    _, folder = train_run("a", "--epochs", "8", "--lr", "0.1", "--keep", "9")
     test = [r["test_loss"] for r in load_model(folder).history_]
     best = load_model(folder / "best.npz").history_
     assert len(best) == 1 + int(np.argmin(test)) < 8, "the last is not the best of these"
@@ -38,19 +38,19 @@ def test_the_best_is_kept(train, monkeypatch):
     assert (folder / "best.npz").read_bytes() == (folder / f"checkpoint-{step:08}.npz").read_bytes()
 
 
-def test_early_stopping_says_where_the_best_is(data, tmp_path, capsys):
-    argv = ["train", "--data", data, "--hidden", "8", "--lr", "0.3", "--patience", "1"]
+def test_early_stopping_says_where_the_best_is(image_file, tmp_path, capsys):
+    argv = ["train", "--data", image_file, "--hidden", "8", "--lr", "0.3", "--patience", "1"]
     assert cli.main([str(a) for a in [*argv, "--epochs", "50", "--out", tmp_path / "run"]]) == 0
     said = capsys.readouterr().out
     assert f"no better test loss for 1 epochs; the best one is kept as {tmp_path}" in said
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:99] + b[100:]])
-def test_a_damaged_one_is_passed_over(train, monkeypatch, capsys, damage):
-    _, straight = train("a")
+def test_a_damaged_one_is_passed_over(train_run, monkeypatch, capsys, damage):
+    _, straight = train_run("a")
     interrupt(monkeypatch, 2 * STEPS + 4, Killed())
     with pytest.raises(Killed):
-        train("b", "--checkpoint-every", "3")
+        train_run("b", "--checkpoint-every", "3")
     folder = straight.parent / "b"
     newest = folder / "checkpoint.npz"
     newest.write_bytes(damage(newest.read_bytes()))
@@ -63,8 +63,8 @@ def test_a_damaged_one_is_passed_over(train, monkeypatch, capsys, damage):
     same(straight, folder)
 
 
-def test_all_are_damaged(train, capsys):
-    _, folder = train("a")
+def test_all_are_damaged(train_run, capsys):
+    _, folder = train_run("a")
     for path in candidates(folder):
         path.unlink()
         path.write_bytes(b"no")
@@ -77,8 +77,8 @@ def test_all_are_damaged(train, capsys):
         load_model(folder)
 
 
-def test_a_complete_run_whose_newest_is_damaged_is_mended(train, capsys):
-    _, folder = train("a")
+def test_a_complete_run_whose_newest_is_damaged_is_mended(train_run, capsys):
+    _, folder = train_run("a")
     before = (folder / "checkpoint.npz").read_bytes()
     (folder / "checkpoint.npz").unlink()
     (folder / "checkpoint.npz").write_bytes(before[:-1])
@@ -88,35 +88,35 @@ def test_a_complete_run_whose_newest_is_damaged_is_mended(train, capsys):
     assert "has its 3 epochs already" in capsys.readouterr().err
 
 
-def test_another_version_is_no_damage(train):
+def test_another_version_is_no_damage(train_run):
     """An older checkpoint must not be taken for a newer program's."""
-    _, folder = train("a")
+    _, folder = train_run("a")
     forge(folder / "checkpoint.npz", lambda meta: meta.update(version=9))
     with pytest.raises(CheckpointError, match="version 9, but this scratchvae reads 1 and 2"):
         load_model(folder)
 
 
-def test_other_data_of_the_same_size(train, data, monkeypatch, capsys):
-    _, straight = train("a")
+def test_other_data_of_the_same_size(train_run, image_file, monkeypatch, capsys):
+    _, straight = train_run("a")
     interrupt(monkeypatch, 9, KeyboardInterrupt())
-    _, folder = train("b")
-    kept, before = data.read_bytes(), {p.name: p.read_bytes() for p in folder.iterdir()}
-    with np.load(data) as content:
-        np.savez(data, X=content["X"][::-1], y=content["y"])
+    _, folder = train_run("b")
+    kept, before = image_file.read_bytes(), {p.name: p.read_bytes() for p in folder.iterdir()}
+    with np.load(image_file) as content:
+        np.savez(image_file, X=content["X"][::-1], y=content["y"])
     capsys.readouterr()
     assert go_on(folder) == 2
     assert "the data are not those that the run was trained on" in capsys.readouterr().err
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
-    data.write_bytes(kept)
+    image_file.write_bytes(kept)
     assert go_on(folder) == 0
     same(straight, folder)
 
 
-def test_the_first_format_goes_on(train, monkeypatch):
+def test_the_first_format_goes_on(train_run, monkeypatch):
     """It had seconds in its history, and no hash of the data."""
-    _, straight = train("a")
+    _, straight = train_run("a")
     interrupt(monkeypatch, 9, KeyboardInterrupt())
-    _, folder = train("b")
+    _, folder = train_run("b")
 
     def older(meta):
         meta["version"] = 1
@@ -129,9 +129,9 @@ def test_the_first_format_goes_on(train, monkeypatch):
     same(straight, folder)
 
 
-def test_the_seconds_of_earlier_epochs_stay(train, monkeypatch):
+def test_the_seconds_of_earlier_epochs_stay(train_run, monkeypatch):
     interrupt(monkeypatch, 16, KeyboardInterrupt())
-    _, folder = train("a")
+    _, folder = train_run("a")
 
     def seconds():
         with (folder / "metrics.csv").open() as f:
@@ -149,8 +149,8 @@ def test_the_seconds_of_earlier_epochs_stay(train, monkeypatch):
 # ------------------------------------------------------------------------------- full disks
 
 
-def test_a_full_disk_is_a_warning_until_the_end(train, monkeypatch, capsys):
-    _, straight = train("a")
+def test_a_full_disk_is_a_warning_until_the_end(train_run, monkeypatch, capsys):
+    _, straight = train_run("a")
     full = [True]
 
     def fsync(handle):
@@ -167,7 +167,7 @@ def test_a_full_disk_is_a_warning_until_the_end(train, monkeypatch, capsys):
     monkeypatch.setattr(Trainer, "_epoch", epoch)
     capsys.readouterr()
     (straight.parent / "b").mkdir()
-    code, folder = train("b")
+    code, folder = train_run("b")
     assert code == 0
     err = capsys.readouterr().err
     assert err.count("\n") == 2
@@ -175,8 +175,8 @@ def test_a_full_disk_is_a_warning_until_the_end(train, monkeypatch, capsys):
     same(straight, folder)
 
 
-def test_rows_that_could_not_be_written_are_written_at_the_end(train, monkeypatch, capsys):
-    _, straight = train("a")
+def test_rows_that_could_not_be_written_are_written_at_the_end(train_run, monkeypatch, capsys):
+    _, straight = train_run("a")
     original, refused = runs.write_metrics, []
 
     def write_metrics(folder, history):
@@ -186,16 +186,16 @@ def test_rows_that_could_not_be_written_are_written_at_the_end(train, monkeypatc
         original(folder, history)
 
     monkeypatch.setattr(runs, "write_metrics", write_metrics)
-    code, folder = train("b")
+    code, folder = train_run("b")
     assert code == 0
     assert refused
     assert "the run goes on" in capsys.readouterr().err
     same(straight, folder)
 
 
-def test_ctrl_c_while_it_draws(train, tmp_path, monkeypatch, capsys):
+def test_ctrl_c_while_it_draws(train_run, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        train("z")  # the pictures are left out from here on
+        train_run("z")  # the pictures are left out from here on
         hook(patch, gallery, "leave", KeyboardInterrupt())
         capsys.readouterr()
         assert cli.main(["train", "--resume", "--epochs", "4", "--out", str(tmp_path / "z")]) == 130
@@ -204,9 +204,11 @@ def test_ctrl_c_while_it_draws(train, tmp_path, monkeypatch, capsys):
     assert "--resume draws the rest" in err
 
 
-def test_a_disk_that_stays_full_ends_the_run_and_keeps_what_there_was(train, monkeypatch, capsys):
+def test_a_disk_that_stays_full_ends_the_run_and_keeps_what_there_was(
+    train_run, monkeypatch, capsys
+):
     interrupt(monkeypatch, 9, KeyboardInterrupt())
-    _, folder = train("a")
+    _, folder = train_run("a")
     before = (folder / "checkpoint.npz").read_bytes()
     monkeypatch.setattr(
         np, "savez", lambda *a, **b: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left"))
@@ -226,30 +228,30 @@ def test_a_disk_that_stays_full_ends_the_run_and_keeps_what_there_was(train, mon
 
 
 def test_what_is_to_be_replaced_stays_until_there_is_something_in_its_place(
-    train, monkeypatch, capsys
+    train_run, monkeypatch, capsys
 ):
-    _, folder = train("a")
+    _, folder = train_run("a")
     before = contents(folder)
     with monkeypatch.context() as patch:
         interrupt(patch, 0, KeyboardInterrupt())
-        assert train("a", "--overwrite")[0] == 130
+        assert train_run("a", "--overwrite")[0] == 130
     assert "before anything was learned" in capsys.readouterr().err
     assert contents(folder) == before
     with monkeypatch.context() as patch:
         full = OSError(errno.ENOSPC, "No space left on device")
         patch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(full))
-        assert train("a", "--overwrite", "--seed", "1")[0] == 2
+        assert train_run("a", "--overwrite", "--seed", "1")[0] == 2
     assert "nothing of it is kept" in capsys.readouterr().err
     assert contents(folder) == before
 
 
 @pytest.mark.parametrize("owner", [(runs, "clear"), (Retention, "save"), (Retention, "prune")])
-def test_killed_while_it_replaces_a_run(train, tmp_path, monkeypatch, owner):
-    _, straight = train("a")
-    train("b", "--seed", "1")
+def test_killed_while_it_replaces_a_run(train_run, tmp_path, monkeypatch, owner):
+    _, straight = train_run("a")
+    train_run("b", "--seed", "1")
     with monkeypatch.context() as patch:
         hook(patch, *owner, Killed())
-        killed(train, "--overwrite")
+        killed(train_run, "--overwrite")
     assert go_on(tmp_path / "b", "--epochs", "4") == 0
     old = load(tmp_path / "b").model.seed == 1
     assert old == (owner == (runs, "clear")), "the old run, or the new one"
@@ -261,31 +263,31 @@ def test_killed_while_it_replaces_a_run(train, tmp_path, monkeypatch, owner):
 
 
 @pytest.mark.parametrize("nth", [1, 2, 4])
-def test_killed_while_it_removes_the_old_run(train, tmp_path, monkeypatch, nth):
+def test_killed_while_it_removes_the_old_run(train_run, tmp_path, monkeypatch, nth):
     """The old one is whole until the new one has its place."""
-    train("b", "--seed", "1")
+    train_run("b", "--seed", "1")
     with monkeypatch.context() as patch:
         hook(patch, Path, "unlink", Killed(), nth)
-        killed(train, "--overwrite")
+        killed(train_run, "--overwrite")
     assert load(tmp_path / "b").run["step"] == 3 * STEPS
     assert go_on(tmp_path / "b", "--epochs", "4") == 0
     assert load(tmp_path / "b").model.seed == 1
     assert not (tmp_path / "b" / "incoming.npz").exists()
 
 
-def test_a_folder_where_a_file_should_be(train, tmp_path, capsys):
+def test_a_folder_where_a_file_should_be(train_run, tmp_path, capsys):
     (tmp_path / "a" / "best.npz").mkdir(parents=True)
     for options in ((), ("--overwrite",)):
-        assert train("a", *options)[0] == 2
+        assert train_run("a", *options)[0] == 2
         assert "is a folder, where a run has a file" in capsys.readouterr().err
 
 
 # --------------------------------------------------------------------------------- processes
 
 
-def test_sigterm_stops_as_ctrl_c_does(data, tmp_path):
+def test_sigterm_stops_as_ctrl_c_does(image_file, tmp_path):
     folder = tmp_path / "run"
-    argv = [sys.executable, "-m", "scratchvae", "train", "--data", str(data), "--hidden", "8"]
+    argv = [sys.executable, "-m", "scratchvae", "train", "--data", str(image_file), "--hidden", "8"]
     argv += ["--epochs", "1000000", "--out", str(folder)]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
@@ -361,14 +363,14 @@ def test_a_second_ctrl_c_on_the_way_back(monkeypatch):
     np.testing.assert_array_equal(vae.params_.array, straight.params_.array)
 
 
-def test_one_training_at_a_time(train, tmp_path, capsys):
-    _, folder = train("a")
+def test_one_training_at_a_time(train_run, tmp_path, capsys):
+    _, folder = train_run("a")
     before = (folder / "checkpoint.npz").read_bytes()
     capsys.readouterr()
     with alone_in(folder):
         assert go_on(folder, "--epochs", "9") == 2
         assert "another training writes in" in capsys.readouterr().err
-        assert train("a", "--overwrite")[0] == 2
+        assert train_run("a", "--overwrite")[0] == 2
     assert (folder / "checkpoint.npz").read_bytes() == before
     assert go_on(folder, "--epochs", "4") == 0
 
@@ -376,7 +378,7 @@ def test_one_training_at_a_time(train, tmp_path, capsys):
 # ------------------------------------------------------------------------------ odd surroundings
 
 
-def test_a_log_on_a_full_disk_ends_nothing(data, tmp_path, monkeypatch):
+def test_a_log_on_a_full_disk_ends_nothing(image_file, tmp_path, monkeypatch):
     class Full:
         def __getattr__(self, name):
             return getattr(sys.__stdout__, name)
@@ -389,7 +391,7 @@ def test_a_log_on_a_full_disk_ends_nothing(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(gallery, "leave", lambda *a: {})
     monkeypatch.setattr(sys, "stdout", Full())
-    argv = ["train", "--data", str(data), "--hidden", "4", "--epochs", "2", "--out"]
+    argv = ["train", "--data", str(image_file), "--hidden", "4", "--epochs", "2", "--out"]
     assert cli.main([*argv, str(tmp_path / "run")]) == 0
     assert len(load_model(tmp_path / "run").history_) == 2
 
@@ -426,8 +428,8 @@ def test_a_folder_of_the_name_of_a_data_set(tmp_path, monkeypatch, capsys):
 # ------------------------------------------------------------------------------------- files
 
 
-def test_what_a_killed_process_left_is_swept(train):
-    _, folder = train("a")
+def test_what_a_killed_process_left_is_swept(train_run):
+    _, folder = train_run("a")
     left = [".checkpoint.npz.0123abcd.tmp", ".checkpoint-00000014.npz.0123abcd.tmp"]
     left += [".metrics.csv.ffffffff.tmp", ".index.html.01234567.tmp", ".loss.png.0123abcd.tmp"]
     left += [".manifold.png.00000000.tmp"]
@@ -471,14 +473,14 @@ def test_a_second_name(tmp_path, monkeypatch):
     assert path.read_bytes() == b"newer"
 
 
-def test_a_best_epoch_that_could_not_be_kept_is_told_of(train, monkeypatch, capsys):
+def test_a_best_epoch_that_could_not_be_kept_is_told_of(train_run, monkeypatch, capsys):
     options = ("--epochs", "8", "--lr", "0.1")
-    _, straight = train("a", *options)
+    _, straight = train_run("a", *options)
     best = len(load_model(straight / "best.npz").history_)
     assert 1 < best < 8
     hook(monkeypatch, Retention, "save", OSError(errno.ENOSPC, "No space left on device"), best - 1)
     capsys.readouterr()
-    code, folder = train("b", *options)
+    code, folder = train_run("b", *options)
     assert code == 0
     assert capsys.readouterr().err.endswith(
         "best.npz is not of the best epoch, which could not be kept\n"
@@ -486,8 +488,8 @@ def test_a_best_epoch_that_could_not_be_kept_is_told_of(train, monkeypatch, caps
     assert len(load_model(folder / "best.npz").history_) < best
 
 
-def test_a_damaged_best_one_is_removed(train, capsys):
-    _, folder = train("a", "--epochs", "7", "--lr", "0.1")
+def test_a_damaged_best_one_is_removed(train_run, capsys):
+    _, folder = train_run("a", "--epochs", "7", "--lr", "0.1")
     (folder / "best.npz").write_bytes(b"PK")
     capsys.readouterr()
     assert go_on(folder, "--epochs", "8") == 0
@@ -497,10 +499,10 @@ def test_a_damaged_best_one_is_removed(train, capsys):
     assert not (folder / "best.npz").exists()
 
 
-def test_one_that_cannot_be_read_now_does_not_hide_the_others(train, monkeypatch, capsys):
+def test_one_that_cannot_be_read_now_does_not_hide_the_others(train_run, monkeypatch, capsys):
     import scratchvae.files.npz
 
-    _, folder = train("a", "--keep", "3")
+    _, folder = train_run("a", "--keep", "3")
     (folder / "checkpoint.npz").unlink()
     (folder / "checkpoint.npz").write_bytes(b"PK")
     original = scratchvae.files.npz.open_at_once

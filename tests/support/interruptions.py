@@ -39,6 +39,6 @@ def hook(monkeypatch, owner, name, error, nth=1):
     monkeypatch.setattr(owner, name, function)
 
 
-def killed(train, *options):
+def killed(train_run, *options):
     with pytest.raises(Killed):
-        train("b", *options)
+        train_run("b", *options)

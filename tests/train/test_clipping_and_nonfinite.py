@@ -57,7 +57,7 @@ def test_clipping_in_training(double):
         Trainer(VAE().build(9), X, clip_norm=0)
 
 
-def test_detect_anomaly_names_the_op(train, monkeypatch, capsys):
+def test_detect_anomaly_names_the_op(train_run, monkeypatch, capsys):
     original = ops.gaussian_kl_backward
     calls = []
 
@@ -71,7 +71,7 @@ def test_detect_anomaly_names_the_op(train, monkeypatch, capsys):
     broken = OPS["gaussian_kl"]._replace(backward=gaussian_kl_backward)
     monkeypatch.setitem(OPS, "gaussian_kl", broken)
     monkeypatch.setattr(ops, "gaussian_kl_backward", gaussian_kl_backward)
-    assert train("a", "--detect-anomaly")[0] == 2
+    assert train_run("a", "--detect-anomaly")[0] == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "epoch 2, step 9: gaussian_kl_backward: dlogvar (8, 2) float32 with 1 of 16" in err
@@ -79,17 +79,17 @@ def test_detect_anomaly_names_the_op(train, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("options", [(), ("--detect-anomaly",)])
-def test_a_moment_that_overflows_is_named_in_the_step_in_which_it_does(train, capsys, options):
+def test_a_moment_that_overflows_is_named_in_the_step_in_which_it_does(train_run, capsys, options):
     gaussian = ("--likelihood", "gaussian", "--x-variance", "1e-24")
-    assert train("a", *gaussian, *options)[0] == 2
+    assert train_run("a", *gaussian, *options)[0] == 2
     assert "epoch 1, step 1: the moment v is the first tensor" in capsys.readouterr().err
 
 
-def test_detect_anomaly_changes_nothing(train):
-    same(train("a")[1], train("b", "--detect-anomaly")[1])
+def test_detect_anomaly_changes_nothing(train_run):
+    same(train_run("a")[1], train_run("b", "--detect-anomaly")[1])
 
 
-def test_a_nan_is_not_kept(train, monkeypatch):
+def test_a_nan_is_not_kept(train_run, monkeypatch):
     """Neither at the end of an epoch nor within one."""
     original = Trainer.update
 
@@ -99,7 +99,7 @@ def test_a_nan_is_not_kept(train, monkeypatch):
         original(self, dials)
 
     monkeypatch.setattr(Trainer, "update", update)
-    code, folder = train("a", "--checkpoint-every", "1")
+    code, folder = train_run("a", "--checkpoint-every", "1")
     assert code == 2
     assert load(folder).run["step"] == 9
     with pytest.raises(NonFiniteError, match="epoch 2, step 10"):
