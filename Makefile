@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-# one process a core, which takes whole files, for tests of a file share what they compute
-PYTEST = -m pytest -n auto --dist loadfile
+# one process a core, each with one thread; when one has no tests left it takes some of another's
+PYTEST = -m pytest -n auto --dist worksteal
 test test-lowest test-newest: export OPENBLAS_NUM_THREADS = 1
 
 # what the project is tested with is locked, by version and by hash; `make lock` makes the locks

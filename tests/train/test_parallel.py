@@ -119,16 +119,16 @@ def train(n, folder, *options):
     return job(n, "-m", "scratchvae", "train", *arguments)
 
 
-def test_the_command_writes_one_run_that_goes_on(tmp_path):
-    run = tmp_path / "run"
-    done = train(2, run, "--epochs", "1")
+def test_the_command_writes_one_run_that_goes_on(image_file, tmp_path):
+    run, few = tmp_path / "run", ("--data", image_file, "--batch-size", "8")
+    done = train(2, run, *few, "--epochs", "1")
     assert done.returncode == 0
     assert done.stdout.count("loss.png") == 1
-    refused = train(2, run, "--epochs", "1")
+    refused = train(2, run, *few, "--epochs", "1")
     assert refused.returncode == 2
     assert refused.stderr.count("already holds a run") == 1
-    assert train(3, run, "--epochs", "2", "--resume").returncode == 0
-    assert train(1, tmp_path / "whole", "--epochs", "2").returncode == 0
+    assert train(3, run, *few, "--epochs", "2", "--resume").returncode == 0
+    assert train(1, tmp_path / "whole", *few, "--epochs", "2").returncode == 0
     columns = [0, 1, 2, 3, 4, 5, 6]
     rows = [
         np.loadtxt(f / "metrics.csv", delimiter=",", skiprows=1, usecols=columns)
