@@ -52,7 +52,7 @@ lint: .venv/dev
 
 lint-js:  ## the scripts of the explorer's page; needs npx, which fetches ESLint
 	mkdir -p build
-	cd scratchvae/pictures/explorer && sed '/^"use strict";$$/d' decode.js explorer.js gradient.js > ../../build/explorer.js
+	cd scratchvae/pictures/explorer && sed '/^"use strict";$$/d' decode.js explorer.js gradient.js > ../../../build/explorer.js
 	npx --yes eslint@9 -c tests/eslint.config.mjs build/explorer.js
 
 dist: .venv-tools/installed  ## sdist and wheel, into dist/, and whether they work where there is no checkout

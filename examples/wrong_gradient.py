@@ -26,8 +26,7 @@ parser.add_argument("--epochs", type=int, default=6)
 parser.add_argument("--out", type=Path, help="folder; default a new temporary one")
 options = parser.parse_args()
 
-X, _ = load_data("strokes")
-X_test, _ = load_data("strokes", split="test")
+X, X_test = load_data("strokes")[0], load_data("strokes", split="test")[0]
 small = X[:4].reshape(4, 28, 28)[:, 9:19:2, 9:19:2].reshape(4, 25)  # 5 pixels by 5
 out = options.out or Path(tempfile.mkdtemp(prefix="wrong-gradient-"))
 out.mkdir(parents=True, exist_ok=True)
