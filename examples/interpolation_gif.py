@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image  # Pillow comes with matplotlib
 
 from scratchvae import VAE, load_data
-from scratchvae.pictures import latent
+from scratchvae.pictures import gallery
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--digits", default="3175")
@@ -28,7 +28,7 @@ vae = VAE(latent_dim=10, hidden=(200,), seed=0).fit(X, epochs=options.epochs)
 
 rows = [np.flatnonzero(y_test == int(digit))[0] for digit in options.digits]
 mu, _ = vae.encode(X_test[rows])
-walk = latent.interpolated(mu, np.roll(mu, -1, axis=0), options.frames + 1)  # back to the first
+walk = gallery.interpolated(mu, np.roll(mu, -1, axis=0), options.frames + 1)  # back to the first
 frames = vae.decode(walk[:, :-1].reshape(-1, mu.shape[1])).reshape(-1, 28, 28)
 images = [
     Image.fromarray((255 * (1 - frame)).astype(np.uint8)).resize((224, 224)) for frame in frames

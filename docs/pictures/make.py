@@ -19,22 +19,22 @@ from scratchvae import VAE, Autoencoder, load_data
 from scratchvae.evaluate import evaluate
 from scratchvae.evaluate.collapse import collapse_report
 from scratchvae.evaluate.metrics import unit_kl
-from scratchvae.pictures import latent, plots
+from scratchvae.pictures import gallery, plots
 
 DARK, MIDDLE, LIGHT = plots.DARK, plots.MIDDLE, plots.LIGHT
 
 
 def bare(axes, title, x="", y=""):
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(title, fontsize=11, loc="left", color=DARK)
+    plots.hide_spines(axes)
+    plots.set_title(axes, title)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
 
 
 def picture(axes, images, columns, title):
-    axes.imshow(plots.grid(images, columns), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    plots.show_image(axes, plots.grid(images, columns))
     axes.set_axis_off()
-    axes.set_title(title, fontsize=11, loc="left", color=DARK)
+    plots.set_title(axes, title)
 
 
 def digits():
@@ -71,7 +71,7 @@ def latent_space(epochs=15):
     X, X_test, _ = digits()
     vae = VAE(latent_dim=2, hidden=(200,), seed=0).fit(X, epochs=epochs)
     grid = np.linspace(-3, 3, 13)
-    codes = latent.plane(np.zeros(2), (0, 1), grid, grid)
+    codes = gallery.plane(np.zeros(2), (0, 1), grid, grid)
     decoded = vae.decode(codes.reshape(-1, 2)).reshape(13, 13, -1)
     mu, _ = vae.encode(X_test)
     print(f"means of the test digits: spread {np.round(mu.std(axis=0), 2)}")

@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from ..data.batches import are_images
 from ..data.labels import by_text, known_labels, labels_named, missing
 from ..errors import InputError
 from ..evaluate.metrics import average_precision, roc_auc
+from ..evaluate.units import Data, need_labels, pixels
 from ..files import run_folder as runs
 from ..files.atomic import write_atomically
 from ..models import Model
-from .shared import Data, data_of, need_labels, open_run, output, pixels
+from ..pictures import gallery
+from .shared import data_of, open_run, output
 
 
 def anomaly(a: argparse.Namespace) -> int:
@@ -77,21 +80,21 @@ def _draw(
 ) -> None:
     """The most and the least likely examples, where they are images; a star marks an anomaly."""
     X, y = data.X, data.y
+    if not are_images(model.n_features_):
+        return
     from ..pictures import plots  # on use: matplotlib is slow to import
 
-    if not plots.are_images(model.n_features_):
-        return
     order = np.argsort(scores, kind="stable")
     n = min(n, -(-len(order) // 2))
     worst, best = (
         (
-            runs.first_rows(model, X[rows], n),
+            gallery.first_rows(model, X[rows], n),
             [f"{score:.0f}" for score in scores[rows]],
             None if y is None else [f"{v}*" if v in named else str(v) for v in y[rows].tolist()],
         )
         for rows in (order[::-1][:n], order[:n])
     )
-    runs.save_figure(plots.anomalies(worst, best), path)
+    plots.save_figure(plots.anomalies(worst, best), path)
     print(path)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from ..data.labels import known_labels
 from ..data.load import NAMED, load_data, shown_name
 from ..errors import InputError
+from ..evaluate.units import need_labels
 from ..models import MODELS, Labelled, Model, load_model
 from .settings import DEFAULTS, model_config, refuse_what_does_not_apply
-from .shared import check_picture, need_labels, output, save_picture
+from .shared import check_picture, output, save_picture
 
 
 def draw_diagram(a: argparse.Namespace) -> int:

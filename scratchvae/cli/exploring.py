@@ -3,10 +3,11 @@
 import argparse
 
 from ..errors import InputError
+from ..evaluate.units import units_of
 from ..files import run_folder as runs
 from ..files.atomic import write_atomically
 from ..pictures import explorer
-from .shared import data_of, open_run, output, units_of
+from .shared import data_of, open_run, output
 
 
 def explore(a: argparse.Namespace) -> int:
@@ -20,7 +21,8 @@ def explore(a: argparse.Namespace) -> int:
     rows = explorer.shown(len(data.X), model.latent_dim)
     text = explorer.page(
         model, found.mu[rows], None if data.y is None else data.y[rows],
-        order=found.order, said=found.said, active=found.active, std=found.std, data=data.name,
+        order=found.order, information=found.information, active=found.active, std=found.std,
+        data=data.name,
     )  # fmt: skip
     write_atomically(path, lambda f: f.write(text.encode()))
     print(path)

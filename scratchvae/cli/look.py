@@ -6,11 +6,12 @@ from typing import Any
 from ..data.labels import labels_named
 from ..errors import InputError
 from ..evaluate import compare
+from ..evaluate.units import units_of, with_labels
 from ..files import run_folder as runs
 from ..models import Labelled, Model
 from ..pictures import gallery
 from ..train.measure import ACTIVE
-from .shared import collapse, data_of, measure, open_run, output, units_of, with_labels, write
+from .shared import collapse, data_of, measure, open_run, output, write
 
 
 def evaluate_run(a: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from .. import __version__
 from ..errors import RED, CheckpointWarning, InputError, NonFiniteError, tinted, warn
 from ..evaluate.published import PUBLISHED
 from ..files import run_folder as runs
+from ..pictures import SHOWN
 from .arguments import Parser, names, number_of
 from .options import model_options, train_options
 
@@ -133,7 +134,7 @@ def parser() -> Parser:
     s.add_argument("--label", help="cvae, m2: of this label; default each label in turn")
     r = on_run("reconstruct", "reconstruct", "Encode and decode test examples.", "runs/mnist")
     with_data(r)
-    with_output(r, runs.SHOWN, "reconstructions.png")
+    with_output(r, SHOWN, "reconstructions.png")
     i = on_run(
         "interpolate",
         "interpolate",

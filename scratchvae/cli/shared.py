@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,12 +10,10 @@ from ..data.load import has_splits, load_data, shown_name
 from ..errors import InputError
 from ..evaluate import Evaluation, evaluate
 from ..evaluate.collapse import LEAST, NONE, collapse_report
-from ..evaluate.metrics import unit_kl
-from ..files import run_folder as runs
+from ..evaluate.units import Data, need_labels, pixels
 from ..files.atomic import write_atomically
-from ..models import Labelled, Model, SemiSupervisedVAE
+from ..models import Model
 from ..models.saved import load
-from ..train.measure import ACTIVE, prepare
 from .settings import of_run
 
 if TYPE_CHECKING:
@@ -35,15 +33,6 @@ def output(a: argparse.Namespace, name: str) -> Path:
     return a.output or beside
 
 
-class Data(NamedTuple):
-    """What a command looks at."""
-
-    X: np.ndarray
-    y: np.ndarray | None
-    name: str
-    split: str  # "test split" or "rows"
-
-
 def data_of(a: argparse.Namespace, settings: dict[str, Any]) -> Data:
     """The test split of the run's data, or of those named; of another file without splits, all."""
     own = settings.get("data")
@@ -54,64 +43,6 @@ def data_of(a: argparse.Namespace, settings: dict[str, Any]) -> Data:
     split = "all" if other and not has_splits(name) else "test"
     X, y = load_data(name, split, a.data_dir or settings.get("data_dir"))
     return Data(X, y, shown_name(name), "rows" if split == "all" else "test split")
-
-
-def need_labels(model: type[Model], y: Any, name: str) -> None:
-    """InputError where the model cannot do without labels and the data have none."""
-    if y is None:
-        raise InputError(
-            f"{name} has no labels, and a {model.__name__} needs them: use data that have, "
-            "such as a .npz file with X and y"
-        )
-
-
-def with_labels(model: Model, X: Any, y: Any, name: str) -> dict[str, Any]:
-    """The argument y= of a model with labels, {} for others.
-
-    A SemiSupervisedVAE that does not know a row's label is told the one that it would predict.
-    """
-    if not isinstance(model, Labelled):
-        return {}
-    if isinstance(model, SemiSupervisedVAE):
-        predicted = model.predict(X)
-        y = predicted if y is None else np.where(np.isin(y, model.classes_), y, predicted)
-    need_labels(type(model), y, name)
-    return {"y": y}
-
-
-def means(model: Model, X: Any, labels: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
-    """The code that stands for each row, and the logvar beside it, if the model has one."""
-    codes = model.encode(X, **labels)
-    return codes if isinstance(codes, tuple) else (codes, None)
-
-
-def pixels(model: Model, X: Any, labels: dict[str, Any], settings: dict[str, Any]) -> np.ndarray:
-    """The rows as `evaluate` measures them: binary where the run made them so."""
-    rows = prepare(model, X, labels.get("y"), settings.get("binarize", "none"), step=1)
-    return rows[:, : model.n_features_]
-
-
-class Units(NamedTuple):
-    """What the latent units do on the data."""
-
-    order: np.ndarray  # (Z,) most informative first
-    said: np.ndarray  # (Z,) mean KL, nats; of a model without a prior, the variance of the codes
-    active: np.ndarray  # (Z,) whether the variance of the codes exceeds ACTIVE
-    mu: np.ndarray  # (N,Z) the codes
-    std: np.ndarray | None  # (Z,) mean standard deviation of q(z|x); None without a prior
-    labels: dict[str, Any]  # the argument y=, see `with_labels`
-
-
-def units_of(model: Model, data: Data, settings: dict[str, Any]) -> Units:
-    labels = with_labels(model, data.X, data.y, data.name)
-    mu, logvar = means(model, pixels(model, data.X, labels, settings), labels)
-    mu = mu.astype(np.float64)
-    variance = mu.var(axis=0)
-    said, std = variance, None
-    if logvar is not None:
-        logvar = logvar.astype(np.float64)
-        said, std = unit_kl(mu, logvar), np.exp(logvar / 2).mean(axis=0)
-    return Units(np.argsort(-said, kind="stable"), said, variance > ACTIVE, mu, std, labels)
 
 
 def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) -> Evaluation:
@@ -145,7 +76,7 @@ def write(path: Path, picture: "Picture") -> int:
     elif path.suffix == ".gif" and picture.animation is not None:
         from ..pictures import animation  # on use: matplotlib is slow to import
 
-        runs.save_animation(picture.animation(animation), path)
+        animation.save_animation(picture.animation(animation), path)
         print(path)
     else:
         others = "" if picture.animation is None else ", .gif (an animation)"
@@ -168,5 +99,7 @@ def check_picture(path: Path, others: str = "") -> None:
 
 def save_picture(figure: Any, path: Path) -> None:
     """Write a figure, and say so."""
-    runs.save_figure(figure, path)
+    from ..pictures.plots import save_figure  # on use: matplotlib is slow to import
+
+    save_figure(figure, path)
     print(path)

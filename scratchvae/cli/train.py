@@ -14,6 +14,7 @@ from ..data.labels import keep_labels, leave_out, missing
 from ..data.load import NAMED, fetch, load_data, shown_name
 from ..errors import InputError, NonFiniteError, say, whole_number
 from ..evaluate.collapse import SPARE
+from ..evaluate.units import Data, need_labels, with_labels
 from ..files import run_folder as runs
 from ..files.atomic import alone_in
 from ..files.run_folder import BEST, NEWEST
@@ -25,7 +26,7 @@ from ..train.signals import exit_code, stoppable, undisturbed
 from . import settings
 from .keeper import RunKeeper
 from .keeper import epochs as epochs_of
-from .shared import Data, collapse, measure, need_labels, with_labels
+from .shared import collapse, measure
 
 
 def train(a: argparse.Namespace) -> int:
@@ -164,7 +165,7 @@ def _report(
     text += collapse(model, X_test, labels, chosen, SPARE)
     pictures = gallery.leave(model, test, chosen, folder, frames)
     own = {n: v for n, v in chosen.items() if not settings.is_ignored(chosen["model"], n)}
-    runs.write_page(folder, gallery.page_of(model, text, pictures, own, folder, data_name))
+    gallery.write_page(folder, gallery.page_of(model, text, pictures, own, folder, data_name))
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")
 
 

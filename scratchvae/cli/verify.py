@@ -25,7 +25,7 @@ def verify(a: argparse.Namespace) -> int:
 
         code = table.show_teeth(a.seed) if a.teeth else table.show(a.seed, seen)
     if a.output is not None:
-        from ..pictures.charts import gradient_errors  # on use: matplotlib is slow to import
+        from ..verify.chart import gradient_errors  # on use: matplotlib is slow to import
 
         save_picture(gradient_errors(seen), a.output)
     return code

@@ -6,6 +6,7 @@ GPU too.
 
 from collections.abc import Iterator
 from contextlib import suppress
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,19 @@ def binarized_once(X: np.ndarray, n_pixels: int, *, seed: int, step: int) -> np.
         binarized(x[:, :n_pixels], **key)
         out[rows] = x * 255
     return out
+
+
+def image_side(n_features: int) -> int:
+    """The side of square images with that many pixels; InputError if they are not square."""
+    side = isqrt(n_features)
+    if side * side != n_features:
+        raise InputError(f"rows of {n_features} features are not square images: nothing to draw")
+    return side
+
+
+def are_images(n_features: int) -> bool:
+    """Whether rows of that many features are square images."""
+    return isqrt(n_features) ** 2 == n_features
 
 
 def chunks(n: int, size: int) -> Iterator[slice]:

@@ -149,39 +149,3 @@ def seconds_of_epochs(folder: Path) -> dict[int, float]:
 
 def _cell(value: float) -> str:
     return "" if isnan(value) else str(value) if isinstance(value, int) else f"{value:.6f}"
-
-
-SHOWN = 48
-import numpy as np
-
-from ..data.batches import check_images, to_float
-
-
-def first_rows(model: Any, X: np.ndarray, n: int) -> np.ndarray:
-    """The first n rows as floating point."""
-    X = check_images(X[:n], model.n_features_, unit_interval=model.unit_interval)
-    return to_float(X, np.empty(X.shape, dtype=np.float64))
-
-
-def sample_layout(model: Any, n: int) -> tuple[int | None, str]:
-    """Columns and title for n samples: where the labels take turns, each has its own columns."""
-    if not hasattr(model, "check_labels"):
-        return None, "samples from the prior" if model.noisy else "decoded from N(0, 1): no prior"
-    labels = model.classes_.tolist()[:n]
-    columns = len(labels) * max(1, round(n**0.5 / len(labels)))
-    return columns, f"samples of each label in turn: {', '.join(map(str, labels))}"
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    kind = path.suffix.lstrip(".")
-    write_atomically(path, lambda f: figure.savefig(f, format=kind, dpi=110))
-
-
-def write_page(folder: Path, text: str) -> None:
-    write_atomically(folder / INDEX, lambda f: f.write(text.encode()))
-
-
-def save_animation(frames: Any, path: Path) -> None:
-    from ..pictures.animation import write_gif  # on use: it draws with matplotlib
-
-    write_atomically(path, lambda f: write_gif(f, *frames))

@@ -1,11 +1,12 @@
-"""Animations of a run, as GIFs: pictures drawn by matplotlib, written by Pillow.
+"""Animations, as GIFs: matplotlib draws the frames and Pillow writes them.
 
-What stands still is drawn once. All frames have one palette of few colours, so nothing flickers and
-the files stay small.
+What does not change is drawn once. All frames share one palette of few colours, so that nothing
+flickers and files stay small.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -16,33 +17,33 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from .plots import DARK, LIGHT, MIDDLE, grid
+from ..files.atomic import write_atomically
+from .plots import DARK, LIGHT, MIDDLE, grid, hide_spines, set_title, show_image
 
-Frames = tuple[list[Image.Image], list[int]]  # and how long each is shown, in milliseconds
+Frames = tuple[list[Image.Image], list[int]]  # the images, and how many milliseconds each lasts
 
-DPI, MARGIN, HEAD = 100, 14, 34  # of the figures; of a margin and a title, in pixels
-LASTING, SHORTEST, LONGEST, STAY = 6000, 100, 600, 2500  # ms: of a film, its frames, its last one
-STEP, TURN = 80, 800  # ms: a step of an interpolation, and an end of it
-SHADES = 16  # from white to each colour
+DPI, MARGIN, HEAD = 100, 14, 34  # margin and height of the title in pixels
+LASTING, SHORTEST, LONGEST, STAY = 6000, 100, 600, 2500  # ms: training, its frames, its last frame
+STEP, TURN = 80, 800  # ms: a step of an interpolation, and either end of it
+SHADES = 16  # of each colour, white included
 
 
-def _palette() -> tuple[np.ndarray, np.ndarray]:
-    """The colours of all frames, (C,3) bytes; and the nearest to each of 32 x 32 x 32, (32768,)"""
+def _palette() -> Image.Image:
+    """An image with the palette of all frames: shades from white to black and to each colour."""
     shades = np.linspace(1, 0, SHADES)[:, None]
     ramps = [shades + (1 - shades) * to_rgb(colour) for colour in ("black", DARK, MIDDLE, LIGHT)]
-    colours = np.concatenate((ramps[0], *(ramp[1:] for ramp in ramps[1:]))).astype(np.float32)
-    axis = np.linspace(0, 1, 32, dtype=np.float32)
-    every = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    far = (every**2).sum(axis=1, keepdims=True) - 2 * every @ colours.T + (colours**2).sum(axis=1)
-    return np.rint(255 * colours).astype(np.uint8), far.argmin(axis=1).astype(np.uint8)
+    # no pale shades of a colour: Pillow compares six bits a channel and would tint greys with them
+    colours = np.concatenate((ramps[0], *(ramp[SHADES // 3 :] for ramp in ramps[1:])))
+    image = Image.new("P", (1, 1))
+    image.putpalette(np.rint(255 * colours).astype(np.uint8).tobytes())
+    return image
 
 
 def _shots(
     figure: Figure, moving: Sequence[Artist], steps: Iterable[Callable[[], Any]]
 ) -> list[Image.Image]:
-    """The figure after each step, in which only the moving artists change."""
-    canvas, shots = FigureCanvasAgg(figure), []
-    colours, nearest = _palette()
+    """The figure after each step; only the moving artists change."""
+    canvas, shots, palette = FigureCanvasAgg(figure), [], _palette()
     for artist in moving:
         artist.set_animated(True)
     canvas.draw()
@@ -52,10 +53,8 @@ def _shots(
         canvas.restore_region(still)
         for artist in moving:
             artist.draw(canvas.get_renderer())
-        r, g, b, _ = np.moveaxis(np.asarray(canvas.buffer_rgba()) >> 3, 2, 0).astype(np.uint16)
-        shot = Image.fromarray(nearest[(r << 10) + (g << 5) + b], mode="P")
-        shot.putpalette(colours.tobytes())
-        shots.append(shot)
+        shot = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        shots.append(shot.quantize(palette=palette, dither=Image.Dither.NONE))
     return shots
 
 
@@ -64,13 +63,13 @@ def _stage(width: int, height: int) -> Figure:
 
 
 def _axes(figure: Figure, x: int, y: int, width: int, height: int) -> Axes:
-    """Axes at pixels of the figure, from its lower left."""
+    """Axes whose place is given in pixels, from the lower left corner of the figure."""
     W, H = figure.get_size_inches() * DPI
     return figure.add_axes((x / W, y / H, width / W, height / H))
 
 
 def _scale(table: np.ndarray, room: int) -> int:
-    """How many pixels a side a pixel of the table may take."""
+    """The side on the screen of a pixel of the table, such that all fit into `room`."""
     return max(1, min(4, room // max(table.shape)))
 
 
@@ -78,7 +77,7 @@ def training(
     epochs: Sequence[int], frames: Any, history: Sequence[Mapping[str, float]],
     columns: int, loss_name: str,
 ) -> Frames:  # fmt: skip
-    """The same latent points (F,n,D), bytes, decoded after so many epochs; the loss beside them."""
+    """Latent points decoded after each of these epochs, beside the loss; frames (F,n,D) uint8"""
     tables = [grid(frame / 255, columns) for frame in np.asarray(frames)]
     scale = _scale(tables[0], 600)
     height, width = (scale * side for side in tables[0].shape)
@@ -86,11 +85,9 @@ def training(
     figure = _stage(3 * MARGIN + width + curve + 56, max(height, 240) + HEAD + 2 * MARGIN)
     top = max(height, 240) + 2 * MARGIN
     left = _axes(figure, MARGIN, top - MARGIN - height, width, height)
-    picture = left.imshow(
-        tables[0], cmap="gray_r", vmin=0, vmax=1, interpolation="nearest", aspect="auto"
-    )
+    picture = show_image(left, tables[0], aspect="auto")
     left.set_axis_off()
-    said = left.text(
+    label = left.text(
         0, 1 + 8.3 / height, "", transform=left.transAxes, fontsize=11, color=DARK, va="baseline"
     )
     right = _axes(figure, 2 * MARGIN + width + 56, 46, curve, top - MARGIN - 46)
@@ -98,12 +95,12 @@ def training(
 
     def step(table: np.ndarray, epoch: int) -> None:
         picture.set_data(table)
-        said.set_text(f"the same latent points, epoch {epoch}")
+        label.set_text(f"the same latent points, epoch {epoch}")
         for line, values in lines:
             line.set_data(np.arange(1, epoch + 1), values[:epoch])
             line.set_markevery([epoch - 1] if epoch else [])
 
-    moving = [picture, said, *(line for line, _ in lines)]
+    moving = [picture, label, *(line for line, _ in lines)]
     steps = [
         lambda table=table, epoch=epoch: step(table, epoch)
         for table, epoch in zip(tables, epochs, strict=True)
@@ -114,7 +111,7 @@ def training(
 
 
 def _curves(axes: Axes, history: Sequence[Mapping[str, float]], loss_name: str) -> list[Any]:
-    """Axes for the losses of both splits, as yet without them: lines, and the values of each."""
+    """Prepare axes for the loss of both splits; returns the empty lines and the values of each."""
     lines = []
     for name, label, style, colour in (
         ("train_loss", "train", "--", LIGHT),
@@ -129,15 +126,15 @@ def _curves(axes: Axes, history: Sequence[Mapping[str, float]], loss_name: str) 
     axes.set_xlim(0, len(history) + 0.5)
     axes.set_ylim(every.min() - room, every.max() + room)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
+    hide_spines(axes)
     axes.set_xlabel("epoch")
-    axes.set_title(f"{loss_name}, nats per example", fontsize=11, loc="left", color=DARK)
+    set_title(axes, f"{loss_name}, nats per example")
     axes.legend(frameon=False, loc="upper right")
     return lines
 
 
 def interpolation(first: Any, decoded: Any, second: Any, words: str) -> Frames:
-    """Each pair's codes decoded from the one to the other, and back; its originals at both ends.
+    """The decoded codes from one example of a pair to the other and back, between the originals.
 
     first, second (N,D) in [0, 1]; decoded (N,S,D)
     """
@@ -161,10 +158,8 @@ def interpolation(first: Any, decoded: Any, second: Any, words: str) -> Frames:
     names = 74  # pixels at the left
     figure = _stage(max(width + names + 2 * MARGIN, 440), height + HEAD + MARGIN)
     axes = _axes(figure, MARGIN + names, MARGIN, width, height)
-    picture = axes.imshow(
-        tables[0], cmap="gray_r", vmin=0, vmax=1, interpolation="nearest", aspect="auto"
-    )
-    axes.spines[:].set_visible(False)
+    picture = show_image(axes, tables[0], aspect="auto")
+    hide_spines(axes, *axes.spines)
     axes.set_xticks([])
     rows = 3 * -(-n // columns)
     cell = len(tables[0]) / rows
@@ -177,12 +172,13 @@ def interpolation(first: Any, decoded: Any, second: Any, words: str) -> Frames:
     return _shots(figure, [picture], steps), stays
 
 
-def write_gif(f: IO[bytes], frames: Sequence[Image.Image], milliseconds: Sequence[int]) -> None:
-    """A GIF that loops; all frames must have one palette, which is written once, as it is.
+def save_animation(frames: Frames, path: Path) -> None:
+    """Write a GIF that loops, whole or not at all; its frames must share one palette.
 
-    What stays from one frame to the next is transparent there, which Pillow does if it optimizes.
+    With `optimize`, Pillow stores pixels that do not change as transparent.
     """
-    frames[0].save(
-        f, format="GIF", save_all=True, append_images=frames[1:], duration=list(milliseconds),
-        loop=0, optimize=True, palette=bytes(frames[0].getpalette() or []),
-    )  # fmt: skip
+    (first, *others), milliseconds = frames
+    write_atomically(path, lambda f: first.save(
+        f, format="GIF", save_all=True, append_images=others, duration=milliseconds, loop=0,
+        optimize=True, palette=bytes(first.getpalette() or []),
+    ))  # fmt: skip

@@ -1,24 +1,31 @@
-"""The model as it is configured: what flows forward, which gradient flows back, and all shapes.
+"""A diagram of a configured model: what it computes forward, every gradient, and all shapes.
 
-The names are those of the code: `models/vae.py` says the same in its forward and backward. One inch
-of the drawing is one unit of its axes.
+The names are those of forward and backward in `models/vae.py`. A unit of the axes is an inch.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
 
 from ..errors import InputError
 from ..models import IWAE, Autoencoder, Labelled, Model, SemiSupervisedVAE
 from .plots import DARK, MIDDLE
-from .sheet import HEIGHT, WIDTH, Box, Sheet
 
+Point = tuple[float, float]
+
+WIDTH, HEIGHT = 1.6, 1.16  # of a box, by default
+TALL, WIDE = 1.9, 2.06  # of the boxes that hold two things, or a formula
+APART = 0.13  # half the distance between an arrow and its gradient
 PITCH = 2.75  # from column to column
 ABOVE, ENCODER, BETWEEN, DECODER = 6.3, 4.72, 2.82, 1.2  # the rows, from the lower edge
-TALL, WIDE = 1.9, 2.06  # of the boxes that hold two things, or a formula
 
-PIXEL = {  # what y is, and what it costs, for each likelihood
+PIXEL = {  # what y means and the loss of a pixel, by likelihood
     "bernoulli": ("logits", "BCE from logits"),
     "continuous_bernoulli": ("logits", "BCE, log A(y)"),
     "gaussian": ("means", "Gaussian"),
@@ -26,21 +33,114 @@ PIXEL = {  # what y is, and what it costs, for each likelihood
 
 
 def diagram(model: Model) -> Figure:
-    """The built model: forward in one colour, and every gradient, dashed, in another.
+    """The diagram of a built model: forward solid, every gradient dashed and in another colour.
 
     Raises InputError for a SemiSupervisedVAE.
     """
     if isinstance(model, SemiSupervisedVAE):
         raise InputError(
-            "a SemiSupervisedVAE (m2) is not drawn, for it computes everything once for each "
-            "class, beside a classifier: draw cvae, which it does for each class"
+            "a SemiSupervisedVAE (m2) is not drawn: it is a classifier and a ConditionalVAE that "
+            "runs once for each class; draw cvae instead"
         )
     return _Drawing(model).figure
 
 
+class Box:
+    """A rectangle; arrows begin and end at the middle of a side, or so far from it."""
+
+    def __init__(self, x: float, y: float, width: float = WIDTH, height: float = HEIGHT) -> None:
+        self.x, self.y, self.width, self.height = x, y, width, height
+
+    def left(self, up: float = 0) -> Point:
+        return self.x - self.width / 2, self.y + up
+
+    def right(self, up: float = 0) -> Point:
+        return self.x + self.width / 2, self.y + up
+
+    def top(self) -> Point:
+        return self.x, self.y + self.height / 2
+
+    def bottom(self, across: float = 0) -> Point:
+        return self.x + across, self.y - self.height / 2
+
+
+class Sheet:
+    """Draws boxes and arrows on axes."""
+
+    def __init__(self, axes: Axes) -> None:
+        self.axes = axes
+
+    def text(self, x: float, y: float, text: str, colour: str = DARK, **style: Any) -> None:
+        usual: dict[str, Any] = {"fontsize": 10.5, "ha": "center", "va": "center"}
+        self.axes.text(x, y, text, color=colour, **(usual | style))
+
+    def box(self, box: Box, name: str, lines: Sequence[str] = (), gradient: str = "") -> Box:
+        """A box with its name, what it computes, and the gradients of its parameters."""
+        x, y = box.x - box.width / 2, box.y - box.height / 2
+        style = "round,pad=0,rounding_size=0.08"
+        self.axes.add_patch(
+            FancyBboxPatch((x, y), box.width, box.height, style, fc="white", ec=DARK, lw=1.4)
+        )
+        rows: list[tuple[str, str, dict[str, Any]]] = [
+            (name, DARK, {"weight": "bold", "fontsize": 12})
+        ]
+        rows += [(line, DARK, {"fontsize": _size(line, box.width)}) for line in lines]
+        rows += [(gradient, MIDDLE, {})] if gradient else []
+        for i, (text, colour, row) in enumerate(rows):
+            self.text(box.x, box.y + 0.25 * ((len(rows) - 1) / 2 - i), text, colour, **row)
+        return box
+
+    def flow(self, points: Sequence[Point], forward: str, backward: str = "") -> None:
+        """An arrow along straight segments; beside it, if it is named, the gradient flows back."""
+        self.arrow(_shifted(points, APART if backward else 0), DARK, "-")
+        segments = list(pairwise(points))
+        (x0, y0), (x1, y1) = max(segments, key=lambda s: abs(s[0][0] - s[1][0] + s[0][1] - s[1][1]))
+        x, y, away = (x0 + x1) / 2, (y0 + y1) / 2, (APART if backward else 0) + 0.05
+        if y0 == y1:
+            self.text(x, y + away, forward, va="bottom")
+        else:
+            self.text(x - away, y, forward, ha="right")
+        if backward:
+            self.arrow(_shifted(points, -APART)[::-1], MIDDLE, "--")
+            if y0 == y1:
+                self.text(x, y - away, backward, MIDDLE, va="top")
+            else:
+                self.text(x + away, y, backward, MIDDLE, ha="left")
+
+    def arrow(self, points: Sequence[Point], colour: str, style: str) -> None:
+        self.axes.add_line(Line2D(*zip(*points, strict=True), color=colour, ls=style, lw=1.5))
+        head = FancyArrowPatch(
+            path=Path([_toward(points[-1], points[-2], 0.02), points[-1]]), arrowstyle="-|>",
+            mutation_scale=13, color=colour, lw=1, shrinkA=0, shrinkB=0,
+        )  # fmt: skip
+        self.axes.add_patch(head)
+
+
+def _toward(a: Point, b: Point, far: float) -> Point:
+    length = abs(a[0] - b[0]) + abs(a[1] - b[1])  # along an axis
+    return a[0] + (b[0] - a[0]) * far / length, a[1] + (b[1] - a[1]) * far / length
+
+
+def _shifted(points: Sequence[Point], by: float) -> list[Point]:
+    """The segments, shifted: horizontal ones upwards, vertical ones to the left."""
+    moved = []
+    for i, (x, y) in enumerate(points):
+        beside = [points[j] for j in (i - 1, i + 1) if 0 <= j < len(points)]
+        moved.append(
+            (x - by * any(p[0] == x for p in beside), y + by * any(p[1] == y for p in beside))
+        )
+    return moved
+
+
+def _size(line: str, width: float) -> float:
+    """The font size, smaller where a line would not fit."""
+    return min(10.5, 112 * width / max(len(line), 1))
+
+
 class _Drawing:
-    """The drawing of one model, part by part: the encoder above, the decoder below it, from right
-    to left, and the loss between them."""
+    """The diagram of one model: the encoder above, from left to right; the decoder below, from
+    right to left; the losses between them.
+    """
 
     def __init__(self, model: Model) -> None:
         self.model, self.p = model, model.params_
@@ -139,7 +239,7 @@ class _Drawing:
         return y
 
     def losses(self, y: Box, code: Box) -> None:
-        """What x costs given z, what z costs, and their sum."""
+        """The reconstruction loss, the KL, and their sum."""
         model, sheet = self.model, self.sheet
         rec = Box(self.at(0), BETWEEN, WIDTH, 0.96 if "x_logvar" not in self.p else HEIGHT)
         learned = "x_logvar" in self.p
@@ -175,7 +275,7 @@ class _Drawing:
         sheet.box(loss, "loss", _charge(model))
 
     def words(self) -> None:
-        """The title, what the arrows mean, and how gradients meet."""
+        """The title, the legend, and how the gradients add up."""
         model, sheet, left = self.model, self.sheet, self.x.left()[0]
         widths = "-".join(map(str, (model.n_features_, *model.hidden, model.latent_dim)))
         title = f"{type(model).__name__} {widths}"
@@ -204,7 +304,7 @@ class _Drawing:
 
 
 def _weight(model: Any) -> tuple[str, str]:
-    """What stands before the gradients of the KL, and what that is, where it is no number."""
+    """The factor of the gradients of the KL, and its definition if it is not a constant."""
     beta = "" if model.beta == 1 else f"{model.beta:g} "
     if model.free_bits:
         return "w ", f",  w = {model.beta:g} where a unit's KL > {model.free_bits:g}, else 0"
@@ -214,7 +314,7 @@ def _weight(model: Any) -> tuple[str, str]:
 
 
 def _charge(model: Any) -> list[str]:
-    """The loss, in two lines."""
+    """The formula of the loss, in two lines."""
     beta = "" if model.beta == 1 else f"{model.beta:g} "
     if model.free_bits:
         return ["mean(rec), nats,", f"+ {beta}Σ max(KL_j, {model.free_bits:g})"]

@@ -1,61 +1,86 @@
-"""The pictures of a model: what each shows is computed here, for the command that draws it alone
-and for `train`, which leaves all that apply. The drawing itself is `plots.py` and `charts.py`.
+"""The numbers of each picture of a model, and the walks through the latent space that it needs.
+
+The commands draw one picture each; `train` draws all that apply to its model and data, and a page
+that shows them. `plots.py` and `animation.py` do the drawing, and are imported on use.
 """
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..cli.shared import Data, Units, means, units_of
+from ..data.batches import are_images, check_images, to_float
+from ..evaluate.units import Data, Units, means, units_of
 from ..files import run_folder as runs
+from ..files.atomic import write_atomically
 from ..files.run_folder import COLUMNS
 from ..models import Labelled, Model, SemiSupervisedVAE
 from ..train.callbacks import LatentFrames
-from . import latent
+from . import SHOWN
 from .page import page
+
+ACROSS = 2.5  # standard deviations by which a traversal moves a unit, in both directions
 
 
 class Picture(NamedTuple):
-    """The numbers that a picture shows, and its figure; what is in it, in words."""
+    """A picture that is yet to be drawn."""
 
     numbers: np.ndarray
-    figure: Callable[[Any], Any]  # of the module `plots`
-    words: str = ""
-    animation: Callable[[Any], Any] | None = None  # of the module `animation`: its frames
+    figure: Callable[[Any], Any]  # takes the module `plots`, returns the figure
+    words: str = ""  # the caption
+    animation: Callable[[Any], Any] | None = None  # takes `animation`, returns the frames
 
 
 def spread(model: Model, mu: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Where the codes of each unit lie, mean and standard deviation: as the prior says, if any."""
+    """Mean and standard deviation of each unit: those of the prior, or without one of the codes."""
     if model.noisy or mu is None:
         return np.zeros(model.latent_dim), np.ones(model.latent_dim)
     return mu.mean(axis=0), mu.std(axis=0)
 
 
 def decoded(model: Model, codes: np.ndarray, y: Any) -> np.ndarray:
-    """Codes (R,C,Z), and for models with labels the label of each row (R,)  ->  (R,C,D)"""
+    """Images (R,C,D) of the codes (R,C,Z); y (R,) is the label of each row, or None."""
     flat = codes.reshape(-1, codes.shape[-1])
     labels = {} if y is None else {"y": np.repeat(y, codes.shape[1])}
     return model.decode(flat, **labels).reshape(*codes.shape[:2], -1)
 
 
+def first_rows(model: Model, X: np.ndarray, n: int) -> np.ndarray:
+    """The first n rows as floating point."""
+    X = check_images(X[:n], model.n_features_, unit_interval=model.unit_interval)
+    return to_float(X, np.empty(X.shape, dtype=np.float64))
+
+
 def samples(model: Model, n: int, seed: int | None = None) -> Picture:
-    columns, title = runs.sample_layout(model, n)
+    """New examples; of a model with labels, each label has columns of its own."""
+    columns = None
+    title = "samples from the prior" if model.noisy else "decoded from N(0, 1): no prior"
+    if isinstance(model, Labelled):
+        labels = model.classes_.tolist()[:n]
+        columns = len(labels) * max(1, round(n**0.5 / len(labels)))
+        title = f"samples of each label in turn: {', '.join(map(str, labels))}"
     images = model.sample(n, seed=seed)
     return Picture(images, lambda plots: plots.samples(images, title, columns), title)
 
 
 def reconstructions(model: Model, X: Any, labels: dict[str, Any]) -> Picture:
-    originals = runs.first_rows(model, X, len(X))
+    originals = first_rows(model, X, len(X))
     images = model.reconstruct(X, **labels)
     words = "test examples, each above its reconstruction"
     return Picture(images, lambda plots: plots.reconstructions(originals, images), words)
 
 
 def pairs(n: int, X: Any, labels: dict[str, Any]) -> np.ndarray:
-    """At most n pairs of rows to go between: (n,2); of one label each, where there are labels."""
-    return latent.pairs(n, labels.get("y", np.zeros(len(X))))
+    """At most n pairs of rows of X to interpolate between, each pair of one label: (n,2)"""
+    y = labels.get("y", np.zeros(len(X)))
+    found = []
+    for label in np.unique(y):
+        rows = np.flatnonzero(y == label)
+        found += list(enumerate(zip(rows[0::2], rows[1::2], strict=False)))
+    found.sort(key=lambda item: item[0])
+    return np.array([pair for _, pair in found[:n]], dtype=int).reshape(-1, 2)
 
 
 def interpolations(
@@ -64,9 +89,9 @@ def interpolations(
     rows = pairs.ravel()
     y = labels["y"][rows] if labels else None
     mu, _ = means(model, X[rows], {} if y is None else {"y": y})
-    walk = latent.slerped if slerp else latent.interpolated
+    walk = slerped if slerp else interpolated
     images = decoded(model, walk(mu[0::2], mu[1::2], steps), None if y is None else y[0::2])
-    ends = runs.first_rows(model, X[rows], len(rows)).reshape(len(pairs), 2, -1)
+    ends = first_rows(model, X[rows], len(rows)).reshape(len(pairs), 2, -1)
     between = ends[:, 0], images, ends[:, 1]
     words = "from one test example to another" + (" of the same label" if labels else "")
     return Picture(
@@ -78,15 +103,15 @@ def interpolations(
 
 
 def traversals(model: Model, found: Units, row: int, n: int, steps: int) -> Picture:
-    """Each of the n most informative active units moved alone around the code of a row."""
+    """The code of a row, with each of the n most informative active units moved alone."""
     moved = found.order[found.active[found.order]][:n]
-    t = np.linspace(-latent.ACROSS, latent.ACROSS, steps)
+    t = np.linspace(-ACROSS, ACROSS, steps)
     centre, scale = spread(model, found.mu)
     values = centre[moved, None] + scale[moved, None] * t
     y = np.repeat(found.labels["y"][row], len(moved)) if found.labels else None
-    images = decoded(model, latent.traversed(found.mu[row], moved, values), y)
+    images = decoded(model, traversed(found.mu[row], moved, values), y)
     at = (found.mu[row] - centre) / scale
-    marks = [f"{j}  ({found.said[j]:.2f})  {at[j]:+.1f}" for j in moved]
+    marks = [f"{j}  ({found.information[j]:.2f})  {at[j]:+.1f}" for j in moved]
     title = f"each active unit moved alone, the others as in the code of example {row}"
     of, along = (
         "unit (KL)  value",
@@ -103,12 +128,12 @@ def traversals(model: Model, found: Units, row: int, n: int, steps: int) -> Pict
 def manifold(
     model: Model, moved: tuple[int, int], mu: np.ndarray | None, n: int, label: dict[str, Any]
 ) -> Picture:
-    """A grid of n by n codes over two units; mu (N,Z) is needed where there is no prior."""
+    """A grid of n by n codes over two units; mu (N,Z) is needed for a model without a prior."""
     centre, scale = spread(model, mu)
-    q = latent.quantiles(n)
+    q = quantiles(n)
     across, up = (centre[j] + scale[j] * q for j in moved)
     y = np.repeat(label["y"], n) if label else None
-    images = decoded(model, latent.plane(centre, moved, across, up), y)
+    images = decoded(model, plane(centre, moved, across, up), y)
     title = f"decoded over unit {moved[0]} (to the right) and unit {moved[1]} (up)"
     title += ", at quantiles of " + ("the prior" if model.noisy else "a normal distribution")
     if model.latent_dim > 2:
@@ -118,13 +143,63 @@ def manifold(
     return Picture(images, lambda plots: plots.manifold(images, across, up, moved, title), title)
 
 
-def _those_that_apply(
+# ------------------------------------------------------------------ walks through the latent space
+
+
+def interpolated(first: np.ndarray, second: np.ndarray, steps: int) -> np.ndarray:
+    """Codes on the straight line from first to second, both (N,Z), ends included: (N,steps,Z)"""
+    t = np.linspace(0, 1, steps)[:, None]
+    return (1 - t) * first[:, None] + t * second[:, None]
+
+
+def slerped(first: np.ndarray, second: np.ndarray, steps: int) -> np.ndarray:
+    """The same by spherical interpolation of the directions; lengths are interpolated linearly.
+
+    With the angle a between the directions: u(t) = [sin((1-t) a) u0 + sin(t a) u1] / sin a. For
+    equal and for opposite directions, where sin a = 0, the codes lie on the straight line.
+    """
+    t = np.linspace(0, 1, steps)[:, None]
+    n0, n1 = (np.linalg.norm(z, axis=1, keepdims=True)[:, None] for z in (first, second))
+    u0, u1 = first[:, None] / np.maximum(n0, 1e-12), second[:, None] / np.maximum(n1, 1e-12)
+    angle = np.arccos(np.clip((u0 * u1).sum(axis=2, keepdims=True), -1, 1))
+    straight = np.sin(angle) < 1e-6
+    u = np.sin((1 - t) * angle) * u0 + np.sin(t * angle) * u1
+    u /= np.where(straight, 1, np.sin(angle))
+    length = (1 - t) * n0 + t * n1
+    return np.where(straight, interpolated(first, second, steps), length * u)
+
+
+def traversed(z: np.ndarray, units: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The code z (Z,) with one unit at a time set to each of its values (U,S): (U,S,Z)"""
+    codes = np.tile(z, (*values.shape, 1))
+    for row, unit in enumerate(units):
+        codes[row, :, unit] = values[row]
+    return codes
+
+
+def quantiles(n: int) -> np.ndarray:
+    """Medians of the n intervals that divide N(0, 1) into equal probabilities: (n,)"""
+    return np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
+
+
+def plane(
+    centre: np.ndarray, units: tuple[int, int], across: np.ndarray, up: np.ndarray
+) -> np.ndarray:
+    """Codes (n,n,Z) in the order of a picture: the first unit grows to the right, the second up."""
+    codes = np.tile(centre, (len(up), len(across), 1))
+    codes[:, :, units[0]] = across[None, :]
+    codes[:, :, units[1]] = up[::-1, None]
+    return codes
+
+
+# ------------------------------------------------------------------------------ what a run leaves
+
+
+def _applicable(
     model: Model, test: Data, settings: dict[str, Any]
 ) -> Iterator[tuple[str, Picture]]:
-    """The name of each file that `train` leaves, and what is in it."""
-    from . import charts, plots  # on use: matplotlib is slow to import
-
-    X, images = test.X, plots.are_images(model.n_features_)
+    """The file name of each picture that applies to the model and its data, and the picture."""
+    X, images = test.X, are_images(model.n_features_)
     found = units_of(model, test, settings)
     labels = found.labels
     if model.history_:
@@ -133,14 +208,20 @@ def _those_that_apply(
         loss = np.array([r["test_loss"] for r in history])
         yield "loss.png", Picture(loss, lambda plots: plots.loss_curves(history, name), words)
     if images:
-        first = {name: y[: runs.SHOWN] for name, y in labels.items()}
-        yield "reconstructions.png", reconstructions(model, X[: runs.SHOWN], first)
+        first = {name: y[:SHOWN] for name, y in labels.items()}
+        yield "reconstructions.png", reconstructions(model, X[:SHOWN], first)
         yield "samples.png", samples(model, 100)
     if model.noisy:
-        words = f"what each of the {len(found.said)} latent units says of an example, in nats"
+        words = (
+            f"what each of the {len(found.information)} latent units says of an example, in nats"
+        )
         yield (
             "unit_kl.png",
-            Picture(found.said, lambda _: charts.unit_kl(found.said, found.active), words),
+            Picture(
+                found.information,
+                lambda plots: plots.unit_kl(found.information, found.active),
+                words,
+            ),
         )
     if model.latent_dim == 2:
         words = "the code of each test example" + ("" if test.y is None else ", coloured by label")
@@ -160,9 +241,9 @@ def _those_that_apply(
 def leave(
     model: Model, test: Data, settings: dict[str, Any], folder: Path, film: LatentFrames | None
 ) -> dict[str, str]:
-    """Write the pictures that apply to this model and its data; their names, and what is in them.
+    """Write the pictures that apply to the model and its data; returns their names and captions.
 
-    Those that an earlier part of the run left, and that apply no more, are removed.
+    Removes those that an earlier part of the run wrote and that no longer apply.
     """
     from . import animation, plots  # on use: matplotlib is slow to import
 
@@ -171,10 +252,10 @@ def leave(
         shots = animation.training(
             film.epochs, film.frames, model.history_, film.columns, model.loss_name
         )
-        runs.save_animation(shots, folder / runs.FILM)
+        animation.save_animation(shots, folder / runs.FILM)
         left[runs.FILM] = f"{film.n} latent points, decoded after each epoch, beside the loss"
-    for name, picture in _those_that_apply(model, test, settings):
-        runs.save_figure(picture.figure(plots), folder / name)
+    for name, picture in _applicable(model, test, settings):
+        plots.save_figure(picture.figure(plots), folder / name)
         left[name] = picture.words
     for name in runs.LEFT:
         if name not in left:
@@ -186,7 +267,7 @@ def page_of(
     model: Model, numbers: str, pictures: dict[str, str], settings: dict[str, Any], folder: Path,
     data: str,
 ) -> str:  # fmt: skip
-    """The page of the run in the folder."""
+    """The page of the run in the folder, as text: its numbers, its pictures, the next commands."""
     run, epochs = str(folder), len(model.history_)
     widths = "-".join(map(str, (model.n_features_, *model.hidden, model.latent_dim)))
     title = f"{type(model).__name__} {widths} on {data}, {epochs} epoch{'s' * (epochs != 1)}"
@@ -209,3 +290,7 @@ def page_of(
         title, numbers, model.history_, COLUMNS, pictures, settings,
         [["scratchvae", *words] for words in commands],
     )  # fmt: skip
+
+
+def write_page(folder: Path, text: str) -> None:
+    write_atomically(folder / runs.INDEX, lambda f: f.write(text.encode()))

@@ -1,11 +1,13 @@
-"""Pictures of a run. Each function returns a matplotlib Figure; nothing global is touched.
+"""Figures: each function takes arrays and returns a matplotlib Figure, and changes no global state.
 
-Matplotlib is imported here, and this module only where a picture is wanted. The colours are told
-apart in black and white too, by lightness and by the style of the line.
+Matplotlib is slow to import, so import this module only where a figure is drawn. The colours and
+helpers at its top are the style of every figure. The colours differ in lightness too, to be
+distinguishable in black and white.
 """
 
 from collections.abc import Mapping, Sequence
-from math import ceil, isnan, isqrt
+from math import ceil, isnan
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,30 +15,42 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from ..data.batches import image_side
 from ..errors import InputError
+from ..files.atomic import write_atomically
 
 DARK, MIDDLE, LIGHT = "#1b2a49", "#c8553d", "#8fa6c6"
+NAMED_UNITS = 40  # up to so many bars, each has its number below it
 
 
-def image_side(n_features: int) -> int:
-    """The side of square images with that many pixels, or InputError."""
-    side = isqrt(n_features)
-    if side * side != n_features:
-        raise InputError(f"rows of {n_features} features are not square images: nothing to draw")
-    return side
+def set_title(axes: Axes, text: str) -> None:
+    axes.set_title(text, fontsize=11, loc="left", color=DARK)
 
 
-def are_images(n_features: int) -> bool:
-    """Whether rows of that many features can be drawn."""
-    return isqrt(n_features) ** 2 == n_features
+def hide_spines(axes: Axes, *sides: str) -> None:
+    """Hide the frame on these sides; at the top and on the right if none is named."""
+    axes.spines[list(sides or ("top", "right"))].set_visible(False)
+
+
+def show_image(axes: Axes, image: np.ndarray, **more: Any) -> AxesImage:
+    """Draw pixels in [0, 1] unsmoothed: 0 is white and 1 is black."""
+    return axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest", **more)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write the figure whole or not at all, in the format that the suffix names."""
+    kind = path.suffix.lstrip(".")
+    write_atomically(path, lambda f: figure.savefig(f, format=kind, dpi=110))
 
 
 def grid(images: Any, columns: int | None = None) -> np.ndarray:
-    """One large image (height, width) of images (N,D) or (N, height, width), row by row.
+    """Images (N,D) or (N, height, width) side by side, row after row, as one (height, width).
 
-    Pixels in [0, 1]; ink is drawn dark on white, so 1 becomes black.
+    Pixels are clipped to [0, 1]; each image gets a margin of one pixel.
     """
     images = np.asarray(images, dtype=float)
     if images.ndim == 2:
@@ -53,15 +67,15 @@ def grid(images: Any, columns: int | None = None) -> np.ndarray:
 
 def _show(figure: Figure, image: np.ndarray, title: str) -> None:
     axes = figure.subplots()
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    show_image(axes, image)
     axes.set_axis_off()
-    axes.set_title(title, fontsize=11, loc="left", color=DARK)
+    set_title(axes, title)
 
 
 def samples(
     images: Any, title: str = "samples from the prior", columns: int | None = None
 ) -> Figure:
-    """Decoded images (N,D), in a square unless the columns are given."""
+    """Decoded images (N,D), in a square unless `columns` is given."""
     table = grid(images, columns)
     width, height = _size(table)
     figure = Figure(figsize=(width, height + 0.35), layout="constrained")
@@ -70,7 +84,7 @@ def samples(
 
 
 def _size(table: np.ndarray, longest: float = 6.0) -> tuple[float, float]:
-    """Width and height in inches of a table of pixels, its longer side being `longest`."""
+    """Width and height of a table of pixels in inches; the longer side has `longest` inches."""
     height, width = table.shape
     return longest * width / max(table.shape), longest * height / max(table.shape)
 
@@ -92,7 +106,7 @@ def reconstructions(originals: Any, decoded: Any, columns: int = 16) -> Figure:
 
 
 def loss_curves(history: Sequence[Mapping[str, float]], title: str = "negative ELBO") -> Figure:
-    """Loss of both splits, under that title, and the two parts of the ELBO; nats per example."""
+    """The loss of both splits under that title, and beside it reconstruction and KL."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [r["epoch"] for r in history]
@@ -105,7 +119,7 @@ def loss_curves(history: Sequence[Mapping[str, float]], title: str = "negative E
             if not all(isnan(v) or v == 0 for v in values):
                 marker = "o" if len(values) == 1 else None
                 axes.plot(epochs, values, style, color=colour, label=label, marker=marker)
-                if name != "train_loss":  # its end lies too near that of the test loss
+                if name != "train_loss":  # its label would overlap that of the test loss
                     at = epochs[-1], values[-1]
                     axes.annotate(f" {values[-1]:.1f}", at, color=colour, va="center", fontsize=9)
         axes.set_xlabel("epoch")
@@ -113,15 +127,43 @@ def loss_curves(history: Sequence[Mapping[str, float]], title: str = "negative E
         axes.xaxis.get_major_locator().set_params(integer=True)
         if len(epochs) == 1:
             axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
-        axes.spines[["top", "right"]].set_visible(False)
+        hide_spines(axes)
         axes.legend(frameon=False)
-    left.set_title(title, fontsize=11, loc="left", color=DARK)
-    right.set_title("reconstruction and KL", fontsize=11, loc="left", color=DARK)
+    set_title(left, title)
+    set_title(right, "reconstruction and KL")
+    return figure
+
+
+def unit_kl(kl: Any, active: Any) -> Figure:
+    """A bar for the mean KL of each unit, the largest first; kl (Z,) nats, active (Z,) booleans."""
+    kl, active = np.asarray(kl, dtype=float), np.asarray(active, dtype=bool)
+    order = np.argsort(-kl, kind="stable")
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.bar(np.arange(len(kl)), kl[order], width=0.8, color=DARK)
+    for bar, on in zip(bars, active[order], strict=True):
+        if not on:
+            bar.set(facecolor="white", edgecolor=MIDDLE, hatch="////")
+    axes.set_xlim(-0.8, max(len(kl), 6) - 0.2)
+    if len(kl) <= NAMED_UNITS:
+        axes.set_xticks(np.arange(len(kl)), order.tolist(), fontsize=9 if len(kl) <= 24 else 8)
+        axes.set_xlabel("unit")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        axes.set_xlabel("units, by rank")
+    axes.set_ylabel("KL, nats per example")
+    hide_spines(axes)
+    kinds: list[tuple[np.ndarray, dict[str, Any], str]] = [(active, {"fc": DARK}, "active")]
+    kinds += [(~active, {"fc": "white", "ec": MIDDLE, "hatch": "////"}, "not active")]
+    patches = [Patch(**look, label=f"{on.sum()} {name}") for on, look, name in kinds if on.any()]
+    axes.legend(handles=patches, frameon=False, loc="upper right")
+    title = f"KL of each latent unit; {kl.sum():.2f} nats together"
+    set_title(axes, title)
     return figure
 
 
 def latent_plane(codes: Any, labels: Any = None) -> Figure:
-    """The codes (N,2) of a model with two latent units, coloured by label if there are labels."""
+    """A scatter plot of the codes (N,2) of a model with two latent units, coloured by label."""
     codes = np.asarray(codes)
     if codes.ndim != 2 or codes.shape[1] != 2:
         raise InputError(f"a latent plane needs codes of shape (N, 2), got {codes.shape}")
@@ -143,15 +185,16 @@ def latent_plane(codes: Any, labels: Any = None) -> Figure:
     axes.set_aspect("equal", "datalim")
     axes.set_xlabel("first latent unit")
     axes.set_ylabel("second latent unit")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title("where the test examples lie", fontsize=11, loc="left", color=DARK)
+    hide_spines(axes)
+    set_title(axes, "where the test examples lie")
     return figure
 
 
 def _strips(table: Any, marks: Sequence[str], title: str, gap: int = 0) -> tuple[Figure, Axes, int]:
-    """Images (R,C,D) in rows, a mark at the left of each; the first and last `gap` apart.
+    """Rows of images (R,C,D), each with a mark at its left.
 
-    Returns the axes and the width of the whole in pixels too.
+    `gap` pixels set the first and the last image of a row apart. Returns the figure, its axes and
+    the width of all in pixels.
     """
     table = np.asarray(table)
     rows, columns, _ = table.shape
@@ -162,24 +205,24 @@ def _strips(table: Any, marks: Sequence[str], title: str, gap: int = 0) -> tuple
         inner = parts[0][:, cell:-cell]
         parts = [parts[0][:, :cell], space, inner, space, parts[0][:, -cell:]]
     image = np.concatenate(parts, axis=1)
-    beside, below = (1.75, 0.8) if marks else (0.1, 0.6)  # inches that the text takes
+    beside, below = (1.75, 0.8) if marks else (0.1, 0.6)  # inches of text
     height = (9 - beside) * len(image) / image.shape[1] + below
     figure = Figure(figsize=(9, height), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-    axes.spines[:].set_visible(False)
+    show_image(axes, image)
+    hide_spines(axes, *axes.spines)
     axes.tick_params(length=0, labelsize=9)
     middle = len(image) / rows * (np.arange(rows) + 0.5) - 0.5
     axes.set_yticks(middle if marks else [], marks)
     axes.set_xticks([])
-    axes.set_title(title, fontsize=11, loc="left", color=DARK)
+    set_title(axes, title)
     return figure, axes, image.shape[1]
 
 
 def interpolations(
     first: Any, decoded: Any, second: Any, title: str = "from one test example to another"
 ) -> Figure:
-    """A row for each pair: an original, the codes between the two decoded, the other original.
+    """A row for each pair: one original, the decoded codes between the two, the other original.
 
     first, second (N,D) in [0, 1]; decoded (N,S,D)
     """
@@ -195,9 +238,9 @@ def interpolations(
 def traversals(
     decoded: Any, marks: Sequence[str], values: Any, title: str, of: str = "unit", along: str = ""
 ) -> Figure:
-    """A row for each unit, named by its mark, at each of its values (S,); decoded (U,S,D)
+    """A row for each unit, with a mark at its left, and a column for each value: (U,S,D)
 
-    `of` says what the marks are, `along` what the values are.
+    `values` (S,) label the columns, `along` and `of` the two axes.
     """
     figure, axes, width = _strips(decoded, marks, title)
     places = (np.arange(len(values)) + 0.5) * width / len(values) - 0.5
@@ -208,33 +251,33 @@ def traversals(
 
 
 def manifold(decoded: Any, across: Any, up: Any, units: Sequence[int], title: str) -> Figure:
-    """Decoded codes (n,n,D) over two units: the first takes the values across, the second up."""
+    """Decoded codes (n,n,D) over two units; their values are `across` (n,) and `up` (n,)."""
     decoded = np.asarray(decoded)
     rows, columns, D = decoded.shape
     side = image_side(D)
     table = decoded.reshape(rows, columns, side, side).swapaxes(1, 2)
-    image = table.reshape(rows * side, columns * side)  # no gaps: neighbours should merge
+    image = table.reshape(rows * side, columns * side)  # without margins
     figure = Figure(figsize=(7, 7.2), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    show_image(axes, image)
     for axis, values, cells in (
         (axes.xaxis, np.asarray(across), np.arange(columns)),
         (axes.yaxis, np.asarray(up), np.arange(rows)[::-1]),
     ):
         ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(values[0], values[-1])
         ticks = ticks[(ticks >= values[0]) & (ticks <= values[-1])]
-        places = np.interp(ticks, values, cells)  # the cells stand at unequal values
+        places = np.interp(ticks, values, cells)  # the values are not equally spaced
         axis.set_ticks((places + 0.5) * side - 0.5, [f"{tick:g}" for tick in ticks], fontsize=9)
     axes.set_xlabel(f"unit {units[0]}")
     axes.set_ylabel(f"unit {units[1]}")
-    axes.set_title(title, fontsize=11, loc="left", color=DARK)
+    set_title(axes, title)
     return figure
 
 
 def anomalies(worst: Any, best: Any, columns: int = 8) -> Figure:
-    """The least and the most likely examples, side by side, each with its score below.
+    """The least and the most likely examples, side by side, each with its score below it.
 
-    Both are (images (N,D), scores as text, labels as text or None).
+    `worst` and `best` are each (images (N,D), scores as text, labels as text or None).
     """
     columns = min(columns, len(worst[0]))
     rows = -(-len(worst[0]) // columns)
@@ -247,7 +290,7 @@ def anomalies(worst: Any, best: Any, columns: int = 8) -> Figure:
         room = -(-side // 3)  # for the text
         cells = np.zeros((len(images), side + room, side))
         cells[:, :side] = images.reshape(-1, side, side)
-        axes.imshow(grid(cells, columns), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        show_image(axes, grid(cells, columns))
         axes.set_axis_off()
         for i, score in enumerate(scores):
             row, column = divmod(i, columns)
@@ -255,5 +298,5 @@ def anomalies(worst: Any, best: Any, columns: int = 8) -> Figure:
             text = score + (f", {labels[i]}" if labels else "")
             axes.text(x, y, text, ha="center", va="top", fontsize=8, color=DARK)
         title += ": score in nats, label (* anomalous)" if labels else ": score in nats"
-        axes.set_title(title, fontsize=11, loc="left", color=DARK)
+        set_title(axes, title)
     return figure

@@ -4,11 +4,12 @@ timer of checkpoints."""
 import re
 import time
 from collections.abc import Callable, Mapping
-from math import isnan, isqrt
+from math import isnan
 from typing import Any, Self
 
 import numpy as np
 
+from ..data.batches import are_images, image_side
 from ..errors import InputError, whole_number
 from .protocol import Record, TrainableModel
 
@@ -63,7 +64,7 @@ class LatentFrames:
     @classmethod
     def of(cls, model: TrainableModel) -> Self | None:
         """Frames of a model whose rows are square images, else None."""
-        return cls(model) if isqrt(model.n_features_) ** 2 == model.n_features_ else None
+        return cls(model) if are_images(model.n_features_) else None
 
     def add(self, model: TrainableModel) -> None:
         """Add the next frame, and keep those earlier ones that lie a whole number of strides back.
@@ -99,7 +100,7 @@ class LatentFrames:
 
 def frame_columns(model: TrainableModel) -> int:
     """Points in a row of a frame; classes take turns, so each has columns of its own."""
-    limit = max(2, min(8, FRAME_SIDE // (isqrt(model.n_features_) + 2)))
+    limit = max(2, min(8, FRAME_SIDE // (image_side(model.n_features_) + 2)))
     classes = len(getattr(model, "classes_", ()))
     return classes * max(1, limit // classes) if 0 < classes <= 10 else limit
 

@@ -14,11 +14,11 @@ from support.run_folders import contents, metrics
 from scratchvae import InputError, cli, load_data, load_model
 from scratchvae.cli import shared as opening
 from scratchvae.data.labels import keep_labels, labels_named, leave_out
-from scratchvae.evaluate import evaluate
+from scratchvae.evaluate import evaluate, units
 from scratchvae.evaluate.collapse import SPARE, collapse_report
 from scratchvae.models import MODELS, Labelled
 from scratchvae.models.saved import load
-from scratchvae.pictures import latent
+from scratchvae.pictures import gallery
 from scratchvae.train.measure import prepare
 
 KINDS = tuple(MODELS)
@@ -351,7 +351,7 @@ def test_interpolations_go_from_code_to_code(kind, trained, data, tmp_path, monk
     for step, code in ((0, z[0]), (1, 0.75 * z[0] + 0.25 * z[1]), (4, z[1])):
         np.testing.assert_allclose(found[:, step], decode(model, code, y[first]), atol=1e-5)
     found = numbers(tmp_path, "interpolate", trained[kind], "-n", "3", "--steps", "3", "--slerp")
-    arc = latent.slerped(*z, 3)[:, 1]
+    arc = gallery.slerped(*z, 3)[:, 1]
     np.testing.assert_allclose(found[:, 1], decode(model, arc, y[first]), atol=1e-5)
     assert abs(found[:, 1] - decode(model, (z[0] + z[1]) / 2, y[first])).max() > 1e-3
     seen = drawn(monkeypatch, "interpolations")
@@ -363,16 +363,16 @@ def test_interpolations_go_from_code_to_code(kind, trained, data, tmp_path, monk
 def test_an_arc_keeps_its_distance_from_the_origin(rng):
     first, second = rng.standard_normal((2, 6, 5))
     first[:3], second[:3] = [[0], [1], [1]], [[0], [2], [-2]]  # no plane to turn in
-    arc = latent.slerped(first, second, 7)
+    arc = gallery.slerped(first, second, 7)
     np.testing.assert_allclose(arc[:, 0], first, atol=1e-12)
     np.testing.assert_allclose(arc[:, -1], second, atol=1e-12)
     assert abs(arc).max() < 10
     unit = [z / np.linalg.norm(z, axis=1, keepdims=True) for z in (first[3:], second[3:])]
-    arc = latent.slerped(*unit, 7)
+    arc = gallery.slerped(*unit, 7)
     np.testing.assert_allclose(np.linalg.norm(arc, axis=2), 1)
     turned = (arc[:, 1:] * arc[:, :-1]).sum(axis=2)
     np.testing.assert_allclose(turned, turned[:, :1] * np.ones(6))
-    straight = latent.interpolated(*unit, 7)
+    straight = gallery.interpolated(*unit, 7)
     assert (np.linalg.norm(straight, axis=2)[:, 3] < 0.999).all()
 
 
@@ -443,7 +443,7 @@ def test_m2_is_told_the_labels_that_it_knows_and_predicts_the_rest(trained, data
     X, y = load_data(data, "test")
     y = np.roll(y, 1)  # not what it predicts
     y[:2] = -1, 7
-    told = opening.with_labels(model, X, y, "patterns")["y"]
+    told = units.with_labels(model, X, y, "patterns")["y"]
     np.testing.assert_array_equal(told, [*model.predict(X[:2]), *y[2:]])
 
 

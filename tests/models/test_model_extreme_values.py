@@ -15,7 +15,7 @@ import pytest
 from scratchvae import IWAE, VAE, Autoencoder, ConditionalVAE, NonFiniteError, SemiSupervisedVAE
 from scratchvae.evaluate import collapse, evaluate, metrics
 from scratchvae.models import losses as likelihoods
-from scratchvae.pictures import latent
+from scratchvae.pictures import gallery
 from scratchvae.train.optim import Adam
 
 MODELS = {
@@ -193,9 +193,9 @@ def test_metrics_of_extreme_codes_and_scores(dtype):
             assert metrics.roc_auc(scores.astype(dtype), labels) == 1
             assert metrics.average_precision(scores.astype(dtype), labels) == 1
         assert metrics.roc_auc(np.full(50, -np.inf), labels) == 0.5
-        path = latent.slerped(mu, -mu, 5)
+        path = gallery.slerped(mu, -mu, 5)
         assert np.isfinite(path).all()
-        np.testing.assert_allclose(latent.slerped(mu, mu, 5)[:, 2], mu)
+        np.testing.assert_allclose(gallery.slerped(mu, mu, 5)[:, 2], mu)
 
 
 def test_output_biases_of_black_and_white_pixels():

@@ -5,7 +5,6 @@ import pytest
 from support.gifs import frames_of, read_gif
 
 from scratchvae import VAE, ConditionalVAE
-from scratchvae.files import run_folder as runs
 from scratchvae.pictures import animation
 from scratchvae.train.callbacks import MAX_FRAMES, LatentFrames
 
@@ -18,7 +17,7 @@ def history(n, **changes):
 
 
 def write(shots, path):
-    runs.save_animation(shots, path)
+    animation.save_animation(shots, path)
     return read_gif(path), frames_of(path)
 
 
@@ -95,7 +94,16 @@ def test_all_frames_have_the_colours_of_one_palette(rng, tmp_path):
     shots, _ = animation.training(range(3), frames, history(2), 3, "x")
     palettes = {tuple(shot.getpalette()) for shot in shots}
     assert len(palettes) == 1
-    assert len(palettes.pop()) == 3 * (4 * 15 + 1)
+    assert len(palettes.pop()) == 3 * (16 + 3 * 11)
+
+
+def test_greys_have_no_tint(tmp_path):
+    greys = np.linspace(0, 1, 256).reshape(4, 64)
+    still = np.repeat(greys[:, None], 2, axis=1)
+    _, shown = write(animation.interpolation(greys, still, greys, ""), tmp_path / "i.gif")
+    images = shown[0, -14 - 30 * 4 : -14, 14 + 74 : -14].astype(int)
+    assert np.ptp(images, axis=2).max() == 0
+    assert len(np.unique(images)) == 16
 
 
 # ------------------------------------------------------------------------------------ the film

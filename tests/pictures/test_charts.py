@@ -10,8 +10,9 @@ from support.command_line import refused
 
 from scratchvae import cli
 from scratchvae.gradcheck.report import FAIL, INCONCLUSIVE, KINK, Leaf, Report
-from scratchvae.pictures import charts
+from scratchvae.pictures import plots
 from scratchvae.pictures.plots import DARK, LIGHT, MIDDLE
+from scratchvae.verify import chart
 from scratchvae.verify import table as verify
 
 
@@ -22,7 +23,7 @@ def rendered(figure):
 
 def test_the_bars_are_sorted_and_the_active_units_marked():
     kl, active = np.array([0.5, 0.001, 2.0, 0.02]), np.array([True, False, True, False])
-    figure = charts.unit_kl(kl, active)
+    figure = plots.unit_kl(kl, active)
     assert rendered(figure).std() > 5
     (axes,) = figure.axes
     assert [bar.get_height() for bar in axes.patches] == [2.0, 0.5, 0.02, 0.001]
@@ -37,7 +38,7 @@ def test_the_bars_are_sorted_and_the_active_units_marked():
 
 @pytest.mark.parametrize("n", [1, 24, 40, 200])
 def test_any_number_of_units_has_legible_marks(n, rng):
-    figure = charts.unit_kl(rng.random(n), np.ones(n, dtype=bool))
+    figure = plots.unit_kl(rng.random(n), np.ones(n, dtype=bool))
     assert rendered(figure).std() > 5
     (axes,) = figure.axes
     assert len(axes.patches) == n
@@ -62,7 +63,7 @@ def test_each_gradient_has_its_error_and_its_resolution():
         ("two", Report("two", (Leaf("x", FAIL, 0.5, 1e-9), Leaf("b", INCONCLUSIVE)))),
         ("none", Report("none", violations=("it raises TypeError",))),
     ]
-    figure = charts.gradient_errors(reports)
+    figure = chart.gradient_errors(reports)
     assert rendered(figure).std() > 5
     (axes,) = figure.axes
     assert axes.get_xscale() == "log"
@@ -88,8 +89,8 @@ def test_each_gradient_has_its_error_and_its_resolution():
 
 
 def test_verify_draws_what_it_found(tmp_path, monkeypatch, capsys):
-    seen, original = [], charts.gradient_errors
-    monkeypatch.setattr(charts, "gradient_errors", lambda r: (seen.append(r), original(r))[1])
+    seen, original = [], chart.gradient_errors
+    monkeypatch.setattr(chart, "gradient_errors", lambda r: (seen.append(r), original(r))[1])
     monkeypatch.setattr(verify, "SUBJECTS", {"vae": verify.SUBJECTS["vae"]})
     assert cli.main(["verify", "-o", str(tmp_path / "g.png")]) == 0
     assert (tmp_path / "g.png").read_bytes().startswith(b"\x89PNG")
@@ -118,8 +119,8 @@ def inputs_double():
 
 @pytest.mark.parametrize(("factor", "code", "title"), [(2, 0, "1 of 1"), (3, 1, "0 of 1")])
 def test_the_gradients_of_a_file_are_drawn_too(factor, code, title, tmp_path, monkeypatch):
-    seen, original = [], charts.gradient_errors
-    monkeypatch.setattr(charts, "gradient_errors", lambda r: seen.append(original(r)) or seen[0])
+    seen, original = [], chart.gradient_errors
+    monkeypatch.setattr(chart, "gradient_errors", lambda r: seen.append(original(r)) or seen[0])
     (tmp_path / "own.py").write_text(OWN.format(factor))
     argv = ["verify", str(tmp_path / "own.py"), "-o", str(tmp_path / "g.svg")]
     assert cli.main(argv) == code

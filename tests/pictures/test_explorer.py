@@ -13,7 +13,7 @@ import pytest
 from support.command_line import refused
 
 from scratchvae import VAE, InputError, cli, load_data, load_model
-from scratchvae.cli.shared import Data, units_of
+from scratchvae.evaluate.units import Data, units_of
 from scratchvae.models import MODELS, Labelled
 from scratchvae.pictures import explorer
 
@@ -60,7 +60,7 @@ def page(model, X=None, y=None, name="spots"):
     X, y = images() if X is None else (X, y)
     found = units_of(model, Data(X, y, name, "rows"), {})
     rows = explorer.shown(len(X), model.latent_dim)
-    of = {"order": found.order, "said": found.said, "active": found.active, "std": found.std}
+    of = {name: getattr(found, name) for name in ("order", "information", "active", "std")}
     return explorer.page(
         model, found.mu[rows], None if y is None else y[rows], **of, data=name
     )  # fmt: skip

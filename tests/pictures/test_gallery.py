@@ -105,10 +105,10 @@ def test_quiet_says_nothing_and_otherwise_all_files_are_named(data, tmp_path, ca
 def test_the_bars_are_what_metrics_say_of_the_test_split(data, tmp_path, monkeypatch):
     from scratchvae import load_data
     from scratchvae.evaluate import metrics
-    from scratchvae.pictures import charts
+    from scratchvae.pictures import plots
 
-    seen, original = [], charts.unit_kl
-    monkeypatch.setattr(charts, "unit_kl", lambda *a: (seen.append(a), original(*a))[1])
+    seen, original = [], plots.unit_kl
+    monkeypatch.setattr(plots, "unit_kl", lambda *a: (seen.append(a), original(*a))[1])
     train(data, tmp_path / "run", "--beta", "3")
     mu, logvar = load_model(tmp_path / "run").encode(load_data(data, "test")[0])
     np.testing.assert_allclose(seen[0][0], metrics.unit_kl(mu, logvar))

@@ -1,8 +1,8 @@
-"""One page to look at a model in: it decodes in the browser, and needs no network and no server.
+"""An HTML page to explore a model in: it decodes in the browser, without a network or a server.
 
-`page` fills `page.html` with the style, the scripts, and the model as JSON: its decoder, and the
-codes of test examples. Read `decode.js` beside `decode` of `models/vae.py`; `explorer.js` is the
-plane to drag in, and `gradient.js` the second tab, a model of two pixels with all its gradients.
+`page` fills in `page.html`: the style, the scripts, and the decoder and the codes of test examples
+as JSON. `decode.js` is `decode` of `models/vae.py` in JavaScript; `explorer.js` shows the latent
+plane, and `gradient.js` the second tab, a model of two pixels with all its gradients.
 """
 
 import base64
@@ -16,19 +16,18 @@ from typing import Any
 import numpy as np
 
 from ...backend import noise, to_numpy
+from ...data.batches import image_side
 from ...data.labels import missing
 from ...errors import InputError
 from ...models import Labelled, Model
 
 MOST_POINTS, MOST_NUMBERS = 2000, 200_000  # test examples in a page, and numbers of their codes
-TOLERANCE = 7e-4  # of a pixel in [0, 1], a sixth of a grey level: what rounding may change
+TOLERANCE = 7e-4  # largest error of a pixel in [0, 1] by rounding: a sixth of a grey level
 PARTS = ("style.css", "decode.js", "explorer.js", "gradient.js")
 
 
 def check(model: Model) -> int:
-    """The side of the images; InputError where there are none, or no plane to drag in."""
-    from ..plots import image_side  # on use: matplotlib is slow to import
-
+    """The side of the images; InputError for rows that are not images, or a single latent unit."""
     side = image_side(model.n_features_)
     if model.latent_dim < 2:
         raise InputError("the page has a plane over two latent units, but this model has one")
@@ -36,20 +35,20 @@ def check(model: Model) -> int:
 
 
 def shown(n: int, latent_dim: int) -> np.ndarray:
-    """Which of n test examples a page shows: spread evenly, so that sorted ones all have a part."""
+    """Which of n test examples a page shows: evenly spaced, so that sorted data keep all labels."""
     most = min(n, MOST_POINTS, max(1, MOST_NUMBERS // latent_dim))
     return np.arange(most) * n // most
 
 
 def page(
-    model: Model, mu: Any, y: Any, *, order: Any, said: Any, active: Any, std: Any, data: str
+    model: Model, mu: Any, y: Any, *, order: Any, information: Any, active: Any, std: Any, data: str
 ) -> str:
     """The page as text.
 
-    mu (N,Z) are the codes of test examples, and y (N,) their labels or None. Of each unit: `order`
-    has the most informative first, `said` is its KL in nats (of a model without noise the variance
-    of its codes), `active` whether it says anything, `std` (Z,) the mean standard deviation that
-    the encoder gives it (None: there is no noise). `data` is the name of the data.
+    mu (N,Z) are the codes of test examples, and y (N,) their labels or None. Of the units, all
+    (Z,): `order` sorts them, the most informative first; `information` is the KL in nats (without
+    noise, the variance of the codes); `active` says which are active; `std` is the mean standard
+    deviation of q(z|x) (None: there is no noise). `data` is the name of the data.
     Raises InputError for a model that cannot be shown.
     """
     side = check(model)
@@ -67,7 +66,7 @@ def page(
         "classes": [str(c) for c in model.classes_] if isinstance(model, Labelled) else None,
         "labels": names,
         "y": index,
-        "units": [{"unit": int(j), "said": float(said[j]), "active": bool(active[j])}
+        "units": [{"unit": int(j), "said": float(information[j]), "active": bool(active[j])}
                   for j in order],
         "centre": centre.tolist(),
         "scale": scale.tolist(),
@@ -95,7 +94,7 @@ def page(
 
 
 def _labels(y: Any, n: int) -> tuple[list[str], list[int]]:
-    """The distinct labels as text, in order, and the place of each row's; -1 where it has none."""
+    """The distinct labels as text, sorted, and the index of each row's label; -1 if it has none."""
     if y is None:
         return [], [-1] * n
     y = np.asarray(y)
@@ -106,16 +105,16 @@ def _labels(y: Any, n: int) -> tuple[list[str], list[int]]:
 
 
 def _decoder(model: Model, mu: np.ndarray) -> dict[str, Any]:
-    """The decoder's weights as text, in float16 where no pixel shows it, else in float32."""
+    """The decoder's weights as text: in float16 if no pixel changes visibly, else in float32."""
     own = {
         name: to_numpy(a) for name, a in model.params_.items() if name.startswith(("dec", "out"))
     }
-    bits = 16 if _float16_will_do(model, own, mu) else 32
+    bits = 16 if _float16_suffices(model, own, mu) else 32
     return {"bits": bits, "params": {name: _text(a, bits) for name, a in own.items()}}
 
 
-def _float16_will_do(model: Model, own: dict[str, np.ndarray], mu: np.ndarray) -> bool:
-    """Whether rounded weights decode to the same pixels, at codes and far around them."""
+def _float16_suffices(model: Model, own: dict[str, np.ndarray], mu: np.ndarray) -> bool:
+    """Whether rounded weights decode to the same pixels, at codes and at points around them."""
     far = noise.normal(200, model.latent_dim, seed=0, stream=noise.SAMPLE) * 2
     z = np.concatenate((mu[:200], mu.mean(axis=0) + np.maximum(mu.std(axis=0), 1) * far))
     rounded = deepcopy(model)

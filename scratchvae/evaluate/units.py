@@ -1,0 +1,79 @@
+"""The latent units on some data: the codes, how informative each unit is, and which are active."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from ..models import Labelled, Model, SemiSupervisedVAE
+from ..train.measure import ACTIVE, prepare
+from .metrics import unit_kl
+
+
+class Data(NamedTuple):
+    """Rows, their labels if there are any, and how a message names them."""
+
+    X: np.ndarray
+    y: np.ndarray | None
+    name: str
+    split: str  # "test split" or "rows"
+
+
+def need_labels(model: type[Model], y: Any, name: str) -> None:
+    """InputError if there are no labels y, for a model that cannot do without them."""
+    if y is None:
+        raise InputError(
+            f"{name} has no labels, and a {model.__name__} needs them: use data that have, "
+            "such as a .npz file with X and y"
+        )
+
+
+def with_labels(model: Model, X: Any, y: Any, name: str) -> dict[str, Any]:
+    """The argument y= for a model that takes labels, {} for other models.
+
+    For a SemiSupervisedVAE, a missing label, or one it was not trained on, is replaced by the label
+    that it predicts.
+    """
+    if not isinstance(model, Labelled):
+        return {}
+    if isinstance(model, SemiSupervisedVAE):
+        predicted = model.predict(X)
+        y = predicted if y is None else np.where(np.isin(y, model.classes_), y, predicted)
+    need_labels(type(model), y, name)
+    return {"y": y}
+
+
+def means(model: Model, X: Any, labels: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
+    """The code of each row: the mean of q(z|x); and its logvar, None for a model without noise."""
+    codes = model.encode(X, **labels)
+    return codes if isinstance(codes, tuple) else (codes, None)
+
+
+def pixels(model: Model, X: Any, labels: dict[str, Any], settings: dict[str, Any]) -> np.ndarray:
+    """The rows as `evaluate` reads them: binarized, if the settings of the run say so."""
+    rows = prepare(model, X, labels.get("y"), settings.get("binarize", "none"), step=1)
+    return rows[:, : model.n_features_]
+
+
+class Units(NamedTuple):
+    """The latent units on some data."""
+
+    order: np.ndarray  # (Z,) most informative first
+    information: np.ndarray  # (Z,) mean KL, nats; without a prior, the variance of the codes
+    active: np.ndarray  # (Z,) whether the variance of the codes exceeds ACTIVE
+    mu: np.ndarray  # (N,Z) the codes
+    std: np.ndarray | None  # (Z,) mean standard deviation of q(z|x); None without a prior
+    labels: dict[str, Any]  # the argument y=, from `with_labels`
+
+
+def units_of(model: Model, data: Data, settings: dict[str, Any]) -> Units:
+    labels = with_labels(model, data.X, data.y, data.name)
+    mu, logvar = means(model, pixels(model, data.X, labels, settings), labels)
+    mu = mu.astype(np.float64)
+    variance = mu.var(axis=0)
+    information, std = variance, None
+    if logvar is not None:
+        logvar = logvar.astype(np.float64)
+        information, std = unit_kl(mu, logvar), np.exp(logvar / 2).mean(axis=0)
+    order = np.argsort(-information, kind="stable")
+    return Units(order, information, variance > ACTIVE, mu, std, labels)
