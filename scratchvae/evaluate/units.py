@@ -44,7 +44,7 @@ def with_labels(model: Model, X: Any, y: Any, name: str) -> dict[str, Any]:
 
 
 def means(model: Model, X: Any, labels: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
-    """The code of each row: the mean of q(z|x); and its logvar, None for a model without noise."""
+    """Mean and logvar of q(z|x) for each row; for a model without noise, its code and None."""
     codes = model.encode(X, **labels)
     return codes if isinstance(codes, tuple) else (codes, None)
 

@@ -103,7 +103,7 @@ def interpolations(
 
 
 def traversals(model: Model, found: Units, row: int, n: int, steps: int) -> Picture:
-    """The code of a row, with each of the n most informative active units moved alone."""
+    """The code of a row, decoded with each of the n most informative active units moved alone."""
     moved = found.order[found.active[found.order]][:n]
     t = np.linspace(-ACROSS, ACROSS, steps)
     centre, scale = spread(model, found.mu)
@@ -113,10 +113,8 @@ def traversals(model: Model, found: Units, row: int, n: int, steps: int) -> Pict
     at = (found.mu[row] - centre) / scale
     marks = [f"{j}  ({found.information[j]:.2f})  {at[j]:+.1f}" for j in moved]
     title = f"each active unit moved alone, the others as in the code of example {row}"
-    of, along = (
-        "unit (KL)  value",
-        "value of the unit; at the left, its KL in nats and its value in the example",
-    )
+    of = "unit (KL)  value"
+    along = "value of the unit; at the left, its KL in nats and its value in the example"
     if not model.noisy:
         of = "unit (variance)  value"
         along = "standard deviations from the mean; at the left, the variance and the example"
@@ -128,7 +126,7 @@ def traversals(model: Model, found: Units, row: int, n: int, steps: int) -> Pict
 def manifold(
     model: Model, moved: tuple[int, int], mu: np.ndarray | None, n: int, label: dict[str, Any]
 ) -> Picture:
-    """A grid of n by n codes over two units; mu (N,Z) is needed for a model without a prior."""
+    """A decoded grid of n by n codes over two units; a model without a prior needs mu (N,Z)."""
     centre, scale = spread(model, mu)
     q = quantiles(n)
     across, up = (centre[j] + scale[j] * q for j in moved)
@@ -212,23 +210,13 @@ def _applicable(
         yield "reconstructions.png", reconstructions(model, X[:SHOWN], first)
         yield "samples.png", samples(model, 100)
     if model.noisy:
-        words = (
-            f"what each of the {len(found.information)} latent units says of an example, in nats"
-        )
-        yield (
-            "unit_kl.png",
-            Picture(
-                found.information,
-                lambda plots: plots.unit_kl(found.information, found.active),
-                words,
-            ),
-        )
+        kl, active = found.information, found.active
+        words = f"what each of the {len(kl)} latent units says of an example, in nats"
+        yield "unit_kl.png", Picture(kl, lambda plots: plots.unit_kl(kl, active), words)
     if model.latent_dim == 2:
         words = "the code of each test example" + ("" if test.y is None else ", coloured by label")
-        yield (
-            "latent.png",
-            Picture(found.mu, lambda plots: plots.latent_plane(found.mu, test.y), words),
-        )
+        mu, y = found.mu, test.y
+        yield "latent.png", Picture(mu, lambda plots: plots.latent_plane(mu, y), words)
         if images:
             label = {"y": model.classes_[0]} if isinstance(model, Labelled) else {}
             yield "manifold.png", manifold(model, (0, 1), found.mu, 20, label)

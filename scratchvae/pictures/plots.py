@@ -157,8 +157,7 @@ def unit_kl(kl: Any, active: Any) -> Figure:
     kinds += [(~active, {"fc": "white", "ec": MIDDLE, "hatch": "////"}, "not active")]
     patches = [Patch(**look, label=f"{on.sum()} {name}") for on, look, name in kinds if on.any()]
     axes.legend(handles=patches, frameon=False, loc="upper right")
-    title = f"KL of each latent unit; {kl.sum():.2f} nats together"
-    set_title(axes, title)
+    set_title(axes, f"KL of each latent unit; {kl.sum():.2f} nats together")
     return figure
 
 

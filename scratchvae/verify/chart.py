@@ -62,6 +62,5 @@ def gradient_errors(reports: Iterable[tuple[str, Report]]) -> Figure:
         for marker, colour, size, label in looks
     ]  # fmt: skip
     figure.legend(handles=handles, frameon=False, loc="outside upper right", ncols=len(handles))
-    title = f"{count - wrong} of {count} gradients passed"
-    set_title(axes, title)
+    set_title(axes, f"{count - wrong} of {count} gradients passed")
     return figure
