@@ -10,12 +10,10 @@ from scratchvae.backend import noise
 from scratchvae.data.batches import binarized_once
 from scratchvae.evaluate import evaluate
 from scratchvae.evaluate import evaluation as evaluation
-from scratchvae.models.bounds import streaming_log_mean_exp
-from scratchvae.train.measure import losses, prepare
 from scratchvae.evaluate.metrics import mutual_information
 from scratchvae.evaluate.published import PUBLISHED
 from scratchvae.models.bounds import streaming_log_mean_exp
-from scratchvae.train.measure import prepare
+from scratchvae.train.measure import losses, prepare
 
 BOUND = {"log_likelihood": -91.234, "standard_error": 0.5}
 
