@@ -6,7 +6,7 @@ package, and it knows no op and no model: `check_op`, `check_model` and `draw_in
 `verify` and handed to `provide`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     check_model: Callable[..., Report]
     check_op: Callable[..., Report]
     draw_inputs: Callable[..., dict[str, Any]]
+    op_shapes: Callable[[str], Mapping[str, str] | None]
 
 __all__ = [
     "GradientError",

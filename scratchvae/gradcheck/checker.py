@@ -1,4 +1,4 @@
-"""`check`: a function pair in, a report out."""
+"""`check`: compare a hand-written backward with finite differences of its forward."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -37,10 +37,10 @@ def check(
     wrt       inputs whose gradients are checked: by default all that backward returns
     seed      of the upstream gradient and the directions, which also depend on each input's name
     upstream  the size of the random upstream gradient
-    batch     inputs whose first axis counts examples: batches of one and of none are tried too
+    batch     inputs whose first axis is the batch: batches of one and of none are checked too
 
-    The mathematics is decided in float64. Where inputs are float32, the float32 gradient is then
-    held against the float64 one. Raises InputError where there is nothing to check.
+    Whether a gradient is right is decided in float64. If inputs are float32, their float32 gradient
+    is then compared with the float64 one. Raises InputError if there is nothing to check.
     """
     pair = Pair(f, f_backward, inputs, name)
     finite_number(upstream, "upstream", above=0)
@@ -49,7 +49,7 @@ def check(
         if isinstance(names, str) or not set(names) <= set(inputs):
             raise InputError(f"{what} must be a list of some of {', '.join(inputs)}, got {names!r}")
     with np.errstate(all="ignore"), warnings.catch_warnings():
-        # steps reach where the forward overflows; it shows in the result
+        # large steps may overflow in the forward; the result shows it
         warnings.simplefilter("ignore")
         return _check(pair, wrt, tuple(batch), seed, upstream)
 
@@ -114,7 +114,7 @@ def _contract(pair: Pair, dy: Array, y: Array) -> tuple[dict[str, Array], list[s
 
 
 def _batches(pair: Pair, wrt: tuple[str, ...], batch: tuple[str, ...], seed: int) -> list[str]:
-    """Violations with one example and with none, of a backward that may be right for several."""
+    """Violations for a batch of one example and for an empty batch."""
     violations = []
     for B, what in ((1, "a batch of one"), (0, "an empty batch")) if batch else ():
         inputs = {n: x[:B] if n in batch else x for n, x in pair.inputs.items()}

@@ -1,11 +1,10 @@
-"""What a backward must keep besides being right, found by calling it a few times.
+"""The contract of a backward, apart from right gradients: checked by calling it several times.
 
-Gradients have the shape, dtype and device of their inputs; nothing that was passed in is written to
-or handed back; the same call gives the same bits; the answer is linear in the upstream gradient,
-and does not depend on how arrays lie in memory.
+Gradients have the shape, dtype and device of their inputs. A backward neither writes to its
+arguments nor returns their memory. The same call returns the same bits, and the result is linear in
+the upstream gradient and does not depend on the memory layout of the arguments.
 """
 
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
@@ -22,7 +21,7 @@ def names(leaves: Iterable[str]) -> str:
 
 
 def shapes(gradients: Gradients, inputs: Mapping[str, Array]) -> Iterator[str]:
-    """Violations that leave nothing to compare."""
+    """Wrong types, shapes, dtypes or devices: such gradients cannot be compared."""
     for name, g in gradients.items():
         x = inputs[name]
         if not hasattr(g, "shape") or not hasattr(g, "dtype"):
@@ -38,8 +37,8 @@ def shapes(gradients: Gradients, inputs: Mapping[str, Array]) -> Iterator[str]:
 def locked(call: Callable[[], Any], arrays: Mapping[str, Array], who: str) -> tuple[Any, str]:
     """What call() returns, and a violation if it writes into one of the arrays, with the line.
 
-    NumPy arrays are made read-only, so that the writing line raises; where they are not NumPy's, or
-    the line swallows the error, the bits are compared.
+    NumPy arrays are made read-only, so that the line that writes raises. The bits are compared too:
+    other arrays cannot be made read-only, and call() may catch the error.
     """
     before = {name: to_numpy(a).tobytes() for name, a in arrays.items()}
     numpys = [a for a in arrays.values() if isinstance(a, np.ndarray)]
@@ -50,7 +49,9 @@ def locked(call: Callable[[], Any], arrays: Mapping[str, Array], who: str) -> tu
     except ValueError as error:
         if "read-only" not in str(error):
             raise
-        frame = traceback.extract_tb(error.__traceback__)[-1]
+        from traceback import extract_tb  # on use: it is slow to import
+
+        frame = extract_tb(error.__traceback__)[-1]
         return None, f"{who} writes into what it was given, in line {frame.lineno}: {frame.line}"
     finally:
         for a in numpys:
@@ -73,7 +74,7 @@ def aliases(gradients: Gradients, given: Mapping[str, Array]) -> Iterator[str]:
 def same_bits(a: Gradients, b: Gradients, factor: float = 1.0) -> list[str]:
     """Names of the gradients in which b is not factor times a, bit for bit.
 
-    Numbers so small that they have lost bits to underflow are not held against it.
+    Numbers so small that they have lost bits to underflow are ignored.
     """
     bad = []
     for name in a:
@@ -91,7 +92,7 @@ def behaviour(
     dy: Array,
     gradients: Gradients,
 ) -> Iterator[str]:
-    """Violations that show only when the pair's backward is called again, in another way."""
+    """Violations that show only when backward is called again, with other arguments."""
     f, backward = pair.forward, pair.backward
     if bad := same_bits(gradients, backward(dy, inputs)):
         yield f"{names(bad)} differs between two calls with the same arguments"
@@ -103,7 +104,7 @@ def behaviour(
         else:
             yield f"{names(bad)} is not linear in the upstream gradient: 2 dy does not give twice"
     if not all(np.isfinite(to_numpy(g)).all() for g in gradients.values()):
-        return  # the rest would say that NaN is not NaN
+        return  # the comparisons below would fail on NaN
     zero = backward(0 * dy, inputs)
     if bad := [n for n, g in zero.items() if bool((g != 0).any())]:
         yield f"{names(bad)} is not 0 for an upstream gradient of 0"
@@ -130,7 +131,7 @@ def _strided(a: Array) -> Array:
 
 
 def _far(a: Gradients, b: Gradients) -> list[str]:
-    """Names of the gradients that differ by more than the order of a sum explains."""
+    """Names of the gradients that differ by more than the order of summation explains."""
     bad = []
     for name, g in a.items():
         one, two = to_numpy(g), to_numpy(b[name])

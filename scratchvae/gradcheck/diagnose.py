@@ -1,8 +1,8 @@
-"""The name of the bug: what a wrong gradient is, in terms of the right one.
+"""The name of the bug: a wrong gradient explained in terms of the right one.
 
-The failing gradient a is set beside the numeric one n, entry by entry, and explanations are tried
-one after the other: a is c n, n transposed, n plus c times an input, and so on. One is believed
-only if it leaves nothing over. If none does, the report says so, and shows the worst entries.
+The failing gradient a is compared with the numeric one n, and explanations are tried in order: a is
+c n, n transposed, n plus c times an input, and so on. An explanation is accepted only if it leaves
+no residual. If none fits, the report shows the worst entries alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,10 +10,10 @@ from itertools import combinations
 
 import numpy as np
 
-CLOSE = 1e-5  # what an explanation may leave over, of the largest entry
-RIGHT = 1e-8  # of the largest entry: nearer than that, an entry is right
-NOTHING = 1e-11  # of the gradient: differences of a constant show no more
-SILENT = 1e-4  # of the largest entry: an explanation hardly has to fit smaller ones
+CLOSE = 1e-5  # the residual that an explanation may leave, relative to the largest entry
+RIGHT = 1e-8  # relative to the largest entry: an entry with a smaller error is right
+NOTHING = 1e-11  # relative to the gradient: differences of a constant are no larger
+SILENT = 1e-4  # relative to the largest entry: smaller ones hardly test an explanation
 ZERO = "it is zero everywhere, but the forward does depend on this input"
 FEW = 0.25  # "some entries are wrong" is an explanation only if most are right
 
@@ -34,7 +34,7 @@ def explain(
     """
     size = max(np.abs(n).max(initial=0), np.abs(a).max(initial=0))
 
-    # what an explanation leaves over must be small, and small beside what it explains
+    # the residual must be small, also in comparison with the error that is explained
     limit = min(CLOSE * size, 0.01 * float(np.abs(a - n).max(initial=0)))
 
     def fits(candidate: np.ndarray) -> bool:
@@ -52,7 +52,7 @@ def explain(
         or _term(a, n, arrays, v)
         or _some(a, n, size)
     )
-    # where a few entries outweigh the others by far, the others have no say
+    # where a few entries are far larger than the others, the others do not test it
     larger = np.maximum(np.abs(a), np.abs(n))
     silent = (larger > 0) & (larger < SILENT * size)
     return f"perhaps {text}" if text and silent.mean() > 0.1 else text

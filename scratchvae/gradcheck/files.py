@@ -2,8 +2,8 @@
 
 The inputs of a pair come from a function `inputs_f()` beside it, which returns a dict of name to
 array, or from shapes given to the decorator `inputs`. A function `hints_f(wrong)`, of the set of
-names whose gradients are wrong, may add a sentence of the teacher's. The file is run as any script
-that one starts; nothing else is executed.
+names whose gradients are wrong, may add a sentence of the teacher's. The file is run like a script;
+nothing else is executed.
 """
 
 import importlib.util
@@ -21,8 +21,8 @@ from .checker import check
 from .random_inputs import draw
 from .report import GOOD, Report
 
-# what running a file may raise; KeyboardInterrupt and SystemExit are its own business
-TROUBLE = (
+# what running a user's file may raise; KeyboardInterrupt and SystemExit pass through
+USER_ERRORS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -58,7 +58,7 @@ def check_file(path: str | Path, *, seed: int = 0) -> Iterator[Report]:
             yield _check(functions, name, path, seed)
         except InputError as error:
             refused.append(str(error))
-        except TROUBLE as error:
+        except USER_ERRORS as error:
             yield Report(name, violations=(_crash(error, path),))
     if refused:
         raise InputError("; ".join(refused))
@@ -110,7 +110,7 @@ def _run(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SystemExit:
         raise InputError(f"{path} ends by itself (sys.exit) before its pairs are checked") from None
-    except TROUBLE as error:
+    except USER_ERRORS as error:
         raise InputError(f"{path} does not run: {type(error).__name__}: {error}") from None
     finally:
         sys.path.pop(0)

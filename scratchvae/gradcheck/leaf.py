@@ -1,7 +1,7 @@
-"""One gradient: from what directions say to a verdict, and to the name of the bug.
+"""The verdict on one gradient and, if it is wrong, the name of the bug.
 
-Where the first look is doubtful there is a second one: with other steps, in groups of entries of
-one size, beside x where x may lie at a kink, and entry by entry where something is wrong.
+Random directions are probed first. Where they leave doubt, more probes follow: with other steps, in
+groups of entries of similar size, beside x if x may lie at a kink, and entry by entry.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,18 +28,18 @@ from .numerics import (
 from .pair import Pair
 from .report import FAIL, INCONCLUSIVE, KINK, PASS, Leaf
 
-ENOUGH = 1e-2  # PASS only if a relative error of this size would have been seen
-VAGUE = 1e-4  # estimated error of an entry, of the largest one, with which it is not known
-ACCUSE = 0.5  # FAIL only if one of this size would have
+PASS_RESOLUTION = 1e-2  # PASS requires this resolution, or a finer one
+FAIL_RESOLUTION = 0.5  # FAIL requires this one
+UNKNOWN = 1e-4  # an entry of a larger estimated error, relative to the largest entry, is not known
 FINER = FIRST * RATIO**-9  # the largest step of a second attempt
-OTHER = 0.7  # of the usual steps, where they are doubted
-NUDGE = 1e-2  # how far beside a kink the gradient is looked at again, relative to the size of x
-ENTRIES = 2000  # of a failing gradient are compared one by one; fewer where the arrays are large
+OTHER = 0.7  # of the usual steps: those of another attempt
+NUDGE = 1e-2  # distance from a kink of the points that are checked beside it, relative to x
+ENTRIES = 2000  # entries of a failing gradient that are compared, fewer where arrays are large
 WORK = 40_000_000  # numbers that such a comparison may compute
 
 
 def leaf(pair: Pair, name: str, dy: Array, g: Array, seed: int) -> Leaf:
-    """What is found of g, the gradient by the input of that name for the upstream gradient dy."""
+    """Check g, the gradient with respect to the input `name` for the upstream gradient dy."""
     x = pair.inputs[name]
     if x.size == 0:
         return Leaf(name, PASS, resolution=0.0, message="it has no entries")
@@ -50,7 +50,7 @@ def leaf(pair: Pair, name: str, dy: Array, g: Array, seed: int) -> Leaf:
     probes = [p for probes in looks for p in probes]
     if any(p.wrong or p.kink for p in probes):
         return _second_look(pair, name, dy, g, seed, probes)
-    if not seen <= ENOUGH:
+    if not seen <= PASS_RESOLUTION:
         return _inconclusive(name, probes, seen)
     message, wrong = pair.low_precision(name, dy, g, seed)
     if wrong:
@@ -71,7 +71,7 @@ def along(pair: Pair, inputs: Mapping[str, Array], name: str) -> Callable[[Array
 
 
 def _looks(pair: Pair, inputs: Any, name: str, dy: Array, g: Array, seed: int) -> list[list[Probe]]:
-    """Probes along random directions, of all entries at once; in groups, if that goes too far."""
+    """Probes of all entries at once or, if such steps leave the domain, group by group."""
     x = inputs[name]
 
     def look(sizes: Array | None) -> list[Probe]:
@@ -84,26 +84,26 @@ def _looks(pair: Pair, inputs: Any, name: str, dy: Array, g: Array, seed: int) -
 def _probes(
     pair: Pair, inputs: Any, name: str, dy: Array, g: Array, towards: Callable[[str], Array]
 ) -> list[Probe]:
-    """The first looks closely, others at its rungs: only one where that one already decides."""
+    """One full probe, and cheaper ones at the rungs that decided it, unless it is enough."""
     f, x = along(pair, inputs, name), inputs[name]
     first = closely(f, dy, x, g, towards(name))
-    if first.reason or first.wrong or first.kink or first.resolution > ENOUGH:
+    if first.reason or first.wrong or first.kink or first.resolution > PASS_RESOLUTION:
         return [first]
     found = [first]
     for k in range(1, DIRECTIONS):
         u = towards(f"{name}, {k}")
         another = confirm(f, dy, x, g, u, first)
-        if another.wrong or another.resolution > ENOUGH:
+        if another.wrong or another.resolution > PASS_RESOLUTION:
             another = closely(f, dy, x, g, u)
         found.append(another)
     return found
 
 
 def closely(f: Callable[[Array], Array], dy: Array, x: Array, g: Array, u: Array) -> Probe:
-    """A probe that other steps than the usual ones confirm, where it is wrong or vague."""
+    """A probe, repeated with other steps if it is wrong or its resolution is coarse."""
     found = probe(f, dy, x, g, u)
-    vague = found.resolution > ENOUGH
-    if found.kink or found.reason or not (found.wrong or vague):
+    coarse = found.resolution > PASS_RESOLUTION
+    if found.kink or found.reason or not (found.wrong or coarse):
         return found
     finer = probe(f, dy, x, g, u, FINER)  # f may vary faster than x is large, or have a kink near x
     if found.wrong:
@@ -111,17 +111,17 @@ def closely(f: Callable[[Array], Array], dy: Array, x: Array, g: Array, u: Array
         for again, share in ((probe(f, dy, x, g, OTHER * u), OTHER), (finer, 1.0)):
             if again.kink or (not again.wrong and again.sees(share * found.residual)):
                 return again
-    better = vague and finer.error < found.error and not (finer.flat and finer.wrong)
+    better = coarse and finer.error < found.error and not (finer.flat and finer.wrong)
     return finer if better else found
 
 
 def _second_look(
     pair: Pair, name: str, dy: Array, g: Array, seed: int, probes: list[Probe]
 ) -> Leaf:
-    """x may lie at a kink: then the gradient must be possible there, and right beside it."""
+    """Decide a doubtful case: at a kink, a possible gradient that is right at points beside it."""
     error, seen = max(p.relative for p in probes), min(p.resolution for p in probes)
     worst = max(probes, key=lambda p: p.relative)
-    if not any(p.kink for p in probes) and worst.resolution > ACCUSE:
+    if not any(p.kink for p in probes) and worst.resolution > FAIL_RESOLUTION:
         return _inconclusive(name, probes, worst.resolution)
     beside, again = _beside(pair, name, dy, seed)
     wrong_beside = any(p.wrong or p.kink for p in again)
@@ -131,7 +131,7 @@ def _second_look(
     kinks = sum(p.kink for _, p in entries)
     if not kinks and not any(p.wrong for _, p in entries) and len(entries) == g.size:
         seen = max(p.resolution for _, p in entries)
-        if not seen <= ENOUGH:
+        if not seen <= PASS_RESOLUTION:
             return _inconclusive(name, [p for _, p in entries], seen)
         return Leaf(name, PASS, 0.0, seen, "entry by entry, as x is near a kink")
     if not kinks:
@@ -153,7 +153,7 @@ def _second_look(
 
 
 def _beside(pair: Pair, name: str, dy: Array, seed: int) -> tuple[dict[str, Array], list[Probe]]:
-    """Inputs with every entry of x a little away, and what is seen there; nearer if need be."""
+    """Inputs with every entry of x moved, and probes there; moved less if they leave the domain."""
     x = pair.inputs[name]
     u = direction(x, f"{name} beside", seed)
     u += array_module(x).where(u < 0, -size(x), size(x))  # no entry stays where it is
@@ -170,9 +170,9 @@ def _beside(pair: Pair, name: str, dy: Array, seed: int) -> tuple[dict[str, Arra
 def _entries(
     pair: Pair, name: str, dy: Array, g: Array, first: Probe | None = None
 ) -> list[tuple[tuple[int, ...], Probe]]:
-    """What differences along single entries say: of all entries, or of as many as WORK allows.
+    """Probes along single entries: of all entries, or of as many as WORK allows.
 
-    first: a probe whose rungs will do; without it each entry is looked at as closely as can be.
+    first: a probe whose rungs are used again; without it, each entry gets a full probe.
     """
     x = pair.inputs[name]
     cost = (30 if first is None else 6) * (sum(a.size for a in pair.inputs.values()) + dy.size)
@@ -200,7 +200,7 @@ def _failed(
     first: Probe | None = None,
     message: str = "",
 ) -> Leaf:
-    """The leaf, with the name of the bug where one fits, and the worst entries."""
+    """A wrong gradient: the name of the bug, if an explanation fits, and the worst entries."""
     analytic = to_numpy(g)
     clean = np.nan_to_num(analytic, posinf=0.0, neginf=0.0)
     first = None if first is None or first.reason else first
@@ -248,11 +248,11 @@ def _numeric(pair: Pair, name: str, dy: Array, first: Probe | None) -> np.ndarra
 
 
 def _values(entries: list[tuple[tuple[int, ...], Probe]], least: float) -> np.ndarray:
-    """What differences say of each entry, times its step; NaN where they say too little.
+    """The numeric slope along each entry; NaN where its estimated error is too large.
 
-    That is, of the largest entry, or of `least`, if that is more.
+    Too large is more than UNKNOWN of the largest slope, or of `least` if that is larger.
     """
     values = np.array([p.slope for _, p in entries])
-    most = np.abs(values).max(initial=least)
-    vague = [bool(p.reason) or p.error > VAGUE * most for _, p in entries]
-    return np.where(vague, np.nan, values)
+    largest = np.abs(values).max(initial=least)
+    unknown = [bool(p.reason) or p.error > UNKNOWN * largest for _, p in entries]
+    return np.where(unknown, np.nan, values)

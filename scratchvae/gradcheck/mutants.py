@@ -1,7 +1,7 @@
-"""Backwards made wrong on purpose: could a test have failed?
+"""Mutation testing of gradient tests: backwards made wrong on purpose.
 
-A test of gradients is trusted because it passes. It deserves that only if it fails when a gradient
-is wrong, so `mutation_score` makes one wrong after the other and counts what the test catches.
+A test that passes shows something only if it fails when a gradient is wrong. `mutation_score` makes
+one gradient wrong after the other and counts how many of these mutants the test catches.
 """
 
 import functools
@@ -15,11 +15,11 @@ import numpy as np
 
 from ..backend import Array, array_module, to_numpy
 from ..errors import InputError
-from .files import TROUBLE
+from .files import USER_ERRORS
 from .pair import Pair
 from .report import GOOD, Report
 
-SEEN = 1e-9  # a mutant that changes less of the gradient is none
+LEAST_CHANGE = 1e-9  # relative: a mutant that changes the gradient by less is left out
 
 
 def _entry(g: Array, k: int) -> Array:
@@ -78,7 +78,7 @@ def mutants(
             wrong = _mutated(pair, leaf, mutant)
             with np.errstate(all="ignore"):
                 g, h = (to_numpy(b[leaf]) for b in (right, _named(pair, wrong, dy, y)))
-            if not np.linalg.norm(g - h) <= SEEN * np.linalg.norm(g):
+            if not np.linalg.norm(g - h) <= LEAST_CHANGE * np.linalg.norm(g):
                 yield leaf, mutant, wrong
 
 
@@ -113,7 +113,7 @@ def _mutated(pair: Pair, leaf: str, mutant: str) -> Backward:
 
 @dataclass(frozen=True)
 class MutationScore:
-    """What a test made of wrong backwards: how many it caught, and which it took for right."""
+    """How many wrong backwards a test caught, and which it let pass."""
 
     name: str
     killed: int
@@ -129,7 +129,7 @@ class MutationScore:
 
     def __str__(self) -> str:
         head = f"{self.name}: {self.killed} of {self.total} wrong gradients caught"
-        return "\n  ".join([head, *(f"passed for right: {text}" for text in self.survivors)])
+        return "\n  ".join([head, *(f"not caught: {text}" for text in self.survivors)])
 
 
 def mutation_score(
@@ -174,7 +174,7 @@ def _passes(test: Callable[..., Any], *arguments: Any) -> bool:
 def _failures() -> tuple[type[BaseException], ...]:
     """What a test may raise: also pytest.fail and pytest.raises, where pytest is in use."""
     pytest: Any = sys.modules.get("pytest")
-    return (*TROUBLE, pytest.fail.Exception) if pytest else TROUBLE
+    return (*USER_ERRORS, pytest.fail.Exception) if pytest else USER_ERRORS
 
 
 def _good(found: Any) -> bool:

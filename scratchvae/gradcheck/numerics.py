@@ -1,4 +1,4 @@
-"""How well a gradient agrees with its forward, and how well that can be known; no tolerance given.
+"""Finite differences that measure their own error, and a gradient compared with them.
 
 Along a direction u, with phi(t) = <v, f(x + t u)>, the residual
 
@@ -8,7 +8,7 @@ is 0 for a right gradient g but for truncation, c h^2, and round-off, eps_f / h.
 on a ladder of steps h, each a quarter of the one before: Richardson's (16 r(h/4) - r(h)) / 15
 removes c h^2, and the change of that from rung to rung is what is left of it; round-off is what
 makes the smallest steps disagree. The rung with the least estimated error decides. x+ and x- are
-the points that floating point really reached, so that rounding x + h u costs nothing.
+the points that floating point really reached, so that rounding x + h u adds no error.
 """
 
 from collections.abc import Callable
@@ -26,16 +26,16 @@ FIRST = 0.25  # the largest step, relative to the size of x
 SURE = 5.0  # estimated errors: a residual above so many is a failure
 DIRECTIONS = 5  # an error may be nearly orthogonal to one, hardly to all of them
 MISSED = 1e-4  # the chance that they all miss an error of the size that is printed
-SMOOTHER = 16.0  # a larger jump of the noise, from rung to rung, is none of round-off
-GRAIN = 1e-6  # of the forward: if it changes by less at once, that is rounding, not a step
+SMOOTHER = 16.0  # a larger jump of the noise, from rung to rung, is not round-off
+GRAIN = 1e-6  # relative to the forward: a smaller jump is rounding, not a step function
 ORDER = 1e3  # entries of x that are further apart are moved one group after the other
-SEVERAL = 4  # smallest steps: more than agree by chance
-SMOOTH = 2.5  # one-sided slopes meet by a factor of RATIO a rung if smooth, by 1 at a kink
+SEVERAL = 4  # smallest steps, so many that they do not all agree by chance
+SMOOTH = 2.5  # the gap of one-sided slopes shrinks by RATIO a rung if f is smooth, by 1 at a kink
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What one direction says; all slopes are along it."""
+    """The comparison along one direction; all slopes are along it."""
 
     residual: float  # difference of the slopes: numeric minus analytic
     error: float  # estimated error of the residual
@@ -43,11 +43,11 @@ class Probe:
     right: float = 0.0  # one-sided residuals at the smallest trustworthy step
     left: float = 0.0
     kink: bool = False  # they do not meet: x lies at, or within rounding of, a kink
-    reason: str = ""  # why nothing can be said, if so
+    reason: str = ""  # why the probe is inconclusive, if it is
     step: float = FIRST  # the largest step of the rungs that decided
     noise: float = 0.0  # of the forward, along any direction
     flat: bool = False  # no step, however large, changed anything
-    slope: float = 0.0  # what differences say, analytic plus residual
+    slope: float = 0.0  # numeric: analytic plus residual
 
     @property
     def wrong(self) -> bool:
@@ -107,10 +107,10 @@ def direction(x: Array, name: str, seed: int, sizes: Array | None = None) -> Arr
 
 
 def groups(x: Array) -> list[Array]:
-    """Sizes of steps, each entry's own, in arrays of one order of magnitude that are 0 elsewhere.
+    """Step sizes relative to each entry, in groups of similar entries: 0 outside the group.
 
-    Steps of its own size keep an entry in most domains, and apart from much larger ones its slope
-    is not lost. Entries that are 0 have steps of the smallest size that there is.
+    Such a step keeps an entry inside most domains, and a small slope is not lost beside much larger
+    ones. Entries that are 0 get the smallest step.
     """
     xp = array_module(x)
     own = xp.abs(x)
@@ -165,7 +165,7 @@ def probe(
         floor = 4 * eps * float(xp.abs(g * u).sum())
         error = np.abs(np.diff(R)) + 3 * noise / h[2:] + floor
     best = _best(R[:-1], error)
-    # where neither gradient nor differences see a slope, errors are relative to the forward itself
+    # if neither the gradient nor differences show a slope, errors are relative to the forward
     scale = max(scale, abs(float((g * u).sum()) + float(R[best]))) or own or float(moved.max())
     kink, at = _kink(h, right - left, noise, scale)
     return Probe(
@@ -203,8 +203,8 @@ def confirm(
 def _noise(h: Any, r: Any, least: float) -> float:
     """eps_f, from how the smallest steps disagree.
 
-    h (r(h/4) - r(h)) falls by 64 a rung where truncation rules; what does not is round-off. The
-    largest of several counts, as a few may be small by chance, but none from beyond a jump, where
+    h (r(h/4) - r(h)) falls by 64 a rung where truncation dominates; what does not is round-off. The
+    largest of several is taken, as a few may be small by chance, but none beyond a jump, where
     steps may cross a kink.
     """
     change = (h[1:] * np.diff(r))[::-1]
@@ -218,7 +218,7 @@ def _noise(h: Any, r: Any, least: float) -> float:
 
 
 def _grain(moved: Any, own: float) -> float:
-    """What f changes by at once, where steps are so small that it does not change at all."""
+    """The smallest jump of f, if the smallest steps do not change f at all; else 0."""
     if moved[-1] or not moved.any():
         return 0.0
     least = float(moved[np.flatnonzero(moved)[-1]])
@@ -238,16 +238,16 @@ def _best(R: Any, error: Any) -> int:
 
 
 def _kink(h: Any, gap: Any, noise: float, scale: float) -> tuple[bool, int]:
-    """Whether one-sided slopes fail to meet, and the smallest rung where noise lets them speak."""
+    """Whether one-sided slopes fail to meet, and the last rung with a gap above the noise."""
     gap = np.abs(gap)
-    heard = np.flatnonzero((gap > 20 * noise / h) & (gap > 1e-6 * scale))
-    if len(heard) < 2 or heard[-1] - heard[-2] != 1:
-        return False, int(heard[-1]) if len(heard) else 0
-    last = int(heard[-1])
-    # a smooth function's gap is lost in the noise, or still shrinking, at the last rung heard
-    return bool(gap[last - 1] < SMOOTH * gap[last] and last == _last_audible(h, gap, noise)), last
+    clear = np.flatnonzero((gap > 20 * noise / h) & (gap > 1e-6 * scale))
+    if len(clear) < 2 or clear[-1] - clear[-2] != 1:
+        return False, int(clear[-1]) if len(clear) else 0
+    last = int(clear[-1])
+    # a smooth function's gap is below the noise, or still shrinking, at that rung
+    return bool(gap[last - 1] < SMOOTH * gap[last] and last == _last_clear(h, gap, noise)), last
 
 
-def _last_audible(h: Any, gap: Any, noise: float) -> int:
-    """The smallest rung at which a gap as large as the largest would still be heard."""
+def _last_clear(h: Any, gap: Any, noise: float) -> int:
+    """The last rung at which a gap as large as the largest would still be above the noise."""
     return int(np.flatnonzero(gap.max() > 20 * noise / h)[-1])

@@ -1,4 +1,4 @@
-"""A forward and a backward of anybody's, called in one way."""
+"""`Pair`: a forward and its backward, and one way to call them."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from ..backend import Array, array_module, to_numpy
 from ..backend.registry import keyword_only, positional
 from ..errors import InputError
 
-SPREAD = 32.0  # float32 may differ by so many times what rounding the inputs changes
+SPREAD = 32.0  # float32 may differ by so many times the effect of rounding the inputs
 
 
 class Pair:
@@ -133,10 +133,9 @@ class Pair:
         return dict(zip(names, values, strict=True))
 
     def low_precision(self, name: str, dy: Array, exact: Array, seed: int) -> tuple[str, bool]:
-        """Of a gradient whose input is float32, or float16: what is said of it, and if it is wrong.
+        """Compare a float32 or float16 gradient with the float64 one: a message, and True if wrong.
 
-        It may differ from the float64 one by what rounding inputs, output and upstream gradient
-        changes, taken SPREAD times.
+        They may differ by SPREAD times the effect of rounding inputs, output and upstream.
         """
         dtype = self.given[name].dtype
         if dtype == np.float64:

@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """check(f, f_backward, inputs, **options), which raises unless it is PASS or KINK."""
-    from . import Report, check  # on use: most sessions have no gradients to check
+    from . import Report, check  # on use: most test suites check no gradients
 
     def checked(f: Any, f_backward: Any, inputs: Any, **options: Any) -> Report:
         options = {"seed": request.config.getoption("--gradcheck-seed"), **options}
@@ -41,7 +41,7 @@ def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    # a test has several reports: of its phases, of subtests, of reruns; the last says all
+    # a test has several reports (phases, subtests, reruns); the last has all properties
     properties = {
         report.nodeid: report.user_properties
         for group in terminalreporter.stats.values()
@@ -55,7 +55,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     every = terminalreporter.config.get_verbosity() > 0
     for nodeid, value in found:
         if every or value["verdict"] != "PASS":
-            seen = f"seen from {value['resolution']:.1e}"
+            seen = f"detectable from {value['resolution']:.1e}"
             terminalreporter.line(f"{value['verdict']:12} {value['name']:24} {seen}  {nodeid}")
     counts = Counter(value["verdict"] for _, value in found)
     terminalreporter.line(", ".join(f"{n} {verdict}" for verdict, n in counts.items()))

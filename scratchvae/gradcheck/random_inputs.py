@@ -39,7 +39,7 @@ def draw(
     return {key: _draw(rng, spec, sizes) for key, spec in specs.items()}
 
 
-def _draw(rng: np.random.Generator, spec: str, sizes: Mapping[str, int]) -> np.ndarray:
+def _draw(rng: "np.random.Generator", spec: str, sizes: Mapping[str, int]) -> np.ndarray:
     letters, _, domain = spec.partition(" ")
     if unknown := set(letters) - sizes.keys():
         raise InputError(f"{spec!r}: a size is a capital letter or 1, not {sorted(unknown)}")

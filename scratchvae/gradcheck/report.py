@@ -1,17 +1,16 @@
-"""What a check found: a verdict, how fine an error it would have seen, and the name of the bug.
+"""What a check found: a verdict, the smallest error it would have found, the name of the bug.
 
 PASS           the gradient agrees with differences, to the resolution that is printed
 FAIL           it does not
-KINK           x lies at a kink: the gradient is one of the possible ones there, and right beside it
+KINK           x lies at a kink: the gradient is possible there, and right at points beside it
 INCONCLUSIVE   differences cannot tell, and the reason is given
 RANDOM         the forward gives other values when called again
-CONTRACT       right or not, it breaks what a backward must keep (see `contract.py`)
+CONTRACT       backward breaks its contract (see `contract.py`), right or not
 """
 
 import re
 from dataclasses import dataclass, field
 from math import inf, log10
-from shutil import get_terminal_size
 from textwrap import fill
 
 from ..errors import GREEN, RED, YELLOW, tinted
@@ -54,7 +53,7 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found beyond the gradients. error and resolution are in the unit that it names."""
+    """What a test beyond the gradients found. Its error and resolution share a unit, often nats."""
 
     name: str
     verdict: str
@@ -76,7 +75,7 @@ class Report:
     violations: tuple[str, ...] = ()  # of the contract
     random: str = ""
     notes: tuple[str, ...] = field(default=())
-    findings: tuple[Finding, ...] = ()  # of a model, beyond the gradients where it stands
+    findings: tuple[Finding, ...] = ()  # of a model, beyond its gradients
 
     @property
     def verdict(self) -> str:
@@ -117,20 +116,22 @@ class Report:
 
 
 def folded(text: str, indent: int) -> str:
-    """A line for the terminal, what does not fit put below, indented; its verdict in colour."""
+    """A line wrapped to the terminal, further lines indented; its verdict in colour."""
+    from shutil import get_terminal_size  # on use: it is slow to import
+
     width = max(60, get_terminal_size((160, 24)).columns)
     return coloured(fill(text, width, subsequent_indent=" " * indent, break_long_words=False))
 
 
 def coloured(text: str) -> str:
-    """A line with its verdict in colour, where that is wanted: green, red, or neither."""
+    """A line with its verdict in colour, if the terminal shows colours."""
     return re.sub(
         rf"\b({'|'.join(COLOURS)})\b", lambda m: tinted(m[0], COLOURS[m[0]]), text, count=1
     )
 
 
 def within(name: str, error: float, limit: float, otherwise: str) -> Finding:
-    """PASS if the error is at most the limit, which a NaN is not; else FAIL, and what is wrong."""
+    """PASS if the error is at most the limit; else, and for a NaN, FAIL with the message."""
     if error <= limit:
         return Finding(name, PASS, error, limit)
     return Finding(name, FAIL, error, limit, otherwise)

@@ -1,8 +1,8 @@
-"""What differences cannot see: whether the loss whose gradient is right is the loss of a VAE.
+"""Tests of what differences cannot see: whether the loss is that of a VAE.
 
-A model that samples with exp(logvar) as its standard deviation, or forgets its KL, has perfect
-gradients of the wrong thing. Each test here holds two parts of a model against each other, by its
-own sampler: where they are random, five standard errors apart is too far.
+A model that samples with exp(logvar) as its standard deviation, or forgets its KL, has correct
+gradients of a wrong loss. Each test here compares two parts of a model by means of its own sampler.
+Random quantities may differ by five standard errors.
 """
 
 from collections.abc import Iterator
@@ -20,23 +20,23 @@ DRAWS = 20_000  # of z, over all examples
 ROWS = 2_000  # of the bounds
 EXAMPLES = 16  # so that each has many draws
 ERRORS = 5.0  # standard errors
-LIVELY = 1.5  # nats of logvar: where the parameters are moved to, so that every part matters
+RMS = 1.5  # of mu and logvar, at most, at the random parameters: so every part matters
 EXTREME = 40.0  # a logit at which a clamp, or a sigmoid that rounds to 1, shows
 
 
 def findings(model: Any, x: Any, eps: Any, y: Any, seed: int) -> Iterator[Finding]:
-    """The tests, at random parameters: what they test holds at any. x (B,D), eps (B,Z), y (B,).
+    """All tests, at random parameters. x (B,D), eps (B,Z), y (B,).
 
-    Leaves the model, and its beta, changed: a Bernoulli's logits are then of the order of EXTREME.
+    Parameters and beta are left changed: a Bernoulli's logits are then of the order of EXTREME.
     """
     x, eps = np.asarray(x)[:EXAMPLES], np.asarray(eps)[:EXAMPLES]
-    if y is not None:  # each row with a label: without, a bound is a mean over the classes
+    if y is not None:  # every row gets a label: without one, a bound is a mean over the classes
         y = np.asarray(y)[:EXAMPLES]
         y = np.where(y == UNLABELLED, model.classes_[0], y)
     rows = model.check(x, y)
-    _enliven(model, rows, eps, seed)
+    _randomize(model, rows, eps, seed)
     yield from _sampler(model, rows, seed)
-    # free bits and capacity are charged for the mean of a batch, and not in proportion
+    # with free bits or a capacity the loss is not linear in beta, nor a mean over examples
     if not getattr(model, "free_bits", 0) and getattr(model, "capacity", None) is None:
         if hasattr(model, "beta"):
             yield _beta(model, x, eps, y)
@@ -51,13 +51,13 @@ def findings(model: Any, x: Any, eps: Any, y: Any, seed: int) -> Iterator[Findin
 
 
 def _forward(model: Any, rows: np.ndarray, eps: Any) -> Any:
-    """One sample of z for each row, whatever the number that the model trains with."""
+    """Activations with one sample of z for each row, also if the model trains with several."""
     eps = np.asarray(eps)[:, : model.latent_dim]
     return model.forward(model.to_device(rows, "x"), model.to_device(eps, "eps"))
 
 
 def _of_label(acts: Any, *names: str) -> list[Any]:
-    """Those activations, on the host; of a model that computes all classes, the row's label's."""
+    """Activations on the host; if the model computes all classes, those of the row's label."""
     arrays = [getattr(acts, f"{name}s", getattr(acts, name, None)) for name in names]
     if not hasattr(acts, "t"):
         return [to_numpy(a) for a in arrays]
@@ -65,20 +65,20 @@ def _of_label(acts: Any, *names: str) -> list[Any]:
     return [to_numpy(a).reshape(*t.shape, -1)[t > 0] for a in arrays]
 
 
-def _enliven(model: Any, x: np.ndarray, eps: Any, seed: int) -> None:
-    """Random parameters, so small that mu and logvar are of the order of 1."""
+def _randomize(model: Any, x: np.ndarray, eps: Any, seed: int) -> None:
+    """Draw random parameters, so small that mu and logvar are of the order of 1."""
     p = model.params_.array
     n = normal(1, p.size, seed=seed, stream=INIT, dtype="float64")[0]
     p[...] = model.xp.asarray(n)
     for _ in range(60):
         acts = _forward(model, x, eps)
-        if max(np.sqrt(np.mean(a**2)) for a in _of_label(acts, "mu", "logvar")) <= LIVELY:
+        if max(np.sqrt(np.mean(a**2)) for a in _of_label(acts, "mu", "logvar")) <= RMS:
             break
         p /= 2
 
 
 def _sampler(model: Any, x: np.ndarray, seed: int) -> Iterator[Finding]:
-    """The samples have mean mu and deviation exp(logvar/2), and cost the KL on average."""
+    """Samples have mean mu and deviation exp(logvar/2); the mean of log q/p over them is the KL."""
     B = len(x)
     rows = np.arange(DRAWS) % B
 
@@ -100,8 +100,7 @@ def _sampler(model: Any, x: np.ndarray, seed: int) -> Iterator[Finding]:
     limit = ERRORS / (2 * DRAWS) ** 0.5
     text = f"it is {worst:.3g} times exp(logvar/2), the deviation that the KL assumes"
     yield within("spread of the samples", abs(worst - 1), limit, text)
-    # of independent normal numbers: a noise that the units share has another correlation, one of
-    # two values another fourth moment
+    # noise that units share shows in the correlation, noise that is not normal in the fourth moment
     correlation = np.abs(u.T @ u / DRAWS - np.diag((u * u).mean(axis=0)))
     text = "units of the latent space share their noise"
     limit = ERRORS / DRAWS**0.5
@@ -159,7 +158,7 @@ def _bounds(model: Any, x: np.ndarray, y: Any) -> Iterator[Finding]:
         return model.score_samples(np.repeat(x, n, axis=0), k, y=labels).reshape(B, n)
 
     def gap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-        """Of the means; and how far chance may take it."""
+        """The difference of the means, and the limit of ERRORS standard errors."""
         variance = a.var(axis=1) / a.shape[1] + b.var(axis=1) / b.shape[1]
         return float(b.mean() - a.mean()), ERRORS * float(np.sqrt(variance.mean() / B))
 

@@ -6,7 +6,7 @@ nor that training uses that gradient: `check_model` tests these too, the first w
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..models.losses import reconstruction
 from ..train.trainer import Trainer
 from . import meaning
 
-LR = 0.01  # of the steps that are taken: large enough for stale weights to differ
+LR = 0.01  # of the training steps: large enough that stale weights differ
 
 
 def check_model(
@@ -30,10 +30,10 @@ def check_model(
 
     x (B,D), eps (B,Z) and, for models with labels, y (B,) are passed to its public
     `loss_and_grad`, whose gradients are the leaves of the report. Its findings are the shipped
-    training step, and Adam, against the paper; the gradients after `steps` such steps on x, with
-    another beta, and where logits are extreme; and what differences cannot see: the spread of the
-    samples, the KL, beta, the likelihood and the bounds of a model with noise. The parameters are
-    moved, and put back. Raises InputError where the model is not in float64.
+    training step, with Adam as in the paper; the gradients after `steps` such steps on x, at
+    another beta, and at extreme logits; and what differences cannot see: the spread of the samples,
+    the KL, beta, the likelihood and the bounds of a model with noise. The parameters are changed
+    and restored. Raises InputError if the model is not in float64.
     """
     whole_number(steps, "steps")
     if not hasattr(model, "params_") and np.ndim(x) == 2:
@@ -46,33 +46,31 @@ def check_model(
         raise InputError(
             f"check_model needs dtype='float64', got {model.dtype!r}: build such a twin"
         )
-    with _kept(model):
+    with _restored(model):
         report = _gradients(batch, seed)
 
     def gradients(when: str) -> list[Finding]:
-        # where they are wrong from the start, they need not be found wrong again
+        # gradients that are wrong from the start are not checked again
         return [_again(when, batch, seed)] if report.verdict in GOOD else []
 
     findings: list[Finding] = []
-    with _kept(model):
+    with _restored(model):
         findings += _training(batch, steps)
         findings += gradients(f"after {steps} steps")
     if model.noisy:
         if hasattr(model, "beta"):
-            with _kept(model):
+            with _restored(model):
                 model.beta += 1
                 findings += gradients("at beta + 1")
-        with _kept(model), np.errstate(all="ignore"):
+        with _restored(model), np.errstate(all="ignore"):
             findings += meaning.findings(model, x, eps, y, seed)
             findings += gradients("at extremes")
-    return Report(
-        report.name, report.leaves, report.violations, report.random, report.notes, tuple(findings)
-    )
+    return replace(report, findings=tuple(findings))
 
 
 @contextmanager
-def _kept(model: Any) -> Iterator[None]:
-    """Parameters and beta are afterwards what they were."""
+def _restored(model: Any) -> Iterator[None]:
+    """Restore parameters and beta at the end."""
     p, beta = model.params_.array.copy(), getattr(model, "beta", None)
     try:
         yield
@@ -171,7 +169,7 @@ def _again(when: str, batch: _Batch, seed: int) -> Finding:
 
 
 def _training(batch: _Batch, steps: int) -> Iterator[Finding]:
-    """Takes the steps; what the last one used and did, against loss_and_grad and the paper."""
+    """Take the steps; compare the last with loss_and_grad, and with Adam as in the paper."""
     model, x = batch.model, batch.x
     trainer = Trainer(model, x, y=batch.y, batch_size=len(x), lr=LR)
     p, rows = model.params_.array, trainer.xp.arange(len(x))

@@ -39,14 +39,14 @@ def test_the_fixture_and_its_section(pytester):
     result.stdout.fnmatch_lines(
         [
             "*= gradient checks =*",
-            "KINK * absolute value * seen from * test_the_fixture_and_its_section.py::test_kink",
+            "KINK * absolute value * detectable from * test_the_fixture*.py::test_kink",
             "1 PASS, 1 KINK",
             "in every one that passed, an error above * of a gradient's size would have been seen",
         ]
     )
     assert "square " not in result.stdout.str()
     result = pytester.runpytest_subprocess("-v")
-    result.stdout.fnmatch_lines(["PASS * square * seen from *::test_right"])
+    result.stdout.fnmatch_lines(["PASS * square * detectable from *::test_right"])
 
 
 def test_a_wrong_gradient_fails_its_test_with_the_report(pytester):

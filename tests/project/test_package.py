@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import scratchvae
+from scratchvae import gradcheck
 
 ROOT = Path(scratchvae.__file__).parent
 MODELS = ("vae", "autoencoder", "iwae", "cvae", "m2", "kl", "classes", "parameters", "estimator")
@@ -26,11 +28,110 @@ def imports(path):
             yield from ("." * node.level + (node.module or "") + f":{a.name}" for a in node.names)
 
 
-def test_importing_it_loads_nothing_that_is_slow():
-    slow = ("matplotlib", "cupy", "tqdm", "sklearn")
-    code = f"import sys, scratchvae; print([m for m in {slow} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+def in_a_new_process(code, **options):
+    """What the code prints where nothing has been imported before."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, **options)
+    return done.stdout.strip()
+
+
+def modules_loaded_by(statement):
+    return in_a_new_process(f"{statement}; import sys; print(*sys.modules)").split()
+
+
+def test_importing_the_models_loads_nothing_that_is_slow():
+    loaded = modules_loaded_by("from scratchvae import *")
+    assert not {"matplotlib", "cupy", "tqdm", "sklearn"} & set(loaded)
+
+
+def test_importing_the_package_loads_nothing_but_the_names_of_the_checker():
+    loaded = modules_loaded_by("import scratchvae")
+    own = {m for m in loaded if m.split(".")[0] == "scratchvae"}
+    assert own == {"scratchvae", "scratchvae.gradcheck"}
+    assert "numpy" not in loaded
+
+
+@pytest.mark.parametrize("name", ["check", "check_file", "inputs", "mutation_score", "strategies"])
+def test_the_checker_loads_only_the_backend_and_the_errors(name):
+    loaded = modules_loaded_by(f"from scratchvae.gradcheck import {name}")
+    rooms = {m.split(".")[1] for m in loaded if m.startswith("scratchvae.")}
+    assert rooms <= {"backend", "errors", "gradcheck"}
+
+
+def test_the_checker_works_without_the_rest_of_the_package(tmp_path):
+    for name in ("backend", "gradcheck"):
+        shutil.copytree(ROOT / name, tmp_path / "alone" / name)
+    shutil.copy(ROOT / "errors.py", tmp_path / "alone")
+    code = """if True:
+        import sys
+        import numpy as np
+        from alone.gradcheck import *
+        from alone.gradcheck.strategies import InputError, inputs_of
+        x = {"x": np.array([1.0, 2.0])}
+        print(check(lambda x: x * x, lambda dy, x: 2 * dy * x, x).verdict)
+        print(check(lambda x: x * x, lambda dy, x: dy * x, x).verdict)
+        try:
+            inputs_of("relu")
+        except InputError as error:
+            print(error)
+        assert "scratchvae" not in sys.modules and "check_op" not in globals()
+    """
+    right, wrong, refused = in_a_new_process(code, cwd=tmp_path).splitlines()
+    assert (right, wrong) == ("PASS", "FAIL")
+    assert refused.startswith("'relu' has no shapes")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import scratchvae.gradcheck as g; print(g.check_op('log_prior_ratio').verdict)",
+        "from scratchvae.gradcheck import check_op; print(check_op('log_prior_ratio').verdict)",
+        "from scratchvae.gradcheck import *; print(check_op('unknown_class').verdict)",
+        """if True:
+            from scratchvae.gradcheck import check, draw_inputs
+            from scratchvae.backend.registry import OPS
+            f = OPS["unknown_class"]
+            print(check(f.forward, f.backward, draw_inputs("unknown_class")).verdict)""",
+        """if True:
+            from scratchvae.gradcheck.strategies import inputs_of
+            print("PASS" if inputs_of("unknown_class") else "")""",
+        """if True:
+            from scratchvae.gradcheck import check_model
+            from scratchvae import Autoencoder
+            model = Autoencoder(latent_dim=1, hidden=(), dtype="float64")
+            print(check_model(model, [[0.1, 0.2], [0.3, 0.4]], steps=2).verdict)""",
+        """if True:
+            from scratchvae.verify import BUGS
+            print("PASS" if len(BUGS) == 35 else "")""",
+        """if True:
+            import pickle
+            from scratchvae import *
+            print("PASS" if pickle.loads(pickle.dumps((VAE, InputError)))[0] is VAE else "")""",
+        "import scratchvae as s; print('PASS' if s.ops.relu and s.evaluate.evaluate else '')",
+    ],
+)
+def test_every_way_in_works_in_a_process_that_imported_nothing(code):
+    assert in_a_new_process(code) == "PASS"
+
+
+@pytest.mark.parametrize("package", [scratchvae, gradcheck])
+def test_names_that_are_loaded_late_are_those_that_type_checkers_see(package):
+    tree = ast.parse(Path(package.__file__).read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.name: f".{node.module}"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    seen |= {n.target.id: None for n in block.body if isinstance(n, ast.AnnAssign)}
+    assert set(seen) == set(package.__all__)
+    for name, home in seen.items():
+        assert hasattr(package, name)
+        assert name in dir(package)
+        if home is not None:
+            assert package._HOMES[name] == home
+    assert not hasattr(package, "nothing_of_that_name")
 
 
 @pytest.mark.parametrize("name", MATHEMATICS)

@@ -231,7 +231,7 @@ def test_a_weak_test_is_told_what_it_lets_pass(xW):
 
     found = mutation_score(product, product_backward, xW, only_shapes)
     assert (found.killed, found.total) == (1, 30)
-    assert "passed for right: dx x 2" in str(found)
+    assert "not caught: dx x 2" in str(found)
     assert "dW NaN in one entry" not in found.survivors
 
 
