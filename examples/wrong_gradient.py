@@ -2,9 +2,8 @@
 
     python examples/wrong_gradient.py [--epochs 6] [--out DIR]
 
-The bug is that of several public VAEs: backward draws the noise again instead of keeping that of
-forward. Two pictures, before and after the one-line fix: what the VAE makes of test digits, and how
-far each of its gradients is from differences of its loss.
+In several public VAEs, backward draws the noise again instead of keeping that of forward. With this
+bug and without it, a figure shows reconstructed test digits, and the error of each gradient.
 """
 
 import argparse

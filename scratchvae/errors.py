@@ -10,7 +10,7 @@ from math import inf
 from operator import index
 from typing import Any, TextIO
 
-MAX_SENTENCE = 500  # characters of a sentence that quotes a file
+LONGEST = 500  # characters of a message that quotes a file
 RED, GREEN, YELLOW = 31, 32, 33
 
 
@@ -19,15 +19,15 @@ class InputError(ValueError):
 
 
 class _FileError(InputError):
-    """The sentence may quote an untrusted file: control characters are escaped, and it is cut."""
+    """The message may quote a file: control characters are escaped, and a long text is cut."""
 
-    def __init__(self, sentence: str) -> None:
-        shown = sentence if len(sentence) <= MAX_SENTENCE else f"{sentence[:MAX_SENTENCE]} ..."
+    def __init__(self, message: str) -> None:
+        shown = message if len(message) <= LONGEST else f"{message[:LONGEST]} ..."
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown))
 
 
 class DataError(_FileError):
-    """A data file is missing, damaged, or not what it says it is."""
+    """A data file is missing, damaged, or not of the format that it claims."""
 
 
 class CheckpointError(_FileError):
@@ -35,11 +35,11 @@ class CheckpointError(_FileError):
 
 
 class DamagedError(CheckpointError):
-    """A checkpoint whose bytes are not what was written: one before it may do."""
+    """A checkpoint whose bytes changed after it was written: an older one may be intact."""
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint was damaged, and another was taken in its place."""
+    """A checkpoint was damaged, and another one is used."""
 
 
 class NonFiniteError(ArithmeticError):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, array_module, share_memory, to_numpy
+from .pair import Pair
 
 Gradients = Mapping[str, Array]
 
@@ -87,7 +88,7 @@ def same_bits(a: Gradients, b: Gradients, factor: float = 1.0) -> list[str]:
 
 
 def behaviour(
-    pair: Any,
+    pair: Pair,
     inputs: Mapping[str, Array],
     dy: Array,
     gradients: Gradients,

@@ -59,7 +59,7 @@ def explain(
 
 
 def not_finite(a: np.ndarray) -> str:
-    """What is said of a gradient with NaN or infinity in it."""
+    """The message for a gradient that holds a NaN or an infinity."""
     bad = ~np.isfinite(a)
     first = ", ".join(str(i) for i in np.argwhere(bad)[0])
     kind = "NaN: not written, or 0/0" if np.isnan(a).any() else "infinite"
@@ -248,7 +248,7 @@ def _count(mask: np.ndarray) -> str:
 
 
 def table(picked: list[tuple[int, ...]], a: np.ndarray, n: np.ndarray, rows: int = 5) -> str:
-    """The worst of the entries picked: index, what backward returned, what differences say."""
+    """The worst of the entries picked: index, the value of backward, the numeric value."""
     difference = np.abs(a - n)
     difference[~np.isfinite(difference)] = np.inf
     worst = np.argsort(difference, axis=None)[::-1][:rows]
