@@ -10,6 +10,7 @@ from scratchvae.backend import noise
 from scratchvae.data.batches import binarized_once
 from scratchvae.evaluate import evaluate
 from scratchvae.evaluate import evaluation as evaluation
+from scratchvae.evaluate.evaluation import comparable, compare
 from scratchvae.evaluate.metrics import mutual_information
 from scratchvae.evaluate.published import PUBLISHED
 from scratchvae.models.bounds import streaming_log_mean_exp

@@ -43,7 +43,7 @@ def test_the_model_and_the_settings_are_those_that_were_saved(kind, version):
     np.testing.assert_allclose(loaded.model.sample(2).ravel()[:3], SAMPLES[kind], rtol=1e-6)
     assert [record["epoch"] for record in loaded.model.history_] == [1, 2]
     given = {"model": kind, "latent_dim": 2, "hidden": (3,), "epochs": 2, "batch_size": 16}
-    given |= {"data": "/tmp/scratchvae/images.npz"} | OWN[kind]
+    given |= {"data": "/tmp/scratchvae/images.npz"} | OWN[kind]  # noqa: S108
     assert of_run(path, loaded) == DEFAULTS | given
 
 

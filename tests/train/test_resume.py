@@ -223,7 +223,7 @@ def test_each_is_of_the_step_in_its_name(train_run, tmp_path, monkeypatch, error
             raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeping, "save_model", then_fail)
+        patch.setattr(checkpoint, "write", then_fail)
         train_run("b", "--keep", "9", "--checkpoint-every", "2")
     if isinstance(error, KeyboardInterrupt):
         assert go_on(tmp_path / "b", "--keep", "9", "--checkpoint-every", "2") == 0

@@ -72,8 +72,8 @@ def reports():
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("check", "check_model"):
-            patch.setattr(teeth, name, recorded(getattr(teeth, name)))
-        results = list(teeth.results())
+            patch.setattr(verify, name, recorded(getattr(verify, name)))
+        results = list(verify.teeth())
     return {name: (killer, seen) for (name, killer), seen in zip(results, seen, strict=True)}
 
 
