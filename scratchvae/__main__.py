@@ -1,6 +1,6 @@
 """`python -m scratchvae` is the command `scratchvae`."""
 
-from .cli.parser import main
+from .cli import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,20 +1,35 @@
-"""The commands that look at what a run learned: numbers, new examples, and its latent space."""
+"""The commands that show what a model learned, draw it, or write it for other programs."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from ..data.labels import labels_named
+from ..data.labels import known_labels, labels_named
+from ..data.load import NAMED, load_data, shown_name
 from ..errors import InputError
 from ..evaluate import compare
-from ..evaluate.units import units_of, with_labels
+from ..evaluate.units import need_labels, units_of, with_labels
 from ..files import run_folder as runs
-from ..models import Labelled, Model
-from ..pictures import gallery
+from ..files import safetensors
+from ..files.atomic import write_atomically
+from ..models import MODELS, Labelled, Model, load_model
+from ..pictures import explorer, gallery
 from ..train.measure import ACTIVE
-from .shared import collapse, data_of, measure, open_run, output, write
+from .parser import STEPS, STEPS_OF_GIF
+from .settings import DEFAULTS, flag, model_config, refuse_what_does_not_apply
+from .shared import (
+    check_picture,
+    collapse,
+    data_of,
+    measure,
+    open_run,
+    output,
+    save_picture,
+    write,
+)
 
 
-def evaluate_run(a: argparse.Namespace) -> int:
+def evaluate(a: argparse.Namespace) -> int:
     model, settings = open_run(a)
     data = data_of(a, settings)
     found = measure(model, data, settings, k=a.samples, examples=a.examples)
@@ -28,7 +43,7 @@ def evaluate_run(a: argparse.Namespace) -> int:
 
 def sample(a: argparse.Namespace) -> int:
     model, _ = open_run(a)
-    path = output(a, "samples.png" if a.label is None else runs.SAMPLES_OF_LABEL)
+    path = output(a, a.result if a.label is None else runs.SAMPLES_OF_LABEL)
     if a.label is None:
         return write(path, gallery.samples(model, a.n, a.seed))
     images = model.sample(a.n, **_label(model, a.label), seed=a.seed)
@@ -53,15 +68,15 @@ def reconstruct(a: argparse.Namespace) -> int:
     X, y, name, _ = data_of(a, settings)
     X, y = X[: a.n], None if y is None else y[: a.n]
     picture = gallery.reconstructions(model, X, with_labels(model, X, y, name))
-    return write(output(a, "reconstructions.png"), picture)
+    return write(output(a, a.result), picture)
 
 
 def interpolate(a: argparse.Namespace) -> int:
     model, settings = open_run(a)
     X, y, name, split = data_of(a, settings)
     labels = with_labels(model, X, y, name)
-    path = output(a, "interpolations.png")
-    steps = a.steps or (24 if path.suffix == ".gif" else 12)
+    path = output(a, a.result)
+    steps = a.steps or (STEPS_OF_GIF if path.suffix == ".gif" else STEPS)
     pairs = gallery.pairs(a.n, X, labels)
     if len(pairs) == 0:
         kind = " of one label" if labels else ""
@@ -80,7 +95,7 @@ def traverse(a: argparse.Namespace) -> int:
             "train longer, or charge less for the KL"
         )
     picture = gallery.traversals(model, found, a.row, a.n, a.steps)
-    return write(output(a, "traversals.png"), picture)
+    return write(output(a, a.result), picture)
 
 
 def manifold(a: argparse.Namespace) -> int:
@@ -98,6 +113,79 @@ def manifold(a: argparse.Namespace) -> int:
         found = units_of(model, data_of(a, settings), settings)
         mu, units = found.mu, units or found.order[:2].tolist()
     picture = gallery.manifold(model, tuple(units), mu, a.n, label)
-    code = write(output(a, "manifold.png"), picture)
+    code = write(output(a, a.result), picture)
     print(picture.words)
     return code
+
+
+def explore(a: argparse.Namespace) -> int:
+    """Write a page to explore the latent space in a browser, without a network."""
+    model, settings = open_run(a)
+    path = output(a, a.result)
+    if path.suffix != ".html":
+        raise InputError(f"{path} must end in .html: it is a page for a browser")
+    explorer.check(model)
+    data = data_of(a, settings)
+    found = units_of(model, data, settings)
+    rows = explorer.shown(len(data.X), model.latent_dim)
+    text = explorer.page(
+        model, found.mu[rows], None if data.y is None else data.y[rows],
+        order=found.order, information=found.information, active=found.active, std=found.std, data=data.name,
+    )  # fmt: skip
+    write_atomically(path, lambda f: f.write(text.encode()))
+    print(path)
+    return 0
+
+
+def export(a: argparse.Namespace) -> int:
+    source = Path(a.run_folder)
+    beside = source / a.result if source.is_dir() else source.with_suffix(safetensors.SUFFIX)
+    path = a.output or beside
+    if path.suffix != safetensors.SUFFIX:
+        raise InputError(f"{path} must end in {safetensors.SUFFIX}")
+    if path.resolve() == source.resolve():
+        raise InputError(f"{path} would replace the model that it comes from: choose another -o")
+    safetensors.package()  # before the model is read, which takes longer
+    load_model(source, "cpu").save(path)
+    print(path)
+    return 0
+
+
+def diagram(a: argparse.Namespace) -> int:
+    """Draw the model of a run, or the one that `train` would begin with."""
+    given = {name: getattr(a, name) for name in DEFAULTS if hasattr(a, name)}
+    if a.run_folder is None:
+        path = a.output or Path(a.result)
+    elif given:
+        names = ", ".join(map(flag, given))
+        raise InputError(f"{a.run_folder} says what its model is: leave {names} out, or the run")
+    else:
+        path = output(a, a.result)
+    check_picture(path)
+    model = _untrained(given) if a.run_folder is None else load_model(a.run_folder, "cpu")
+    from ..pictures import diagram as drawing  # on use: matplotlib is slow to import
+
+    save_picture(drawing.diagram(model), path)
+    return 0
+
+
+def _untrained(given: dict[str, Any]) -> Model:
+    """The model that `train` would begin with, given these options."""
+    settings = DEFAULTS | given
+    refuse_what_does_not_apply(settings["model"], given)
+    kind = MODELS[settings["model"]]
+    model = kind(**model_config(settings))
+    model.check_config()
+    width, classes = _sizes(settings["data"], settings["data_dir"])
+    if not isinstance(model, Labelled):
+        return model.build(width)
+    need_labels(kind, classes, shown_name(settings["data"]))
+    return model.build(width, classes)
+
+
+def _sizes(name: str, data_dir: str | None) -> tuple[int, Any]:
+    """The number of features, and the classes or their number; None without labels."""
+    if name in NAMED:
+        return 28 * 28, 10  # the same for each of them, so the files need not be read
+    X, y = load_data(name, "train", data_dir)
+    return X[0].size, None if y is None else known_labels(y)

@@ -1,61 +1,211 @@
-"""The command line. Every error of a user is one line on stderr and exit code 2."""
+"""The commands and their options.
+
+A command is the function of its name in the module of this room that is named beside it.
+"""
 
 import argparse
-import os
-import signal
-import sys
-import warnings
 from collections.abc import Sequence
-from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
+from typing import Any, NoReturn
 
-from .. import __version__
-from ..errors import RED, CheckpointWarning, InputError, NonFiniteError, tinted, warn
+from ..data.batches import BINARIZE
+from ..errors import InputError
 from ..evaluate.published import PUBLISHED
 from ..files import run_folder as runs
+from ..models import MODELS
+from ..models.iwae import OBJECTIVES
+from ..models.losses import LIKELIHOODS
+from ..models.parameters import INITS
+from ..nets import ACTIVATIONS
 from ..pictures import SHOWN
-from .arguments import Parser, names, number_of
-from .options import model_options, train_options
+from ..train import Trainer
+from ..version import __version__
+from .settings import DEFAULTS, TYPES, flag
 
 PROG = "scratchvae"
+STEPS, STEPS_OF_GIF = 12, 24  # images of an interpolation
+RUN = "folder of a run, or a saved model"
+DATA_DIR = "folder of the mnist or fashion-mnist files"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    try:
-        top = parser()
-        if "_ARGCOMPLETE" in os.environ and find_spec("argcomplete"):  # asked by Tab
-            import argcomplete
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # an option that no command has is found by the top parser, whose help shows no options
+        which = " COMMAND" if self._subparsers and message.startswith("unrecognized") else ""
+        raise InputError(f"{message} (see {self.prog}{which} --help)")
 
-            argcomplete.autocomplete(top)
-        arguments = top.parse_args(argv)
-        from . import commands  # on use: --help need not wait for them
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", CheckpointWarning)
-            warnings.showwarning = lambda message, *where, **more: warn(str(message))
-            code: int = getattr(commands, arguments.run)(arguments) or 0
+# ----------------------------------------------------------------------------- types of arguments
+
+
+def number_of(kind: type, least: float | None = None) -> Any:
+    """An argparse type that names what is wrong with the value."""
+
+    def convert(text: str) -> Any:
         try:
-            sys.stdout.flush()
-        except OSError as error:  # what cannot be said is an error
-            raise OSError(error.errno, error.strerror, "standard output") from None
-        return code
-    except BrokenPipeError:  # the reader of our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    except (InputError, NonFiniteError) as error:
-        message = str(error)
-    except MemoryError as error:
-        message = f"not enough memory ({error}): choose smaller sizes, or fewer examples"
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        message = f"{where}{error.strerror or error}: check the path, its permissions and the disk"
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        return 130
-    error_in_red = tinted("error:", RED, sys.stderr)
-    print(f"{PROG}: {error_in_red} {' '.join(message.split())}", file=sys.stderr)
-    return 2
+            number = kind(text)
+            if least is not None and number < least:
+                raise ValueError
+        except ValueError:
+            noun = "a whole number" if kind is int else "a number"
+            bound = "" if least is None else f" >= {least:g}"
+            raise argparse.ArgumentTypeError(f"{noun}{bound} is needed, got {text!r}") from None
+        return number
+
+    return convert
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """ "400" or "512,256": layer widths; "none": no hidden layer."""
+    if text == "none":
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"widths such as 400 or 512,256, or none; got {text!r}"
+        ) from None
+
+
+def names(text: str) -> tuple[str, ...]:
+    """ "3" or "3,5": labels as the user writes them."""
+    labels = tuple(part.strip() for part in text.split(","))
+    if not all(labels):
+        raise argparse.ArgumentTypeError(f"labels such as 3 or 3,5; got {text!r}")
+    return labels
+
+
+FROM_TEXT = {
+    int: number_of(int),
+    float: number_of(float),
+    str: str,
+    Sequence[int]: widths,
+    Sequence[str]: names,
+}
+count = number_of(int, 1)
+index = number_of(int, 0)
+
+# ---------------------------------------------------------------------------- kinds of options
+
+
+def option(to: Any, *flags: str, help: str, **more: Any) -> None:
+    """Add an option; {default} in its help becomes its default."""
+    to.add_argument(*flags, help=help.format(default=_written(more.get("default"))), **more)
+
+
+def setting(to: Any, name: str, text: str, **more: Any) -> None:
+    """Add the option of a setting; {default} in the text of its help becomes its default.
+
+    Where it is not given it is not set, so that --resume knows which were given.
+    """
+    if TYPES[name] is bool:
+        more["action"] = "store_true"
+    else:
+        more = {"type": FROM_TEXT[TYPES[name]]} | more
+    help = text.format(default=_written(DEFAULTS[name]))
+    to.add_argument(flag(name), default=argparse.SUPPRESS, help=help, **more)
+
+
+def _written(default: Any) -> str:
+    """A default as the user would write it."""
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def result(to: Any, kinds: str, name: str, default: str | None = None) -> None:
+    """Add --output; the command reads the name of the file without it as `result`."""
+    text = f"{kinds}; default {default or f'RUN/{name}'}"
+    option(to, "-o", "--output", type=Path, metavar="FILE", help=text)
+    to.set_defaults(result=name)
+
+
+def picture(
+    to: Any, n: int, name: str, text: str = "how many, default {default}", gif: str = ""
+) -> None:
+    """Add -n and --output."""
+    option(to, "-n", type=count, default=n, help=text)
+    result(to, f".png, .svg, .pdf{gif} or .npy", name)
+
+
+def data(to: Any) -> None:
+    text = "other data than the run's: their test split, or all of a file without splits"
+    option(to, "--data", metavar="NAME|PATH", help=text)
+    option(to, "--data-dir", metavar="DIR", help=DATA_DIR)
+
+
+# ------------------------------------------------------------------------------ options of train
+
+
+def train_options(t: Parser) -> None:
+    g = t.add_argument_group("data")
+    text = "default {default}; PATH: .npy, .npz (X, y), or a folder of IDX files"
+    setting(g, "data", text, metavar="strokes|mnist|fashion-mnist|PATH")
+    setting(g, "data_dir", DATA_DIR, metavar="DIR")
+    text = "first download the missing files of mnist or fashion-mnist, and verify them"
+    option(g, "--download", action="store_true", help=text)
+    setting(g, "binarize", "make grey pixels binary", choices=BINARIZE)
+    text = "m2: keep N labels of the training split, as many of each class; default all"
+    setting(g, "labels", text, type=count, metavar="N")
+    text = "train without these labels (not cvae); the test split keeps them (see anomaly)"
+    setting(g, "leave_out", text, metavar="LABEL[,LABEL...]")
+
+    model_options(t)
+
+    g = t.add_argument_group("run")
+    setting(g, "epochs", "default {default}", metavar="N")
+    setting(g, "batch_size", "default {default}", metavar="B")
+    setting(g, "lr", "Adam's step size, default {default}")
+    setting(g, "clip_norm", "scale larger gradients to this norm", metavar="C")
+    setting(g, "patience", "stop after P epochs without a better test loss", metavar="P")
+    every = signature(Trainer.run).parameters["checkpoint_every"].default
+    text = "also save within an epoch: every N steps, or every 90s, 10m, 1h; default {default}, "
+    text += "with --resume too"
+    option(g, "--checkpoint-every", default=every, metavar="N|TIME", help=text)
+    text = "keep the last K checkpoints, and the best one; default {default}, with --resume too"
+    option(g, "--keep", type=count, default=2, metavar="K", help=text)
+    text = "check the output of every op, to find where a NaN comes from; slow"
+    option(g, "--detect-anomaly", action="store_true", help=text)
+    setting(g, "seed", "key of all randomness, default {default}")
+    setting(g, "device", "cpu or cuda, default {default}")
+    option(g, "--out", metavar="DIR", help="folder of the run, default runs/MODEL-DATA")
+    either = g.add_mutually_exclusive_group()
+    option(either, "--resume", action="store_true", help="continue the run in the folder")
+    option(either, "--overwrite", action="store_true", help="replace the run in the folder")
+    text = "share each batch with the other ranks of an mpiexec"
+    option(g, "--mpi", action="store_true", help=text)
+    option(g, "--quiet", action="store_true", help="print nothing but errors")
+
+
+def model_options(t: Parser) -> None:
+    """The hyper-parameters of a model, and the schedule of its KL weight."""
+    g = t.add_argument_group("model")
+    setting(g, "model", "default {default}", choices=tuple(MODELS))
+    setting(g, "latent_dim", "number of latent units, default {default}", metavar="Z")
+    text = "widths of the encoder's hidden layers, or none; default {default}"
+    setting(g, "hidden", text, metavar="H[,H...]")
+    setting(g, "activation", "default {default}", choices=tuple(ACTIVATIONS))
+    setting(g, "likelihood", "pixel likelihood, default {default}", choices=LIKELIHOODS)
+    text = "fixed variance of the gaussian likelihood; default: learned"
+    setting(g, "x_variance", text, metavar="V")
+    setting(g, "init", "initial weights, default {default}", choices=INITS)
+    setting(g, "bias_from_data", "start the output bias at the mean pixel")
+
+    g = t.add_argument_group("loss")
+    setting(g, "beta", "weight of the KL term, default {default}")
+    setting(g, "free_bits", "charge a unit's KL only above this", metavar="NATS")
+    setting(g, "capacity", "charge how far the KL is from this", metavar="NATS")
+    setting(g, "kl_warmup", "epochs over which the KL weight ramps up", metavar="E")
+    setting(g, "kl_cycle", "instead, ramp the KL weight up anew every E epochs", metavar="E")
+    setting(g, "k", "iwae: samples of z, default {default}", metavar="K")
+    text = "iwae: the bound of K samples (iwae), or the mean bound of one (vae)"
+    setting(g, "objective", text, choices=OBJECTIVES)
+    setting(g, "dreg", "iwae: encoder's gradient with less noise")
+    setting(g, "alpha", "m2: weight of the classifier's cost, default {default}")
+
+
+# ---------------------------------------------------------------------------------- all commands
 
 
 def parser() -> Parser:
@@ -65,198 +215,107 @@ def parser() -> Parser:
         epilog=f"example: {PROG} train --epochs 30 --out runs/first",
     )
     top.add_argument("--version", action="version", version=f"{PROG} {__version__}")
-    subparsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", required=True
+    )
 
-    def command(name: str, run: str, text: str, example: str) -> Parser:
-        sub: Parser = subparsers.add_parser(
-            name, help=text, description=text, epilog=f"example: {example}"
-        )
-        sub.set_defaults(run=run)
+    def command(module: str, name: str, example: str, text: str) -> Parser:
+        epilog = f"example: {PROG} {name} {example}"
+        sub: Parser = commands.add_parser(name, help=text, description=text, epilog=epilog)
+        sub.set_defaults(module=module)
         return sub
 
-    t = command(
-        "train",
-        "train",
-        "Train a model and keep it, its metrics and its pictures in a folder.",
-        f"{PROG} train --data mnist --data-dir ~/mnist --latent-dim 20 --out runs/mnist",
-    )
-    train_options(t)
-
-    def on_run(name: str, run: str, text: str, example: str) -> Parser:
-        sub = command(name, run, text, f"{PROG} {name} {example}")
-        sub.add_argument("run_folder", metavar="RUN", help="folder of a run, or a saved model")
-        sub.add_argument("--device", help="cpu or cuda, default that of the run")
+    def on_run(module: str, name: str, example: str, text: str) -> Parser:
+        sub = command(module, name, example, text)
+        option(sub, "run_folder", metavar="RUN", help=RUN)
+        option(sub, "--device", help="cpu or cuda, default that of the run")
         return sub
 
-    def with_data(sub: Parser) -> None:
-        sub.add_argument(
-            "--data", metavar="NAME|PATH",
-            help="other data than the run's: their test split, or all of a file without splits",
-        )  # fmt: skip
-        sub.add_argument("--data-dir", metavar="DIR", help="where the files of mnist lie")
+    example = "--data mnist --data-dir ~/mnist --latent-dim 20 --out runs/mnist"
+    text = "Train a model and keep it, its metrics and its pictures in a folder."
+    train_options(command("train", "train", example, text))
 
-    def with_output(
-        sub: Parser, n: int, picture: str, what: str = "how many", gif: str = ""
-    ) -> None:
-        sub.add_argument("-n", type=number_of(int, 1), default=n, help=f"{what}, default {n}")
-        sub.add_argument(
-            *("-o", "--output"), type=Path, metavar="FILE",
-            help=f".png, .svg, .pdf{gif} or .npy; default RUN/{picture}",
-        )  # fmt: skip
+    text = "Print the ELBO of the test split, what it consists of, and how it was measured."
+    e = on_run("look", "evaluate", "runs/mnist --samples 100", text)
+    data(e)
+    text = "also the bound of log p(x) by K importance samples; time grows with K"
+    option(e, "--samples", type=count, metavar="K", help=text)
+    text = "measure N of them, drawn by the seed"
+    option(e, "--examples", type=count, metavar="N", help=text)
+    text = "put this published number beside it, or say why the two cannot be compared"
+    option(e, "--compare", choices=tuple(PUBLISHED), help=text)
 
-    e = on_run(
-        "evaluate",
-        "evaluate_run",
-        "Print the ELBO of the test split, what it consists of, and how it was measured.",
-        "runs/mnist --samples 100",
-    )
-    with_data(e)
-    e.add_argument(
-        "--samples",
-        type=number_of(int, 1),
-        metavar="K",
-        help="also the bound of log p(x) by K importance samples; time grows with K",
-    )
-    e.add_argument(
-        "--examples",
-        type=number_of(int, 1),
-        metavar="N",
-        help="measure N of them, drawn by the seed",
-    )
-    e.add_argument(
-        "--compare",
-        choices=tuple(PUBLISHED),
-        help="put this published number beside it, or say why that cannot be",
-    )
-    s = on_run("sample", "sample", "Decode new examples.", "runs/mnist -o new.png")
-    with_output(s, 100, "samples.png")
-    s.add_argument("--seed", type=number_of(int, 0), help="default that of the run")
-    s.add_argument("--label", help="cvae, m2: of this label; default each label in turn")
-    r = on_run("reconstruct", "reconstruct", "Encode and decode test examples.", "runs/mnist")
-    with_data(r)
-    with_output(r, SHOWN, "reconstructions.png")
-    i = on_run(
-        "interpolate",
-        "interpolate",
-        "Decode the codes between pairs of test examples; of one label each, for cvae and m2.",
-        "runs/mnist --steps 10",
-    )
-    with_data(i)
-    with_output(i, 8, "interpolations.png", "how many pairs", ", .gif (animated)")
-    i.add_argument(
-        "--steps", type=number_of(int, 2), metavar="S",
-        help="images a row, both ends among them, default 12, or 24 in a .gif",
-    )  # fmt: skip
-    i.add_argument("--slerp", action="store_true", help="along an arc, not a straight line")
-    t = on_run(
-        "traverse",
-        "traverse",
-        "Move each active unit alone around the code of a test example.",
-        "runs/mnist --row 7",
-    )
-    with_data(t)
-    with_output(t, 10, "traversals.png", "at most so many units")
-    t.add_argument(
-        "--steps", type=number_of(int, 2), default=11, metavar="S",
-        help="images a row, both ends among them, default 11",
-    )  # fmt: skip
-    t.add_argument(
-        "--row", type=number_of(int, 0), default=0, help="of the test example, default 0"
-    )
-    m = on_run(
-        "manifold",
-        "manifold",
-        "Decode a grid over two latent units, at the quantiles of the prior.",
-        "runs/mnist --units 3 7",
-    )
-    with_data(m)
-    with_output(m, 20, "manifold.png", "images a side")
-    m.add_argument(
-        "--units", type=number_of(int, 0), nargs=2, metavar=("A", "B"),
-        help="default the two that say most",
-    )  # fmt: skip
-    m.add_argument("--label", help="cvae, m2: of this label; default the first")
-    x = on_run(
-        "explore",
-        "explore",
-        "Write a page for the browser: a latent plane to drag in, and a gradient in numbers.",
-        "runs/mnist",
-    )
-    with_data(x)
-    x.add_argument(
-        *("-o", "--output"), type=Path, metavar="FILE",
-        help=f".html; default RUN/{runs.EXPLORER}",
-    )  # fmt: skip
-    y = on_run(
-        "anomaly",
-        "anomaly",
-        "Score test examples by how unlikely they are, and draw the extremes.",
-        "runs/mnist --anomalous 3",
-    )
-    with_data(y)
-    y.add_argument("-n", type=number_of(int, 1), default=24, help="how many drawn, default 24")
-    y.add_argument(
-        *("-o", "--output"), type=Path, metavar="FILE",
-        help=f".csv, the picture beside it as .png; default RUN/{runs.SCORES}",
-    )  # fmt: skip
-    y.add_argument(
-        "--samples", type=number_of(int, 1), metavar="K", help="score by the K-sample bound"
-    )
-    y.add_argument(
-        "--anomalous", type=names, metavar="LABEL[,LABEL...]",
-        help="labels that count as anomalous, default those that train left out",
-    )  # fmt: skip
+    s = on_run("look", "sample", "runs/mnist -o new.png", "Decode new examples.")
+    picture(s, 100, "samples.png")
+    option(s, "--seed", type=index, help="default that of the run")
+    text = "cvae, m2: samples of this label; default each label in turn"
+    option(s, "--label", help=text)
 
-    o = command(
-        "export",
-        "export",
-        "Write the model as a safetensors file, which PyTorch and others read.",
-        f"{PROG} export runs/mnist -o mnist.safetensors",
-    )
-    o.add_argument("run_folder", metavar="RUN", help="folder of a run, or a saved model")
-    o.add_argument(
-        *("-o", "--output"), type=Path, metavar="FILE",
-        help=f".safetensors; default RUN/{runs.EXPORT}, or beside a saved model",
-    )  # fmt: skip
+    r = on_run("look", "reconstruct", "runs/mnist", "Encode and decode test examples.")
+    data(r)
+    picture(r, SHOWN, "reconstructions.png")
 
-    v = command(
-        "verify",
-        "verify",
-        "Check every gradient of this package, or of your own file, against differences.",
-        f"{PROG} verify my_layers.py",
-    )
-    v.add_argument(
-        "file", type=Path, nargs="?", metavar="FILE.py",
-        help="check each pair f, f_backward in it; inputs from inputs_f() or a decorator",
-    )  # fmt: skip
-    v.add_argument(
-        "--teeth", action="store_true",
-        help="instead, break every gradient in every way, and see whether the checks notice",
-    )  # fmt: skip
-    v.add_argument(
-        "--seed", type=number_of(int, 0), default=0, help="of the random inputs, default 0"
-    )
-    v.add_argument(
-        *("-o", "--output"), type=Path, metavar="FILE",
-        help="also draw the error of every gradient: .png, .svg or .pdf",
-    )  # fmt: skip
+    text = "Decode the codes between pairs of test examples; of one label each, for cvae and m2."
+    i = on_run("look", "interpolate", "runs/mnist --steps 10", text)
+    data(i)
+    text = "how many pairs, default {default}"
+    picture(i, 8, "interpolations.png", text, ", .gif (animated)")
+    text = f"images per row, both ends included, default {STEPS}, or {STEPS_OF_GIF} in a .gif"
+    option(i, "--steps", type=number_of(int, 2), metavar="S", help=text)
+    option(i, "--slerp", action="store_true", help="along an arc, not a straight line")
 
-    d = command(
-        "diagram",
-        "draw_diagram",
-        "Draw a model with its shapes, its loss and every gradient.",
-        f"{PROG} diagram --hidden 400,200 --latent-dim 10 -o vae.svg",
-    )
-    d.add_argument(
-        "run_folder", metavar="RUN", nargs="?",
-        help="folder of a run, or a saved model; without it, the model that train would begin with",
-    )  # fmt: skip
-    d.add_argument(
-        *("-o", "--output"), type=Path, metavar="FILE",
-        help=".svg, .png or .pdf; default diagram.svg, in the folder of the run",
-    )  # fmt: skip
-    d.argument_default = argparse.SUPPRESS
-    d.add_argument("--data", metavar="NAME|PATH", help="whose width to draw, default strokes")
-    d.add_argument("--data-dir", metavar="DIR", help="where the files of mnist lie")
+    text = "Move each active unit alone around the code of a test example."
+    t = on_run("look", "traverse", "runs/mnist --row 7", text)
+    data(t)
+    picture(t, 10, "traversals.png", "at most this many units, default {default}")
+    text = "images per row, both ends included, default {default}"
+    option(t, "--steps", type=number_of(int, 2), default=11, metavar="S", help=text)
+    option(t, "--row", type=index, default=0, help="row of the test example, default {default}")
+
+    text = "Decode a grid over two latent units, at the quantiles of the prior."
+    m = on_run("look", "manifold", "runs/mnist --units 3 7", text)
+    data(m)
+    picture(m, 20, "manifold.png", "images per side, default {default}")
+    text = "default the two most informative"
+    option(m, "--units", type=index, nargs=2, metavar=("A", "B"), help=text)
+    option(m, "--label", help="cvae, m2: of this label; default the first")
+
+    text = "Write a page for the browser: a latent plane to drag in, and a gradient in numbers."
+    x = on_run("look", "explore", "runs/mnist", text)
+    data(x)
+    result(x, ".html", runs.EXPLORER)
+
+    text = "Score test examples by how unlikely they are, and draw the extremes."
+    a = on_run("anomaly", "anomaly", "runs/mnist --anomalous 3", text)
+    data(a)
+    option(a, "-n", type=count, default=24, help="how many drawn, default {default}")
+    result(a, ".csv, the picture beside it as .png", runs.SCORES)
+    option(a, "--samples", type=count, metavar="K", help="score by the K-sample bound")
+    text = "labels that count as anomalous, default those that train left out"
+    option(a, "--anomalous", type=names, metavar="LABEL[,LABEL...]", help=text)
+
+    text = "Write the model as a safetensors file, which PyTorch and others read."
+    o = command("look", "export", "runs/mnist -o mnist.safetensors", text)
+    option(o, "run_folder", metavar="RUN", help=RUN)
+    result(o, ".safetensors", runs.EXPORT, f"RUN/{runs.EXPORT}, or beside a saved model")
+
+    text = "Check every gradient of this package, or of your own file, against differences."
+    v = command("verify", "verify", "my_layers.py", text)
+    text = "check each pair f, f_backward in it; inputs from inputs_f() or a decorator"
+    option(v, "file", type=Path, nargs="?", metavar="FILE.py", help=text)
+    text = "instead, break every gradient in every way, and see whether the checks notice"
+    option(v, "--teeth", action="store_true", help=text)
+    option(v, "--seed", type=index, default=0, help="seed of the random inputs, default {default}")
+    text = "also draw the error of every gradient: .png, .svg or .pdf"
+    option(v, "-o", "--output", type=Path, metavar="FILE", help=text)
+
+    text = "Draw a model with its shapes, its loss and every gradient."
+    d = command("look", "diagram", "--hidden 400,200 --latent-dim 10 -o vae.svg", text)
+    text = f"{RUN}; without it, the model that train would begin with"
+    option(d, "run_folder", metavar="RUN", nargs="?", help=text)
+    name = "diagram.svg"
+    result(d, ".svg, .png or .pdf", name, f"{name}, in the folder of the run")
+    setting(d, "data", "whose width to draw, default {default}", metavar="NAME|PATH")
+    setting(d, "data_dir", DATA_DIR, metavar="DIR")
     model_options(d)
     return top

@@ -1,69 +1,67 @@
-"""The settings of a run: what the options begin with, which model reads which, and what --resume
-may change. They come from the command line, or from a checkpoint, which is a stranger's word.
+"""The settings of a run: defaults and types, which model reads which, and what --resume may change.
+
+They come from the command line, or from a checkpoint, which is not trusted.
 """
 
+from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from ..errors import CheckpointError, InputError
 from ..files.reading import is_text
 from ..files.run_folder import candidates
 from ..models import MODELS
 from ..models.saved import Loaded, load_newest
+from ..train import Trainer
 
-MODEL_SETTINGS = (
-    *("latent_dim", "hidden", "activation", "likelihood", "x_variance", "init", "bias_from_data"),
-    *("beta", "free_bits", "capacity", "k", "objective", "dreg", "alpha", "device", "seed"),
-)
+
+def _declared(call: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """The default and the annotation of each parameter."""
+    parameters = signature(call, eval_str=True).parameters
+    return {name: (p.default, p.annotation) for name, p in parameters.items()}
+
+
+# a name has the same default in each model
+_of_models = {k: v for model in MODELS.values() for k, v in _declared(model).items()}
+del _of_models["dtype"]  # the command line has no option for it
+_last = {name: _of_models.pop(name) for name in ("seed", "device")}
+_of_trainer = _declared(Trainer)
+
+MODEL_SETTINGS = (*_of_models, *_last)
 TRAINER_SETTINGS = ("batch_size", "lr", "kl_warmup", "kl_cycle", "binarize", "clip_norm")
+_declarations: dict[str, tuple[Any, Any]] = {  # in the order of config.json
+    "model": ("vae", str),
+    "data": ("strokes", str),
+    "data_dir": (None, str | None),
+    **_of_models,
+    "labels": (None, int | None),
+    "leave_out": (None, Sequence[str] | None),
+    "epochs": (20, int),
+    **{name: _of_trainer[name] for name in TRAINER_SETTINGS},
+    "patience": (None, int | None),
+    **_last,
+}
+# the first type of a union: None is allowed where it is the default
+TYPES: dict[str, Any] = {
+    name: get_args(hint)[0] if isinstance(hint, UnionType) else hint
+    for name, (_, hint) in _declarations.items()
+}
 DEFAULTS: dict[str, Any] = {
-    "model": "vae",
-    "data": "strokes",
-    "data_dir": None,
-    "latent_dim": 32,
-    "hidden": (400,),
-    "activation": "relu",
-    "likelihood": "bernoulli",
-    "x_variance": None,
-    "init": "uniform",
-    "bias_from_data": False,
-    "beta": 1.0,
-    "free_bits": 0.0,
-    "capacity": None,
-    "k": 5,
-    "objective": "iwae",
-    "dreg": False,
-    "alpha": 50.0,
-    "labels": None,
-    "leave_out": None,
-    "epochs": 20,
-    "batch_size": 128,
-    "lr": 1e-3,
-    "kl_warmup": 0.0,
-    "kl_cycle": 0.0,
-    "binarize": "none",
-    "clip_norm": None,
-    "patience": None,
-    "seed": 0,
-    "device": "cpu",
+    name: float(default) if TYPES[name] is float and default is not None else default
+    for name, (default, _) in _declarations.items()
 }
-# of those that begin as None
-KINDS: dict[str, Any] = {
-    "data_dir": str,
-    "x_variance": (int, float),
-    "capacity": (int, float),
-    "labels": int,
-    "leave_out": list,
-    "clip_norm": (int, float),
-    "patience": int,
-}
+
 FREE_ON_RESUME = ("data_dir", "epochs", "patience", "device")
-# what only some models read, besides their hyper-parameters
+_scheduled = tuple(name for name, model in MODELS.items() if model.scheduled)
+# the models that read a setting which is no hyper-parameter, where not all do
 ONLY = {
-    "kl_warmup": ("vae", "cvae", "m2"),
-    "kl_cycle": ("vae", "cvae", "m2"),
+    "kl_warmup": _scheduled,
+    "kl_cycle": _scheduled,
     "labels": ("m2",),
-    "leave_out": ("ae", "vae", "iwae", "m2"),  # a cvae could not say of a new label how likely
+    # a model that needs labels cannot score an example whose label it never saw
+    "leave_out": tuple(name for name, model in MODELS.items() if not model.needs_labels),
 }
 
 
@@ -73,7 +71,7 @@ def flag(name: str) -> str:
 
 def is_ignored(model: str, name: str) -> bool:
     """Whether a model of this kind would ignore the setting."""
-    own = MODELS[model]().get_params()
+    own = signature(MODELS[model]).parameters
     return (name in MODEL_SETTINGS and name not in own) or model not in ONLY.get(name, (model,))
 
 
@@ -85,6 +83,7 @@ def refuse_what_does_not_apply(model: str, given: dict[str, Any]) -> None:
 
 
 def refuse_binary_pixels_that_are_not(settings: dict[str, Any]) -> None:
+    """InputError where pixels made binary would have a density without bound."""
     if settings["likelihood"] == "continuous_bernoulli" and settings["binarize"] != "none":
         raise InputError(
             f"--binarize {settings['binarize']} makes all pixels 0 or 1, where the density of "
@@ -93,7 +92,8 @@ def refuse_binary_pixels_that_are_not(settings: dict[str, Any]) -> None:
 
 
 def model_config(settings: dict[str, Any]) -> dict[str, Any]:
-    names = MODELS[settings["model"]]().get_params()
+    """The hyper-parameters of the model, by name."""
+    names = signature(MODELS[settings["model"]]).parameters
     return {name: settings[name] for name in MODEL_SETTINGS if name in names}
 
 
@@ -103,9 +103,9 @@ def of_checkpoint(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_run(path: Path | str, loaded: Loaded) -> dict[str, Any]:
-    """The settings of the run in a checkpoint, {} of a bare model.
+    """The settings of a run, from its checkpoint; {} for a model without a run.
 
-    Raises CheckpointError where one is unknown, or not of the kind that it has to be.
+    Raises CheckpointError where one is unknown, of the wrong type, or not read by its model.
     """
     model, run = loaded.model, loaded.run
     if not run:
@@ -117,34 +117,36 @@ def of_run(path: Path | str, loaded: Loaded) -> dict[str, Any]:
     settings = DEFAULTS | own | {"model": model.kind} | found
     known = of_checkpoint(DEFAULTS)
     for name, value in found.items():
-        if name not in known or not _fits(name, value) or is_ignored_here(settings, name):
+        if name not in known or not _fits(name, value) or _ignored_but_set(settings, name):
             raise CheckpointError(f"{path} holds a setting {name!r} that cannot be: it is damaged")
-    if settings["leave_out"] is not None:  # JSON knows lists only
-        settings["leave_out"] = tuple(settings["leave_out"])
-    return settings
+    # JSON has lists, but no tuples
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
 
 
 def _fits(name: str, value: Any) -> bool:
-    default = DEFAULTS[name]
-    texts = [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)]
-    if not all(map(is_text, texts)):
-        return False
-    if name == "leave_out" and isinstance(value, list):
-        return all(isinstance(label, str) for label in value)
-    if default is None:
-        return value is None or (type(value) is not bool and isinstance(value, KINDS[name]))
-    if isinstance(default, float):
+    """Whether a value that was read from JSON has the type of the setting."""
+    kind = TYPES[name]
+    if value is None:
+        return DEFAULTS[name] is None
+    if get_origin(kind) is Sequence:
+        (item,) = get_args(kind)
+        return isinstance(value, list) and all(_is_a(item, v) for v in value)
+    return _is_a(kind, value)
+
+
+def _is_a(kind: Any, value: Any) -> bool:
+    if kind is float:
         return type(value) in (int, float)
-    return type(value) is (list if isinstance(default, tuple) else type(default))
+    return type(value) is kind and (kind is not str or is_text(value))
 
 
-def is_ignored_here(settings: dict[str, Any], name: str) -> bool:
-    """Whether no run of this model can have been given the setting."""
+def _ignored_but_set(settings: dict[str, Any], name: str) -> bool:
+    """Whether the setting differs from its default, though its model does not read it."""
     return settings[name] != DEFAULTS[name] and is_ignored(settings["model"], name)
 
 
 def to_resume(folder: Path, given: dict[str, Any]) -> tuple[Path, dict[str, Any], Loaded]:
-    """Of the newest sound checkpoint: its file, the settings with what may change, and the rest."""
+    """The newest sound checkpoint: its file, its settings updated by those given, its content."""
     if not candidates(folder):
         raise InputError(f"{folder} holds no checkpoint to resume: begin there without --resume")
     path, loaded = load_newest(folder, given.get("device"))

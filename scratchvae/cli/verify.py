@@ -1,4 +1,4 @@
-"""The command that checks gradients: those of this package, or of a user's own file."""
+"""The command that checks gradients: this package's, or those in a user's file."""
 
 import argparse
 from pathlib import Path
@@ -21,7 +21,7 @@ def verify(a: argparse.Namespace) -> int:
     if a.file is not None:
         code = _verify_file(a.file, a.seed, seen)
     else:
-        from ..verify import table  # on use: it imports every model
+        from ..verify import table  # on use: FILE.py needs the checker only
 
         code = table.show_teeth(a.seed) if a.teeth else table.show(a.seed, seen)
     if a.output is not None:
@@ -43,7 +43,7 @@ def _verify_file(path: Path, seed: int, seen: list[tuple[str, Report]]) -> int:
             print(flush=True)
             seen.append((report.name, report))
             good += report.verdict in GOOD
-    finally:  # a pair that cannot be checked is told of after the others
+    finally:  # the count comes before the error of a pair that cannot be checked
         if seen:
             print(f"{good} of {len(seen)} pairs passed", flush=True)
     return 0 if good == len(seen) else 1

@@ -1,6 +1,9 @@
 """The command line as a user meets it: what it writes, says and refuses."""
 
+import argparse
 import contextlib
+import importlib
+import inspect
 import json
 import os
 import re
@@ -17,7 +20,9 @@ from support.run_folders import contents, metrics
 
 import scratchvae
 from scratchvae import cli, load_model
-from scratchvae.train import COLUMNS
+from scratchvae.cli.settings import DEFAULTS, TRAINER_SETTINGS, model_config
+from scratchvae.models import MODELS
+from scratchvae.train import COLUMNS, Trainer
 
 
 @pytest.fixture
@@ -538,15 +543,47 @@ def test_verdicts_are_coloured_on_a_terminal(tmp_path):
 
 
 def test_every_help_ends_with_an_example_that_can_be_called(capsys):
-    top = cli.parser.parser()
-    (commands,) = (action.choices for action in top._actions if isinstance(action.choices, dict))
-    assert len(commands) >= 9
-    for name, parser in {"": top, **commands}.items():
+    assert len(commands()) >= 9
+    for name, parser in {"": cli.parser.parser(), **commands()}.items():
         text = parser.format_help().split("example: ")[-1]
         words = shlex.split(text)
         assert words[0] == "scratchvae"
         assert not name or words[1] == name
         cli.parser.parser().parse_args(words[1:])
+
+
+def commands():
+    """The parser of each command, by name."""
+    top = cli.parser.parser()
+    return next(action.choices for action in top._actions if isinstance(action.choices, dict))
+
+
+def test_every_command_is_a_function_of_the_module_that_is_named_beside_it():
+    for name, parser in commands().items():
+        module = importlib.import_module(f"scratchvae.cli.{parser.get_default('module')}")
+        assert getattr(module, name).__module__ == module.__name__
+
+
+def test_every_setting_is_an_option_that_shows_its_default():
+    options = {action.dest: action for action in commands()["train"]._actions}
+    unset = {name for name, a in options.items() if a.default == argparse.SUPPRESS} - {"help"}
+    assert unset == set(DEFAULTS)
+    for name, shown in {"hidden": "400", "lr": "0.001", "alpha": "50", "seed": "0"}.items():
+        assert options[name].help.endswith(f"default {shown}")
+    for parser in commands().values():
+        assert "{default}" not in parser.format_help()
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_defaults_are_those_of_the_models_and_of_the_trainer(kind):
+    own = inspect.signature(MODELS[kind]).parameters
+    assert {n: p.default for n, p in own.items() if n != "dtype"} == model_config(
+        DEFAULTS | {"model": kind}
+    )
+    own = inspect.signature(Trainer).parameters
+    assert all(DEFAULTS[name] == own[name].default for name in TRAINER_SETTINGS)
+    # config.json says 0.0
+    assert type(DEFAULTS["kl_warmup"]) is type(DEFAULTS["kl_cycle"]) is float
 
 
 def test_tab_completes_where_argcomplete_is_installed(tmp_path):
