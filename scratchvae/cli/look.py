@@ -130,7 +130,8 @@ def explore(a: argparse.Namespace) -> int:
     rows = explorer.shown(len(data.X), model.latent_dim)
     text = explorer.page(
         model, found.mu[rows], None if data.y is None else data.y[rows],
-        order=found.order, information=found.information, active=found.active, std=found.std, data=data.name,
+        order=found.order, information=found.information, active=found.active, std=found.std,
+        data=data.name,
     )  # fmt: skip
     write_atomically(path, lambda f: f.write(text.encode()))
     print(path)

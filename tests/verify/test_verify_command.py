@@ -10,7 +10,7 @@ from support.command_line import refused
 
 from scratchvae import cli, gradcheck
 from scratchvae.backend.registry import OPS
-from scratchvae.verify import table, teeth
+from scratchvae.verify import table
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -36,9 +36,9 @@ def test_verify_prints_every_op_and_parameter_and_passes(verified):
     assert code == 0
     for op in OPS:
         assert any(line.startswith(op) and line.endswith("PASS") for line in out.splitlines()), op
-    names = [name for name in table.MODELS if f"\n{name}\n" in out]
-    assert names == list(table.MODELS)
-    assert out.count("dhead_W ") == len(table.MODELS)
+    names = [name for name in table.SUBJECTS if f"\n{name}\n" in out]
+    assert names == list(table.SUBJECTS)
+    assert out.count("dhead_W ") == len(table.SUBJECTS)
     for finding in ("gradients after 20 steps", "KL by Monte Carlo", "the update of a step"):
         assert out.count(finding) >= 6
     assert "FAIL" not in out
@@ -50,7 +50,7 @@ def test_the_readmes_error_table_is_what_verify_says(verified):
     """The errors in the README bound those that are measured here."""
     measured = {"ops": 0.0, "VAE": 0.0, "IWAE": 0.0}
     for name, report in verified[2]:
-        kind = "VAE" if name.startswith("vae") else "IWAE" if name in table.MODELS else "ops"
+        kind = "VAE" if name.startswith("vae") else "IWAE" if name in table.SUBJECTS else "ops"
         again = [f.error for f in report.findings if f.name.startswith("gradients")]
         measured[kind] = max([measured[kind], report.error, *again])
     rows = re.findall(r"^\| (?:the 17 )?(ops|VAE|IWAE)[: ].*\| below ([\de-]+) \|$",
@@ -61,7 +61,7 @@ def test_the_readmes_error_table_is_what_verify_says(verified):
 
 
 def test_verify_fails_when_a_gradient_is_wrong(capsys, monkeypatch):
-    monkeypatch.setattr(table, "MODELS", {"vae": table.MODELS["vae"]})
+    monkeypatch.setattr(table, "MODELS", {"vae": table.SUBJECTS["vae"]})
     op = OPS["sigmoid"]
     wrong = op._replace(backward=lambda dy, y, *, dx=None: 1.001 * op.backward(dy, y))
     monkeypatch.setitem(OPS, "sigmoid", wrong)
@@ -74,7 +74,7 @@ def test_verify_fails_when_a_gradient_is_wrong(capsys, monkeypatch):
 def test_the_seed_of_verify_reaches_the_checks(capsys, monkeypatch):
     seen = []
     monkeypatch.setattr(table, "show", lambda seed, found: seen.append(("models", seed)) or 0)
-    monkeypatch.setattr(teeth, "show", lambda seed: seen.append(("teeth", seed)) or 0)
+    monkeypatch.setattr(table, "show_teeth", lambda seed: seen.append(("teeth", seed)) or 0)
     monkeypatch.setattr(gradcheck, "check_file", lambda p, seed: seen.append(("file", seed)) or [])
     for options in (["--seed", "3"], ["--teeth", "--seed", "4"], ["mine.py", "--seed", "5"]):
         assert cli.main(["verify", *options]) == 0
