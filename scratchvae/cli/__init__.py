@@ -1,9 +1,8 @@
-"""The command line, the only room that knows argparse.
+"""The command line: the commands, their options and the settings of a run.
 
-It turns options into settings, runs the command, and prints the result, or one line on stderr that
-says what was wrong. `parser.py` has the commands and their options, and a command is the function
-of its name in `train.py`, `look.py`, `anomaly.py` or `verify.py`. No mathematics, no figure and no
-file format belongs here, and no other room imports this one.
+A command is the function of its name in `train.py`, `look.py`, `anomaly.py` or `verify.py`, and
+`parser.py` says which. This is the only room that knows argparse; no mathematics, no figure and no
+file format belongs here, and no other room imports it.
 """
 
 import os
@@ -19,7 +18,7 @@ from . import parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Exit code 0: done, 1: a check failed, 2: an error, 130: Ctrl-C."""
+    """Run a command; returns its exit code: 2 after an error of the user, 130 after Ctrl-C."""
     try:
         return _run(argv)
     except BrokenPipeError:  # whatever read our output has closed the pipe

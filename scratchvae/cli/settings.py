@@ -30,6 +30,7 @@ _last = {name: _of_models.pop(name) for name in ("seed", "device")}
 _of_trainer = _declared(Trainer)
 
 MODEL_SETTINGS = (*_of_models, *_last)
+# what a run records of the Trainer's parameters
 TRAINER_SETTINGS = ("batch_size", "lr", "kl_warmup", "kl_cycle", "binarize", "clip_norm")
 _declarations: dict[str, tuple[Any, Any]] = {  # in the order of config.json
     "model": ("vae", str),
