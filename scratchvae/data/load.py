@@ -39,12 +39,12 @@ def load_data(
     Of a file without splits, a fixed random tenth is "test" and the rest "train"; "all" are its
     rows in order. Labels are signed, so that -1 can stand for none.
 
-    download=True fetches what is missing of the four files first, and checks it: into the folder of
-    the data set's name in `data_dir`, else in SCRATCHVAE_DATA's, else in the cache. Without it
-    nothing is ever asked of the network.
+    download=True (pip install 'scratchvae[download]') fetches what is missing of the four files
+    first, and checks it: into the folder of the data set's name in `data_dir`, else in
+    SCRATCHVAE_DATA's, else in the cache. Without download=True nothing is asked of the network.
 
     Raises DataError (an InputError) where a file is missing, damaged or inconsistent, or cannot be
-    had, and InputError for an unknown name, or where there is nothing to download.
+    had, and InputError for an unknown name, where there is nothing to download, or without pooch.
     """
     if split not in SPLITS:
         raise InputError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")

@@ -60,7 +60,7 @@ def served(rounds):
     """Each way to misbehave, at the only mirror, and at the first of two."""
     for what, answers, timeout in (
         ("answers that are wrong", FAULTS, 10.0),
-        ("answers without an end", ENDLESS, 1.0),
+        ("servers that stall", ENDLESS, 1.0),
     ):
         n = 0
         with Server() as server:
