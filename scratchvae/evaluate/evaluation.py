@@ -153,9 +153,8 @@ def evaluate(
         if learned.any():
             predicted = model.predict(rows[learned][:, : model.n_features_])
             found["error"] = classification_error(y[learned], predicted)
-    widths = "-".join(map(str, (model.n_features_, *model.hidden, model.latent_dim)))
     return Evaluation(
-        **found, n=len(rows), model=type(model).__name__, widths=widths, draws=model.draws,
+        **found, n=len(rows), model=type(model).__name__, widths=model.widths, draws=model.draws,
         epochs=len(model.history_), likelihood=model.likelihood, data=data, split=split,
         left_out=left_out, pixels=binarize, seed=model.seed, given_labels=given, k=k,
     )  # fmt: skip

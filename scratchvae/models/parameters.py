@@ -227,6 +227,11 @@ class Parametric:
     def gradients(self, flat: Flat) -> None:
         self._grads = flat
 
+    @property
+    def widths(self) -> str:
+        """The layers up to the code, such as "784-400-20"."""
+        return "-".join(map(str, (self.n_features_, *self.hidden, self.latent_dim)))
+
     # a copy has buffers of its own
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("_ws", "_grads")}

@@ -277,8 +277,7 @@ class _Drawing:
     def words(self) -> None:
         """The title, the legend, and how the gradients add up."""
         model, sheet, left = self.model, self.sheet, self.x.left()[0]
-        widths = "-".join(map(str, (model.n_features_, *model.hidden, model.latent_dim)))
-        title = f"{type(model).__name__} {widths}"
+        title = f"{type(model).__name__} {model.widths}"
         sheet.text(left, 6.62, title, fontsize=14, weight="bold", ha="left")
         for i, (text, colour, style) in enumerate(
             (

@@ -257,8 +257,7 @@ def page_of(
 ) -> str:  # fmt: skip
     """The page of the run in the folder, as text: its numbers, its pictures, the next commands."""
     run, epochs = str(folder), len(model.history_)
-    widths = "-".join(map(str, (model.n_features_, *model.hidden, model.latent_dim)))
-    title = f"{type(model).__name__} {widths} on {data}, {epochs} epoch{'s' * (epochs != 1)}"
+    title = f"{type(model).__name__} {model.widths} on {data}, {epochs} epoch{'s' * (epochs != 1)}"
     commands = [
         ["train", "--resume", "--out", run, "--epochs", str(2 * epochs)],
         ["evaluate", run, *(["--samples", "100"] if model.noisy else [])],

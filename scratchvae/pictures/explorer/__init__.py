@@ -75,7 +75,6 @@ def page(
         **_decoder(model, mu),
     }  # fmt: skip
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
-    widths = (model.n_features_, *model.hidden, model.latent_dim)
     here = files(__name__)
     parts = {name.replace(".", "_"): here.joinpath(name).read_text("utf-8") for name in PARTS}
     return Template(here.joinpath("page.html").read_text("utf-8")).substitute(
@@ -87,7 +86,7 @@ def page(
         # a label may hold </script>
         data=text.replace("<", "\\u003c"),
         what=escape(
-            f"{type(model).__name__} {'-'.join(map(str, widths))}, {model.likelihood} pixels, "
+            f"{type(model).__name__} {model.widths}, {model.likelihood} pixels, "
             f"{len(model.history_)} epochs; {len(mu):,} test examples of {data}"
         ),
     )
