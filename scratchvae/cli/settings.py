@@ -115,11 +115,12 @@ def of_run(path: Path | str, loaded: Loaded) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} holds no settings of its run: it is damaged")
     own = {name: v for name, v in model.get_params().items() if name in DEFAULTS}
-    settings = DEFAULTS | own | {"model": model.kind} | found
     known = of_checkpoint(DEFAULTS)
     for name, value in found.items():
-        if name not in known or not _fits(name, value) or _ignored_but_set(settings, name):
+        ignored = name in known and value != known[name] and is_ignored(model.kind, name)
+        if name not in known or not _fits(name, value) or ignored:
             raise CheckpointError(f"{path} holds a setting {name!r} that cannot be: it is damaged")
+    settings = DEFAULTS | own | {"model": model.kind} | found
     # JSON has lists, but no tuples
     return {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
 
@@ -139,11 +140,6 @@ def _is_a(kind: Any, value: Any) -> bool:
     if kind is float:
         return type(value) in (int, float)
     return type(value) is kind and (kind is not str or is_text(value))
-
-
-def _ignored_but_set(settings: dict[str, Any], name: str) -> bool:
-    """Whether the setting differs from its default, though its model does not read it."""
-    return settings[name] != DEFAULTS[name] and is_ignored(settings["model"], name)
 
 
 def to_resume(folder: Path, given: dict[str, Any]) -> tuple[Path, dict[str, Any], Loaded]:

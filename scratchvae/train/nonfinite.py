@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, array_module, noise, to_numpy
+from ..backend import Array, array_module, noise, share_memory, to_numpy
 from ..backend.registry import OPS, keyword_only, positional
 from ..data.batches import to_float
 from ..errors import NonFiniteError
@@ -127,18 +127,13 @@ class _OpProfile:
         inputs = {name: given[name] for name in positional(f)}
         # what the op overwrites is copied, so that it can be described
         self.inputs = {
-            name: a.copy() if any(_overlap(a, b) for b in into) else a for name, a in inputs.items()
+            name: a.copy() if any(share_memory(a, b) for b in into) else a
+            for name, a in inputs.items()
         }
 
 
 def _finite(a: Array) -> bool:
     return bool(array_module(a).isfinite(a).all())
-
-
-def _overlap(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return np.may_share_memory(a, b)
-    return a is b
 
 
 def _describe(op: str, output: str, a: Array, inputs: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: the parent f
 
 import numpy as np
 
-import scratchvae.cli.commands  # noqa: F401 (a fork can import nothing more as another user)
+import scratchvae.cli.train  # noqa: F401 (a fork can import nothing more as another user)
 from scratchvae import cli
 from scratchvae.pictures import gallery
 

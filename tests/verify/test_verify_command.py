@@ -61,7 +61,7 @@ def test_the_readmes_error_table_is_what_verify_says(verified):
 
 
 def test_verify_fails_when_a_gradient_is_wrong(capsys, monkeypatch):
-    monkeypatch.setattr(table, "MODELS", {"vae": table.SUBJECTS["vae"]})
+    monkeypatch.setattr(table, "SUBJECTS", {"vae": table.SUBJECTS["vae"]})
     op = OPS["sigmoid"]
     wrong = op._replace(backward=lambda dy, y, *, dx=None: 1.001 * op.backward(dy, y))
     monkeypatch.setitem(OPS, "sigmoid", wrong)
