@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data.batches import check_codes, chunks
-from ..errors import InputError, whole_number
+from ..errors import InputError
 from ..models.losses import log_mean_exp
 from ..models.losses import unit_kl as mean_unit_kl
 from ..train.measure import ACTIVE
@@ -105,53 +105,6 @@ def mutual_information(mu: Any, logvar: Any, z: Any) -> float:
         own = log_q[np.arange(len(log_q)), np.arange(N)[rows]]
         total += float((own - log_mean_exp(log_q)).sum())
     return total / N
-
-
-def mig(mu: Any, factors: Any, bins: int = 20) -> tuple[float, np.ndarray]:
-    """The Mutual Information Gap: whether each true factor is told by one unit, and one alone.
-
-    mu (N,Z) are codes, factors (N,F) the true factors. A factor's gap is the information that the
-    unit which tells most has about it, less that of the second, over the factor's entropy: from 0
-    to 1 (Chen et al., arXiv:1802.04942). Returns the mean gap, and each factor's (F,).
-
-    Information is that of histograms, as in Locatello et al. (arXiv:1811.12359): each unit's codes
-    in `bins` bins of equal width from its least to its largest; likewise each factor, unless it has
-    at most `bins` distinct values, which are then kept apart. Other bins give other numbers.
-    Histograms of few rows see information where there is none, about (bins - 1)^2 / 2N nats; where
-    there are several units, most of that cancels in the gap. Raises InputError for unusable codes,
-    or a factor that never varies.
-    """
-    bins = whole_number(bins, "bins", least=2)
-    (mu,) = _codes(mu)
-    factors = check_codes(factors, np.shape(factors)[-1] if np.ndim(factors) else 0, "factors")
-    if len(factors) != len(mu):
-        raise InputError(f"factors must have a row for each of the {len(mu)} codes")
-    codes = [_bins(unit, bins) for unit in mu.T]
-    gaps = np.empty(factors.shape[1])
-    for k, factor in enumerate(factors.T):
-        distinct, levels = np.unique(factor, return_inverse=True)
-        if len(distinct) == 1:
-            raise InputError(f"factor {k} never varies: it has no information to share out")
-        levels = levels if len(distinct) <= bins else _bins(factor, bins)
-        entropy = _entropy(levels)
-        told = sorted(_entropy(c) + entropy - _entropy(c + bins * levels) for c in codes)
-        gaps[k] = (told[-1] - (told[-2] if len(told) > 1 else 0.0)) / entropy
-    return float(gaps.mean()), gaps
-
-
-def _bins(values: np.ndarray, bins: int) -> np.ndarray:
-    """The number of the bin of each value: (N,), from 0 to bins - 1."""
-    low, high = values.min(), values.max()
-    if low == high:
-        return np.zeros(len(values), dtype=int)
-    return np.minimum((values - low) / (high - low) * bins, bins - 1).astype(int)
-
-
-def _entropy(levels: np.ndarray) -> float:
-    """The entropy of whole numbers' frequencies, nats."""
-    p = np.bincount(levels) / len(levels)
-    p = p[p > 0]
-    return float(-(p * np.log(p)).sum())
 
 
 def _codes(mu: Any, *others: Any) -> list[np.ndarray]:

@@ -1,7 +1,6 @@
 """Numbers about scores and codes, against counting, integrals and closed forms."""
 
 import tracemalloc
-from itertools import product
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from scratchvae import InputError, ops
-from scratchvae.data.strokes import generate
 from scratchvae.evaluate import metrics
 
 SCORED = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=30)
@@ -208,70 +206,3 @@ def test_memory_is_that_of_a_block(rng, monkeypatch):
 def test_unusable_codes_are_refused(codes):
     with pytest.raises(InputError):
         metrics.mutual_information(*codes)
-
-
-# ------------------------------------------------------------------------------------- the gap
-
-GRID = np.array(list(product(range(4), range(3), range(5))), dtype=float)  # every combination once
-
-
-def test_a_unit_for_each_factor_has_the_whole_gap():
-    codes = np.column_stack((-7 * GRID[:, 2] + 1, GRID[:, 0] / 3, np.zeros(60), GRID[:, 1]))
-    mean, gaps = metrics.mig(codes, GRID)
-    np.testing.assert_allclose(gaps, 1, rtol=1e-12)
-    assert mean == pytest.approx(1)
-
-
-def test_what_is_told_twice_or_not_at_all_has_no_gap():
-    mean, gaps = metrics.mig(GRID[:, [0, 0, 1]], GRID)
-    np.testing.assert_allclose(gaps, [0, 1, 0], atol=1e-12)
-    assert mean == pytest.approx(1 / 3)
-
-
-def test_a_gap_by_hand():
-    """A unit that tells (0, 0, 0, 1) of (0, 0, 1, 1), and one that tells nothing."""
-    told = np.log(4) - 0.75 * np.log(3) + np.log(2) - 1.5 * np.log(2)
-    mean, gaps = metrics.mig([[0, 9], [0, 9], [0, 9], [1, 9]], [[0], [0], [1], [1]])
-    assert gaps == pytest.approx([told / np.log(2)])
-    assert metrics.mig([[0], [0], [0], [1]], [[0], [0], [1], [1]])[0] == pytest.approx(mean)
-
-
-def test_the_factors_of_the_strokes_are_told_by_themselves_and_not_by_noise(rng):
-    _, _, factors = generate(n=4000)
-    assert metrics.mig(10 - 3 * factors[:, ::-1], factors)[1].min() > 0.9
-    assert np.abs(metrics.mig(rng.normal(size=(4000, 5)), factors)[1]).max() < 0.02
-    # half of a factor's variance in each of two units: the gap between them is small
-    mixed = np.column_stack((factors[:, 0] + factors[:, 1], factors[:, 0] - factors[:, 1]))
-    assert np.abs(metrics.mig(mixed, factors[:, :2])[1]).max() < 0.1
-
-
-def test_few_values_are_kept_apart_and_many_are_binned():
-    """0 and 1 are near: four values stay four, but of five values they share a bin of four."""
-    few, code = np.array([[0.0], [1], [50], [100]]), np.array([[0], [0], [1], [1]])
-    assert metrics.mig(code, few, bins=4)[0] == pytest.approx(np.log(2) / np.log(4))
-    many, code = np.array([[0.0], [1], [40], [60], [100]]), np.array([[0], [0], [1], [1], [1]])
-    told = 0.4 * np.log(1 / 0.4) + 0.6 * np.log(1 / 0.6)
-    binned = 0.4 * np.log(1 / 0.4) + 0.6 * np.log(5)
-    assert metrics.mig(code, many, bins=4)[0] == pytest.approx(told / binned)
-    assert metrics.mig(code, many, bins=5)[0] == pytest.approx(told / np.log(5))
-
-
-def test_twenty_bins_unless_said_otherwise(rng):
-    mu, factors = rng.normal(size=(200, 3)), rng.normal(size=(200, 2))
-    np.testing.assert_array_equal(metrics.mig(mu, factors)[1], metrics.mig(mu, factors, 20)[1])
-    assert metrics.mig(mu, factors)[0] != metrics.mig(mu, factors, 19)[0]
-
-
-@pytest.mark.parametrize(
-    ("factors", "bins", "words"),
-    [
-        (np.zeros((60, 1)), 20, "never varies"),
-        (GRID[:5], 20, "60 codes"),
-        (GRID[:, 0], 20, "factors must be"),
-        (GRID * np.nan, 20, "factors must be"),
-        (GRID, 1, "bins"),
-    ],
-)
-def test_unusable_factors_are_refused(factors, bins, words):
-    with pytest.raises(InputError, match=words):
-        metrics.mig(GRID, factors, bins)
