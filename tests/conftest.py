@@ -63,7 +63,7 @@ MNIST_FOLDERS = [
 def double(monkeypatch):
     """The strict double in the place of CuPy: device="cuda" then runs on it."""
     monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
-    monkeypatch.setattr("scratchvae.train.graph.Blas", strict_cupy.Blas)
+    monkeypatch.setattr("scratchvae.train.cuda_graph.Blas", strict_cupy.Blas)
     strict_cupy.counts.clear()
     strict_cupy.early = False
     return strict_cupy

@@ -13,7 +13,7 @@ from ..errors import CheckpointError, InputError
 from ..files.reading import is_text
 from ..files.run_folder import candidates
 from ..models import MODELS
-from ..models.saved import Loaded, load_newest
+from ..models.load import Loaded, load_newest
 from ..train import Trainer
 
 

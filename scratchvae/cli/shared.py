@@ -13,7 +13,7 @@ from ..evaluate.collapse import LEAST, NONE, collapse_report
 from ..evaluate.units import Data, need_labels, pixels
 from ..files.atomic import write_atomically
 from ..models import Model
-from ..models.saved import load
+from ..models.load import load
 from .settings import of_run
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from ..train import EarlyStopping, Trainer
 from ..train.callbacks import CheckpointTimer, LatentFrames
 from ..train.signals import exit_code, stoppable, undisturbed
 from . import settings
-from .keeper import RunKeeper
-from .keeper import epochs as epochs_of
+from .run_keeper import RunKeeper
+from .run_keeper import epochs as epochs_of
 from .shared import collapse, measure
 
 

@@ -1,6 +1,6 @@
 """(meta, arrays) in one NumPy .npz file, without pickle, written whole or not at all.
 
-meta is JSON: what `models/saved.py` needs to make the model, and for a run its settings and its
+meta is JSON: what `models/load.py` needs to make the model, and for a run its settings and its
 history. How long an epoch took is no part of it, so the same run gives the same bytes.
 
 version 1    the history has the seconds of each epoch, and a run has no hash of its data

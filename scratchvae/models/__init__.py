@@ -2,16 +2,16 @@
 
 `vae.py` is the one to read first; `model.py` is what users call, `losses.py` the densities. Nothing
 here knows a command line, a picture or a published number, and only `model.py`, `labelled.py`,
-`saved.py`, `bounds.py` and `torch_names.py`, where data come in and results go out, may use NumPy.
+`load.py`, `bounds.py` and `torch_names.py`, where data come in and results go out, may use NumPy.
 """
 
 from .autoencoder import Autoencoder
 from .cvae import ConditionalVAE
 from .iwae import IWAE
 from .labelled import Labelled
+from .load import MODELS, load_model
 from .m2 import SemiSupervisedVAE
 from .model import Model
-from .saved import MODELS, load_model
 from .vae import VAE
 
 __all__ = [

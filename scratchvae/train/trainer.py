@@ -106,7 +106,7 @@ class Trainer:
         plain = type(self).take_step is Trainer.take_step  # that is what a graph repeats
         self._graphs = None
         if cuda_graphs and plain and not detect_anomaly and self.xp is not np:
-            from .graph import Graphs  # on use: only a GPU needs it
+            from .cuda_graph import Graphs  # on use: only a GPU needs it
 
             self._graphs = Graphs.of(self)
 

@@ -1,14 +1,14 @@
 """What this package proves of itself: the checks of its ops and models, and bugs for them to find.
 
 `ops.py` and `model.py` apply the gradient checker, `meaning.py` tests what differences cannot see,
-`bugs.py` holds bugs that the checks must find, and `table.py` prints all of it. No checker of other
+`known_bugs.py` holds bugs that the checks must find, and `table.py` prints all of it. No checker of other
 people's functions belongs here (that is `gradcheck`), and nothing that training or a model needs.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .bugs import BUGS
+    from .known_bugs import BUGS
 
 __all__ = ["BUGS"]
 
@@ -18,6 +18,6 @@ if not TYPE_CHECKING:  # a type checker would take any name for a public one
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from .bugs import BUGS  # on use: it imports training and evaluation
+        from .known_bugs import BUGS  # on use: it imports training and evaluation
 
         return BUGS

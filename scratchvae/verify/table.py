@@ -1,7 +1,7 @@
 """`scratchvae verify` and `verify --teeth`: what is checked, and the tables that are printed.
 
 `show` checks every op and every model. `show_teeth` checks the checks: it switches on each bug of
-`bugs.py`, and makes every gradient of every op wrong in every way of `gradcheck.mutants`. A wrong
+`known_bugs.py`, and makes every gradient of every op wrong in every way of `gradcheck.mutants`. A wrong
 gradient that passes is a hole in the checks.
 """
 
@@ -17,7 +17,7 @@ from ..gradcheck import check
 from ..gradcheck.mutants import mutants
 from ..gradcheck.report import GOOD, Finding, Leaf, Report, coloured, folded
 from ..models import IWAE, VAE, Autoencoder, ConditionalVAE, Labelled, Model, SemiSupervisedVAE
-from .bugs import BUGS
+from .known_bugs import BUGS
 from .model import check_model
 from .ops import check_op, draw_inputs
 

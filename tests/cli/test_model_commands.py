@@ -17,7 +17,7 @@ from scratchvae.data.labels import keep_labels, labels_named, leave_out
 from scratchvae.evaluate import evaluate, units
 from scratchvae.evaluate.collapse import SPARE, collapse_report
 from scratchvae.models import MODELS, Labelled
-from scratchvae.models.saved import load
+from scratchvae.models.load import load
 from scratchvae.pictures import gallery
 from scratchvae.train.measure import prepare
 

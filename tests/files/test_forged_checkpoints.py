@@ -11,7 +11,7 @@ from support.run_folders import forge, metrics_but_seconds
 
 from scratchvae import VAE, CheckpointError, ConditionalVAE, DataError, cli, load_data, load_model
 from scratchvae.cli.settings import of_run
-from scratchvae.models.saved import load
+from scratchvae.models.load import load
 
 
 @pytest.fixture

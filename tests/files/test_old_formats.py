@@ -14,7 +14,7 @@ from scratchvae.cli.settings import DEFAULTS, of_run
 from scratchvae.data.labels import keep_labels
 from scratchvae.data.load import load_data
 from scratchvae.files import checkpoint
-from scratchvae.models.saved import load
+from scratchvae.models.load import load
 from scratchvae.train import Trainer
 
 FOLDER = Path(__file__).parents[1] / "data" / "checkpoints"

@@ -21,7 +21,7 @@ from scratchvae.files import run_folder as runs
 from scratchvae.files.atomic import alone_in, link_or_copy, sweep, write_atomically
 from scratchvae.files.retention import Retention
 from scratchvae.files.run_folder import candidates
-from scratchvae.models.saved import load
+from scratchvae.models.load import load
 from scratchvae.pictures import gallery
 from scratchvae.train import Trainer
 from scratchvae.train.signals import stoppable, undisturbed

@@ -152,7 +152,7 @@ def test_an_epoch_that_is_taken_again_has_one_frame(epochs):
     for _ in range(epochs):
         vae.history_.append({})
         for film in (once, twice, twice):
-            film.take(vae)
+            film.add(vae)
     assert once.epochs == twice.epochs
 
 
@@ -168,7 +168,7 @@ def test_a_resumed_film_is_that_of_the_whole_run(stop):
     assert again.epochs == whole.epochs
     vae.history_ += [{}] * 2
     for film in (whole, again):
-        film.take(vae)
+        film.add(vae)
     assert again.epochs == whole.epochs
     np.testing.assert_array_equal(again.frames, whole.frames)
 

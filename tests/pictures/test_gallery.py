@@ -12,7 +12,7 @@ from support.run_folders import contents, metrics
 from scratchvae import cli, load_model
 from scratchvae.cli import train as training
 from scratchvae.files.run_folder import FILES, LEFT
-from scratchvae.models.saved import load
+from scratchvae.models.load import load
 from scratchvae.pictures import gallery
 from scratchvae.pictures.page import page
 from scratchvae.train import trainer as loop

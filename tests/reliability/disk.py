@@ -16,7 +16,7 @@ import common
 from calls import Calls, broken, full
 from subjects import make_model, make_run
 
-from scratchvae.models.saved import load
+from scratchvae.models.load import load
 
 LINE = ("--checkpoint-every", "3")
 EPOCHS = 2

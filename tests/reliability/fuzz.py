@@ -21,7 +21,7 @@ from subjects import READERS, Reader, read_checkpoint, value
 
 from scratchvae.errors import DataError
 from scratchvae.files.run_folder import seconds_of_epochs, write_metrics
-from scratchvae.models.saved import load
+from scratchvae.models.load import load
 from scratchvae.train import COLUMNS
 
 EXAMPLES, IN_SHORT = 100_000, 250

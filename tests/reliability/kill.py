@@ -17,7 +17,7 @@ import common
 from calls import NAMES, Calls, die
 
 from scratchvae import cli
-from scratchvae.models.saved import load
+from scratchvae.models.load import load
 
 KILLS, IN_SHORT = 1000, 14
 LONGEST = 12  # kills of one run

@@ -19,7 +19,7 @@ import numpy as np
 
 from scratchvae import cli, load_model
 from scratchvae.models import MODELS, Labelled
-from scratchvae.models.saved import load
+from scratchvae.models.load import load
 from scratchvae.train import Trainer
 
 MINUTES, SECONDS_IN_SHORT = 30, 6

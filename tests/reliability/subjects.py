@@ -16,12 +16,12 @@ import numpy as np
 
 from scratchvae import IWAE, VAE, CheckpointError, DataError, InputError, load_data, load_model
 from scratchvae.data.idx import read_idx
-from scratchvae.models.saved import load
+from scratchvae.models.load import load
 from scratchvae.train import Trainer
 
 SAFETENSORS = bool(find_spec("safetensors")) and bool(find_spec("scratchvae.files.safetensors"))
 if SAFETENSORS:
-    from scratchvae.files import safetensors as interchange
+    pass
 
 
 @dataclass
@@ -119,7 +119,7 @@ def make_gzipped(path):
 
 
 def make_safetensors(path):
-    interchange.save(VAE(latent_dim=1, hidden=(2,), activation="tanh").build(3), path)
+    VAE(latent_dim=1, hidden=(2,), activation="tanh").build(3).save(path)
 
 
 def read_safetensors(path):

@@ -401,7 +401,7 @@ class Graph:
 
 
 class Blas:
-    """In the place of `scratchvae.train.graph.Blas`."""
+    """In the place of `scratchvae.train.cuda_graph.Blas`."""
 
     def __init__(self, xp):
         self.stream = Stream()

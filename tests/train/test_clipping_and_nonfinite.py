@@ -6,7 +6,7 @@ from support.run_folders import same
 
 from scratchvae import VAE, InputError, NonFiniteError, ops
 from scratchvae.backend.registry import OPS
-from scratchvae.models.saved import load
+from scratchvae.models.load import load
 from scratchvae.train import Trainer
 from scratchvae.train.optim import clip
 

@@ -14,7 +14,7 @@ from scratchvae.backend.registry import OPS, SKIP, Op
 from scratchvae.errors import NonFiniteError
 from scratchvae.gradcheck import draw_inputs
 from scratchvae.train import Trainer
-from scratchvae.train.graph import Blas, layout
+from scratchvae.train.cuda_graph import Blas, layout
 from scratchvae.train.optim import Adam
 
 N, D = 43, 9
@@ -260,7 +260,7 @@ def test_without_cublas_the_kernels_are_launched_one_by_one(double, monkeypatch)
     def missing(xp):
         raise OSError("libcublas.so.12: cannot open shared object file")
 
-    monkeypatch.setattr("scratchvae.train.graph.Blas", missing)
+    monkeypatch.setattr("scratchvae.train.cuda_graph.Blas", missing)
     t = trainer(VAE, {}, {}, True)
     t.run(1)
     assert double.counts["replay"] == 0

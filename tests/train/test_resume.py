@@ -14,7 +14,7 @@ from scratchvae import CheckpointError, load_model
 from scratchvae.files import run_folder as runs
 from scratchvae.files.retention import Retention
 from scratchvae.files.run_folder import candidates
-from scratchvae.models.saved import load
+from scratchvae.models.load import load
 from scratchvae.pictures import gallery
 from scratchvae.train import Trainer
 from scratchvae.train.callbacks import CheckpointTimer, LatentFrames

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scratchvae import VAE, InputError, NonFiniteError
-from scratchvae.models.saved import load
+from scratchvae.models.load import load
 from scratchvae.train import COLUMNS, EarlyStopping, Trainer
 from scratchvae.train.optim import Adam, ramp
 from scratchvae.train.trainer import CHECK

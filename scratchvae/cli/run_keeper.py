@@ -9,7 +9,7 @@ from ..errors import DamagedError, warn
 from ..files import run_folder
 from ..files.retention import Retention
 from ..files.run_folder import BEST, INCOMING, candidates
-from ..models.saved import load
+from ..models.load import load
 from ..train import Record, Trainer
 from ..train.callbacks import LatentFrames, is_best
 from ..version import __version__
