@@ -34,7 +34,7 @@ def array_module(*arrays: Array) -> Any:
 
 @contextmanager
 def standing_in(**functions: Any) -> Iterator[None]:
-    """Within, and in this thread, ops see these in the place of CuPy's functions: `train/cuda_graph.py`."""
+    """Within, and in this thread, ops see these functions in the place of CuPy's."""
     module = ModuleType("cupy")
     module.__dict__.update(vars(sys.modules["cupy"]), **functions)
     token = _stand_in.set(module)

@@ -1,8 +1,8 @@
 """What this package proves of itself: the checks of its ops and models, and bugs for them to find.
 
 `ops.py` and `model.py` apply the gradient checker, `meaning.py` tests what differences cannot see,
-`known_bugs.py` holds bugs that the checks must find, and `table.py` prints all of it. No checker of other
-people's functions belongs here (that is `gradcheck`), and nothing that training or a model needs.
+`known_bugs.py` holds bugs that the checks must find, and `table.py` prints all of it. No checker
+of other people's functions belongs here (that is `gradcheck`), and nothing that a model needs.
 """
 
 from typing import TYPE_CHECKING, Any

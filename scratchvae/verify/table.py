@@ -1,8 +1,8 @@
 """`scratchvae verify` and `verify --teeth`: what is checked, and the tables that are printed.
 
 `show` checks every op and every model. `show_teeth` checks the checks: it switches on each bug of
-`known_bugs.py`, and makes every gradient of every op wrong in every way of `gradcheck.mutants`. A wrong
-gradient that passes is a hole in the checks.
+`known_bugs.py`, and makes every gradient of every op wrong in every way of `gradcheck.mutants`. A
+wrong gradient that passes is a hole in the checks.
 """
 
 from collections.abc import Iterator
