@@ -19,6 +19,7 @@ from ..files import run_folder as runs
 from ..files.atomic import alone_in
 from ..files.run_folder import BEST, NEWEST
 from ..models import MODELS, Labelled, Model
+from ..models.load import Loaded
 from ..pictures import gallery
 from ..train import EarlyStopping, Trainer
 from ..train.callbacks import CheckpointTimer, LatentFrames
@@ -43,39 +44,10 @@ def train(a: argparse.Namespace) -> int:
 def _train(
     a: argparse.Namespace, make_trainer: Callable[..., Trainer], writes: bool, stack: ExitStack
 ) -> int:
-    """writes: whether this process keeps the run and says what happens."""
-    given = {name: getattr(a, name) for name in settings.DEFAULTS if hasattr(a, name)}
-    for name in ("data", "data_dir"):
-        value = given.get(name)
-        if value and not (name == "data" and value in NAMED) and Path(value).exists():
-            given[name] = str(Path(value).resolve())  # to be found from anywhere
-    chosen = settings.DEFAULTS | given
-    folder = Path(a.out or f"runs/{chosen['model']}-{Path(chosen['data']).stem}")
-    CheckpointTimer(a.checkpoint_every)
-    source = loaded = None
-    if a.resume:
-        if writes and folder.is_dir():
-            stack.enter_context(alone_in(folder))
-        source, chosen, loaded = settings.to_resume(folder, given)
-        # a run that was stopped while it drew has yet to leave its page
-        there = source.name == NEWEST and (folder / runs.INDEX).exists()
-        if len(loaded.model.history_) >= chosen["epochs"] and there:
-            raise InputError(
-                f"{folder} has its {len(loaded.model.history_)} epochs already: ask for more with "
-                "--epochs"
-            )
-    else:
-        runs.refuse_if_taken(folder, a.overwrite)
-        settings.refuse_what_does_not_apply(chosen["model"], given)
-        settings.refuse_binary_pixels_that_are_not(chosen)
+    """Prepare, run, report. writes: whether this process writes the folder and prints."""
+    tell = say if writes and not a.quiet else lambda text: None
+    chosen, folder, source, loaded = _prepare(a, writes, stack)
     data_name = shown_name(chosen["data"])
-    whole_number(chosen["epochs"], "--epochs")
-    patience = [] if chosen["patience"] is None else [EarlyStopping(chosen["patience"])]
-
-    if a.download:
-        fetch(chosen["data"], chosen["data_dir"], verbose=writes and not a.quiet)
-        if chosen["data_dir"]:  # which may not have been there before
-            chosen["data_dir"] = str(Path(chosen["data_dir"]).resolve())
     X, y, X_test, y_test = _data(chosen, data_name)
     if loaded is None:
         model = MODELS[chosen["model"]](**settings.model_config(chosen))
@@ -93,13 +65,12 @@ def _train(
         trainer.resume(loaded.run, loaded.arrays)
         if frames is not None:
             frames.resume(loaded.arrays)
-
-    tell = say if writes and not a.quiet else lambda text: None
     keeper = RunKeeper(folder, chosen, frames, a.keep)
+    stopping = [] if chosen["patience"] is None else [EarlyStopping(chosen["patience"])]
     epochs, history = chosen["epochs"], model.history_
     if history and trainer.step == trainer.epoch * trainer.steps_per_epoch:
-        if any(enough(trainer, history[-1]) for enough in patience):
-            epochs = trainer.epoch  # it had ended, but could not say so
+        if any(stop(trainer, history[-1]) for stop in stopping):
+            epochs = trainer.epoch  # it had stopped early, but was interrupted before it said so
     if writes:
         runs.open_folder(folder)
         if source is None:
@@ -108,32 +79,13 @@ def _train(
         else:
             keeper.resume(source, trainer)
             tell(f"going on from {source}: {epochs_of(trainer)} complete, step {trainer.step}")
-            if trainer.epoch < epochs:  # then the page is no longer that of the run
+            if trainer.epoch < epochs:  # the page will be out of date
                 (folder / runs.INDEX).unlink(missing_ok=True)
     tell(f"{model!r}\n{_counts(model, X, y, X_test)} of {data_name}")
-    try:
-        with stoppable():
-            try:
-                trainer.run(
-                    epochs,
-                    verbose=writes and not a.quiet,
-                    callbacks=[
-                        *filter(None, [frames]), *([keeper] if writes else []), *patience
-                    ],
-                    checkpoint=keeper if writes else None,
-                    checkpoint_every=a.checkpoint_every,
-                )  # fmt: skip
-            except KeyboardInterrupt as stop:
-                if writes:
-                    with undisturbed():
-                        keeper.stop(trainer)
-                return exit_code(stop)
-    except NonFiniteError as error:
-        if writes:
-            runs.remove_if_empty(folder)
-        raise NonFiniteError(f"{error}; {keeper.last_good()}") from None
-    if not writes:
-        return 0
+    callbacks = [*filter(None, [frames]), *([keeper] if writes else []), *stopping]
+    code = _run(a, trainer, epochs, callbacks, keeper, writes)
+    if code or not writes:
+        return code
     with undisturbed():
         keeper.finish(trainer)
     if trainer.epoch < chosen["epochs"]:
@@ -150,6 +102,71 @@ def _train(
             file=sys.stderr,
         )
         return 130
+    return 0
+
+
+def _prepare(
+    a: argparse.Namespace, writes: bool, stack: ExitStack
+) -> tuple[dict[str, Any], Path, Path | None, Loaded | None]:
+    """Settings and folder of the run, and the checkpoint that it resumes from; data are fetched."""
+    given = {name: getattr(a, name) for name in settings.DEFAULTS if hasattr(a, name)}
+    for name in ("data", "data_dir"):
+        value = given.get(name)
+        if value and not (name == "data" and value in NAMED) and Path(value).exists():
+            given[name] = str(Path(value).resolve())  # to be found from any working directory
+    chosen = settings.DEFAULTS | given
+    folder = Path(a.out or f"runs/{chosen['model']}-{Path(chosen['data']).stem}")
+    CheckpointTimer(a.checkpoint_every)  # refuses an interval that it cannot read
+    source = loaded = None
+    if a.resume:
+        if writes and folder.is_dir():
+            stack.enter_context(alone_in(folder))
+        source, chosen, loaded = settings.to_resume(folder, given)
+        # a run that was interrupted while it drew has no page yet
+        finished = source.name == NEWEST and (folder / runs.INDEX).exists()
+        if len(loaded.model.history_) >= chosen["epochs"] and finished:
+            raise InputError(
+                f"{folder} has its {len(loaded.model.history_)} epochs already: ask for more with "
+                "--epochs"
+            )
+    else:
+        runs.refuse_if_taken(folder, a.overwrite)
+        settings.refuse_what_does_not_apply(chosen["model"], given)
+        settings.refuse_binary_pixels_that_are_not(chosen)
+    whole_number(chosen["epochs"], "--epochs")
+    if chosen["patience"] is not None:
+        EarlyStopping(chosen["patience"])  # refuses it before data are fetched
+    if a.download:
+        fetch(chosen["data"], chosen["data_dir"], verbose=writes and not a.quiet)
+        if chosen["data_dir"]:  # which may not have been there before
+            chosen["data_dir"] = str(Path(chosen["data_dir"]).resolve())
+    return chosen, folder, source, loaded
+
+
+def _run(
+    a: argparse.Namespace, trainer: Trainer, epochs: int, callbacks: list[Any],
+    keeper: RunKeeper, writes: bool,
+) -> int:  # fmt: skip
+    """Train until done; the exit code where a signal stopped it, else 0."""
+    try:
+        with stoppable():
+            try:
+                trainer.run(
+                    epochs,
+                    verbose=writes and not a.quiet,
+                    callbacks=callbacks,
+                    checkpoint=keeper if writes else None,
+                    checkpoint_every=a.checkpoint_every,
+                )
+            except KeyboardInterrupt as stop:
+                if writes:
+                    with undisturbed():
+                        keeper.stop(trainer)
+                return exit_code(stop)
+    except NonFiniteError as error:
+        if writes:
+            runs.remove_if_empty(keeper.folder)
+        raise NonFiniteError(f"{error}; {keeper.last_good()}") from None
     return 0
 
 
