@@ -1,8 +1,8 @@
-"""The family: one file a model with its own forward and backward, and the calls that they share.
+"""The models, one file each with its forward and backward, and the methods that they share.
 
-`vae.py` is the one to read first; `model.py` is what users call, `losses.py` the densities. Nothing
-here knows a command line, a picture or a published number, and only `model.py`, `labelled.py`,
-`load.py`, `bounds.py` and `torch_names.py`, where data come in and results go out, may use NumPy.
+Read `vae.py` first. `model.py` has the public methods, `losses.py` the densities. Nothing here
+knows the command line, a picture or a published number. Only the modules that take data or return
+results may use NumPy: `model.py`, `labelled.py`, `load.py`, `bounds.py` and `torch_names.py`.
 """
 
 from .autoencoder import Autoencoder

@@ -1,7 +1,7 @@
-"""The plain autoencoder: the VAE without the noise and without the prior, to see what those two do.
+"""The plain autoencoder: the VAE without noise and without a prior, to show what these two do.
 
-The code is a point, not a distribution: nothing fills the space between the codes, so what is
-decoded there need not look like anything. Compare `forward` and `backward` with those of `vae.py`.
+The code is a point, not a distribution. Nothing constrains the decoder between the codes, so a
+point there may decode to anything. Compare `forward` and `backward` with those of `vae.py`.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from .vae import decode, decode_backward, encode_backward
 
 @dataclass(slots=True)
 class Activations:
-    """What forward computed and backward reads, in the order of computation."""
+    """What forward computes and backward reads, in the order of computation."""
 
     x: Array  # (B,D) the data
     enc: list[Array]  # x, then each hidden layer of the encoder (B,H)
-    mu: Array  # (B,Z) the code: a point, where the VAE has the mean of a Gaussian
+    mu: Array  # (B,Z) the code: a point; in the VAE, the mean of a Gaussian
     dec: list[Array]  # mu, then each hidden layer of the decoder (B,H)
     y: Array  # (B,D) logits (Bernoulli) or means (Gaussian)
     rec: Array  # (B,) -log p(x|z), nats
@@ -28,7 +28,7 @@ class Activations:
 
 
 def forward(p, x, ws, activation, likelihood):
-    """x (B,D)  ->  the losses of each example, and everything on the way to them."""
+    """x (B,D)  ->  the losses of each example, and all intermediate results."""
     enc, mu = encode(p, x, ws, activation)
     dec, y = decode(p, mu, ws, activation)
     rec = reconstruction(p, y, x, ws, likelihood)
@@ -54,7 +54,7 @@ def encode(p, x, ws, activation):
 class Autoencoder(Model):
     """Plain autoencoder: fit(X), then encode, decode, reconstruct, score_samples (-rec).
 
-    `sample` decodes z from N(0, 1) as for a VAE, though nothing taught the codes to lie there.
+    `sample` decodes z from N(0, 1) as for a VAE, although training does not place codes there.
     """
 
     kind = "ae"

@@ -1,6 +1,6 @@
-"""Lower bounds of log p(x), row by row: what `score_samples` returns.
+"""Lower bounds of log p(x), one per row, for `score_samples`.
 
-Without k it is the evidence lower bound; with k samples of z the importance-weighted bound, which
+Without k, the evidence lower bound; with k samples of z, the importance-weighted bound, which
 tightens as k grows (Burda et al., arXiv:1509.00519).
 """
 
@@ -19,7 +19,7 @@ def score_samples(
 ) -> np.ndarray:
     """A lower bound of log p(x) for each row of X (N,D): (N,), nats.
 
-    Without k the ELBO, log p(x|z) - KL, with the samples of z that training draws. With k the
+    Without k, the ELBO, log p(x|z) - KL, with as many samples of z as in training. With k, the
     importance-weighted bound, log (1/k) sum_j p(x, z_j) / q(z_j|x). Memory does not depend on k.
     """
     X = model.check(X, y)
@@ -27,7 +27,7 @@ def score_samples(
 
 
 def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
-    """`score_samples` of rows that were checked."""
+    """`score_samples` of validated rows."""
 
     def key(rows: slice, step: int) -> dict[str, int]:
         return {"seed": seed, "stream": noise.SCORE, "step": step, "row": rows.start}
@@ -60,16 +60,16 @@ def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
 
 
 def streaming_log_mean_exp(terms: Iterator[Array]) -> Array:
-    """log (1/K) sum_j exp(terms_j) of K arrays (B,), which pass one by one, in float64.
+    """log (1/K) sum_j exp(terms_j) of K arrays (B,), read one at a time, in float64.
 
-    The sum is that of exp(terms_j - top), top being the largest term so far.
+    Accumulates exp(terms_j - top), where top is the largest term so far.
     """
     top = next(terms).astype("float64")
     xp = array_module(top)
     total, count = (top > -inf).astype("float64"), 1
     for term in terms:
         higher = xp.maximum(top, term)
-        # -inf less -inf is no number: a sum of nothing stays 0
+        # avoids -inf - (-inf) = NaN: a sum of no finite terms stays 0
         finite = xp.where(higher > -inf, higher, 0)
         total *= xp.exp(top - finite)
         total += xp.exp(term - finite)

@@ -1,8 +1,8 @@
 """The conditional VAE (Sohn et al., NeurIPS 2015), forward and backward: a VAE of p(x|y).
 
-The label, one-hot, is given to the encoder beside x and to the decoder beside z, so that z needs to
-say only what the label does not. The prior of z is N(0, 1) whatever the label is. Compare `forward`
-and `backward` with those of `vae.py`.
+The one-hot label is concatenated to x for the encoder and to z for the decoder, so z encodes only
+what the label does not. The prior of z is N(0, 1) for every label. Compare `forward` and `backward`
+with those of `vae.py`.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from .vae import VAE, Activations, decode, decode_backward, encode, encode_backw
 
 
 def forward(p, xy, D, eps, ws, activation, likelihood):
-    """xy (B,D+C), eps (B,Z)  ->  the losses of each example, and everything on the way to them."""
+    """xy (B,D+C), eps (B,Z)  ->  the losses of each example, and all intermediate results."""
     x, y = xy[:, :D], xy[:, D:]
     enc, mu, logvar = encode(p, xy, ws, activation)
     z = ops.reparameterize(mu, logvar, eps, out=ws("z", *eps.shape))
@@ -53,7 +53,7 @@ def backward(p, g, acts, ws, beta, activation, likelihood):
 
 @dataclass(eq=False, repr=False)
 class ConditionalVAE(Labelled, VAE):
-    """Conditional VAE: fit(X, y), then sample(n, y=3), and all of VAE's calls with y=."""
+    """Conditional VAE: fit(X, y), then sample(n, y=3), and all methods of VAE with y=."""
 
     kind = "cvae"
 

@@ -1,11 +1,11 @@
 """The importance-weighted autoencoder (Burda et al., arXiv:1509.00519), forward and backward.
 
-The VAE's encoder and decoder, but K samples of z for each x, and a tighter bound:
+The VAE's encoder and decoder, with K samples of z for each x, and a tighter bound:
 
     L_K = log (1/K) sum_k w_k,    w_k = p(x, z_k) / q(z_k|x),    z_k = mu + exp(logvar/2) eps_k
 
-L_1 is the evidence lower bound, with its KL by the sample, and L_K <= L_{K+1} <= log p(x). The
-samples of example b are the rows b K to b K + K - 1 of everything that the decoder sees.
+L_1 is the evidence lower bound, with its KL estimated from the sample, and L_K <= L_{K+1} <=
+log p(x). The samples of example b are rows b K to b K + K - 1 of the decoder's input.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ OBJECTIVES = ("iwae", "vae")
 
 @dataclass(slots=True)
 class Activations:
-    """What forward computed and backward reads, in the order of computation."""
+    """What forward computes and backward reads, in the order of computation."""
 
     x: Array  # (BK,D) the data, each row K times
     enc: list[Array]  # x (B,D), then each hidden layer of the encoder (B,H)
@@ -43,12 +43,12 @@ class Activations:
     y: Array  # (BK,D) logits (Bernoulli) or means (Gaussian) of p(x|z)
     log_w: Array  # (B,K) log w_k, nats
     rec: Array  # (B,) -log p(x|z), nats, the mean over the samples
-    kl: Array  # (B,) KL(q(z|x) || p(z)) in closed form, nats: to look at, not in the loss
+    kl: Array  # (B,) KL(q(z|x) || p(z)) in closed form, nats: reported, not part of the loss
     loss: Array  # (B,) -L_K, nats
 
 
 def forward(p, x, eps, ws, activation, likelihood, objective):
-    """x (B,D), eps (B,KZ)  ->  the losses of each example, and everything on the way to them."""
+    """x (B,D), eps (B,KZ)  ->  the losses of each example, and all intermediate results."""
     enc, mu, logvar = encode(p, x, ws, activation)
     B, Z = mu.shape
     K = eps.shape[1] // Z
@@ -67,7 +67,7 @@ def forward(p, x, eps, ws, activation, likelihood, objective):
 
 
 def repeated(a, K, out):
-    """Each row K times: a (B,D)  ->  (BK,D), in the memory of out (B,K,D)"""
+    """Each row K times: a (B,D)  ->  (BK,D), a view of out (B,K,D)"""
     out[...] = a[:, None]
     return out.reshape(-1, a.shape[1])
 
@@ -89,9 +89,9 @@ def backward(p, g, acts, ws, activation, likelihood, objective, dreg):
     )
     dz += dz_ratio
     if dreg:
-        # of log w, only z depends on the encoder: q's own mu and logvar are held, so log q is
-        # derived by z, where d(-log q)/dz = eps/std; and a share enters squared (section 3 of
-        # Tucker et al., arXiv:1810.04152)
+        # in log w, only z depends on the encoder: mu and logvar inside log q are held constant,
+        # which leaves d(-log q)/dz = eps/std, and the normalised weight enters squared (section 3
+        # of Tucker et al., arXiv:1810.04152)
         dz -= share[:, None] * acts.eps * module(dz).exp(acts.logvars * -0.5)
         dz *= B * share[:, None]
         dlogvar_ratio.fill(0)
@@ -99,7 +99,7 @@ def backward(p, g, acts, ws, activation, likelihood, objective, dreg):
         dz, acts.logvars, acts.eps, dmu=dz_ratio, dlogvar=ws("dlogvars", B * K, Z)
     )
     dlogvars += dlogvar_ratio
-    # mu and logvar went into each of the K samples, so their gradients add
+    # mu and logvar are used in each of the K samples, so their gradients add
     dhead = ws("dhead", B, 2, Z)
     dmus.reshape(B, K, Z).sum(axis=1, out=dhead[:, 0])
     dlogvars.reshape(B, K, Z).sum(axis=1, out=dhead[:, 1])
@@ -108,11 +108,11 @@ def backward(p, g, acts, ws, activation, likelihood, objective, dreg):
 
 @dataclass(eq=False, repr=False)
 class IWAE(Model):
-    """Importance-weighted autoencoder: as the VAE, trained on the bound of k samples.
+    """Importance-weighted autoencoder: a VAE trained on the bound of k samples.
 
     k           samples of z for each example
-    objective   "iwae": the bound L_k; "vae": the mean of k single samples' bounds
-    dreg        estimate the encoder's gradient of L_k with less noise (doubly reparameterized)
+    objective   "iwae": the bound L_k; "vae": the mean of k single-sample bounds
+    dreg        use the doubly reparameterized gradient of the encoder, which has less variance
     """
 
     k: int = 5
@@ -133,7 +133,7 @@ class IWAE(Model):
             choices = ", ".join(OBJECTIVES)
             raise InputError(f"objective must be one of {choices}, got {self.objective!r}")
         if self.dreg and self.objective != "iwae":
-            raise InputError("dreg is an estimate of the gradient of objective='iwae'")
+            raise InputError("dreg estimates the gradient of objective='iwae' only")
         return super().check_config()
 
     @property

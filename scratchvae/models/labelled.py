@@ -1,7 +1,7 @@
-"""What models with labels share: rows that carry their label, and the calls that take one.
+"""The base class of models with labels: labels as columns of the rows, and methods that take y.
 
-A label travels as C columns beside the D pixels of its row, one-hot, or all zero where there is
-none. So data, batches, training and evaluation need not know of labels at all.
+A label is C one-hot columns after the D pixels of its row, all zero if the row is unlabelled. So
+mini-batches, training and evaluation need no code for labels.
 """
 
 from typing import Any, Self
@@ -17,14 +17,14 @@ from .model import Model
 
 
 def joined(a: Array, b: Array, out: Array) -> Array:
-    """a (B,I) and b (B,O) side by side, in out (B,I+O)"""
+    """Concatenates a (B,I) and b (B,O) into out (B,I+O)."""
     out[:, : a.shape[1]] = a
     out[:, a.shape[1] :] = b
     return out
 
 
 class Labelled(Model):
-    """A model of rows with labels. Learned: `classes_`, the labels that it knows, sorted (C,)."""
+    """A model of rows with labels. `fit` learns `classes_`, the sorted labels (C,)."""
 
     needs_labels = True
 
@@ -34,7 +34,7 @@ class Labelled(Model):
         return tags
 
     def build(self, n_features: int, classes: Any = 10) -> Self:
-        """Fresh parameters. classes: the labels, or how many there are (then 0, 1, ...)."""
+        """Initialise the parameters. classes: the labels, or their number C (then 0 to C - 1)."""
         self._set_classes(classes)
         return super().build(n_features)
 
@@ -69,7 +69,7 @@ class Labelled(Model):
     # ---------------------------------------------------------------------------------- labels
 
     def check_labels(self, y: Any, n: int) -> np.ndarray:
-        """y as an array (n,); InputError where it is missing or of another length."""
+        """y as an array (n,). Raises InputError if it is missing or not n valid labels."""
         if y is None:
             if not self.needs_labels:
                 return np.full(n, UNLABELLED)
@@ -78,7 +78,7 @@ class Labelled(Model):
         if y.shape == (n, 1):
             y = y[:, 0]
         if y.shape != (n,):
-            raise InputError(f"y must hold one label a row, ({n},), got the shape {y.shape}")
+            raise InputError(f"y must hold one label per row, ({n},), got the shape {y.shape}")
         if y.dtype.kind == "f":
             if not np.isfinite(y).all():
                 raise InputError(
@@ -102,27 +102,25 @@ class Labelled(Model):
         if self.needs_labels and missing(y).any():
             raise InputError(
                 f"{type(self).__name__} needs the label of each row, but y holds {UNLABELLED}, "
-                "which means none"
+                "which means unlabelled"
             )
         return y
 
     def _one_hot(self, y: np.ndarray) -> np.ndarray:
-        """y (N,)  ->  (N,C), booleans; rows of unlabelled ones are all False."""
+        """y (N,)  ->  one-hot (N,C), booleans; an unlabelled row is all False."""
         place = {label: i for i, label in enumerate(self.classes_.tolist())}
         hot = np.zeros((len(y), len(place)), dtype=bool)
-        none = missing(y)
+        unlabelled = missing(y)
         for i, label in enumerate(y.tolist()):
             if label in place:
                 hot[i, place[label]] = True
-            elif not none[i]:
+            elif not unlabelled[i]:
                 known = ", ".join(map(str, place))
-                raise InputError(
-                    f"label {label!r} is none of the classes that were learned: {known}"
-                )
+                raise InputError(f"label {label!r} is not one of the learned classes: {known}")
         return hot
 
     def check(self, X: Any, y: Any = None) -> np.ndarray:
-        """X (N,D) and the labels y (N,) as rows (N,D+C); InputError where they do not fit."""
+        """X (N,D) and y (N,) as rows (N,D+C). Raises InputError if they do not fit the model."""
         X = super().check(X)
         hot = self._one_hot(self.check_labels(y, len(X)))
         if X.dtype == np.uint8:
@@ -144,7 +142,7 @@ class Labelled(Model):
         return self.latent_dim + len(self.classes_)
 
     def encode(self, X: Any, y: Any = None) -> Any:
-        """mu and logvar, both (N,Z), of q(z|x,y): of each row of X (N,D) with its label y (N,)."""
+        """mu and logvar of q(z|x,y), both (N,Z), for the rows of X (N,D) and labels y (N,)."""
         return self.encode_rows(self.check(X, y))
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
@@ -152,7 +150,7 @@ class Labelled(Model):
 
     def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> np.ndarray:
         self.fit(X, y, **settings)
-        # as a later `transform(X)`, where that needs no labels
+        # equals a later `transform(X)`, if the model needs no labels
         return self.transform(X, y if self.needs_labels else None)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -160,24 +158,24 @@ class Labelled(Model):
         return float(self.score_samples(X, y=y).mean())
 
     def decode(self, z: Any, y: Any = None) -> np.ndarray:
-        """The mean of p(x|z,y): z (N,Z), and y one label for all or (N,)  ->  (N,D)"""
+        """The mean of p(x|z,y): z (N,Z), y (N,) or one label for all rows  ->  (N,D)"""
         self._check_built()
         z = check_codes(z, self.latent_dim, "z")
         if y is None:
-            raise InputError("decode needs a label: pass y, one for all codes or one for each")
+            raise InputError("decode needs a label: pass y, one for all codes or one per code")
         y = self.check_labels(np.full(len(z), y) if np.ndim(y) == 0 else y, len(z))
         if missing(y).any():
-            raise InputError("decode needs the label of each code, but -1 means none")
+            raise InputError("decode needs the label of each code, but -1 means unlabelled")
         zy = np.concatenate((z, self._one_hot(y)), axis=1, dtype=self.dtype)
         return self.map_rows(len(z), lambda r: (self._means(self.to_device(zy[r], "z")),))[0]
 
     def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
-        """Each x encoded with its label, and decoded again: X (N,D), y (N,)  ->  (N,D)"""
+        """Encode each row with its label, and decode its code: X (N,D), y (N,)  ->  (N,D)"""
         X = self.check(X, y)
         return self.map_rows(len(X), lambda r: (self._reconstruct(self.to_device(X[r], "x")),))[0]
 
     def _joined(self, z: Array, y: Array) -> Array:
-        """What the decoder sees: z (B,Z) and y (B,C) side by side."""
+        """The decoder's input: z (B,Z) and y (B,C) concatenated."""
         return joined(z, y, self._ws("zy", len(z), self._code_width))
 
     def _reconstruct(self, x: Array) -> Array:
@@ -188,7 +186,7 @@ class Labelled(Model):
         return self._split(x)[1]
 
     def sample(self, n: int = 1, y: Any = None, *, seed: int | None = None) -> np.ndarray:
-        """n new examples (n,D) of the label y, or of labels y (n,); without y, of each in turn."""
+        """n new examples (n,D) of label y, or of labels y (n,); without y, cycles through all."""
         self._check_built()
         n, seed = whole_number(n, "n"), noise.check_seed(self.seed if seed is None else seed)
         y = self.classes_[np.arange(n) % len(self.classes_)] if y is None else y
@@ -198,7 +196,9 @@ class Labelled(Model):
     def _build_for(self, arrays: Any) -> Self:
         classes = torch_names.width("decoder.0", arrays) - self.latent_dim
         if classes < 1:
-            raise InputError("the state has no labels in decoder.0.weight: is it another model's?")
+            raise InputError(
+                "decoder.0.weight has no columns for labels: the state is of another kind of model"
+            )
         known = getattr(self, "classes_", ())
         D = torch_names.width(self._layers()[0][1], arrays) - classes
         return self.build(D, known if len(known) == classes else classes)

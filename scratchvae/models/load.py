@@ -1,8 +1,8 @@
-"""Models from files: what a file says of a model is checked before memory is taken for it.
+"""Load models from files, which are not trusted.
 
-A description is JSON: the kind of model, its hyper-parameters, the width of its data, its classes.
-An untrusted one may ask for anything. So the model is made without memory for parameters first, and
-what it needs is compared with what the file holds.
+The metadata is JSON: the kind of model, its hyper-parameters, the width of its data, its classes.
+Forged metadata could ask for any amount of memory. So the shapes of the parameters are computed
+first and compared with the file's tensors, and only then are the parameters allocated.
 """
 
 import warnings
@@ -32,37 +32,38 @@ MODELS: dict[str, type[Model]] = {
     cls.kind: cls for cls in (Autoencoder, VAE, IWAE, ConditionalVAE, SemiSupervisedVAE)
 }
 HYPERPARAMETERS = {"model", *(name for cls in MODELS.values() for name in cls._names())}
-RUN_ARRAYS = {  # of the optimiser, the epoch and the animation: kind of dtype, and dimensions
+RUN_ARRAYS = {  # arrays of the optimiser, the epoch and the animation: kind of dtype, ndim
     **{"adam_m": ("f", 1), "adam_v": ("f", 1), "sums": ("f", 1)},
     **{"film_epochs": ("i", 1), "film": ("u", 3)},
 }
 
 
 class Loaded(NamedTuple):
-    """What a file holds; of a bare model, `run` and `arrays` are empty."""
+    """The content of a file; `run` and `arrays` are empty if it holds no training run."""
 
     model: Model
     run: dict[str, Any]  # numbers and settings of the run
-    arrays: dict[str, Any]  # and its arrays
+    arrays: dict[str, Any]  # arrays of the run
 
 
 def load_model(path: str | Path, device: str | None = None) -> Model:
-    """The model in a file that `save` wrote, or in the folder of a run. device: as saved, if None.
+    """Load the model from a file that `save` wrote, or from the folder of a run.
 
-    Of a folder whose newest checkpoint is damaged it is the one before, with a warning. A
-    `.safetensors` file may also hold the plain PyTorch weights of a `VAE`. Raises CheckpointError
-    where the file is missing, damaged, of another version, or inconsistent.
+    device defaults to the saved one. If the newest checkpoint of a folder is damaged, this warns
+    and loads the newest intact one. A `.safetensors` file may also hold the plain PyTorch weights
+    of a `VAE`. Raises CheckpointError if the file is missing, damaged, of another version, or
+    inconsistent.
     """
     return load(path, device).model
 
 
 def load(path: str | Path, device: str | None = None) -> Loaded:
-    """As `load_model`, with what the file holds of a run."""
+    """As `load_model`, with the state of the training run."""
     return load_newest(Path(path), device)[1]
 
 
 def load_newest(path: Path, device: str | None = None) -> tuple[Path, Loaded]:
-    """The file itself, or of a folder the newest that is sound; and what it holds."""
+    """The path and content of a file, or of the newest intact checkpoint in a folder."""
     if not path.is_dir():
         return path, _load(path, device)
     paths = candidates(path)
@@ -80,14 +81,14 @@ def load_newest(path: Path, device: str | None = None) -> tuple[Path, Loaded]:
                 found = file, loaded
     if found is None:
         others = f", and so are the {len(paths) - 1} others there" if paths[1:] else ""
-        raise DamagedError(f"{damage}{others}: begin anew with --overwrite, or another --out")
+        raise DamagedError(f"{damage}{others}: start again with --overwrite, or another --out")
     # attributed to the line that called `load_model`
-    warnings.warn(f"{damage}; {found[0].name} is taken in its place", CheckpointWarning, 4)
+    warnings.warn(f"{damage}; {found[0].name} is used instead", CheckpointWarning, 4)
     return found
 
 
 def _step(loaded: Loaded) -> int:
-    """The number of steps after which a checkpoint was written."""
+    """The training step of a checkpoint; -1 if unknown."""
     step = loaded.run.get("step")
     return step if isinstance(step, int) else -1
 
@@ -108,21 +109,24 @@ def _load(path: Path, device: str | None) -> Loaded:
         model.history_ = _history(meta["history"])
         run = dict(meta["run"])
         if meta["version"] < 3 and isinstance(settings := run.get("settings"), dict):
-            # a second copy of the hyper-parameters stood there: the model's own are the ones
+            # those versions repeated the hyper-parameters there; the model's own copy is used
             run["settings"] = {n: v for n, v in settings.items() if n not in HYPERPARAMETERS}
     for name, a in arrays.items():
         if name not in RUN_ARRAYS:
-            raise DamagedError(f"{path} holds {name}, which no checkpoint has")
+            raise DamagedError(f"{path} holds an unknown array {name}")
         kind, ndim = RUN_ARRAYS[name]
         if a.dtype.kind != kind or a.ndim != ndim or not np.isfinite(a).all():
-            raise DamagedError(f"{path}: {name} is none, or holds a NaN or an infinity")
+            raise DamagedError(
+                f"{path}: {name} has the wrong dtype or number of dimensions, or holds a NaN or an "
+                "infinity"
+            )
     return Loaded(model, run, arrays)
 
 
 def _from_checkpoint(
     path: Path, meta: dict[str, Any], own: dict[str, np.ndarray], device: str | None
 ) -> Model:
-    """The model that `meta` describes, with its own parameters."""
+    """The model that `meta` describes, with these parameters."""
     try:
         model = planned(meta, len(own), device)
     except InputError as error:
@@ -140,7 +144,7 @@ def _from_checkpoint(
 
 
 def _from_safetensors(path: Path, device: str | None) -> Model:
-    """The model in a file of `save`, or the VAE whose plain PyTorch weights a file holds."""
+    """The model in a file of `save`, or a VAE from plain PyTorch weights."""
     with safetensors.opened(path) as f:
         meta = inferred(f.tensors) if f.meta is None else f.meta
         model = planned(meta, len(f.tensors), device)
@@ -151,28 +155,28 @@ def _from_safetensors(path: Path, device: str | None) -> Model:
         torch_names.write(model._layers(), f.read, model.params_)
         if not f.intact:
             raise CheckpointError(
-                f"{path} is not as it was written: it is damaged, or somebody changed it and kept "
-                f"the {safetensors.KEY!r} of its metadata"
+                f"{path} does not match its checksum: it is damaged, or it was edited without "
+                f"removing {safetensors.KEY!r} from its metadata"
             )
     return model
 
 
 def planned(about: Mapping[str, Any], tensors: int, device: str | None = None) -> Model:
-    """The model of a description: all is checked, and no memory is taken for its parameters.
+    """The model that the metadata `about` describes, validated, without allocated parameters.
 
-    tensors: how many the file holds, since no model has more layers than tensors. device: the
-    described one, if None. Raises InputError where there is no such model.
+    tensors is the number of tensors in the file, an upper bound of the number of layers. device
+    defaults to the described one. Raises InputError if the metadata describe no valid model.
     """
     kind, config = about.get("model"), about.get("config")
     if not isinstance(kind, str) or kind not in MODELS:
-        raise InputError(f"the model is of the kind {kind!r}, none of {', '.join(MODELS)}")
+        raise InputError(f"unknown kind of model {kind!r}: known are {', '.join(MODELS)}")
     if not isinstance(config, dict):
-        raise InputError(f"the hyper-parameters are {config!r}, no names with values")
+        raise InputError(f"the hyper-parameters must map names to values, got {config!r}")
     if odd := sorted(config.keys() - set(MODELS[kind]._names())):
         raise InputError(f"a {MODELS[kind].__name__} has no hyper-parameter {', '.join(odd)}")
     hidden = config.get("hidden")
     if not isinstance(hidden, list) or len(hidden) > tensors:
-        raise InputError("hidden is no list of layer widths, or of more layers than there are")
+        raise InputError("hidden is not a list of layer widths, or has more layers than the file")
     config = config | {"hidden": tuple(hidden)} | ({} if device is None else {"device": device})
     model = MODELS[kind](**config)
     if isinstance(model, Labelled):
@@ -183,7 +187,10 @@ def planned(about: Mapping[str, Any], tensors: int, device: str | None = None) -
 
 
 def inferred(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, Any]:
-    """The description of the VAE that has these tensors, by PyTorch's names; else InputError."""
+    """The metadata of a VAE with these tensors, under PyTorch's names.
+
+    Raises InputError if no VAE has them.
+    """
     hidden = sum(name.startswith("encoder.") and name.endswith(".weight") for name in tensors)
     shapes = [
         tensors.get(f"{layer}.weight", ("", ()))[1]
@@ -191,8 +198,8 @@ def inferred(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, An
     ]
     if any(len(shape) != 2 for shape in shapes):
         raise InputError(
-            f"it has no {safetensors.KEY!r} in its metadata, and is not the plain VAE that is read "
-            f"without: encoder.1, encoder.3, ..., {', '.join(VAE.heads)}, decoder.0, decoder.2, "
+            f"it has no {safetensors.KEY!r} in its metadata, and does not hold the layers of a "
+            f"plain VAE: encoder.1, encoder.3, ..., {', '.join(VAE.heads)}, decoder.0, decoder.2, "
             "..., each with weight and bias"
         )
     config = {
@@ -205,12 +212,12 @@ def inferred(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, An
 
 
 def _history(records: Any) -> list[dict[str, float]]:
-    """One record an epoch, as `Trainer` made them; the seconds of each are unknown."""
+    """One record per epoch, as the `Trainer` makes them, with unknown (NaN) seconds."""
     history = []
     for record in records:
         counts = {name: whole_number(record[name], name) for name in COLUMNS[:2]}
         means = {name: record[name] for name in COLUMNS[2:-1]}
         if not all(type(v) is float or (type(v) is int and abs(v) < 2**53) for v in means.values()):
-            raise UnreadableFile("has a history whose losses are no numbers")
+            raise UnreadableFile("has a history with losses that are not numbers")
         history.append({**counts, **means, "seconds": nan})
     return history

@@ -1,12 +1,12 @@
-"""The densities of the models, and what their losses are made of: nats, one value per example.
+"""The terms of the models' losses, in nats, one value per example.
 
-A student needs the first two functions, -log p(x|z) by the name of the likelihood:
+A student needs the first two functions, -log p(x|z) and its gradient, for each likelihood:
 
-"bernoulli"              y are logits; pixels are 0 or 1, or grey, as practice has it
+"bernoulli"              y are logits; pixels are 0 or 1, or grey, as is common practice
 "continuous_bernoulli"   y are logits; pixels in [0, 1], with the constant that the former lacks
 "gaussian"               y are means; any numbers, with one variance, learned or fixed
 
-The rest is for one model each. Read `models/vae.py` next.
+Each of the other ops serves one model. Read `models/vae.py` next.
 """
 
 from math import log, pi
@@ -52,7 +52,7 @@ def likelihood_mean(y, likelihood):
 
 
 def output_with_mean(mean, likelihood):
-    """The y that has this mean, kept 0.001 from 0 and 1 where it is a pixel.   (D,)  ->  (D,)"""
+    """Inverse of `likelihood_mean`: mean (D,)  ->  y (D,). Pixels are clipped to [0.001, 0.999]."""
     if likelihood == "gaussian":
         return mean
     xp = module(mean)
@@ -60,7 +60,7 @@ def output_with_mean(mean, likelihood):
     if likelihood == "bernoulli":
         return xp.log(mean / (1 - mean))
     low, high = xp.full_like(mean, -1e4), xp.full_like(mean, 1e4)
-    for _ in range(60):  # A' increases: halve the interval
+    for _ in range(60):  # bisection: A' is increasing
         middle = (low + high) / 2
         below = continuous_bernoulli_mean(middle) < mean
         low, high = xp.where(below, middle, low), xp.where(below, high, middle)
@@ -68,13 +68,13 @@ def output_with_mean(mean, likelihood):
 
 
 # ------------------------------------------------------------------------ the weight of the KL
-# Two remedies for a KL that weighs too much at the start: free bits (Kingma et al.,
-# arXiv:1606.04934, section 2.3), an amount that each unit has for nothing, and a capacity (Burgess
-# et al., arXiv:1804.03599), an amount that the KL is drawn to. Both use the mean over the batch.
+# Two remedies for a KL that dominates early training: free bits (Kingma et al., arXiv:1606.04934,
+# section 2.3), below which a unit's KL costs a constant, and a capacity (Burgess et al.,
+# arXiv:1804.03599), a target for the KL. Both use the mean over the batch.
 
 
 def check_kl_charge(beta, free_bits, capacity):
-    """InputError for an unusable number, or for both remedies at once."""
+    """Raises InputError if a value is invalid, or if both free_bits and capacity are set."""
     finite_number(beta, "beta")
     finite_number(free_bits, "free_bits")
     if capacity is not None:
@@ -84,7 +84,7 @@ def check_kl_charge(beta, free_bits, capacity):
 
 
 def kl_charge(acts, beta, free_bits, capacity):
-    """The charge, in nats, where no schedule lowers it.
+    """The KL term of the loss, in nats, at the end of its warm-up.
 
     beta KL                            without either
     beta sum_j max(KL_j, free_bits)    KL_j being the mean KL of unit j
@@ -99,9 +99,9 @@ def kl_charge(acts, beta, free_bits, capacity):
 
 
 def kl_charge_backward(acts, beta, free_bits, capacity, ramp=1.0):
-    """The charge's derivative by the mean KL of each unit: one number for all, or (Z,).
+    """Derivative of `kl_charge` with respect to the mean KL of each unit: a scalar, or (Z,).
 
-    ramp in [0, 1] is how far a schedule has come, which raises beta, or the capacity, from 0.
+    ramp in [0, 1] is the progress of the warm-up, which raises beta, or the capacity, from 0.
     """
     if free_bits:
         units = unit_kl(acts.mu, acts.logvar)
@@ -112,7 +112,7 @@ def kl_charge_backward(acts, beta, free_bits, capacity, ramp=1.0):
 
 
 def unit_kl(mu, logvar):
-    """The mean over the batch of each unit's KL: mu, logvar (B,Z)  ->  (Z,), nats"""
+    """Each unit's KL, averaged over the batch: mu, logvar (B,Z)  ->  (Z,), nats"""
     return (mu * mu + module(mu).expm1(logvar) - logvar).mean(axis=0) / 2
 
 
@@ -140,17 +140,16 @@ def gaussian_nll_backward(dy, mu, logvar, t, *, dmu=None, dlogvar=None):
     dmu = None if dmu is SKIP else xp.multiply(dy[:, None] * precision, mu - t, out=dmu)
     if dlogvar is SKIP:
         return dmu, None
-    squares = xp.sum(
-        dy * ops.squared_error(mu, t), keepdims=True
-    )  # inf - inf, were it summed later
+    # summed before the product: afterwards, the sum could be inf - inf
+    squares = xp.sum(dy * ops.squared_error(mu, t), keepdims=True)
     return dmu, xp.subtract(0.5 * D * dy.sum(), 0.5 * precision * squares, out=dlogvar)
 
 
 def continuous_bernoulli(logits, t, *, out=None):
     """-log p(t) = A(l) - l t, with A(l) = log[(exp(l) - 1) / l].        l, t (B,D)   ->   y (B,)
 
-    The density on [0, 1] that is proportional to exp(l t): the Bernoulli's, normalised for t
-    between 0 and 1 (Loaiza-Ganem & Cunningham, arXiv:1907.06845). At any l,
+    The density on [0, 1] that is proportional to exp(l t): a Bernoulli, normalised over t in
+    [0, 1] (Loaiza-Ganem & Cunningham, arXiv:1907.06845). The form that is stable for every l is
     A = max(l, 0) + log[(1 - exp(-|l|)) / |l|], and A(0) = 0.
     """
     xp = module(logits)
@@ -170,9 +169,9 @@ def continuous_bernoulli_backward(dy, logits, t, *, dlogits=None):
 
 
 def continuous_bernoulli_mean(logits):
-    """A'(l) = 1 / (1 - exp(-l)) - 1/l = 1/2 + l/12 - l^3/720 + ... , entry by entry
+    """A'(l) = 1 / (1 - exp(-l)) - 1/l = 1/2 + l/12 - l^3/720 + ... , elementwise
 
-    The difference loses its digits near 0, where the series has them all.
+    Near 0 the difference cancels, so the series is used there.
     """
     xp = module(logits)
     small = xp.abs(logits) < 0.1
@@ -189,7 +188,7 @@ def continuous_bernoulli_mean(logits):
 
 
 def log_prior_ratio(z, logvar, eps, *, out=None):
-    """log p(z) - log q(z|x) = sum_z (eps^2 + logvar - z^2) / 2, where (z - mu) / std is eps.
+    """log p(z) - log q(z|x) = sum_z (eps^2 + logvar - z^2) / 2, with eps = (z - mu) / std.
 
     z, logvar, eps (B,Z)   ->   y (B,), nats; the constants of the two densities cancel
     """
@@ -204,7 +203,7 @@ def log_prior_ratio(z, logvar, eps, *, out=None):
 
 @backward_of(log_prior_ratio, z="BZ", logvar="BZ", eps="BZ")
 def log_prior_ratio_backward(dy, z, *, dz=None, dlogvar=None):
-    """dy/dz = -z,    dy/dlogvar = 1/2: eps is given, whatever mu and logvar are"""
+    """dy/dz = -z,    dy/dlogvar = 1/2: eps is held constant"""
     xp = module(dy)
     dz = None if dz is SKIP else xp.multiply(dy[:, None], -z, out=dz)
     half = xp.full_like(z, 0.5)
@@ -212,30 +211,30 @@ def log_prior_ratio_backward(dy, z, *, dz=None, dlogvar=None):
 
 
 def log_mean_exp(x, *, out=None):
-    """y = log[(1/K) sum_k exp(x_k)], the largest x_k taken out of the sum.   x (B,K)  ->  y (B,)"""
+    """y = log[(1/K) sum_k exp(x_k)], shifted by max_k x_k for stability.   x (B,K)  ->  y (B,)"""
     xp = module(x)
     top, least = xp.max(x, axis=1, keepdims=True), float(xp.finfo(x.dtype).min)
     y = xp.mean(xp.exp(x - xp.maximum(top, least)), axis=1, out=out)
-    xp.log(xp.maximum(y, 1e-30), out=y)  # y is 1/K at least, unless all x_k are -inf
+    xp.log(xp.maximum(y, 1e-30), out=y)  # y >= 1/K, unless all x_k are -inf
     y += top[:, 0]
     return y
 
 
 @backward_of(log_mean_exp, x="BK")
 def log_mean_exp_backward(dy, x, *, dx=None):
-    """dy/dx_k = exp(x_k) / sum_j exp(x_j) = softmax(x)_k: each sample by its share of the sum"""
+    """dy/dx_k = exp(x_k) / sum_j exp(x_j) = softmax(x)_k"""
     dx = _softmax(x, out=dx)
     dx *= dy[:, None]
     return dx
 
 
 def _softmax(x, *, out=None):
-    """exp(x_k) / sum_j exp(x_j) along each row; 0 where all are -inf"""
+    """exp(x_k) / sum_j exp(x_j) along each row; zeros for a row of -inf"""
     xp = module(x)
     top, least = xp.max(x, axis=1, keepdims=True), float(xp.finfo(x.dtype).min)
     y = xp.subtract(x, xp.maximum(top, least), out=out)
     xp.exp(y, out=y)
-    y /= xp.maximum(xp.sum(y, axis=1, keepdims=True), 1)  # exp(0) is among them
+    y /= xp.maximum(xp.sum(y, axis=1, keepdims=True), 1)  # the sum is >= exp(0), or 0 for -inf
     return y
 
 
@@ -264,9 +263,9 @@ def softmax_cross_entropy_backward(dy, logits, t, *, dlogits=None):
 
 
 def unknown_class(logits, cost, *, out=None):
-    """y = sum_c q_c (cost_c + log q_c), q = softmax(l): the mean cost less the entropy.
+    """y = sum_c q_c (cost_c + log q_c), q = softmax(l): the mean cost minus the entropy of q.
 
-    logits, cost (B,C)   ->   y (B,), equation 7 of arXiv:1406.5298 without its sign
+    logits, cost (B,C)   ->   y (B,), the negative of equation 7 of arXiv:1406.5298
     """
     xp = module(logits)
     log_q = log_softmax(logits)
@@ -288,5 +287,5 @@ def unknown_class_backward(dy, logits, cost, *, dlogits=None, dcost=None):
 
 def log_softmax(logits):
     """log q_c = l_c - log sum_k exp(l_k).        (B,C)  ->  (B,C)"""
-    logits = logits - module(logits).max(logits, axis=1, keepdims=True)  # else small ones are lost
+    logits = logits - module(logits).max(logits, axis=1, keepdims=True)  # against underflow
     return logits - (log_mean_exp(logits) + log(logits.shape[1]))[:, None]

@@ -1,13 +1,13 @@
 """The semi-supervised VAE, M2 of Kingma et al. (arXiv:1406.5298), forward and backward.
 
-A conditional VAE, with a classifier q(y|x) for the rows whose label is unknown. With the cost of a
-label, L(x,y) = rec + kl - log p(y), an upper bound of -log p(x,y), and p(y) = 1/C:
+A conditional VAE, with a classifier q(y|x) for the rows whose label is unknown. With
+L(x,y) = rec + kl - log p(y), an upper bound of -log p(x,y), and p(y) = 1/C, the losses are
 
-    a labelled row costs      L(x,y) - alpha log q(y|x)
-    an unlabelled row costs   U(x) = sum_y q(y|x) [L(x,y) + log q(y|x)], a bound of -log p(x)
+    of a labelled row      L(x,y) - alpha log q(y|x)
+    of an unlabelled row   U(x) = sum_y q(y|x) [L(x,y) + log q(y|x)], a bound of -log p(x)
 
-The label of every row is summed over, so L is computed for all C classes; rows b C to b C + C - 1
-of what encoder and decoder see are example b with each of them.
+L is computed for all C classes of every row: rows b C to b C + C - 1 of the inputs of encoder and
+decoder are example b with each class.
 """
 
 from dataclasses import dataclass
@@ -38,30 +38,30 @@ from .vae import decode, decode_backward
 
 @dataclass(slots=True)
 class Activations:
-    """What forward computed and backward reads, in the order of computation."""
+    """What forward computes and backward reads, in the order of computation."""
 
     x: Array  # (BC,D) the pixels, each row C times
-    t: Array  # (B,C) the labels, one-hot; zeros where there is none
+    t: Array  # (B,C) the labels, one-hot; zeros for an unlabelled row
     cls: list[Array]  # x (B,D), then each hidden layer of the classifier (B,H)
     logits: Array  # (B,C) of q(y|x)
     x1: Array  # (B,D) the pixels
     enc: list[Array]  # each hidden layer of the encoder (BC,H)
     mus: Array  # (BC,Z) means of q(z|x,y)
-    logvars: Array  # (BC,Z) logs of its variances
+    logvars: Array  # (BC,Z) log of the variances of q(z|x,y)
     eps: Array  # (BC,Z) the noise, the same for all classes of a row
     z: Array  # (BC,Z) the samples
     dec: list[Array]  # z beside y (BC,Z+C), then each hidden layer of the decoder (BC,H)
     y: Array  # (BC,D) logits (Bernoulli) or means (Gaussian) of p(x|z,y)
     kls: Array  # (B,C) KL(q(z|x,y) || p(z)), nats
     cost: Array  # (B,C) L(x,y), nats
-    mu: Array  # (B,Z) mean of q(z|x): over the classes, or that of the label
+    mu: Array  # (B,Z) mean of q(z|x,y) at the label; averaged over q(y|x) if unlabelled
     rec: Array  # (B,) -log p(x|z,y), nats, likewise
-    kl: Array  # (B,) what else the bound costs, nats: KL of z, log C, less the entropy of q
-    loss: Array  # (B,) the bound, rec + kl, and alpha times the classifier's cost
+    kl: Array  # (B,) the rest of the bound, nats: KL of z + log C - entropy of q(y|x)
+    loss: Array  # (B,) the bound, rec + kl, plus alpha times the classifier's cross-entropy
 
 
 def forward(p, x, t, eps, ws, activation, likelihood, alpha):
-    """x (B,D), t (B,C), eps (B,Z)  ->  the losses of each example, and all on the way to them."""
+    """x (B,D), t (B,C), eps (B,Z)  ->  the losses of each example, all intermediate results."""
     xp, (B, C), Z = module(x), t.shape, eps.shape[1]
     cls = mlp(p, "cls", x, activation, ws)
     logits = ops.linear(cls[-1], p.class_W, p.class_b, out=ws("logits", B, C))
@@ -77,8 +77,9 @@ def forward(p, x, t, eps, ws, activation, likelihood, alpha):
     kls = ops.gaussian_kl(mus, logvars, out=ws("kls", B * C)).reshape(B, C)
     cost = kls + rec + log(C)
 
-    # the mean over the classes, by q(y|x) or by the label: of rec apart, which may be infinite
-    # where a share is 0; with the rest it is sum_c t cost + unlabelled unknown_class(cost)
+    # averages over the classes, with weights q(y|x) or the one-hot label. rec is averaged apart,
+    # because it may be infinite where its weight is 0; rec + kl equals
+    # sum_c t cost + unlabelled unknown_class(cost)
     unlabelled = 1 - t.sum(axis=1)
     share = t + unlabelled[:, None] * xp.exp(log_softmax(logits))
     mu = (share[:, :, None] * mus.reshape(B, C, Z)).sum(axis=1)
@@ -112,7 +113,7 @@ def backward(p, g, acts, ws, activation, likelihood, alpha, ramp):
     )
     mlp_backward(p, g, "cls", acts.cls, dh, activation, ws)
 
-    # the conditional VAE of each class, each weighted by its share
+    # the conditional VAE of each class, weighted by dcost
     dcost = dcost.reshape(B * C)
     dhead = ws("dhead", B * C, 2 * Z)
     dmu, dlogvar = dhead[:, :Z], dhead[:, Z:]
@@ -132,7 +133,7 @@ def backward(p, g, acts, ws, activation, likelihood, alpha, ramp):
 def encode(p, x, C, ws, activation):
     """x (B,D)  ->  hidden layers, mu (BC,Z), logvar (BC,Z), of q(z|x,y) for each class y"""
     (B, D), H = x.shape, p.first_W.shape[1]
-    # the rows of first_W: D for the pixels, then C for the labels
+    # rows of first_W: D for the pixels, then C for the labels
     W, V = p.first_W[:D], p.first_W[D:]
     a = linear_each_class(x, W, V, p.first_b, out=ws("first", B, C, H))
     f, _ = ACTIVATIONS[activation]
@@ -159,7 +160,7 @@ def encode_backward(p, g, dhead, acts, ws, activation):
 
 
 def linear_each_class(x, W, V, b, *, out=None):
-    """y[n,c] = x[n] W + V[c] + b: a linear layer of x joined with each class in turn.
+    """y[n,c] = x[n] W + V[c] + b: a linear layer of x concatenated with each one-hot class.
 
     x (B,I)   W (I,O)   V (C,O), the rows of the one-hot labels   b (O,)   ->   y (B,C,O)
     """
@@ -169,7 +170,7 @@ def linear_each_class(x, W, V, b, *, out=None):
 
 @backward_of(linear_each_class, x="BI", W="IO", V="CO", b="O")
 def linear_each_class_backward(dy, x, W, *, dx=None, dW=None, dV=None, db=None):
-    """dL/dV[c,o] = sum_n dy[n,c,o]; the rest is `linear`'s, of the sum over the classes"""
+    """dL/dV[c,o] = sum_n dy[n,c,o]; x, W and b: `linear_backward` of dy summed over the classes"""
     dV = None if dV is SKIP else module(dy).sum(dy, axis=0, out=dV)
     dx, dW, db = ops.linear_backward(dy.sum(axis=1), x, W, dx=dx, dW=dW, db=db)
     return dx, dW, dV, db
@@ -179,8 +180,8 @@ def linear_each_class_backward(dy, x, W, *, dx=None, dW=None, dV=None, db=None):
 class SemiSupervisedVAE(Labelled):
     """M2: fit(X, y) with y = -1 where the label is unknown, then predict, predict_proba, sample.
 
-    alpha    weight of the classifier's cost for each labelled row, against its bound. Kingma et al.
-             have 0.1 N / (number of labelled rows).
+    alpha    weight of the classifier's cross-entropy for each labelled row, relative to its bound.
+             Kingma et al. use 0.1 N / (number of labelled rows).
     """
 
     alpha: float = 50.0
@@ -201,7 +202,7 @@ class SemiSupervisedVAE(Labelled):
         finite_number(self.alpha, "alpha")
         xp = super().check_config()
         if not self.hidden:
-            raise InputError("SemiSupervisedVAE needs a hidden layer: hidden=(400,), say")
+            raise InputError("SemiSupervisedVAE needs a hidden layer, such as hidden=(400,)")
         return xp
 
     def _shapes(self):
@@ -248,7 +249,7 @@ class SemiSupervisedVAE(Labelled):
         return ops.linear(cls[-1], self.params_.class_W, self.params_.class_b)
 
     def _label(self, xt):
-        """The label of each row, one-hot; where there is none, the likeliest one."""
+        """The label of each row, one-hot; the most likely one for an unlabelled row."""
         x, t = self._split(xt)
         logits = self._logits(x)
         unlabelled = 1 - t.sum(axis=1, keepdims=True)
@@ -256,18 +257,18 @@ class SemiSupervisedVAE(Labelled):
         return t + unlabelled * (classes == logits.argmax(axis=1)[:, None])
 
     def encoder(self, xt):
-        """mu and logvar of q(z|x,y), at `_label`"""
+        """mu and logvar (B,Z) of q(z|x,y), with y from `_label`"""
         x, _ = self._split(xt)
         t = self._label(xt)
         codes = encode(self.params_, x, t.shape[1], self._ws, self.activation)[1:]
         return tuple((t[:, :, None] * a.reshape(*t.shape, -1)).sum(axis=1) for a in codes)
 
     def encode(self, X, y=None):
-        """mu and logvar of q(z|x,y), both (N,Z); y: of each row, or where -1 the likeliest one."""
+        """mu and logvar of q(z|x,y), both (N,Z); where y is -1, the most likely label is used."""
         return super().encode(X, y)
 
     def log_weight(self, xt, codes, eps):
-        """log p(x,y,z) / q(z|x,y), or where there is no label log sum_y of it: p(y) = 1/C"""
+        """log p(x,y,z) / q(z|x,y); log sum_y of that ratio for an unlabelled row. p(y) = 1/C"""
         x, t = self._split(xt)
         acts = forward(self.params_, x, t, eps, self._ws, self.activation, self.likelihood, 0)
         (B, C), xp = t.shape, module(x)
@@ -288,17 +289,17 @@ class SemiSupervisedVAE(Labelled):
         return self.map_rows(len(X), probabilities)[0]
 
     def predict(self, X):
-        """The likeliest label of each row.        X (N,D)  ->  (N,)"""
+        """The most likely label of each row.        X (N,D)  ->  (N,)"""
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
 
     def score(self, X, y=None):
-        """The share of labelled rows that are predicted right; without y, as for other models."""
+        """The accuracy on the labelled rows; without y, the mean of `score_samples`."""
         if y is None:
             return super().score(X)
         best = self.predict(X)
         y = self.check_labels(y, len(best))
         labelled = ~missing(y)
         if not labelled.any():
-            raise InputError("no row of y has a label, so none can be predicted right or wrong")
+            raise InputError("no row of y has a label, so there is no accuracy to compute")
         return float((best == y)[labelled].mean())

@@ -1,7 +1,7 @@
-"""What users call, the same for every model: fit, encode, decode, sample, score_samples, save.
+"""The public methods of every model: fit, encode, decode, sample, score_samples, save.
 
-Arrays are checked here, once, with a sentence that says what is wrong; they go to the device and
-come back as NumPy copies. A model's `forward` and `backward` rely on that.
+These methods validate their arrays, copy them to the device, and return NumPy copies. A model's
+`forward` and `backward` rely on validated input.
 """
 
 import inspect
@@ -26,7 +26,7 @@ from .parameters import Parametric
 
 
 class Model(Parametric):
-    """What all models share: the calls that users make, over what each subclass provides."""
+    """Base class of all models: the public methods, built on what each subclass provides."""
 
     # ------------------------------------------------------------- what a subclass provides
 
@@ -37,7 +37,7 @@ class Model(Parametric):
     loss_name: ClassVar[str] = "negative ELBO"
 
     def forward(self, x: Array, eps: Array) -> Any:
-        """A dataclass of what was computed, in order; it has `mu` (B,Z), `rec` and `kl` (B,)."""
+        """A dataclass of all results, in order; it has `mu` (B,Z), `rec` and `kl` (B,)."""
         raise NotImplementedError
 
     def backward(self, g: Flat, acts: Any, ramp: float = 1.0) -> None:
@@ -45,15 +45,15 @@ class Model(Parametric):
         raise NotImplementedError
 
     def example_losses(self, acts: Any) -> Array:
-        """What each example costs, (B,), nats: a bound of -log p(x), but for beta."""
+        """The loss of each example, (B,), nats: an upper bound of -log p(x) if beta is 1."""
         raise NotImplementedError
 
     def mean_loss(self, acts: Any) -> Array:
-        """What training minimises: the mean of the losses, where nothing else is said."""
+        """The objective that training minimises: by default, the mean of `example_losses`."""
         return self.example_losses(acts).mean()
 
     def encoder(self, x: Array) -> tuple[Array, ...]:
-        """x (B,D)  ->  the code that stands for x (B,Z), and what else the encoder says."""
+        """x (B,D)  ->  the code of x (B,Z), and the encoder's other outputs."""
         raise NotImplementedError
 
     def decoder(self, z: Array) -> Array:
@@ -68,13 +68,13 @@ class Model(Parametric):
         return log_prior_ratio(z, logvar, eps) - rec
 
     def build_from(self, X: Any, y: Any = None) -> Self:
-        """Fresh parameters for these data, before any training."""
+        """Initialise the parameters for these data."""
         X = self._to_learn(X)
         self.build(X.shape[1])
         return self._set_output_bias(X)
 
     def _to_learn(self, X: Any) -> np.ndarray:
-        """X as (N,D), or InputError where this likelihood has no best fit to it."""
+        """X as (N,D). Raises InputError if the likelihood of X has no maximum."""
         X = check_images(X, unit_interval=self.unit_interval)
         if self.likelihood == "continuous_bernoulli" and X.size:
             if ((X == 0) | (X == (255 if X.dtype == np.uint8 else 1))).all():
@@ -85,17 +85,17 @@ class Model(Parametric):
         return X
 
     def check(self, X: Any, y: Any = None) -> np.ndarray:
-        """X as (N,D) on the host; InputError if it does not fit the built model. y is ignored."""
+        """X as (N,D) on the host. Raises InputError if it does not fit the model. Ignores y."""
         self._check_built()
         return check_images(X, self.n_features_, self.unit_interval, type(self).__name__)
 
     def to_device(self, rows: np.ndarray, name: str) -> Array:
-        """Rows of the host as floating point on the device, in the buffer of that name."""
+        """Copy rows from the host, as floating point, into the named buffer on the device."""
         return to_float(self._ws.xp.asarray(rows), self._ws(name, *rows.shape))
 
     @property
     def draws(self) -> str:
-        """How many samples of z stand behind the loss of an example."""
+        """The number of samples of z per example in the loss, in words."""
         return "one sample of z"
 
     # -------------------------------------------------------------------------------- learning
@@ -117,8 +117,8 @@ class Model(Parametric):
         X holds uint8 pixels (0 to 255) or floating point in [0, 1]; y, the labels (N,), is ignored
         by models without labels. `X_test` is evaluated after each epoch. `settings` are those of
         `scratchvae.train.Trainer` (batch_size, lr, kl_warmup, ...), and `callbacks` of its `run`.
-        Ctrl-C loses nothing learned. Raises InputError for unusable input, NonFiniteError
-        (parameters as before that step) at a NaN.
+        Ctrl-C keeps what was learned. Raises InputError for invalid input, and NonFiniteError at a
+        NaN, after restoring the parameters from before that step.
         """
         whole_number(epochs, "epochs")
         known = inspect.signature(Trainer).parameters
@@ -126,7 +126,7 @@ class Model(Parametric):
             if name not in known:
                 raise InputError(f"fit has no setting {name!r}: epochs, {', '.join([*known][3:])}")
         twin = type(self)(**self.get_params()).build_from(X, y)
-        # refuses before anything learned is lost
+        # raises before this model changes
         trainer = Trainer(twin, X, X_test, y=y, y_test=y_test, **settings)
         self.__dict__.update(twin.__dict__)
         trainer.model = self
@@ -138,10 +138,10 @@ class Model(Parametric):
     ) -> tuple[float, dict[str, np.ndarray]]:
         """The training loss of a batch, mean nats per example, and the gradients of its step.
 
-        x (B,D) are the data, y (B,) their labels where the model has labels, and eps (B,Z) the
-        noise of the sample (IWAE: (B,kZ)), which only a model without noise can do without. The
-        gradients are those of the loss, but for the doubly reparameterized ones (`dreg`). They are
-        copies, by the model's own names; `state_dict(gradients)` gives them PyTorch's.
+        x (B,D) are the data; y (B,) their labels, for a model with labels; eps (B,Z) the noise
+        (IWAE: (B,kZ)), optional only for a model without noise. The gradients are those of the
+        loss, except for the doubly reparameterized estimate (`dreg`). They are copies, under the
+        model's own names; `state_dict(gradients)` converts them to PyTorch's names.
         """
         if not hasattr(self, "params_"):
             self.build(check_images(x, unit_interval=False).shape[1])
@@ -166,16 +166,16 @@ class Model(Parametric):
         return self.map_rows(len(X), lambda rows: self.encoder(self.to_device(X[rows], "x")))
 
     def draw_noise(self, n: int, width: int | None = None, **key: int) -> Array:
-        """Noise for the rows from `row` on, on the device; None where forward reads none.
+        """Noise for n rows, starting at `row`, on the device; None if forward reads no noise.
 
-        width: forward's own, if None.
+        width defaults to `noise_width`.
         """
         if not self.noisy:
             return None
         return noise.normal(n, width or self.noise_width, **key, dtype=self.dtype, xp=self._ws.xp)
 
     def map_rows(self, n: int, f: Callable[[slice], tuple[Array, ...]]) -> tuple[np.ndarray, ...]:
-        """f on slices that cover n rows; what it returns, copied to the host and joined."""
+        """Apply f to slices that cover n rows; concatenate the results on the host."""
         parts = [[to_numpy(a).copy() for a in f(rows)] for rows in chunks(n, CHUNK)]
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
@@ -190,7 +190,7 @@ class Model(Parametric):
         return self.map_rows(len(z), lambda r: (self._means(self.to_device(z[r], "z")),))[0]
 
     def reconstruct(self, X: Any) -> np.ndarray:
-        """Each x encoded to the code that stands for it, and decoded again: X (N,D)  ->  (N,D)"""
+        """Encode each row to its code, and decode that: X (N,D)  ->  (N,D)"""
         X = self.check(X)
         return self.map_rows(len(X), lambda r: (self._reconstruct(self.to_device(X[r], "x")),))[0]
 
@@ -198,7 +198,7 @@ class Model(Parametric):
         return self._means(self.encoder(x)[0])
 
     def sample(self, n: int = 1, *, seed: int | None = None) -> np.ndarray:
-        """n new examples, (n,D): means of p(x|z) for z from N(0, 1). seed: the model's, if None."""
+        """n new examples, (n,D): means of p(x|z), z from N(0, 1). seed defaults to `self.seed`."""
         n, seed = whole_number(n, "n"), noise.check_seed(self.seed if seed is None else seed)
         z = noise.normal(n, self.latent_dim, seed=seed, stream=noise.SAMPLE, dtype=self.dtype)
         return self.decode(z)
@@ -208,45 +208,45 @@ class Model(Parametric):
     ) -> np.ndarray:
         """A lower bound of log p(x) for each row of X, (N,), nats: larger is more likely.
 
-        The evidence lower bound with the closed-form KL, and as many samples of z as training draws
-        (one; k for an IWAE); given k, the importance-weighted bound of `models/bounds.py`; given
-        y (N,), of log p(x|y), or of log p(x, y), where the model has labels. seed: the model's, if
-        None.
+        Without k, the evidence lower bound with the closed-form KL and as many samples of z as
+        training draws (one; k for an IWAE). With k, the importance-weighted bound of
+        `models/bounds.py`. For a model with labels, y (N,) makes it a bound of log p(x|y), or of
+        log p(x, y). seed defaults to `self.seed`.
         """
         return bounds.score_samples(self, X, k, seed, y=y)
 
     def transform(self, X: Any) -> Array:
-        """The code that stands for each row: the mean of q(z|x).        X (N,D)  ->  (N,Z)"""
+        """The code of each row: the mean of q(z|x).        X (N,D)  ->  (N,Z)"""
         codes = self.encode(X)
         return codes[0] if isinstance(codes, tuple) else codes
 
     def inverse_transform(self, z: Any) -> Array:
-        """`decode`, by scikit-learn's name.        z (N,Z)  ->  (N,D)"""
+        """`decode`, under scikit-learn's name.        z (N,Z)  ->  (N,D)"""
         return self.decode(z)
 
     def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> Array:
         return self.fit(X, y, **settings).transform(X)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean of `score_samples`, nats per example: what a search maximises."""
+        """The mean of `score_samples`, nats per example, for a hyper-parameter search."""
         return float(self.score_samples(X).mean())
 
     # -------------------------------------------------------------------------------- saving
 
     def describe(self) -> dict[str, Any]:
-        """What a file says of the model besides its numbers, as JSON can hold it.
+        """The metadata of the model for a file, as JSON types.
 
-        Raises InputError where the model is not built, or is of a class that no file can name.
+        Raises InputError if the model is not built, or its class is not one of the package's.
         """
         self._check_built()
         if "kind" not in vars(type(self)):
             raise InputError(
-                f"a {type(self).__name__} cannot be saved, because only the models of scratchvae "
-                "are known to load_model"
+                f"a {type(self).__name__} cannot be saved: load_model reads only the models of "
+                "scratchvae"
             )
         classes = getattr(self, "classes_", None)
         if classes is not None:
-            classes = read_classes(classes.tolist()).tolist()  # what cannot be read is not written
+            classes = read_classes(classes.tolist()).tolist()  # raises if they could not be read
         return {
             "model": self.kind,
             "config": self.get_params(),
@@ -261,15 +261,16 @@ class Model(Parametric):
         run: Mapping[str, Any] | None = None,
         arrays: Mapping[str, Any] | None = None,
     ) -> None:
-        """One file of parameters and hyper-parameters, which `load_model(path)` reads.
+        """Save the parameters and hyper-parameters to one file, which `load_model(path)` reads.
 
-        It is NumPy's `.npz`; or, where the path ends so, `.safetensors`, which PyTorch reads too.
-        run and arrays make it the checkpoint of a training run: the settings, and `Trainer.state`.
+        The format is NumPy's `.npz`, or, if the path ends in `.safetensors`, one that PyTorch reads
+        too. run and arrays make it a checkpoint of a training run: its settings, and
+        `Trainer.state`.
         """
         path, meta = Path(path), self.describe()
         if path.suffix == safetensors.SUFFIX:
             return safetensors.write(path, meta, self.state_dict())
-        # how long an epoch took is left out: the same run gives the same bytes
+        # without the durations, the same run writes the same bytes
         history = [{name: r[name] for name in r if name != "seconds"} for r in self.history_]
         meta |= {"history": history, "run": dict(run or {})}
         own = {f"param/{name}": a for name, a in self.params_.items()}

@@ -1,8 +1,8 @@
-"""What a model is made of: hyper-parameters, named parameters, and memory to compute in.
+"""The base class of `Model`: hyper-parameters, named parameters, and workspace buffers.
 
-`build` makes the parameters from the seed, and `state_dict` gives them the names and shapes that
-PyTorch has for them. Hyper-parameters follow scikit-learn, whose `clone`, pipelines and searches
-work without it being a dependency. Learning and prediction are in `model.py`.
+`build` initialises the parameters from the seed; `state_dict` converts them to PyTorch's names and
+shapes. Hyper-parameters follow scikit-learn's conventions: its `clone`, pipelines and searches
+work, and it is not a dependency. Training and prediction are in `model.py`.
 """
 
 import inspect
@@ -22,14 +22,22 @@ from .losses import LIKELIHOODS, output_with_mean
 
 INITS = ("uniform", "glorot", "small")
 DTYPES = ("float32", "float64")
-# what decides which parameters there are, and what they mean
-MEANING = ("latent_dim", "hidden", "activation", "likelihood", "x_variance", "dtype", "device")
+# the hyper-parameters that must not change after `build`: they fix the parameters and their meaning
+FIXED_BY_BUILD = (
+    "latent_dim",
+    "hidden",
+    "activation",
+    "likelihood",
+    "x_variance",
+    "dtype",
+    "device",
+)
 
 
 def not_fitted(message: str) -> InputError:
-    """An InputError, and scikit-learn's NotFittedError too.
+    """An InputError that is also scikit-learn's NotFittedError, if scikit-learn is imported.
 
-    scikit-learn is looked up in `sys.modules`: where nobody imported it, nobody asks for its error.
+    It is looked up in `sys.modules`, because only code that imported it can catch its error.
     """
     exceptions = sys.modules.get("sklearn.exceptions")
     if exceptions is None:
@@ -44,23 +52,24 @@ def not_fitted(message: str) -> InputError:
 
 @dataclass(eq=False, repr=False)
 class Parametric:
-    """An estimator in scikit-learn's sense, whose parameters are named views of one vector.
+    """A scikit-learn estimator whose parameters are named views of one vector.
 
     latent_dim      number of latent units, Z
     hidden          widths of the encoder's hidden layers; the decoder has them in reverse
-    activation      "relu", "tanh" or "softplus", between layers
-    likelihood      "bernoulli", "continuous_bernoulli" (pixels in [0, 1]) or "gaussian" (numbers)
-    x_variance      of the gaussian likelihood, for all pixels; None: learned
-    init            weights uniform in +-1/sqrt(fan in), as PyTorch's ("uniform"); or in
+    activation      "relu", "tanh" or "softplus", after each hidden layer
+    likelihood      "bernoulli", "continuous_bernoulli" (pixels in [0, 1]) or "gaussian" (any
+                    numbers)
+    x_variance      variance of the gaussian likelihood, one for all pixels; None: learned
+    init            weights uniform in +-1/sqrt(fan in), as in PyTorch ("uniform"); or in
                     +-sqrt(6 / (fan in + fan out)), with zero biases ("glorot"); or from
                     N(0, 0.001^2), with zero biases ("small")
-    bias_from_data  whether `fit` starts the output bias where the output is the mean pixel
+    bias_from_data  whether `fit` initialises the output bias so that the output is the mean pixel
     dtype           "float32" or "float64"
     device          "cpu" or "cuda"
-    seed            the key of all randomness, from 0 to 2**64 - 1
+    seed            seed of all random numbers, from 0 to 2**64 - 1
 
     Learned attributes end in an underscore: `n_features_` (width of the data), `params_` (the named
-    parameters, on the device), `history_` (one dict an epoch: the columns of metrics.csv).
+    parameters, on the device), `history_` (one dict per epoch: the columns of metrics.csv).
     """
 
     latent_dim: int = 32
@@ -78,32 +87,32 @@ class Parametric:
     # PyTorch's names for the parts, each (H,Z), of the encoder's last layer
     heads: ClassVar[tuple[str, ...]]
 
-    # ------------------------------------------------------------- scikit-learn's habits
+    # -------------------------------------------------------- scikit-learn's estimator interface
 
     @classmethod
     def _names(cls) -> list[str]:
         return list(inspect.signature(cls).parameters)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyper-parameters: `type(model)(**model.get_params())` is its untrained twin."""
+        """The hyper-parameters: `type(model)(**model.get_params())` is an untrained copy."""
         return {name: getattr(self, name) for name in self._names()}
 
     def set_params(self, **params: Any) -> Self:
-        """Change hyper-parameters, for the next `fit`, which checks them."""
+        """Change hyper-parameters for the next `fit`, which validates them."""
         names = self._names()
         for name in params:
             if name not in names:
                 known = ", ".join(names)
                 raise InputError(
                     f"{type(self).__name__} has no hyper-parameter {name!r}: {known} (epochs, "
-                    "lr and the like are arguments of fit)"
+                    "lr and others are arguments of fit)"
                 )
         for name, value in params.items():
             setattr(self, name, value)
         return self
 
     def __repr__(self) -> str:
-        """The first four hyper-parameters, and those that differ from their default."""
+        """The first four hyper-parameters, and those that differ from their defaults."""
         defaults = inspect.signature(type(self)).parameters
         shown = [
             f"{name}={value!r}"
@@ -125,13 +134,13 @@ class Parametric:
 
     @property
     def n_features_in_(self) -> int:
-        """`n_features_`, by scikit-learn's name."""
+        """`n_features_`, under scikit-learn's name."""
         return self.n_features_
 
     # --------------------------------------------------------------------------- building
 
     def check_config(self) -> Any:
-        """The device's array module, or InputError for the first unusable hyper-parameter."""
+        """The device's array module. Raises InputError for the first invalid hyper-parameter."""
         whole_number(self.latent_dim, "latent_dim")
         if isinstance(self.hidden, str) or not isinstance(self.hidden, Sequence):
             raise InputError(f"hidden must be layer widths such as (400,), got {self.hidden!r}")
@@ -154,9 +163,9 @@ class Parametric:
         return namespace(self.device)
 
     def build(self, n_features: int) -> Self:
-        """Fresh parameters, from the seed, for data of this width.
+        """Initialise the parameters, from the seed, for data of this width.
 
-        Raises InputError for bad hyper-parameters.
+        Raises InputError for invalid hyper-parameters.
         """
         self._plan(n_features)
         self._allocate()
@@ -164,9 +173,9 @@ class Parametric:
         return self
 
     def _allocate(self) -> None:
-        """The memory of all parameters, zeros; `_plan` was called before."""
+        """Allocate all parameters, as zeros. `_plan` must have been called."""
         xp = namespace(self.device)
-        self._built = {name: getattr(self, name) for name in MEANING}
+        self._built = {name: getattr(self, name) for name in FIXED_BY_BUILD}
         self.params_ = Flat(self._shapes(), xp, self.dtype)
         self.history_: list[dict[str, float]] = []
         if self.x_variance is not None:
@@ -175,7 +184,7 @@ class Parametric:
         self._make_buffers()
 
     def _plan(self, n_features: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of all parameters for data of this width, before memory is asked for."""
+        """Validate the hyper-parameters; the shapes of all parameters. Allocates nothing."""
         self.check_config()
         self.n_features_ = whole_number(n_features, "n_features")
         return self._shapes()
@@ -215,12 +224,12 @@ class Parametric:
 
     @property
     def workspace(self) -> Workspace:
-        """The named buffers that `forward` and `backward` compute in."""
+        """The named buffers of `forward` and `backward`."""
         return self._ws
 
     @property
     def gradients(self) -> Flat:
-        """What `backward` writes: one gradient a parameter, views of one flat vector."""
+        """The gradients that `backward` writes, one per parameter: views of one flat vector."""
         return self._grads
 
     @gradients.setter
@@ -229,10 +238,10 @@ class Parametric:
 
     @property
     def widths(self) -> str:
-        """The layers up to the code, such as "784-400-20"."""
+        """The widths of the encoder's layers, such as "784-400-20"."""
         return "-".join(map(str, (self.n_features_, *self.hidden, self.latent_dim)))
 
-    # a copy has buffers of its own
+    # a copy allocates its own buffers
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("_ws", "_grads")}
 
@@ -257,7 +266,7 @@ class Parametric:
 
     @property
     def noise_width(self) -> int:
-        """Normal numbers that forward reads for each example."""
+        """The number of normal random numbers that forward reads per example."""
         return self.latent_dim
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -297,15 +306,15 @@ class Parametric:
     # --------------------------------------------------------------------- PyTorch's names
 
     def state_dict(self, values: Mapping[str, Any] | None = None) -> dict[str, Array]:
-        """Parameters, or gradients of `loss_and_grad`, by PyTorch's names; weights (out, in)."""
+        """Parameters, or gradients of `loss_and_grad`, under PyTorch's names; weights (out, in)."""
         self._check_built()
         return torch_names.to_torch(self._layers(), self.params_ if values is None else values)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Self:
-        """Parameters from a mapping as `state_dict` gives it; values are what NumPy can read.
+        """Load parameters from a mapping such as `state_dict` returns, of any array-likes.
 
-        Builds the model for the width that the first layer has. Raises InputError, and changes
-        nothing, where a name is missing or unknown, a shape differs, or a value is not finite.
+        Builds the model for the width of the first layer. Raises InputError, and changes nothing,
+        if a name is missing or unknown, a shape differs, or a value is not finite.
         """
         arrays = torch_names.read_state(state)
         new = copy(self)

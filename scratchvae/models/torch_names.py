@@ -1,7 +1,7 @@
-"""Weights by the names and in the layout of a PyTorch module, both ways.
+"""Convert weights to and from the names and layout of a PyTorch module.
 
-The module is a plain `encoder = Sequential(Flatten, Linear, ReLU, ...)`, heads such as `fc_mu`, and
-a `decoder = Sequential(Linear, ReLU, ..., Linear)`; its weights are (out, in), where ours are (in,
+The module has a plain `encoder = Sequential(Flatten, Linear, ReLU, ...)`, heads such as `fc_mu`,
+and a `decoder = Sequential(Linear, ReLU, ..., Linear)`. Its weights are (out, in); ours are (in,
 out).
 """
 
@@ -17,7 +17,7 @@ Layer = tuple[str, str, slice]  # own prefix, PyTorch's prefix, columns of the o
 
 
 def layers(n_hidden: int, heads: tuple[str, ...], latent_dim: int) -> Iterator[Layer]:
-    """Each layer, the first one first; the heads are columns of one own tensor."""
+    """The layers from input to output; the heads are columns of one own tensor."""
     for i in range(n_hidden):
         yield f"enc{i}", f"encoder.{1 + 2 * i}", slice(None)
     for i, head in enumerate(heads):
@@ -28,7 +28,7 @@ def layers(n_hidden: int, heads: tuple[str, ...], latent_dim: int) -> Iterator[L
 
 
 def to_torch(layers: list[Layer], own: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Own tensors, or their gradients, by PyTorch's names: copies, on the host."""
+    """Own tensors, or their gradients, under PyTorch's names: copies, on the host."""
     own = {name: np.array(to_numpy(a)) for name, a in own.items()}
     state = {}
     for prefix, theirs, columns in layers:
@@ -38,7 +38,7 @@ def to_torch(layers: list[Layer], own: Mapping[str, Any]) -> dict[str, np.ndarra
 
 
 def shapes(layers: list[Layer], own: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor of `to_torch`, from those of the own tensors."""
+    """The shapes of `to_torch`'s tensors, from the shapes of the own tensors."""
     state: dict[str, tuple[int, ...]] = {}
     for prefix, theirs, columns in layers:
         fan_in, width = own[f"{prefix}_W"]
@@ -48,18 +48,18 @@ def shapes(layers: list[Layer], own: Mapping[str, tuple[int, ...]]) -> dict[str,
 
 
 def _others(layers: list[Layer], own: Mapping[str, Any]) -> list[str]:
-    """Own tensors that belong to no layer, and keep their names."""
+    """Own tensors outside the layers, which keep their names."""
     layered = {f"{prefix}_{kind}" for prefix, _, _ in layers for kind in "Wb"}
     return [name for name in own if name not in layered]
 
 
 def read_state(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The state's values as arrays, whatever NumPy can read them from."""
+    """The state's values, any array-likes, as NumPy arrays."""
     return {name: np.asarray(to_numpy(a)) for name, a in state.items()}
 
 
 def width(layer: str, arrays: Mapping[str, np.ndarray]) -> int:
-    """The number of columns that a layer takes, or InputError if it is not there."""
+    """The input width of a layer. Raises InputError if the state does not hold it."""
     name = f"{layer}.weight"
     if name not in arrays or arrays[name].ndim != 2:
         raise InputError(f"the state holds no matrix {name!r}; it holds {sorted(arrays)}")
@@ -71,7 +71,7 @@ def misfit(
     wanted: Mapping[str, tuple[int, ...]],
     dtype: str | None = None,
 ) -> str:
-    """Why tensors are not those of these names, shapes and dtype (any, if None); "" if they are.
+    """How tensors differ from the wanted names, shapes and dtype (None: any); "" if they match.
 
     found: dtype and shape of each tensor.
     """
@@ -88,7 +88,10 @@ def misfit(
 def from_torch(
     layers: list[Layer], arrays: Mapping[str, np.ndarray], own: Mapping[str, Any]
 ) -> None:
-    """Write arrays by PyTorch's names into own tensors; InputError, and no change, if unfit."""
+    """Write arrays under PyTorch's names into own tensors.
+
+    Raises InputError, and writes nothing, if they do not fit or hold a value that is not finite.
+    """
     found = {name: (str(a.dtype), a.shape) for name, a in arrays.items()}
     wanted = shapes(layers, {name: a.shape for name, a in own.items()})
     if reason := misfit(found, wanted):
@@ -100,7 +103,7 @@ def from_torch(
 
 
 def write(layers: list[Layer], read: Callable[[str], np.ndarray], own: Mapping[str, Any]) -> None:
-    """Read each tensor by PyTorch's name, one at a time, into the own ones, which they fit."""
+    """Read the tensors under PyTorch's names, one at a time, into own tensors of fitting shapes."""
     for prefix, theirs, columns in layers:
         W, b = own[f"{prefix}_W"], own[f"{prefix}_b"]
         W[:, columns] = _like(W, read(f"{theirs}.weight").T)

@@ -1,14 +1,14 @@
 """The variational autoencoder (Kingma & Welling, arXiv:1312.6114), forward and backward, by hand.
 
-The encoder maps x to a Gaussian over z; the decoder maps a sample of it to a distribution over x.
+The encoder maps x to a Gaussian over z; the decoder maps a sample of z to a distribution over x.
 Training minimises the mean over the batch of rec + beta kl, in nats; at beta = 1 it is the negative
-evidence lower bound. Of Bernoulli pixels with logits y (`losses.py` has the other likelihoods):
+evidence lower bound. For Bernoulli pixels with logits y (`losses.py` has the other likelihoods):
 
     rec = -log p(x|z)        = sum_d [log(1 + exp(y_d)) - x_d y_d]
     kl  = KL(q(z|x) || p(z)) = sum_j [mu_j^2 + exp(logvar_j) - 1 - logvar_j] / 2
 
-Every backward is its forward read from the bottom up; the derivative of each line stands in
-`ops.py`. p holds the parameters, g their gradients, ws the buffers.
+Each backward follows its forward from the last line to the first; `ops.py` has the derivative of
+each op. p holds the parameters, g their gradients, ws the workspace buffers.
 """
 
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ from .model import Model
 
 @dataclass(slots=True)
 class Activations:
-    """What forward computed and backward reads, in the order of computation."""
+    """What forward computes and backward reads, in the order of computation."""
 
     x: Array  # (B,D) the data
     enc: list[Array]  # x, then each hidden layer of the encoder (B,H)
-    mu: Array  # (B,Z) mean of q(z|x); mu and logvar are the halves of one product
+    mu: Array  # (B,Z) mean of q(z|x); mu and logvar are the halves of one layer's output
     logvar: Array  # (B,Z) log of the variance of q(z|x)
     eps: Array  # (B,Z) the noise, N(0, 1)
     z: Array  # (B,Z) the sample
@@ -44,7 +44,7 @@ class Activations:
 
 
 def forward(p, x, eps, ws, activation, likelihood):
-    """x (B,D), eps (B,Z)  ->  the losses of each example, and everything on the way to them."""
+    """x (B,D), eps (B,Z)  ->  the losses of each example, and all intermediate results."""
     enc, mu, logvar = encode(p, x, ws, activation)
     z = ops.reparameterize(mu, logvar, eps, out=ws("z", *eps.shape))
     dec, y = decode(p, z, ws, activation)
@@ -56,14 +56,14 @@ def forward(p, x, eps, ws, activation, likelihood):
 def backward(p, g, acts, ws, beta, activation, likelihood):
     """Writes into g the gradient of the loss: the mean over the batch of rec + beta kl.
 
-    beta is one number, or (Z,), one for each unit.
+    beta is a scalar, or (Z,), one value per latent unit.
     """
     B, Z = acts.z.shape
     drec = dkl = ws.full("dlosses", 1 / B, B)
     dhead = ws("dhead", B, 2 * Z)
     dmu, dlogvar = dhead[:, :Z], dhead[:, Z:]
 
-    # mu and logvar go two ways, into kl and into z, so their gradients add
+    # mu and logvar are used twice, in kl and in z, so their gradients add
     dmu_kl, dlogvar_kl = ops.gaussian_kl_backward(
         dkl, acts.mu, acts.logvar, dmu=ws("dmu_kl", B, Z), dlogvar=ws("dlogvar_kl", B, Z)
     )
@@ -112,7 +112,7 @@ def decode_backward(p, g, dy, dec, ws, activation):
 class VAE(Model):
     """Variational autoencoder: fit(X), then encode, decode, reconstruct, sample, score_samples.
 
-    beta, free_bits, capacity    what the loss charges for the KL, see `losses.py`
+    beta, free_bits, capacity    the KL term of the loss, see `losses.py`
     """
 
     beta: float = 1.0

@@ -382,7 +382,7 @@ def test_missing_and_damaged_runs(tmp_path, capsys, train):
     assert cli.main(["evaluate", str(folder)]) == 0
     _, err = capsys.readouterr()
     assert err.startswith(f"scratchvae: warning: {path} is damaged")
-    assert err.endswith("checkpoint-00000004.npz is taken in its place\n")
+    assert err.endswith("checkpoint-00000004.npz is used instead\n")
     for path in folder.glob("*.npz"):
         path.unlink()
         path.write_bytes(b"PK")

@@ -58,7 +58,7 @@ def test_a_damaged_one_is_passed_over(train_run, monkeypatch, capsys, damage):
     assert cli.main(["train", "--resume", "--out", str(folder)]) == 0
     out, err = capsys.readouterr()
     assert err.startswith(f"scratchvae: warning: {newest}")
-    assert "checkpoint-00000015.npz is taken in its place" in err
+    assert "checkpoint-00000015.npz is used instead" in err
     assert f"going on from {folder / 'checkpoint-00000015.npz'}: 2 epochs complete, step 15" in out
     same(straight, folder)
 
@@ -72,7 +72,7 @@ def test_all_are_damaged(train_run, capsys):
     assert go_on(folder, "--epochs", "9") == 2
     err = capsys.readouterr().err
     assert f"{folder / 'checkpoint.npz'} is damaged" in err
-    assert "and so are the 2 others there: begin anew with --overwrite" in err
+    assert "and so are the 2 others there: start again with --overwrite" in err
     with pytest.raises(CheckpointError, match="damaged"):
         load_model(folder)
 

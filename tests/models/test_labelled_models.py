@@ -253,7 +253,7 @@ def test_binarization_leaves_the_labels_alone(rng):
     [
         (ConditionalVAE, None, "ConditionalVAE requires y to be passed"),
         (ConditionalVAE, [0, 1, -1, 2], "needs the label of each row, but y holds -1"),
-        (ConditionalVAE, [0, 1], r"y must hold one label a row, \(4,\), got the shape \(2,\)"),
+        (ConditionalVAE, [0, 1], r"y must hold one label per row, \(4,\), got the shape \(2,\)"),
         (SemiSupervisedVAE, [-1] * 4, "has no label to learn from: all of y is -1"),
         (SemiSupervisedVAE, None, "SemiSupervisedVAE requires y to be passed"),
         (SemiSupervisedVAE, [0, 1, np.nan, 1], "y holds a NaN or an infinity"),
@@ -274,7 +274,7 @@ def test_a_label_that_was_not_learned_is_refused(cls, batch):
         lambda: model.encode(x, [0, 1, 2, "x"]),
         lambda: model.score_samples(x, y=[9] * 4),
     ):
-        with pytest.raises(InputError, match="is none of the classes that were learned: 0, 1, 2"):
+        with pytest.raises(InputError, match="is not one of the learned classes: 0, 1, 2"):
             call()
     with pytest.raises(InputError, match="decode needs a label"):
         model.decode(z)
@@ -318,7 +318,9 @@ def test_an_unsigned_minus_one_is_refused(rng):
 
 
 def test_no_label_is_none_to_decode():
-    with pytest.raises(InputError, match="decode needs the label of each code, but -1 means none"):
+    with pytest.raises(
+        InputError, match="decode needs the label of each code, but -1 means unlabelled"
+    ):
         m2().sample(2, y=-1)
 
 
@@ -338,7 +340,7 @@ def test_a_state_does_not_rename_the_classes():
 
 
 def test_labels_of_another_length_are_refused_by_evaluate(rng):
-    with pytest.raises(InputError, match="one label a row"):
+    with pytest.raises(InputError, match="one label per row"):
         evaluate(m2(), rng.random((4, 9)), [0, 1])
 
 

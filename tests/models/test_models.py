@@ -274,8 +274,8 @@ def meta(path, change):
             "version 4, but .* reads 1, 2 and 3",
         ),
         (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(version=0))), "version 0, but"),
-        (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(model="x"))), "none of ae, vae"),
-        (lambda p: rewrite(p, meta=meta(p, lambda m: m.pop("config"))), "no names with"),
+        (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(model="x"))), "known are ae, vae"),
+        (lambda p: rewrite(p, meta=meta(p, lambda m: m.pop("config"))), "must map names to values"),
         (
             lambda p: rewrite(p, meta=meta(p, lambda m: m["config"].update(colour=1))),
             "no hyper-parameter colour",

@@ -200,13 +200,13 @@ def weights(**changed):
 @pytest.mark.parametrize(
     ("tensors", "words"),
     [
-        ({"weight": np.ones(3)}, ["not the plain VAE", "fc_mu", "decoder.0"]),
-        ({}, ["not the plain VAE"]),
-        (weights(fc_mu__weight=None), ["not the plain VAE"]),
+        ({"weight": np.ones(3)}, ["a plain VAE", "fc_mu", "decoder.0"]),
+        ({}, ["a plain VAE"]),
+        (weights(fc_mu__weight=None), ["a plain VAE"]),
         (weights(fc_mu__bias=None), ["missing or unexpected: fc_mu.bias"]),
         (weights(**dict.fromkeys("abcd", np.ones(3))), ["unexpected: a, b, c, ..."]),
-        (weights(encoder__9__weight=np.ones((3, 3))), ["not the plain VAE"]),
-        (weights(fc_mu__weight=np.ones(6, "f4")), ["not the plain VAE"]),
+        (weights(encoder__9__weight=np.ones((3, 3))), ["a plain VAE"]),
+        (weights(fc_mu__weight=np.ones(6, "f4")), ["a plain VAE"]),
         (weights(fc_mu__weight=np.ones((2, 4), "f4")), ["fc_mu.weight is float32 of shape (2, 4)"]),
         (weights(fc_mu__weight=np.ones((0, 3), "f4")), ["latent_dim must be", ">= 1, got 0"]),
         (weights(fc_mu__bias=np.ones(2)), ["fc_mu.bias is float64", "has float32"]),
@@ -214,7 +214,7 @@ def weights(**changed):
         (weights(fc_mu__bias=np.array([0, np.nan], "f4")), ["fc_mu.bias holds a NaN"]),
         (weights(fc_mu__bias=np.array([0, np.inf], "f4")), ["fc_mu.bias holds a NaN or an inf"]),
         (weights(x_logvar=np.ones(2, "f4")), ["x_logvar is float32 of shape (2,)"]),
-        (Autoencoder(**SMALL).build(5).state_dict(), ["not the plain VAE"]),
+        (Autoencoder(**SMALL).build(5).state_dict(), ["a plain VAE"]),
     ],
 )  # fmt: skip
 def test_other_tensors_are_refused(path, tensors, words):
@@ -224,7 +224,7 @@ def test_other_tensors_are_refused(path, tensors, words):
 def test_a_dtype_that_numpy_has_not(path):
     header = json.dumps({"a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"12")
-    refused(path, "not the plain VAE")
+    refused(path, "a plain VAE")
 
 
 # ---------------------------------------------------------------------------- files of strangers
@@ -240,10 +240,10 @@ def too_early(model):
         ({"version": 2}, ["version 2", "reads 1"]),
         ({"model": "gan"}, ["'gan'", "vae, iwae"]),
         ({"model": ["vae"]}, ["['vae']"]),
-        ({"config": 1}, ["no names with values"]),
-        ({"config": {}}, ["hidden is no list"]),
-        ({"hidden": "33"}, ["hidden is no list"]),
-        ({"hidden": [1] * 11}, ["more layers than there are"]),
+        ({"config": 1}, ["must map names to values"]),
+        ({"config": {}}, ["hidden is not a list"]),
+        ({"hidden": "33"}, ["hidden is not a list"]),
+        ({"hidden": [1] * 11}, ["more layers than the file"]),
         ({"hidden": [10**9]}, ["encoder.1.weight", "(1000000000, 5)"]),
         ({"hidden": [10**30]}, ["each layer width"]),
         ({"latent_dim": 10**9}, ["1000000000"]),
@@ -260,7 +260,7 @@ def too_early(model):
         ({"x" * 5000: 1}, ["no hyper-parameter xxx"]),
         ({"hidden": [4]}, ["encoder.1."]),
         ({"model": "ae"}, ["no hyper-parameter beta"]),
-        ({"beta": 2.0}, ["not as it was written"]),  # it fits, but is not what was written
+        ({"beta": 2.0}, ["does not match its checksum"]),  # it fits, but is not what was written
     ],
     ids=lambda given: repr(given)[:40],
 )  # fmt: skip
@@ -272,7 +272,7 @@ def test_a_description_that_does_not_fit_is_refused_before_memory_is_taken(
         own = about if name in about else about["config"]
         own[name] = value
     write(path, tensors, about)
-    if "not as it was written" not in words:
+    if "does not match its checksum" not in words:
         monkeypatch.setattr(Parametric, "_allocate", too_early)
     refused(path, *words)
 

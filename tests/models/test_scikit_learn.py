@@ -367,7 +367,7 @@ def test_sparse_data_are_refused_with_the_way_out(X):
         ([0, 0.5, 1], "not continuous values such as 0.5"),
         (np.array(["a", 1, 2], dtype=object), "numbers or names, not both"),
         (["a", "b", -1], "y holds the text '-1'"),
-        ([[0, 1]] * 3, r"one label a row, \(3,\), got the shape \(3, 2\)"),
+        ([[0, 1]] * 3, r"one label per row, \(3,\), got the shape \(3, 2\)"),
     ],
 )
 def test_unusable_labels_are_one_sentence(kind, y, message):

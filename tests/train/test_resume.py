@@ -277,7 +277,7 @@ def test_the_one_of_most_steps_is_taken_and_damaged_later_ones_go(train_run, cap
     (folder / "checkpoint-00000024.npz").write_bytes(b"PK")
     capsys.readouterr()
     assert go_on(folder) == 0
-    assert "best.npz is taken in its place" in capsys.readouterr().err
+    assert "best.npz is used instead" in capsys.readouterr().err
     assert (straight / "checkpoint.npz").read_bytes() == (folder / "checkpoint.npz").read_bytes()
     assert not (folder / "checkpoint-00000024.npz").exists()
 
