@@ -1,6 +1,6 @@
-"""A multilayer perceptron as two functions: layers of linear + activation, forward and backward.
+"""A multilayer perceptron, forward and backward: a stack of linear layers with an activation each.
 
-The tensors of layer i of the stack "enc" are `enc{i}_W` and `enc{i}_b`. Read `models/vae.py` next.
+Layer i of the stack "enc" has the tensors `enc{i}_W` and `enc{i}_b`. Read `models/vae.py` next.
 """
 
 from itertools import pairwise
@@ -16,7 +16,7 @@ ACTIVATIONS = {
 
 
 def layer_shapes(name, sizes):
-    """Names and shapes of the tensors of a stack: sizes (784, 400, 200) are two layers."""
+    """Names and shapes of the tensors of a stack; sizes (784, 400, 200) mean two layers."""
     shapes: dict[str, tuple[int, ...]] = {}
     for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         shapes |= {f"{name}{i}_W": (fan_in, fan_out), f"{name}{i}_b": (fan_out,)}
@@ -36,9 +36,9 @@ def mlp(p, name, x, activation, ws):
 
 
 def mlp_backward(p, g, name, hs, dh, activation, ws, dx=SKIP):
-    """The same layers, last to first: writes dW_i and db_i into g, returns dL/dx or None.
+    """Backward of `mlp`, last layer first: writes dW_i and db_i into g, returns dL/dx or None.
 
-    dh (B,H), the gradient of the last h, is overwritten; dx (B,I) is where dL/dx goes.
+    dh (B,H), the gradient of the last h, is overwritten; dL/dx is written to dx (B,I).
     """
     _, f_backward = ACTIVATIONS[activation]
     for i in reversed(range(len(hs) - 1)):

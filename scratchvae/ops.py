@@ -1,18 +1,18 @@
 """Every op of the VAE and its gradient, written by hand.
 
-An op is a pair of pure functions, `f` and `f_backward`. Backward takes `dy`, the gradient of the
-loss with respect to f's output, and returns the gradient with respect to each input. What it needs
-from forward stands in its signature: an input by its own name, the output as `y`. Losses return one
-value per example, in nats: weights and means belong to the model.
+An op is a pair of pure functions, `f` and `f_backward`. Backward takes the upstream gradient `dy`,
+the gradient of the loss with respect to f's output, and returns the gradient with respect to each
+input. Its signature names what it needs from forward: an input by its name, the output as `y`.
+Losses return one value per example, in nats; weighting and averaging are left to the model.
 
-At a first reading, ignore these five:
-  module(x)            numpy, or cupy where x lies on a GPU
-  out=, dx=, dW=, ...  where a result is written: None allocates, an array is overwritten
-  SKIP                 as such a destination: this gradient is not needed
+On a first reading, ignore these five:
+  module(x)            numpy, or cupy if x is on a GPU
+  out=, dx=, dW=, ...  the array that a result is written to; None allocates one
+  SKIP                 in place of such an array: this gradient is not needed
   @fused("...")        the body as one formula, which a GPU computes in one kernel
-  ws("name", ...)      in `nets.py` and the models: a buffer that is used again at each step
+  ws("name", ...)      in `nets.py` and the models: a workspace buffer, reused at each step
 
-Ops that one likelihood or one model alone needs stand beside it, to keep this file short: the other
+Ops that only one likelihood or model needs are defined with it, to keep this file short: the other
 densities, log_mean_exp and softmax_cross_entropy in `models/losses.py`, linear_each_class in
 `models/m2.py`. Sizes: B batch, I inputs, O outputs, D pixels, H hidden, Z latents. Read `nets.py`
 next.
@@ -24,7 +24,7 @@ from .backend.registry import SKIP, backward_of
 
 
 def _times(dy, slope, out):
-    """The chain rule for an op that works entry by entry: dy * slope"""
+    """The chain rule for an elementwise op: dy * slope"""
     return None if out is SKIP else module(dy).multiply(dy, slope, out=out)
 
 
@@ -58,14 +58,14 @@ def linear_backward(dy, x, W, *, dx=None, dW=None, db=None):
 
 
 def relu(x, *, out=None):
-    """y = max(x, 0), entry by entry.        x (B,H)   ->   y (B,H)"""
+    """y = max(x, 0), elementwise.        x (B,H)   ->   y (B,H)"""
     return module(x).maximum(x, 0, out=out)
 
 
 @backward_of(relu, x="BH away from 0")
 @fused("dx = dy * (y > 0)")
 def relu_backward(dy, y, *, dx=None):
-    """dy/dx = 1 where x > 0, else 0. At x = 0 there is no derivative; we take 0, as is usual."""
+    """dy/dx = 1 where x > 0, else 0. At x = 0, which has no derivative, 0 is used by convention."""
     # forward: y = max(x, 0), so the gradient passes where y > 0
     return _times(dy, y > 0, dx)
 
@@ -89,7 +89,7 @@ def sigmoid_backward(dy, y, *, dx=None):
 
 
 def tanh(x, *, out=None):
-    """y = tanh(x), entry by entry.        x (B,H)   ->   y (B,H)"""
+    """y = tanh(x), elementwise.        x (B,H)   ->   y (B,H)"""
     return module(x).tanh(x, out=out)
 
 
@@ -117,7 +117,7 @@ def softplus_backward(dy, y, *, dx=None):
 
 
 def _log1p_exp_minus_abs(x):
-    """log(1 + exp(-|x|)): the part of softplus that is not max(x, 0), and never overflows"""
+    """log(1 + exp(-|x|)) = softplus(x) - max(x, 0), which cannot overflow"""
     xp = module(x)
     tail = xp.abs(x)
     xp.exp(xp.negative(tail, out=tail), out=tail)
@@ -131,9 +131,9 @@ def _log1p_exp_minus_abs(x):
 def reparameterize(mu, logvar, eps, *, out=None):
     """z = mu + exp(logvar/2) eps: a sample of N(mu, exp(logvar)) if eps is one of N(0, 1). (B,Z)
 
-    The noise is an argument, so z is an ordinary function of mu and logvar with ordinary
-    derivatives (Kingma & Welling, arXiv:1312.6114, section 2.4). logvar is the log of a variance:
-    hence the half.
+    The noise is an argument, so z is a deterministic, differentiable function of mu and logvar
+    (Kingma & Welling, arXiv:1312.6114, section 2.4). logvar is the log of a variance: hence the
+    half.
     """
     xp = module(mu)
     z = xp.multiply(logvar, 0.5, out=out)
@@ -161,7 +161,7 @@ def gaussian_kl(mu, logvar, *, out=None):
     mu, logvar (B,Z)   ->   y (B,).  Kingma & Welling, arXiv:1312.6114, appendix B.
     """
     xp = module(mu)
-    term = xp.expm1(logvar)  # near 0, exp(logvar) - 1 - logvar would be lost in rounding
+    term = xp.expm1(logvar)  # exp(logvar) - 1 would lose its digits near logvar = 0
     term -= logvar
     term += mu * mu
     y = xp.sum(term, axis=1, out=out)
@@ -184,8 +184,8 @@ def gaussian_kl_backward(dy, mu, logvar, *, dmu=None, dlogvar=None):
 def bce(p, t, *, out=None):
     """-sum_d [t log p + (1 - t) log(1 - p)]: cross-entropy of probabilities.   p, t (B,D) -> y (B,)
 
-    log 0 counts as -100, as in PyTorch, so the cost stays finite. Models use `bce_with_logits`,
-    which needs no clamp: a sigmoid that has rounded to 1 has already lost what log(1 - p) asks for.
+    log 0 is clamped to -100, as in PyTorch, so the loss stays finite. Models use `bce_with_logits`,
+    which needs no clamp: once a sigmoid has rounded to 1, log(1 - p) cannot be recovered.
     """
     xp = module(p)
 
@@ -198,7 +198,7 @@ def bce(p, t, *, out=None):
 
 @backward_of(bce, p="BD in (0,1)", t="BD in [0,1]")
 def bce_backward(dy, p, t, *, dp=None):
-    """dy/dp = (1 - t)/(1 - p) - t/p = (p - t) / (p (1 - p)), the denominator kept >= 1e-12"""
+    """dy/dp = (1 - t)/(1 - p) - t/p = (p - t) / (p (1 - p)), with the denominator >= 1e-12"""
     dp = module(dy).subtract(p, t, out=dp)
     dp /= module(dy).maximum(p * (1 - p), 1e-12)
     dp *= dy[:, None]
@@ -213,7 +213,7 @@ def bce_with_logits(logits, t, *, out=None):
     """
     xp = module(logits)
     term = xp.maximum(logits, 0)
-    term -= logits * t  # exactly 0 where l > 0 and t = 1, so that the rest keeps its digits
+    term -= logits * t  # leaves exactly 0 where l > 0 and t = 1: no digits of the rest are lost
     term += _log1p_exp_minus_abs(logits)
     return xp.sum(term, axis=1, out=out)
 
@@ -221,7 +221,7 @@ def bce_with_logits(logits, t, *, out=None):
 @backward_of(bce_with_logits, logits="BD", t="BD in [0,1]")
 @fused("dlogits = ((tanh(logits / 2) + 1) / 2 - t) * dy")
 def bce_with_logits_backward(dy, logits, t, *, dlogits=None):
-    """dy/dl = sigmoid(l) - t: loss and sigmoid cancel to a difference, without a division"""
+    """dy/dl = sigmoid(l) - t: the derivatives of loss and sigmoid cancel, with no division"""
     dlogits = sigmoid(logits, out=dlogits)
     dlogits -= t
     dlogits *= dy[:, None]

@@ -1,8 +1,7 @@
-"""Where arrays live: NumPy on the CPU, CuPy on the GPU.
+"""The array backend: NumPy on the CPU, CuPy on the GPU.
 
-Ops never choose: they ask `array_module` for the module of the arrays that they were given. The
-choice is made once, by `namespace(device)`, where memory is born. This is the only module that
-imports CuPy.
+`namespace(device)` selects the module when memory is allocated; ops use `array_module`, the module
+of their arguments. This is the only module that imports CuPy.
 """
 
 import sys
@@ -18,13 +17,13 @@ from ..errors import InputError
 
 DEVICES = ("cpu", "cuda")
 Array = Any  # a numpy.ndarray or a cupy.ndarray: the code is the same for both
-_stand_in: ContextVar[Any] = ContextVar("stand_in", default=None)  # what ops get for CuPy
+_stand_in: ContextVar[Any] = ContextVar("stand_in", default=None)  # replaces CuPy for ops
 
 
 def array_module(*arrays: Array) -> Any:
-    """numpy or cupy: the module whose arrays these are.
+    """numpy or cupy: the module that the arrays belong to.
 
-    CuPy is looked up in `sys.modules`: where nobody imported it, no array can be its own.
+    CuPy is looked up in `sys.modules`: unless it is imported, no array can be CuPy's.
     """
     cupy = sys.modules.get("cupy")
     if cupy is not None and any(isinstance(a, cupy.ndarray) for a in arrays):
@@ -34,7 +33,7 @@ def array_module(*arrays: Array) -> Any:
 
 @contextmanager
 def standing_in(**functions: Any) -> Iterator[None]:
-    """Within, and in this thread, ops see these functions in the place of CuPy's."""
+    """Context manager: in this thread, ops use these instead of CuPy's functions."""
     module = ModuleType("cupy")
     module.__dict__.update(vars(sys.modules["cupy"]), **functions)
     token = _stand_in.set(module)
@@ -45,7 +44,7 @@ def standing_in(**functions: Any) -> Iterator[None]:
 
 
 def namespace(device: str) -> ModuleType:
-    """The array module for "cpu" or "cuda"; InputError, which says what to do, if it has none."""
+    """The array module for "cpu" or "cuda". Raises InputError if there is none, with the remedy."""
     if device == "cpu":
         return np
     if device != "cuda":
@@ -67,12 +66,12 @@ def namespace(device: str) -> ModuleType:
 
 
 def share_memory(a: Array, b: Array) -> bool:
-    """Whether two arrays share memory; of device arrays, only whether they are one object."""
+    """Whether two arrays share memory; for device arrays, whether they are the same object."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return np.shares_memory(a, b)
     return a is b
 
 
 def to_numpy(a: Array) -> Any:
-    """The same numbers as a NumPy array: the one place where data leaves the GPU."""
+    """Convert to a NumPy array: the only function that copies data from the GPU."""
     return np.asarray(a) if array_module(a) is np else a.get()

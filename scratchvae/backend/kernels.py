@@ -1,8 +1,8 @@
-"""Chains of array operations as one GPU kernel each, for CuPy to compile.
+"""GPU kernels that fuse several array operations, compiled by CuPy.
 
-A kernel is a formula of assignments that reads the same in CUDA C and in Python: so the double of
-CuPy that tests run on without a GPU computes the very text that a GPU compiles. `fused` gives an op
-such a formula; the body that it decorates stays what NumPy runs, and what the formula must equal.
+A kernel is a formula of assignments, valid in both CUDA C and Python, so that tests without a GPU
+can evaluate the text that a GPU compiles. `fused` attaches such a formula to an op. NumPy runs the
+body of the op, and the formula must compute the same.
 """
 
 import re
@@ -15,25 +15,26 @@ import numpy as np
 from . import Array, array_module
 from .registry import SKIP, keyword_only, positional
 
-# `word` holds 32 random bits. C has no // for Python to read
+# `word` holds 32 random bits; `quotient` stands for integer division, which C and Python write
+# differently
 PREAMBLE = """
 typedef unsigned long long word;
 #define quotient(a, b) ((a) / (b))
 """
 
 
-# The caches are keyed by CuPy's class, since a stand-in for CuPy must not be kept alive.
+# The caches are keyed by CuPy's kernel class; keyed by module, they would keep stand-ins alive.
 
 
 @cache
 def elementwise(kernel: Any, name: str, inputs: str, outputs: str, formula: str) -> Any:
-    """CuPy's kernel of this formula, for each entry of the arrays, which broadcast."""
+    """CuPy's elementwise kernel of this formula; the arrays are broadcast."""
     return kernel(inputs, outputs, formula, name, preamble=PREAMBLE)
 
 
 @cache
 def _row_sum(kernel: Any, name: str, inputs: str, formula: str) -> Any:
-    """CuPy's kernel of "y = sum(term) rest", the sum being that of each row."""
+    """CuPy's reduction kernel of "y = sum(term) rest", with a sum over each row."""
     match = re.fullmatch(r"y = sum\((.*)\)(.*?)", formula)
     if match is None:
         raise ValueError(f"{name}: no sum of a term: {formula}")
@@ -42,10 +43,10 @@ def _row_sum(kernel: Any, name: str, inputs: str, formula: str) -> Any:
 
 
 def fused(formula: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """On a GPU the decorated op is one kernel: this formula, in which `sum` is that of each row.
+    """Decorator: on a GPU the op runs as one kernel of this formula; `sum` is over each row.
 
-    Its names are the op's own, and `y` is what forward returns. Where a gradient is not needed or
-    dtypes are mixed, the body runs there too.
+    The formula uses the op's argument names, and `y` for the output of forward. If a gradient is
+    not needed or dtypes are mixed, the GPU runs the body too.
     """
 
     def decorate(op: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,7 +81,7 @@ def fused(formula: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 # ------------------------------------------------------------------------------ random numbers
 
-# Philox4x32-10, as `noise.philox`: c0 to c3 become the words of `block` of a row
+# Philox4x32-10, as `noise.philox`: c0 to c3 become the random words of a row's `block`
 _ROUND = """
 p0 = c0 * 0xD2511F53; p1 = c2 * 0xCD9E8D57;
 c0 = (p1 >> 32) ^ c1 ^ k0; c1 = p1 & 0xFFFFFFFF; c2 = (p0 >> 32) ^ c3 ^ k1; c3 = p0 & 0xFFFFFFFF;
@@ -115,7 +116,7 @@ _RANDOM = {
 
 
 def random(kind: str, y: Array, *, seed: int, stream: int, step: Any = 0, row: int = 0) -> Array:
-    """Fills y (n, width) as `noise.bits`, `uniform` or `normal` do; step may be an array of one."""
+    """Fill y (n, width) as `noise.bits`, `uniform` or `normal`; step may be a 1-element array."""
     dtype, formula = _RANDOM[kind]
     inputs = "uint64 key, uint64 stream, uint64 step, uint64 row, uint64 width, uint64 blocks"
     xp = array_module(y)
@@ -133,7 +134,7 @@ ADAM = "m += (g - m) * keep1; v += (g * g - v) * keep2; p -= m / (sqrt(v) + floo
 def adam(
     p: Array, m: Array, v: Array, g: Array, keep1: float, keep2: float, rate: Any, floor: Any
 ) -> None:
-    """`optim.Adam`'s update; rate and floor are numbers, or arrays of one."""
+    """The update of `optim.Adam`; rate and floor are scalars or 1-element arrays."""
     inputs = "T g, T keep1, T keep2, T rate, T floor"
     kernel = array_module(p).ElementwiseKernel
     elementwise(kernel, "adam", inputs, "T p, T m, T v", ADAM)(

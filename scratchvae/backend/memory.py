@@ -1,9 +1,9 @@
-"""Memory with names: one flat vector for all parameters, and buffers that outlive a step.
+"""Named memory: one flat vector for all parameters, and workspace buffers reused by each step.
 
 `Flat` keeps all tensors of a model in one vector, so that Adam, a norm, an all-reduce or a
-checkpoint is a line on `.array`, while the model reads `p.out_W`. `Workspace` hands out the same
-buffer each time that a name is asked for, because allocating a large temporary costs more than
-computing in it.
+checkpoint is one operation on `.array`, while the model reads `p.out_W`. `Workspace` returns the
+same buffer each time that a name is requested, because allocating a large temporary array costs
+more than computing in it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,21 +15,21 @@ import numpy as np
 from . import Array
 
 Shapes = Mapping[str, tuple[int, ...]]
-LINE = 64  # bytes of a line of the cache
+CACHE_LINE = 64  # bytes
 
 
 def empty(xp: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-    """`xp.empty`, but it begins with a line of the cache: twice as fast to go through in places."""
+    """`xp.empty`, aligned to a cache line: loops over such memory can be twice as fast."""
     if xp is not np:
         return xp.empty(shape, dtype=dtype)
     size = prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + LINE, dtype=np.uint8)
-    start = -memory.ctypes.data % LINE
+    memory = np.empty(size + CACHE_LINE, dtype=np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
 class Flat(Mapping[str, Any]):
-    """Named views of one vector: `p.out_W` and `p["out_W"]` are a piece of `p.array`."""
+    """Named views of one vector: `p.out_W` and `p["out_W"]` are the same slice of `p.array`."""
 
     array: Array
     shapes: Shapes
@@ -48,10 +48,10 @@ class Flat(Mapping[str, Any]):
         self.__dict__.update(array=array, shapes=dict(shapes), constants={}, _views=views)
 
     def constant(self, name: str, value: Array) -> None:
-        """Let `p.name` be this array, though it is no parameter: not in the mapping or vector."""
+        """Set `p.name` to an array that is not a parameter: not in the mapping or the vector."""
         self.constants[name] = value
 
-    # a copy names the pieces of its own vector
+    # the views of a copy belong to its own vector
     def __getstate__(self) -> Any:
         return self.shapes, self.array, self.constants
 
@@ -61,7 +61,7 @@ class Flat(Mapping[str, Any]):
         self.constants.update(constants)
 
     def like(self, xp: Any, array: Array | None = None) -> "Flat":
-        """Another vector with the same names, shapes and dtype: zeros, or the one given."""
+        """A `Flat` of the same names, shapes and dtype: zeros, or views of the given array."""
         if array is None:
             return Flat(self.shapes, xp, self.array.dtype)
         other = Flat.__new__(Flat)
@@ -81,7 +81,7 @@ class Flat(Mapping[str, Any]):
     def __setattr__(self, name: str, value: Any) -> None:
         if value is not getattr(self, name):  # `p.b += 1` ends by binding the same view again
             raise AttributeError(
-                f"write into {name}[...]: a new array would leave the flat vector behind"
+                f"assign to {name}[...]: a new array would not be part of the flat vector"
             )
 
     def __iter__(self) -> Iterator[str]:
@@ -92,9 +92,9 @@ class Flat(Mapping[str, Any]):
 
 
 class Workspace:
-    """Named buffers: `ws("z", B, Z)` is uninitialised at first, and the same memory ever after.
+    """Named buffers: `ws("z", B, Z)` allocates on its first call and reuses that memory afterwards.
 
-    A smaller first dimension (the last batch of an epoch) is a view of the larger buffer.
+    A smaller first dimension (the last mini-batch of an epoch) is a view of the larger buffer.
     """
 
     def __init__(self, xp: Any, dtype: Any) -> None:

@@ -1,10 +1,9 @@
-"""Random numbers that are a pure function of where they are used.
+"""Counter-based random numbers: a pure function of seed, stream, step and row.
 
-Every number is keyed by (seed, stream, step, row): nothing is drawn in order, so there is no state
-to save, a resumed run sees what the uninterrupted run would have seen, and a batch split over
-several processes or moved to a GPU sees the same noise. The generator is Philox4x32-10 (Salmon et
-al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): ten rounds of multiply-and-swap that
-turn a 128-bit counter and a 64-bit key into 128 bits.
+There is no generator state to save. A resumed run uses the same numbers as an uninterrupted one,
+and a mini-batch that is split over several processes, or moved to a GPU, uses the same noise. The
+generator is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
+ten rounds of multiply-and-swap that turn a 128-bit counter and a 64-bit key into 128 bits.
 """
 
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from . import Array, kernels
 
-# Streams keep the uses of one seed apart. They are part of what a seed means: append only.
+# Streams make the uses of one seed independent. Append only: their numbers are part of every key.
 INIT, TRAIN, TEST, SHUFFLE, BINARIZE, SAMPLE, SCORE, DATA, LABELS, FIXED, PICK = range(11)
 
 MAX_SEED = 2**64 - 1
@@ -22,7 +21,7 @@ _MASK = 0xFFFFFFFF
 
 
 def check_seed(seed: int) -> int:
-    """The seed as an int, or InputError: seeds are whole numbers from 0 to 2**64 - 1."""
+    """The seed as an int. Raises InputError unless it is a whole number from 0 to 2**64 - 1."""
     if (
         isinstance(seed, bool)
         or not isinstance(seed, (int, np.integer))
@@ -35,7 +34,7 @@ def check_seed(seed: int) -> int:
 def philox(
     c0: Array, c1: Array, c2: Array, c3: Array, key: int
 ) -> tuple[Array, Array, Array, Array]:
-    """Philox4x32-10 on uint64 arrays that hold 32-bit words; returns four such arrays."""
+    """Philox4x32-10 on uint64 arrays of 32-bit words; returns four such arrays."""
     k0, k1 = key & _MASK, key >> 32
     for _ in range(10):
         p0 = c0 * 0xD2511F53
@@ -50,7 +49,7 @@ def bits(
 ) -> Array:
     """32 random bits for each entry of rows `row` to `row + n - 1`: uint64 (n, width), < 2**32.
 
-    On a GPU this, `uniform` and `normal` are one kernel each, and step may be an array of one.
+    On a GPU this, `uniform` and `normal` are one kernel each, and step may be a 1-element array.
     """
     key = {"seed": int(seed), "stream": stream, "step": step, "row": row}
     if xp is not np:
@@ -73,8 +72,8 @@ def uniform(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: 
 def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: int) -> Array:
     """Standard normal numbers, shape (n, width), by the Box-Muller transform.
 
-    Computed in float64 whatever the dtype, so that the logarithm and cosine of different devices,
-    which differ in the last bit, agree after rounding to float32.
+    Computed in float64 for every dtype: logarithm and cosine differ in the last bit between
+    devices, and agree after rounding to float32.
     """
     if xp is not np:
         return kernels.random("normal", xp.empty((n, width), dtype), **key)
@@ -87,6 +86,6 @@ def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: i
 
 
 def permutation(n: int, *, seed: int, stream: int = SHUFFLE, epoch: int = 0, xp: Any = np) -> Array:
-    """A permutation of range(n), int64 (n,): the order of n 64-bit random keys."""
+    """A random permutation of range(n), int64 (n,): the argsort of n random 64-bit keys."""
     words = bits(n, 2, seed=seed, stream=stream, step=epoch, xp=xp)
     return xp.argsort((words[:, 0] << 32) | words[:, 1], kind="stable")

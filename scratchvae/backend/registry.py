@@ -1,8 +1,7 @@
-"""One table that pairs every forward with its backward and describes the forward's inputs.
+"""The registry of ops: each forward with its backward and a description of its inputs.
 
-The gradient checker, `scratchvae verify` and the generic tests all loop over `OPS`: an op that is
-registered is checked, and the test suite fails while a public function of `ops.py` is not
-registered.
+The gradient checker, `scratchvae verify` and the generic tests loop over `OPS`, so every registered
+op is checked. The test suite fails if a public function of `ops.py` is not registered.
 """
 
 import inspect
@@ -15,17 +14,16 @@ class _Skip:
         return "SKIP"
 
 
-SKIP: Any = (
-    _Skip()
-)  # as a destination d*=: this gradient is not needed, do not compute it, return None
+# passed as d*=: do not compute this gradient, return None for it
+SKIP: Any = _Skip()
 
 
 class Op(NamedTuple):
     """A forward, its backward, and the shape and domain of each input, such as "BD in [0,1]".
 
-    Letters are dimensions: the same letter is the same size, different letters are different sizes,
-    so that a gradient with a wrong transpose cannot fit. The domain is `in [a,b]`, `in (a,b)`,
-    `away from 0`, or nothing.
+    Letters are dimensions. The same letter means the same size; different letters get different
+    sizes, so that a wrongly transposed gradient has the wrong shape. The domain is `in [a,b]`,
+    `in (a,b)`, `away from 0`, or omitted.
     """
 
     name: str
@@ -35,7 +33,7 @@ class Op(NamedTuple):
 
     @property
     def gradients(self) -> list[str]:
-        """Names of the inputs that have a gradient, in the order in which backward returns them."""
+        """The inputs that have a gradient, in the order in which backward returns them."""
         return [name[1:] for name in keyword_only(self.backward)]
 
 
@@ -55,7 +53,7 @@ def positional(f: Callable[..., Any]) -> list[str]:
 
 
 def backward_of(forward: Callable[..., Any], **inputs: str) -> Callable[..., Any]:
-    """Register the decorated function as the backward of `forward`, and return it untouched."""
+    """Decorator: register the function as the backward of `forward`, and return it unchanged."""
 
     name, wanted = forward.__name__, positional(forward)
     if list(inputs) != wanted:

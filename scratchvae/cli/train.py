@@ -23,7 +23,7 @@ from ..models.load import Loaded
 from ..pictures import gallery
 from ..train import EarlyStopping, Trainer
 from ..train.callbacks import CheckpointTimer, LatentFrames
-from ..train.signals import exit_code, stoppable, undisturbed
+from ..train.signals import exit_code, interruptible, signals_ignored
 from . import settings
 from .run_keeper import RunKeeper
 from .run_keeper import epochs as epochs_of
@@ -86,7 +86,7 @@ def _train(
     code = _run(a, trainer, epochs, callbacks, keeper, writes)
     if code or not writes:
         return code
-    with undisturbed():
+    with signals_ignored():
         keeper.finish(trainer)
     if trainer.epoch < chosen["epochs"]:
         tell(
@@ -149,7 +149,7 @@ def _run(
 ) -> int:  # fmt: skip
     """Train until done; the exit code where a signal stopped it, else 0."""
     try:
-        with stoppable():
+        with interruptible():
             try:
                 trainer.run(
                     epochs,
@@ -160,7 +160,7 @@ def _run(
                 )
             except KeyboardInterrupt as stop:
                 if writes:
-                    with undisturbed():
+                    with signals_ignored():
                         keeper.stop(trainer)
                 return exit_code(stop)
     except NonFiniteError as error:

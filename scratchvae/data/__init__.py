@@ -1,7 +1,7 @@
-"""Everything that comes in: data sets by name and own files, checked, with their labels.
+"""Data sets: named ones and the user's own files, validated, with their labels.
 
-`load_data` gives images and labels of one split; `batches.py` checks arrays at the door of a model.
-Data stay NumPy arrays on the host here. No model and no optimiser belongs here.
+`load_data` returns images and labels of one split; `batches.py` validates the input of a model.
+All data are NumPy arrays on the host. No model and no optimiser belongs here.
 """
 
 from .load import NAMED, fetch, has_splits, load_data, shown_name

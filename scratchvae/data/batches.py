@@ -1,7 +1,7 @@
-"""From what a user has to what a model reads: checked once, at the door, and kept as uint8.
+"""Validate input arrays, and convert mini-batches to floating point.
 
-A batch becomes floating point only when it is used, so a data set takes one byte a pixel, on the
-GPU too.
+uint8 images are stored as such and converted one mini-batch at a time, so a data set takes one byte
+per pixel, on the GPU too.
 """
 
 from collections.abc import Iterator
@@ -15,17 +15,18 @@ from ..backend import Array, array_module, noise, to_numpy
 from ..errors import InputError
 
 BINARIZE = ("none", "static", "dynamic")
-ROUNDING = 1e-6  # by which a scaler's arithmetic may miss [0, 1]; no loss is harmed by it
+ROUNDING = 1e-6  # allowed distance from [0, 1], for rounding errors in scaled data
 
 
 def check_images(
     X: Any, n_features: int | None = None, unit_interval: bool = True, model: str = "the model"
 ) -> np.ndarray:
-    """Images or rows as an array (N,D), uint8 (0 to 255) or floating point; else InputError.
+    """Images or rows as an array (N,D), uint8 (0 to 255) or floating point.
 
-    (N, height, width) is flattened. Booleans become 0 and 255. Floating point must be finite and,
-    where `unit_interval` (Bernoulli pixels), lie in [0, 1]. `n_features` is the width that `model`
-    wants. Where sentences are worded as scikit-learn's are, it is because its own checks ask so.
+    (N, height, width) is flattened. Booleans become 0 and 255. Floating-point values must be finite
+    and, with `unit_interval` (pixel likelihoods), lie in [0, 1]. `n_features` is the width that
+    `model` expects. Raises InputError for anything else; some messages use the wording that
+    scikit-learn's estimator checks require.
     """
     kind = type(X).__name__
     if hasattr(X, "toarray"):
@@ -85,7 +86,7 @@ def _array(a: Any, name: str) -> np.ndarray:
 
 
 def check_codes(z: Any, width: int, name: str, n: int | None = None) -> np.ndarray:
-    """Codes or noise as finite numbers of shape (n, width), any n if None; else InputError."""
+    """Codes or noise of shape (n, width), any n if None. Raises InputError if not so, or NaN."""
     z = _array(z, name)
     wanted = (len(z) if z.ndim and n is None else n, width)
     if z.shape != wanted or z.dtype.kind not in "biuf" or not np.isfinite(z).all():
@@ -95,7 +96,7 @@ def check_codes(z: Any, width: int, name: str, n: int | None = None) -> np.ndarr
 
 
 def to_float(batch: Array, out: Array) -> Array:
-    """A batch as floating point, written into `out`: uint8 is divided by 255, others copied."""
+    """Write a batch into the floating-point array `out`; uint8 is divided by 255."""
     xp = array_module(out)
     if batch.dtype == xp.uint8:
         return xp.divide(batch, 255, out=out, dtype=out.dtype)
@@ -104,7 +105,7 @@ def to_float(batch: Array, out: Array) -> Array:
 
 
 def binarized(x: Array, *, seed: int, stream: int, step: int, row: int = 0) -> Array:
-    """Bernoulli samples, in place: each pixel 1 with probability x, else 0; keyed by row."""
+    """Replace x, in place, by Bernoulli samples: 1 with probability x, else 0; keyed by row."""
     n, width = x.shape
     xp = array_module(x)
     key = {"seed": seed, "stream": stream, "step": step, "row": row}
@@ -112,9 +113,9 @@ def binarized(x: Array, *, seed: int, stream: int, step: int, row: int = 0) -> A
 
 
 def binarized_once(X: np.ndarray, n_pixels: int, *, seed: int, step: int) -> np.ndarray:
-    """A fixed binary version of a whole data set, uint8 of 0 and 255.
+    """One Bernoulli sample of a whole data set, uint8 of 0 and 255.
 
-    Only the first n_pixels columns are drawn: the labels beside them are 0 or 1, and stay.
+    Only the first n_pixels columns are sampled; the others are one-hot labels.
     """
     out = np.empty(X.shape, dtype=np.uint8)
     for rows in chunks(len(X), 4096):
@@ -126,7 +127,7 @@ def binarized_once(X: np.ndarray, n_pixels: int, *, seed: int, step: int) -> np.
 
 
 def image_side(n_features: int) -> int:
-    """The side of square images with that many pixels; InputError if they are not square."""
+    """The side of square images of n_features pixels. Raises InputError if they are not square."""
     side = isqrt(n_features)
     if side * side != n_features:
         raise InputError(f"rows of {n_features} features are not square images: nothing to draw")
@@ -134,7 +135,7 @@ def image_side(n_features: int) -> int:
 
 
 def are_images(n_features: int) -> bool:
-    """Whether rows of that many features are square images."""
+    """Whether rows of n_features can be square images."""
     return isqrt(n_features) ** 2 == n_features
 
 

@@ -1,7 +1,7 @@
-"""Downloads the four files of MNIST or Fashion-MNIST with pooch, and keeps only the right ones.
+"""Download the four files of MNIST or Fashion-MNIST with pooch, and verify their checksums.
 
-`load_data` imports this module only where a download was asked for. An archive is held in memory
-until its SHA-256 is verified; only then is it written to the folder.
+`load_data` imports this module only for download=True. An archive stays in memory until its SHA-256
+is verified, and is then written to the folder.
 """
 
 import gzip
@@ -19,12 +19,12 @@ from ..errors import DataError, InputError
 from ..files.atomic import sweep, write_atomically
 from . import idx
 
-TIMEOUT = 20.0  # seconds for a connection, and for each wait for the next bytes
-ROUNDS, PAUSE = 3, 1.0  # how often all mirrors are tried, and the seconds between two rounds
+TIMEOUT = 20.0  # seconds, for connecting and for each read
+ROUNDS, PAUSE = 3, 1.0  # attempts at all mirrors, and the seconds between them
 
 
 class Archive(NamedTuple):
-    """A .gz file: its name without .gz, its length in bytes, and their SHA-256."""
+    """A .gz file: its name without .gz, its length in bytes, and its SHA-256."""
 
     file: str
     length: int
@@ -32,7 +32,7 @@ class Archive(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The mirrors of a data set, in the order in which they are tried, and its four archives."""
+    """The mirrors of a data set, in the order of use, and its four archives."""
 
     mirrors: tuple[str, ...]
     archives: tuple[Archive, ...]
@@ -73,14 +73,14 @@ SOURCES = {
 
 
 class _Failure(Exception):
-    """Why a mirror, or every mirror, did not give an archive."""
+    """The reason why a mirror, or every mirror, failed."""
 
 
 def fetch_missing(name: str, folder: Path, *, verbose: bool = True) -> None:
-    """Put what is missing of a data set into its folder; a file that cannot be read is replaced.
+    """Download the missing and the unreadable files of a data set into its folder.
 
-    Raises DataError, one sentence, where a file cannot be had or kept, and InputError where pooch
-    is needed but not installed.
+    Raises DataError if a file cannot be downloaded or written, and InputError if pooch is needed
+    but not installed.
     """
     source = SOURCES[name]
     missing = [archive for archive in source.archives if not _reads(folder, archive.file)]
@@ -100,9 +100,9 @@ def fetch_missing(name: str, folder: Path, *, verbose: bool = True) -> None:
             ) from None
         except OSError as error:
             raise DataError(
-                f"{name} was downloaded, but {file}.gz cannot be kept in {folder} "
-                f"({error.strerror or error}): make that possible, name another folder with "
-                "--data-dir (data_dir=), or use strokes, the data set that is embedded"
+                f"{name} was downloaded, but {file}.gz cannot be written to {folder} "
+                f"({error.strerror or error}): check the folder and the disk, name another folder "
+                "with --data-dir (data_dir=), or use strokes, the data set that is embedded"
             ) from None
 
 
@@ -115,7 +115,7 @@ def _reads(folder: Path, file: str) -> bool:
 
 
 def _keep(folder: Path, file: str, archive: bytes) -> None:
-    """Write the archive, or its content where an unpacked file stands that cannot be read."""
+    """Write the archive; replace an unreadable unpacked file by the archive's content."""
     path = folder / f"{file}.gz"
     with suppress(FileNotFoundError):
         path = idx.find(folder, file)
@@ -124,7 +124,7 @@ def _keep(folder: Path, file: str, archive: bytes) -> None:
 
 
 def _http_downloader() -> Any:
-    """pooch's, or InputError where pooch is not installed."""
+    """A downloader of pooch. Raises InputError if pooch is not installed."""
     try:
         import pooch
     except ImportError:
@@ -146,7 +146,7 @@ def _http_downloader() -> Any:
 
 
 def _from_mirrors(get: Any, mirrors: list[str], archive: Archive, verbose: bool) -> bytes:
-    """The archive from the first mirror that has it, which is moved to the front of the list."""
+    """Download from the first mirror that succeeds, and move it to the front of the list."""
     failures = {}
     for n in range(ROUNDS):
         time.sleep(PAUSE if n else 0)
@@ -162,7 +162,7 @@ def _from_mirrors(get: Any, mirrors: list[str], archive: Archive, verbose: bool)
 
 
 class _Body(io.BytesIO):
-    """The body of an answer, counted by a progress bar and never longer than the bar's total."""
+    """The body of a response: updates a progress bar, and refuses bytes beyond the bar's total."""
 
     def __init__(self, bar: Any) -> None:
         super().__init__()
@@ -176,11 +176,11 @@ class _Body(io.BytesIO):
 
 
 def _download(get: Any, mirror: str, archive: Archive, verbose: bool) -> bytes:
-    """The verified archive, or _Failure."""
+    """The verified archive. Raises _Failure."""
     from requests import RequestException
     from tqdm import tqdm
 
-    handled = sys.exception()  # by the caller: no cause of a failure here
+    handled = sys.exception()  # an exception that the caller handles, unrelated to this download
     with tqdm(
         total=archive.length, desc=f"{archive.file}.gz", unit="B", unit_scale=True, leave=False,
         dynamic_ncols=True, disable=None if verbose else True,  # None: only on a terminal
@@ -199,7 +199,7 @@ def _download(get: Any, mirror: str, archive: Archive, verbose: bool) -> bytes:
 
 
 def _reason(error: BaseException, handled: BaseException | None) -> str:
-    """What went wrong, in words of ours: those of a server may be anything."""
+    """A fixed description of the error; the server's own text is not trusted."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"answers with HTTP status {response.status_code}"

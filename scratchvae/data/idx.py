@@ -1,8 +1,8 @@
-"""Reads IDX files, the format of MNIST: a four-byte magic number, big-endian sizes, then the bytes.
+"""Read IDX files, the format of MNIST: a four-byte magic number, big-endian sizes, then the bytes.
 
-Plain or gzipped, told apart by content. A file is either read exactly or refused with a DataError;
-what it claims about its size is never believed before the bytes are there, and what is compressed
-becomes no larger than a multiple of the file.
+Files may be plain or gzipped, detected by content. Any mismatch with the format is a DataError. No
+memory is allocated for a claimed size before the bytes are read, and decompressed data are limited
+to a multiple of the file's size.
 """
 
 import gzip
@@ -26,13 +26,13 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
     """The uint8 array of `ndim` dimensions in an IDX file."""
     with refusing(path, DataError), open_at_once(path) as raw:
         gzipped = raw.read(2) == b"\x1f\x8b"
-        most = limit(regular(raw)) if gzipped else regular(raw)
+        max_size = limit(regular(raw)) if gzipped else regular(raw)
         raw.seek(0)
         with gzip.open(raw) if gzipped else nullcontext(raw) as f:
-            return _read(f, ndim, most)
+            return _read(f, ndim, max_size)
 
 
-def _read(f: IO[bytes] | gzip.GzipFile, ndim: int, most: int) -> np.ndarray:
+def _read(f: IO[bytes] | gzip.GzipFile, ndim: int, max_size: int) -> np.ndarray:
     head = f.read(4)
     if head != bytes((0, 0, 8, ndim)):
         raise UnreadableFile(
@@ -44,9 +44,9 @@ def _read(f: IO[bytes] | gzip.GzipFile, ndim: int, most: int) -> np.ndarray:
         raise UnreadableFile("should hold its sizes, but is truncated: get the file again")
     shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, 4 * ndim, 4))
     claim, size = " x ".join(map(str, shape)), prod(shape)
-    if size > most:
+    if size > max_size:
         raise UnreadableFile(
-            f"should hold {claim} bytes, but is truncated: no file of its size has them"
+            f"should hold {claim} bytes, but is truncated: the file is too small for them"
         )
     payload = bytearray()
     while len(payload) <= size and (piece := f.read(min(1 << 20, size + 1 - len(payload)))):
@@ -58,7 +58,7 @@ def _read(f: IO[bytes] | gzip.GzipFile, ndim: int, most: int) -> np.ndarray:
 
 
 def find(folder: Path, name: str) -> Path:
-    """The file of that name in the folder, plain or with .gz, or FileNotFoundError."""
+    """The file `name` or `name`.gz in the folder. Raises FileNotFoundError."""
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
@@ -73,7 +73,7 @@ def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     if len(images) != len(labels):
         raise DataError(
             f"{images_path} holds {len(images)} images, but {labels_path} {len(labels)} labels: "
-            "they do not belong together"
+            "the files do not belong together"
         )
     if images.size == 0:
         raise DataError(f"{images_path} holds no images: get the file again")

@@ -1,4 +1,4 @@
-"""Labels as a user names them, and splits that know fewer of them: some kept, some left out."""
+"""Labels: the classes in y, labels given as text, and training with some labels removed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,23 +10,23 @@ from ..errors import InputError
 from ..files.reading import is_text
 
 UNLABELLED = -1
-MAX_LETTERS = 1 << 20  # of all labels together, each as long as the longest: an array's memory
+MAX_LETTERS = 1 << 20  # classes times the longest name: NumPy pads all names to that length
 
 
 def known_labels(y: Any) -> np.ndarray:
-    """The labels in y, sorted, without the -1 that means none."""
+    """The distinct labels in y, sorted, without -1 (unlabelled)."""
     y = np.asarray(y)
     return np.unique(y[~missing(y)])
 
 
 def read_classes(classes: Any) -> np.ndarray:
-    """`classes_` from a list of JSON; InputError unless it holds the labels of a model, sorted."""
-    words = "classes must be a list of labels, sorted and each of them once: numbers, or names"
+    """`classes_` from a JSON list. Raises InputError unless it holds sorted, distinct labels."""
+    words = "classes must be a list of sorted, distinct labels: numbers, or names"
     if not isinstance(classes, list) or not classes:
         raise InputError(words)
     if all(isinstance(label, str) for label in classes):
         if not all(map(is_text, classes)):
-            raise InputError("the name of a class is no Unicode")
+            raise InputError("the name of a class is not valid Unicode")
         if max(map(len, classes)) * len(classes) > MAX_LETTERS:
             raise InputError("the names of the classes are too long")
     elif not all(isinstance(label, int | float) for label in classes):
@@ -38,40 +38,40 @@ def read_classes(classes: Any) -> np.ndarray:
 
 
 def missing(y: np.ndarray) -> np.ndarray:
-    """Which rows have no label: (N,) booleans."""
+    """Which rows are unlabelled: (N,) booleans."""
     return np.array(y == UNLABELLED) if y.dtype.kind in "iufO" else np.zeros(len(y), dtype=bool)
 
 
 def by_text(known: Any) -> dict[str, Any]:
-    """The known labels by what a user may write for them: 3 for 3, and for 3.0."""
+    """The known labels by their text: "3" for 3 and for 3.0."""
     by_name = {str(label): label for label in np.asarray(known).tolist()}
     return by_name | {f"{v:g}": v for v in by_name.values() if isinstance(v, float)}
 
 
 def labels_named(names: Sequence[str], known: Any) -> list[Any]:
-    """The labels that a user wrote as text; InputError where one is none of those known."""
+    """The labels with these texts. Raises InputError if one is not a known label."""
     there = by_text(known)
     for name in names:
         if name not in there:
-            choices = ", ".join(map(str, np.asarray(known).tolist())) or "none at all"
-            raise InputError(f"label {name!r} is none of those that there are: {choices}")
+            choices = ", ".join(map(str, np.asarray(known).tolist())) or "none"
+            raise InputError(f"unknown label {name!r}: the labels are {choices}")
     return [there[name] for name in names]
 
 
 def keep_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """y with n labels, as many of each class, drawn by the seed; the other rows become -1."""
+    """Keep n labels of y, equally many of each class, at random by the seed; set others to -1."""
     if y.dtype.kind not in "iuf":
         raise InputError(
-            f"--labels makes the other labels {UNLABELLED}, so the labels must be numbers, "
+            f"--labels replaces the other labels by {UNLABELLED}, so labels must be numbers, "
             f"not {y.dtype}"
         )
     classes, counts = np.unique(y[~missing(y)], return_counts=True)
     if len(classes) == 0:
-        raise InputError("--labels keeps some of the labels, but no row has one")
+        raise InputError("--labels keeps some of the labels, but no row has a label")
     if n % len(classes):
         raise InputError(
-            f"--labels keeps as many of each of the {len(classes)} classes, and {n} is no multiple "
-            f"of {len(classes)}: choose {len(classes)}, {2 * len(classes)}, ..."
+            f"--labels keeps equally many of each of the {len(classes)} classes, but {n} is not a "
+            f"multiple of {len(classes)}: choose {len(classes)}, {2 * len(classes)}, ..."
         )
     each = n // len(classes)
     if each > counts.min():
@@ -88,8 +88,8 @@ def keep_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
 
 
 def leave_out(X: np.ndarray, y: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """X and y without the rows of those labels; InputError if none of them, or nothing, is left."""
+    """X and y without rows of these labels. Raises InputError if a label is unknown or all go."""
     keep = ~np.isin(y, labels_named(names, known_labels(y)))
     if not keep.any():
-        raise InputError(f"--leave-out {','.join(names)} leaves no example to learn from")
+        raise InputError(f"--leave-out {','.join(names)} leaves no example to train on")
     return X[keep], y[keep]

@@ -1,4 +1,4 @@
-"""Data sets by name, or from own files: `load_data` gives images and labels of one split."""
+"""Load data sets by name or from files: `load_data` returns images and labels of one split."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from ..files.npz import read_npy, read_npz
 from ..files.reading import refusing
 from . import idx, strokes
 
-IDX_SETS = ("mnist", "fashion-mnist")  # one folder of the four standard files each
+IDX_SETS = ("mnist", "fashion-mnist")  # each a folder of four IDX files
 NAMED = ("strokes", *IDX_SETS)
 OWN_SPLITS = {"x_train", "x_test"}  # arrays of a .npz file
 SPLITS = ("train", "test", "all")
@@ -27,24 +27,26 @@ def load_data(
     """X (N,D) and labels y (N,), or None, of the "train" or "test" split, or of "all" rows.
 
     name is one of
-      "strokes"                   the embedded data set: nothing to download (`strokes.generate` has
-                                  the true factors too)
+      "strokes"                   the embedded data set: nothing to download (`strokes.generate`
+                                  also returns the true factors)
       "mnist", "fashion-mnist"    the four IDX files, plain or .gz, in `data_dir`, else in the
                                   folder that the variable SCRATCHVAE_DATA names, else in the user's
                                   cache; there directly or in a folder of the data set's name
       a folder                    with four such IDX files
       a .npy file                 one array (N,D) or (N, height, width)
-      a .npz file                 x_train, x_test and perhaps y_train, y_test; or X and perhaps y
+      a .npz file                 x_train, x_test and optionally y_train, y_test; or X and
+                                  optionally y
 
-    Of a file without splits, a fixed random tenth is "test" and the rest "train"; "all" are its
-    rows in order. Labels are signed, so that -1 can stand for none.
+    If a file has no splits, a fixed random tenth of its rows is "test" and the rest "train"; "all"
+    returns its rows in order. Unsigned labels become int64, so that -1 can mean unlabelled.
 
-    download=True (pip install 'scratchvae[download]') fetches what is missing of the four files
-    first, and checks it: into the folder of the data set's name in `data_dir`, else in
-    SCRATCHVAE_DATA's, else in the cache. Without download=True nothing is asked of the network.
+    download=True (pip install 'scratchvae[download]') first downloads the missing ones of the four
+    files and verifies their checksums. They go to the folder of the data set's name in `data_dir`,
+    else in SCRATCHVAE_DATA, else in the cache. Without download=True the network is not used.
 
-    Raises DataError (an InputError) where a file is missing, damaged or inconsistent, or cannot be
-    had, and InputError for an unknown name, where there is nothing to download, or without pooch.
+    Raises DataError (an InputError) if a file is missing, damaged, inconsistent or cannot be
+    downloaded, and InputError for an unknown name, a name that cannot be downloaded, or without
+    pooch.
     """
     if split not in SPLITS:
         raise InputError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
@@ -59,20 +61,20 @@ def load_data(
 
 
 def fetch(name: str | Path, data_dir: str | Path | None = None, *, verbose: bool = True) -> None:
-    """What `load_data` does for download=True. verbose: show on a terminal how far it is."""
+    """Download missing files, as `load_data` does. verbose: show progress on a terminal."""
     if name not in IDX_SETS:
         raise InputError(
             f"--download (download=True) means nothing for {name}: only {' and '.join(IDX_SETS)} "
-            "can be fetched, so leave it out"
+            "can be downloaded, so leave it out"
         )
     from .download import fetch_missing  # on use: nothing else may reach the network
 
-    # not from beside it: the files of both sets have the same names
+    # into a folder of its own: the files of both data sets have the same names
     fetch_missing(str(name), _folders(str(name), data_dir)[0], verbose=verbose)
 
 
 def has_splits(name: str | Path) -> bool:
-    """Whether the data come in two splits; a file of one array does not."""
+    """Whether the data have a training and a test split; a file of one array has none."""
     path = Path(name)
     if path.suffix not in (".npy", ".npz") or path.is_dir():
         return True
@@ -80,7 +82,7 @@ def has_splits(name: str | Path) -> bool:
 
 
 def shown_name(name: str | Path) -> str:
-    """How messages call the data: a file is not taken for the data set that it is named after."""
+    """The name of the data in messages; a file or folder named like a data set is distinguished."""
     if name in NAMED:
         return str(name)
     return Path(name).name + ("/" if Path(name).is_dir() else "")
@@ -115,7 +117,7 @@ def _load(name: str | Path, split: str, data_dir: str | Path | None) -> Split:
 
 
 def _folders(name: str, data_dir: str | Path | None) -> list[Path]:
-    """Where the files of a named data set may lie."""
+    """The folders to search for a named data set."""
     if data_dir is not None:
         root = Path(data_dir)
     elif os.environ.get("SCRATCHVAE_DATA"):
@@ -131,7 +133,7 @@ def _home() -> Path:
         return Path.home()
     except RuntimeError:
         raise InputError(
-            "there is no home folder to look for the data in: name one with --data-dir (data_dir=)"
+            "the home folder is unknown: name a folder for the data with --data-dir (data_dir=)"
         ) from None
 
 
@@ -141,21 +143,21 @@ def _from_folders(folders: list[Path], split: str, name: str) -> tuple[np.ndarra
             return idx.read_split(folder, split)
         except FileNotFoundError as error:
             missing = error
-    fetched = "fetch them with train --download (download=True), " if name in IDX_SETS else ""
+    remedy = "download them with train --download (download=True), " if name in IDX_SETS else ""
     places = " or ".join(map(str, folders))
     raise DataError(
-        f"{name}: no file {missing}(.gz) in {places}: {fetched}put the four IDX files there, name "
+        f"{name}: no file {missing}(.gz) in {places}: {remedy}put the four IDX files there, name "
         "their folder with --data-dir (data_dir=), or use --data strokes, which is embedded"
     ) from None
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a .npy or .npz file, by their names in lower case."""
+    """The arrays of a .npy or .npz file, by lower-case name."""
     with refusing(path, DataError):
         arrays = {"x": read_npy(path)} if path.suffix == ".npy" else read_npz(path)
     named = {key.lower(): a for key, a in arrays.items()}
     if len(named) < len(arrays):
-        raise DataError(f"{path} holds arrays whose names differ in upper and lower case only")
+        raise DataError(f"{path} holds arrays whose names differ only in upper and lower case")
     return named
 
 
@@ -177,7 +179,7 @@ def _from_numpy(path: Path, split: str) -> Split:
         return X, y
     if len(X) < 2:
         raise DataError(
-            f"{path} should hold two rows or more, one of them for testing; it has {len(X)}"
+            f"{path} should hold at least two rows, one of them for the test split; it has {len(X)}"
         )
     order = noise.permutation(len(X), seed=0, epoch=0)
     n_test = -(-len(X) // 10)

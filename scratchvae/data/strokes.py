@@ -1,9 +1,9 @@
-"""The embedded data set: 28x28 grey digits as a pen would draw them. Nothing to download.
+"""The embedded data set: synthetic 28x28 grey images of handwritten digits.
 
-Each digit is a few skeletons: strokes through control points. An image bends a skeleton (wobble),
-turns and slants it, and runs a soft pen along it. All of it is arithmetic on arrays, keyed by
-(seed, row), and the numbers behind each image are known: `generate` returns them as the true
-factors.
+Each digit has one or more skeletons: strokes through control points. An image is drawn by
+perturbing the control points of a skeleton (wobble), rotating and slanting it, and moving a soft
+pen along it. All of it is array arithmetic, keyed by (seed, row), and `generate` also returns the
+parameters of each image: the true factors of variation.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from ..errors import InputError, whole_number
 SIDE = 28
 SIZES = {"train": 10_000, "test": 2_000}
 
-# name: range. slant: shear; scale: height of 20 pixels times this; rotation: radians, clockwise;
+# name: range. slant: shear; scale: 1 is a height of 20 pixels; rotation: radians, clockwise;
 # thickness: width of the pen's profile in pixels; wobble: shift of control points, in heights.
 FACTORS = {
     "slant": (-0.12, 0.45),
@@ -27,7 +27,7 @@ FACTORS = {
 }
 
 # Skeletons: control points (x, y) in tenths of the digit's height, y downwards; "|" lifts the pen.
-# A digit with several ways of writing has several skeletons.
+# A digit with several handwriting variants has several skeletons.
 SKELETONS = {
     0: ["5 0, 2 1, .5 5, 2 9, 5 10, 7.5 8, 8 4.5, 7 1.5, 5 0, 3.6 .4"],
     1: [
@@ -67,8 +67,8 @@ SKELETONS = {
     ],
 }  # fmt: skip
 
-POINTS = 56  # of the pen along one digit
-MOVES = 14  # control points that noise is drawn for; no skeleton has more
+POINTS = 56  # pen positions along one digit
+MOVES = 14  # control points with noise; no skeleton has more
 
 
 def generate(
@@ -76,7 +76,7 @@ def generate(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images (n, 784) uint8, labels (n,) uint8, factors (n, 5) float32 in the order of `FACTORS`.
 
-    n defaults to 10,000 for "train" and 2,000 for "test"; image i is the same whatever n is.
+    n defaults to 10,000 for "train" and 2,000 for "test"; image i does not depend on n.
     """
     if split not in SIZES:
         raise InputError(f"split must be one of {', '.join(SIZES)}, got {split!r}")
@@ -89,11 +89,12 @@ def generate(
     factors = low + (high - low) * u[:, 2:]
     labels = (10 * u[:, 0]).astype(np.uint8)
     images = np.empty((n, SIDE * SIDE), dtype=np.uint8)
-    for digit, ways in SKELETONS.items():
-        for way, skeleton in enumerate(ways):
-            mine = np.flatnonzero((labels == digit) & ((len(ways) * u[:, 1]).astype(int) == way))
-            for some in np.array_split(mine, len(mine) // 500 + 1):
-                images[some] = _draw(skeleton, factors[some], moves[some])
+    for digit, variants in SKELETONS.items():
+        choice = (len(variants) * u[:, 1]).astype(int)
+        for variant, skeleton in enumerate(variants):
+            rows = np.flatnonzero((labels == digit) & (choice == variant))
+            for chunk in np.array_split(rows, len(rows) // 500 + 1):
+                images[chunk] = _draw(skeleton, factors[chunk], moves[chunk])
     return images, labels, factors
 
 
@@ -102,18 +103,17 @@ def _draw(skeleton: str, factors: np.ndarray, moves: np.ndarray) -> np.ndarray:
     controls, basis, joined = _parse(skeleton)
     slant, scale, rotation, thickness, wobble = factors.T[:, :, None]
     bent = controls + 10 * wobble[..., None] * moves[:, : len(controls)]
-    x, y = 2.0 * np.moveaxis(
-        basis @ bent, -1, 0
-    )  # (n,POINTS) each; tenths of 20 pixels are 2 pixels
+    # (n,POINTS) each, in pixels: a tenth of the height of 20 pixels is 2 pixels
+    x, y = 2.0 * np.moveaxis(basis @ bent, -1, 0)
     x, y = x * scale, y * scale
     x -= slant * y
     x, y = np.cos(rotation) * x - np.sin(rotation) * y, np.sin(rotation) * x + np.cos(rotation) * y
     x += SIDE / 2 - 0.5 - (x.min(axis=1) + x.max(axis=1))[:, None] / 2
     y += SIDE / 2 - 0.5 - (y.min(axis=1) + y.max(axis=1))[:, None] / 2
 
-    # The pen leaves ink along a stroke: a Gaussian at each point, weighted by the length that the
-    # point stands for. In two dimensions it is a product of two, so the sum over points is a matrix
-    # product.
+    # The ink is a sum of Gaussians along the stroke, one at each point, weighted by the length of
+    # stroke around it. A 2-D Gaussian is a product of two 1-D ones, so the sum over points is a
+    # matrix product.
     length = np.hypot(np.diff(x), np.diff(y)) * joined
     weight = (np.pad(length, ((0, 0), (0, 1))) + np.pad(length, ((0, 0), (1, 0)))) / (2 * thickness)
     grid = np.arange(SIDE, dtype=np.float32)
@@ -125,8 +125,8 @@ def _draw(skeleton: str, factors: np.ndarray, moves: np.ndarray) -> np.ndarray:
 
 
 def _parse(skeleton: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Control points (C,2); the matrix (POINTS,C) that makes points of them; and (POINTS - 1,): 1
-    where a point is joined to the next one, 0 where the pen is lifted."""
+    """Control points (C,2); the matrix (POINTS,C) from them to points; and (POINTS - 1,), 1 where a
+    point is joined to the next, 0 where the pen is lifted."""
     strokes = [
         np.array([point.split() for point in stroke.split(",")], dtype=np.float32)
         for stroke in skeleton.split("|")
@@ -145,7 +145,7 @@ def _parse(skeleton: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _catmull_rom(controls: int, points: int) -> np.ndarray:
-    """The matrix (points, controls) of a Catmull-Rom spline, smooth through its controls."""
+    """The matrix (points, controls) of a Catmull-Rom spline through the controls."""
     at = np.linspace(0, controls - 1, points)
     i = np.minimum(at.astype(int), controls - 2)
     t = at - i

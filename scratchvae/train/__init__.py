@@ -1,7 +1,7 @@
-"""The training loop and all that a run needs: optimiser, callbacks, CUDA graphs, MPI, signals.
+"""The training loop with its optimiser, callbacks, CUDA graphs, MPI and signal handling.
 
-It knows a model only by the names in `protocol.py`. No model, no file format and no command line
-belongs here.
+It uses a model only through the interface in `protocol.py`. No model, no file format and no command
+line belongs here.
 """
 
 from ..files.run_folder import COLUMNS

@@ -1,5 +1,4 @@
-"""What is called after an epoch or within one: early stopping, frames of the latent space, and the
-timer of checkpoints."""
+"""Callbacks of the training loop: early stopping, latent-space frames, and the checkpoint timer."""
 
 import re
 import time
@@ -14,13 +13,13 @@ from ..errors import InputError, whole_number
 from .protocol import Record, TrainableModel
 
 UNITS = {"s": 1, "m": 60, "h": 3600}  # seconds
-MAX_FRAMES = 60  # of a longer run, every second epoch is kept, or every fourth, ...
-POINTS = 48  # latent points in a frame, about, which bounds the size of the file
-FRAME_SIDE = 400  # pixels that the images in a row of a frame may take together
+MAX_FRAMES = 60  # a longer run keeps every second epoch, or every fourth, ...
+POINTS = 48  # approximate number of latent points in a frame, which bounds the size of the file
+FRAME_SIDE = 400  # maximal width of a row of images in a frame, in pixels
 
 
 def is_best(record: Record, history: list[Record]) -> bool:
-    """Whether no test loss of the history is smaller; the record's is one of them."""
+    """Whether the record has the lowest test loss of the history, which contains it."""
     return record["test_loss"] == min(r["test_loss"] for r in history)
 
 
@@ -32,7 +31,7 @@ class EarlyStopping:
 
     def __call__(self, trainer: Any, record: Record) -> bool:
         if isnan(record["test_loss"]):
-            raise InputError("early stopping needs a test split to look at: pass X_test")
+            raise InputError("early stopping needs the loss of a test split: pass X_test")
         series = [r["test_loss"] for r in trainer.model.history_]
         return len(series) - 1 - int(np.argmin(series)) >= self.patience
 
@@ -40,10 +39,10 @@ class EarlyStopping:
 class LatentFrames:
     """A callback that decodes the same latent points after each epoch, for an animation.
 
-    epochs    of training before each frame
-    frames    (n,D) each, the n decoded points as bytes
+    epochs    number of epochs trained before each frame
+    frames    (n,D) each: the n decoded points, uint8
 
-    A checkpoint holds the frames, so a resumed run still has the earlier ones.
+    Checkpoints hold the frames, so a resumed run has the earlier ones.
     """
 
     def __init__(self, model: TrainableModel) -> None:
@@ -67,9 +66,9 @@ class LatentFrames:
         return cls(model) if are_images(model.n_features_) else None
 
     def add(self, model: TrainableModel) -> None:
-        """Add the next frame, and keep those earlier ones that lie a whole number of strides back.
+        """Add the next frame, and thin out the earlier ones to multiples of a stride.
 
-        An epoch that was interrupted is replaced.
+        It replaces the frame of an interrupted epoch.
         """
         epoch, stride = len(model.history_), 1
         if self._frames and self._frames[-1][0] >= epoch:
@@ -84,13 +83,13 @@ class LatentFrames:
         self.add(trainer.model)
 
     def arrays(self, epoch: int) -> dict[str, np.ndarray]:
-        """The frames up to that epoch, for a checkpoint: epochs (F,) and frames (F,n,D)"""
-        kept = self._frames if self._frames[-1][0] <= epoch else self._before_last
-        epochs, frames = ([frame[i] for frame in kept] for i in range(2))
+        """The frames up to this epoch, for a checkpoint: epochs (F,) and frames (F,n,D)"""
+        selected = self._frames if self._frames[-1][0] <= epoch else self._before_last
+        epochs, frames = ([frame[i] for frame in selected] for i in range(2))
         return {"film_epochs": np.array(epochs), "film": np.array(frames)}
 
     def resume(self, arrays: Mapping[str, Any]) -> None:
-        """Take over the frames of a checkpoint, where it has any that fit."""
+        """Load the frames of a checkpoint, if it has any that fit."""
         epochs, frames = arrays.get("film_epochs"), arrays.get("film")
         if epochs is not None and frames is not None and len(epochs) == len(frames) > 0:
             same = frames.shape[1:] == self.frames[-1].shape and frames.dtype == np.uint8
@@ -99,14 +98,14 @@ class LatentFrames:
 
 
 def frame_columns(model: TrainableModel) -> int:
-    """Points in a row of a frame; classes take turns, so each has columns of its own."""
+    """Points per row of a frame: a multiple of the number of classes, so each has own columns."""
     limit = max(2, min(8, FRAME_SIDE // (image_side(model.n_features_) + 2)))
     classes = len(getattr(model, "classes_", ()))
     return classes * max(1, limit // classes) if 0 < classes <= 10 else limit
 
 
 class CheckpointTimer:
-    """Says when a checkpoint is due: every so many steps, or every so often ("90s", "10m", "1h").
+    """Tells when a checkpoint is due: every n steps, or after a time such as "90s", "10m", "1h".
 
     Raises InputError for any other interval.
     """
@@ -127,11 +126,11 @@ class CheckpointTimer:
         self.restart()
 
     def restart(self) -> None:
-        """A checkpoint was just written, elsewhere."""
+        """Restart the timer, because a checkpoint was just written elsewhere."""
         self._started = time.monotonic()
 
     def write(self, trainer: Any) -> None:
-        """Write a checkpoint of the run as it is."""
+        """Write a checkpoint of the run now."""
         if self.checkpoint is not None:
             self.checkpoint(trainer)
         self.restart()

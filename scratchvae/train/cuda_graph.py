@@ -1,9 +1,9 @@
-"""A training step as one CUDA graph: captured once for each size of batch, replayed ever after.
+"""A training step as one CUDA graph: captured once per mini-batch size, and replayed.
 
 At a batch of 128, launching a step's kernels one by one from Python takes longer than running them.
-What is captured are the methods of `Trainer.take_step`, the plain path, for a step whose numbers
-lie on the device: the rows of the batch, the step that keys the noise, what the schedules say.
-Those of all steps of an epoch go up in one table; each replay reads the next line.
+The capture calls the same methods as `Trainer.take_step`, with the numbers that vary between steps
+on the device: the rows of the mini-batch, the step that keys the noise, the schedules. A table of
+them for all steps of an epoch is copied to the device at once; each replay reads the next line.
 """
 
 import ctypes
@@ -19,9 +19,9 @@ from ..backend import Array
 from ..backend.kernels import elementwise
 from .optim import StepNumbers
 
-WORKSPACE = 32 << 20  # bytes for cuBLAS: what it takes by itself on a Hopper
+WORKSPACE = 32 << 20  # bytes for cuBLAS: its default on Hopper
 
-# line `position` of the table into the numbers of a step, and the place of its rows in the order
+# reads line `position` of the table into the numbers of a step, and the start of its rows
 NEXT_LINE = """
 step = table[position * 4]; ramp = table[position * 4 + 1];
 rate = table[position * 4 + 2]; floor = table[position * 4 + 3];
@@ -30,14 +30,14 @@ start = position * size; position += 1
 
 
 class Graphs:
-    """The steps of a `Trainer` on a GPU, from graphs; `trainer.take_step` is what they must equal.
+    """The steps of a `Trainer` on a GPU, as graphs that must equal `trainer.take_step`.
 
-    Like CuPy's arrays they belong to one device.
+    Like CuPy's arrays, they belong to one device.
     """
 
     @classmethod
     def of(cls, trainer: Any) -> Self | None:
-        """The graphs of this trainer; None where there is no cuBLAS by a name that we know."""
+        """The graphs of this trainer; None if the cuBLAS library is not found."""
         try:
             return cls(trainer)
         except OSError:
@@ -45,7 +45,7 @@ class Graphs:
 
     def __init__(self, trainer: Any) -> None:
         xp = self.xp = trainer.xp
-        self.trainer = weakref.proxy(trainer)  # a cycle would keep the memory of the device
+        self.trainer = weakref.proxy(trainer)  # a reference cycle would delay freeing GPU memory
         self.branches = Branches(xp)
         self.graphs: dict[Any, Any] = {}
         self.table = xp.zeros((trainer.steps_per_epoch, len(StepNumbers._fields)), dtype="float64")
@@ -53,11 +53,11 @@ class Graphs:
         self.position, self.start, step = (xp.zeros(1, dtype="uint64") for _ in range(3))
         floats = (xp.zeros(1, dtype=trainer.model.dtype) for _ in range(3))
         self.numbers = StepNumbers(step, *floats)
-        self.settings = ""  # that the graphs were captured with
-        self.next = -1  # the line that the position on the device points to, if that is known
+        self.settings = ""  # at the time of capture
+        self.next = -1  # the value of `position` on the device; -1 if unknown
 
     def begin_epoch(self, order: Array) -> None:
-        """Takes the order of the rows, (N,), and the numbers of each step of the epoch."""
+        """Copy the order of the rows, (N,), and the numbers of all steps to the device."""
         trainer, first = self.trainer, self.trainer.epoch * self.trainer.steps_per_epoch
         self.order[...] = order
         settings = [trainer.model.get_params(), trainer.adam.beta1, trainer.adam.beta2]
@@ -69,32 +69,32 @@ class Graphs:
         self.table[...] = self.xp.asarray(np.array(lines, dtype="float64"))
 
     def take_step(self, i: int) -> None:
-        """Step i of the epoch."""
+        """Take step i of the epoch."""
         trainer = self.trainer
         B = min(trainer.batch_size, len(trainer.X) - i * trainer.batch_size)
         arrays = (trainer.X, trainer.model.gradients.array, *trainer.arrays())
-        key = (B, *map(id, arrays))  # of arrays that are kept, so no other gets the same
+        key = (B, *map(id, arrays))  # the ids stay unique, because `graphs` refers to the arrays
         if key not in self.graphs:
             self.graphs[key] = self._capture(B), arrays
         if i != self.next:
             self.position.fill(i)
-        self.next = -1  # until it is sure that the step was taken: Ctrl-C may come here
+        self.next = -1  # unknown during the launch, which Ctrl-C may interrupt
         self.graphs[key][0][0].launch()
         self.next = i + 1
         trainer.adam.t += 1
 
     def _capture(self, B: int) -> tuple[Any, ...]:
-        """The graph of a step of B rows, and all memory that it writes to, to be kept beside it."""
+        """The graph of a step of B rows, and all memory that it uses, which must stay allocated."""
         trainer, pool = self.trainer, self.xp.cuda.MemoryPool()
         before = [a.copy() for a in trainer.arrays()]
         self.next = -1
         self.position.fill(0)
         self.branches.gradients = trainer.model.gradients.array
-        self.xp.cuda.Device().synchronize()  # whatever stream the caller works on
+        self.xp.cuda.Device().synchronize()  # the caller may use any stream
         try:
             with self.xp.cuda.using_allocator(pool.malloc), self.branches.main.stream:
                 with self.branches:
-                    self._compute(B)  # loads what a capture must not load
+                    self._compute(B)  # compiles and loads kernels, which a capture must not do
                     self.branches.begin_capture()
                     try:
                         acts = self._compute(B)
@@ -115,7 +115,7 @@ class Graphs:
         rows = xp.empty(B, dtype="int64")
         inputs, formula = "raw int64 order, uint64 start", "rows = order[start + i]"
         elementwise(kernel, "rows", inputs, "int64 rows", formula)(self.order, self.start, rows)
-        # without a schedule the ramp is 1, and a number spares a product on the device
+        # without a schedule the ramp is the constant 1, which saves a product on the device
         numbers = self.numbers if trainer.scheduled else self.numbers._replace(ramp=1.0)
         acts = trainer.forward(rows, numbers)
         with self.branches.beside():
@@ -127,17 +127,17 @@ class Graphs:
 
 
 class Branches:
-    """Two streams in capture, and the `matmul` and `sum` that ops get meanwhile.
+    """Two streams in capture, and the `matmul` and `sum` of ops during it.
 
-    The gradients of weights and biases, which nothing waits for until the update, go to the second
-    stream: in the graph they are a branch beside the way back to the first layer.
+    Gradients of weights and biases are needed only by the update, so they are computed on the
+    second stream: in the graph they are a branch parallel to backpropagation.
     """
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
         self.main, self.side = Blas(xp), Blas(xp)
         self.gradients: Array = None  # the vector that the branch writes into
-        self.borrowed: list[Array] = []  # what the branch reads, not to be freed before it ends
+        self.borrowed: list[Array] = []  # inputs of the branch, kept allocated until it ends
 
     def __enter__(self) -> None:
         self._standing_in = backend.standing_in(matmul=self.matmul, sum=self.sum)
@@ -149,7 +149,7 @@ class Branches:
     def begin_capture(self) -> None:
         self.main.stream.begin_capture()
         with self.beside():
-            pass  # forked from the first, so that it can be joined, whatever comes between
+            pass  # forks the second stream from the first, so that `join` is always valid
 
     def end_capture(self) -> Any:
         try:
@@ -159,12 +159,12 @@ class Branches:
         return graph
 
     def _are_gradients(self, out: Array) -> bool:
-        """Whether this destination lies among the gradients, which nothing reads meanwhile."""
+        """Whether `out` is a view of the gradients, which only the update reads."""
         g = self.gradients
         return out is not None and 0 <= out.data.ptr - g.data.ptr < g.nbytes
 
     def matmul(self, a: Array, b: Array, out: Array = None) -> Array:
-        """a (B,I) b (I,O)  ->  (B,O), of one dtype; along one of its axes each is contiguous."""
+        """a (B,I) b (I,O)  ->  (B,O), of one dtype; each contiguous along one of its axes."""
         if out is None:
             out = self.xp.empty((a.shape[0], b.shape[1]), dtype=a.dtype)
         elif self._are_gradients(out):
@@ -173,7 +173,7 @@ class Branches:
         return self.main.multiply(a, b, out)
 
     def sum(self, a: Array, axis: Any = None, out: Array = None, **options: Any) -> Array:
-        """CuPy's."""
+        """CuPy's `sum`; gradients are summed on the second stream."""
         if self._are_gradients(out):
             with self.beside(a):
                 return self.xp.sum(a, axis=axis, out=out, **options)
@@ -181,30 +181,30 @@ class Branches:
 
     @contextmanager
     def beside(self, *operands: Array) -> Iterator[None]:
-        """Within, the second stream does what is asked for, after what was asked of the first."""
+        """Context manager: launch on the second stream, after the first one's earlier work."""
         self.side.stream.wait_event(self.main.stream.record())
         self.borrowed += operands
         with self.side.stream:
             yield
 
     def join(self) -> None:
-        """What follows on the first stream waits for the second."""
+        """Make later work on the first stream wait for the second."""
         self.main.stream.wait_event(self.side.stream.record())
         self.borrowed.clear()
 
 
 class Blas:
-    """A stream and a cuBLAS handle of our own: CuPy refuses its own to a stream in capture."""
+    """A stream with its own cuBLAS handle: CuPy's cannot be used on a stream in capture."""
 
     def __init__(self, xp: Any) -> None:
         self.stream = xp.cuda.Stream()
-        # CuPy has loaded it; OSError on a system that gives it another name
+        # CuPy has loaded it; OSError if it has another name on this system
         self.lib = ctypes.CDLL(f"libcublas.so.{xp.cuda.runtime.runtimeGetVersion() // 1000}")
         self.handle = ctypes.c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(self.handle))
         self._call("cublasSetStream_v2", self.handle, ctypes.c_void_p(self.stream.ptr))
         destroy = weakref.finalize(self, self.lib.cublasDestroy_v2, self.handle)
-        destroy.atexit = False  # the end of the process frees all
+        destroy.atexit = False  # freed with the process
         self.workspace = xp.empty(WORKSPACE, dtype="uint8")
         place, size = _pointer(self.workspace), ctypes.c_size_t(WORKSPACE)
         self._call("cublasSetWorkspace_v2", self.handle, place, size)
@@ -216,14 +216,14 @@ class Blas:
     def multiply(self, a: Array, b: Array, out: Array) -> Array:
         """out = a b, launched on the stream."""
         if not (a.ndim == b.ndim == 2 and a.dtype == b.dtype == out.dtype):
-            raise TypeError(f"no such product in a graph: {a.dtype} {a.shape}, {b.dtype} {b.shape}")
+            raise TypeError(f"unsupported in a graph: {a.dtype} {a.shape} @ {b.dtype} {b.shape}")
         double = out.dtype == "float64"
         one, zero = map(ctypes.c_double if double else ctypes.c_float, (1, 0))
-        # cuBLAS goes by columns, so it sees the transposes of our matrices: out^T = b^T a^T
-        (b_turned, b_step), (a_turned, a_step) = layout(b), layout(a)
+        # cuBLAS is column-major, so it sees the transposes of our matrices: out^T = b^T a^T
+        (b_transposed, b_step), (a_transposed, a_step) = layout(b), layout(a)
         self._call(
             "cublasDgemm_v2" if double else "cublasSgemm_v2",
-            *(self.handle, b_turned, a_turned, b.shape[1], a.shape[0], a.shape[1]),
+            *(self.handle, b_transposed, a_transposed, b.shape[1], a.shape[0], a.shape[1]),
             *(ctypes.byref(one), _pointer(b), b_step, _pointer(a), a_step),
             *(ctypes.byref(zero), _pointer(out), layout(out)[1]),
         )
@@ -231,7 +231,7 @@ class Blas:
 
 
 def layout(a: Array) -> tuple[int, int]:
-    """1 where the columns of a (B,I) are contiguous, 0 where its rows are; and the leading step."""
+    """1 if the columns of a (B,I) are contiguous, 0 if its rows are; and the leading dimension."""
     down, along = (stride // a.itemsize for stride in a.strides)
     if along == 1 or a.shape[1] == 1:
         return 0, max(down, a.shape[1])

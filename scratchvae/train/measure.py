@@ -1,4 +1,4 @@
-"""The losses of a whole split, on the model's device, and the rows that they are measured on."""
+"""Evaluate the losses of a whole split on the model's device, and prepare its rows."""
 
 from math import inf, isfinite
 from typing import Any
@@ -10,15 +10,15 @@ from ..data.batches import BINARIZE, binarized_once, chunks, to_float
 from ..errors import InputError
 from .protocol import TrainableModel
 
-CHUNK = 500  # rows at a time where a whole data set passes through
+CHUNK = 500  # rows at a time, for passes over a whole data set
 ACTIVE = 0.01  # a unit is active if the variance of its codes exceeds this (Burda et al., 2016)
 
 
 def losses(model: TrainableModel, X: Array) -> dict[str, Any]:
-    """Means of rec, kl and loss over X (N,D), nats; the ELBO's standard error, the active units.
+    """Means of rec, kl and loss over X (N,D), nats; the ELBO's standard error; the active units.
 
-    The noise is keyed by row: two evaluations differ by what the model learned, not by luck. One
-    transfer to the host in all.
+    The noise is keyed by row, so two evaluations differ only by the model. All results are copied
+    to the host in one transfer.
     """
     xp = model.xp
     Z = model.latent_dim
@@ -44,12 +44,12 @@ def losses(model: TrainableModel, X: Array) -> dict[str, Any]:
 
 
 def standard_error(variance: float, n: int) -> float | None:
-    """Of the mean of n numbers, from their variance; None where it cannot be estimated."""
+    """The standard error of the mean of n numbers with this variance; None if n is 1."""
     return float(max(variance, 0.0) / (n - 1)) ** 0.5 if n > 1 else None
 
 
 def prepare(model: TrainableModel, X: Any, y: Any, binarize: str, *, step: int) -> np.ndarray:
-    """X checked against the model and, unless binarize is "none", made binary once."""
+    """X, validated against the model and, unless binarize is "none", binarised once."""
     check_binarize(model, binarize)
     X = model.check(X, y)
     if len(X) == 0:
@@ -60,7 +60,7 @@ def prepare(model: TrainableModel, X: Any, y: Any, binarize: str, *, step: int) 
 
 
 def check_binarize(model: TrainableModel, binarize: str) -> None:
-    """InputError for an unknown way, or for pixels that are not Bernoulli."""
+    """Raises InputError if binarize is unknown, or the likelihood is not Bernoulli."""
     if binarize not in BINARIZE:
         raise InputError(f"binarize must be one of {', '.join(BINARIZE)}, got {binarize!r}")
     if binarize != "none" and model.likelihood != "bernoulli":

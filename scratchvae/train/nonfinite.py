@@ -1,8 +1,8 @@
-"""A NaN or an infinity in training: which tensor, or which op, produced it first.
+"""Find the tensor, or the op, that first held a NaN or an infinity in training.
 
-`first_bad` looks at the tensors of a step, once a loss has gone wrong. `detect_anomaly` looks at
-what every op returns: slow, since each look waits for the device, but it also says from which
-inputs the bad number came.
+`first_bad` checks the tensors of a step, once its loss is not finite. `detect_anomaly` checks the
+output of every op: slow, since each check waits for the device, but it also describes the inputs of
+the op.
 """
 
 import sys
@@ -31,15 +31,15 @@ def stopped_at(epoch: int, step: int, what: str) -> NonFiniteError:
     """The error that ends a run at this step."""
     return NonFiniteError(
         f"epoch {epoch}, step {step}: {what}; the model keeps its parameters from before: try a "
-        "smaller lr, clip the norm of the gradient, and look at the scale of the data and at beta"
+        "smaller lr, clip the norm of the gradient, and check the scale of the data and beta"
     )
 
 
 def first_bad(acts: Any, *mappings: Mapping[str, Array]) -> str | None:
     """The name of the first tensor with a NaN or an infinity, in the order of computation.
 
-    acts: what a model's forward returns, or None; mappings: its gradients, its parameters, and the
-    moments of Adam.
+    acts: the activations of a model's forward, or None; mappings: its gradients, its parameters,
+    and Adam's moments.
     """
 
     def tensors() -> Iterator[tuple[str, Array]]:
@@ -56,7 +56,7 @@ def first_bad(acts: Any, *mappings: Mapping[str, Array]) -> str | None:
 
 
 def first_bad_example(model: TrainableModel, X: Array) -> str:
-    """Where the evaluation of X (N,D) met its first NaN or infinity: which tensor and example."""
+    """The tensor and the example with the first NaN or infinity in the evaluation of X (N,D)."""
     for row in range(len(X)):
         x = to_float(X[row : row + 1], model.workspace("x", 1, X.shape[1]))
         key = {"seed": model.seed, "stream": noise.TEST, "step": 0, "row": row}
@@ -67,18 +67,18 @@ def first_bad_example(model: TrainableModel, X: Array) -> str:
 
 @contextmanager
 def detect_anomaly() -> Iterator[None]:
-    """Within, OpError at the first op, forward or backward, that returns a NaN or an infinity.
+    """Context manager: raise OpError at the first op, forward or backward, with a NaN or infinity.
 
         with detect_anomaly():
             model.loss_and_grad(x, eps)
 
-    The message names the op and its output, and describes its inputs. An op that is called by
-    another op is part of it. The interpreter reports each call and each return (`sys.setprofile`),
-    so no function is replaced; a profiler is suspended meanwhile, and other threads are not
-    checked. It cannot be used while a CUDA graph is captured (`Trainer(cuda_graphs=False)`).
+    The message names the op and its output, and describes its inputs. An op called by another op
+    counts as part of it. It uses `sys.setprofile`, so no function is replaced; an active profiler
+    is suspended, and other threads are not checked. It cannot be used during the capture of a CUDA
+    graph (`Trainer(cuda_graphs=False)`).
     """
     before = sys.getprofile()
-    with np.errstate(all="ignore"):  # the error says more than a warning
+    with np.errstate(all="ignore"):  # OpError is more specific than a warning
         sys.setprofile(_OpProfile())
         try:
             yield
@@ -87,11 +87,11 @@ def detect_anomaly() -> Iterator[None]:
 
 
 class _OpProfile:
-    """The function that `sys.setprofile` calls; it remembers the outermost op that is running."""
+    """The profile function for `sys.setprofile`; it tracks the outermost running op."""
 
     def __init__(self) -> None:
         self.outputs: dict[CodeType, tuple[Callable[..., Any], list[str]]] = {}
-        self.wrappers: set[CodeType] = set()  # those of `fused`, which share their code
+        self.wrappers: set[CodeType] = set()  # the wrapper of `fused`, one code for all ops
         for op in OPS.values():
             for f, outputs in ((op.forward, ["y"]), (op.backward, keyword_only(op.backward))):
                 body = unwrap(f)
@@ -125,7 +125,7 @@ class _OpProfile:
             given = dict(zip(positional(f), given["args"], strict=False)) | given["named"]
         into = [given.pop(name, None) for name in keyword_only(f)]
         inputs = {name: given[name] for name in positional(f)}
-        # what the op overwrites is copied, so that it can be described
+        # inputs that the op overwrites are copied first, for the message
         self.inputs = {
             name: a.copy() if any(share_memory(a, b) for b in into) else a
             for name, a in inputs.items()
@@ -137,14 +137,14 @@ def _finite(a: Array) -> bool:
 
 
 def _describe(op: str, output: str, a: Array, inputs: Mapping[str, Any]) -> str:
-    """What is wrong with which output, from which inputs, and why, where that is plain."""
+    """The op's bad output and its inputs, in words, and the cause if it is evident."""
     arrays = {name: np.asarray(to_numpy(x)) for name, x in inputs.items()}
     summary = ", ".join(f"{name} {_summary(x)}" for name, x in arrays.items())
     return f"{op}: {output} {_summary(to_numpy(a))}; from {summary}{_hint(arrays)}"
 
 
 def _summary(a: np.ndarray) -> str:
-    """Shape, dtype, range, and which entries are bad: "(4, 3) float32 in [-1, 2]"."""
+    """Shape, dtype, range, and entries that are not finite: "(4, 3) float32 in [-1, 2]"."""
     text, fine = f"{a.shape} {a.dtype}", np.isfinite(a)
     if not fine.all():
         index = np.argwhere(~fine)[0].tolist()
@@ -155,12 +155,12 @@ def _summary(a: np.ndarray) -> str:
 
 def _hint(arrays: Mapping[str, np.ndarray]) -> str:
     if bad := [name for name, a in arrays.items() if not np.isfinite(a).all()]:
-        return f". The fault lies before this op: {' and '.join(bad)} came so"
+        return f". The cause is before this op: {' and '.join(bad)} already not finite"
     for name, a in arrays.items():
         if a.dtype.kind == "f" and a.size:
             size, limit = float(np.abs(a).max()), float(np.finfo(a.dtype).max)
             if "logvar" in name and size > log(limit):
-                return f". exp({log(limit):.1f}) is the end of {a.dtype}: look at {name}"
+                return f". exp({log(limit):.1f}) is the largest {a.dtype}: check {name}"
             if size > sqrt(limit):
-                return f". {sqrt(limit):.1e} squared is the end of {a.dtype}: look at {name}"
+                return f". {sqrt(limit):.1e} squared is the largest {a.dtype}: check {name}"
     return ""

@@ -1,4 +1,4 @@
-"""Adam (Kingma & Ba, arXiv:1412.6980) on one flat vector, and what changes from step to step."""
+"""Adam (Kingma & Ba, arXiv:1412.6980) on one flat vector, gradient clipping, the KL schedule."""
 
 from math import sqrt
 from typing import Any, NamedTuple
@@ -8,22 +8,23 @@ import numpy as np
 from ..backend import Array, array_module, kernels
 from ..backend.memory import empty
 
-# On the CPU the update walks the vector in pieces that stay in the cache for all its passes.
+# On the CPU the update processes the vector in blocks that fit into the cache.
 BLOCK = 65_536
-# Where a gradient stays zero, its moments shrink until they are subnormal, which a processor may
-# take a hundred times as long to compute with. So now and then the tiniest become zero. (CuPy's
-# kernels treat subnormal numbers as zero anyway.)
-FLUSH = 50  # steps between
+# Where a gradient stays zero, its moments decay until they are subnormal, and arithmetic on those
+# can be a hundred times slower. So the tiniest are set to zero every FLUSH steps. (CuPy's kernels
+# treat subnormal numbers as zero anyway.)
+FLUSH = 50
 
 
 class Adam:
     """m = b1 m + (1-b1) g,  v = b2 v + (1-b2) g^2,  p -= lr (m / c1) / (sqrt(v / c2) + eps)
 
-    with c1 = 1 - b1^t and c2 = 1 - b2^t, t counting the steps from 1; v begins at v0.
+    with c1 = 1 - b1^t and c2 = 1 - b2^t, where t counts the steps from 1; the initial v is v0.
 
-    Epsilon stands outside the square root of the bias-corrected second moment, as in the paper's
-    algorithm 1. A gradient beyond 1.8e19 has no square in float32: v is then infinite, and the
-    parameter NaN a step later, so that `Trainer` notices. (If it stayed where it is, nobody would.)
+    Epsilon is added outside the square root of the bias-corrected second moment, as in algorithm 1
+    of the paper. The square of a gradient beyond 1.8e19 overflows float32: v becomes infinite, and
+    the parameter NaN one step later, which `Trainer` detects. (A parameter that merely stopped
+    changing would go unnoticed.)
     """
 
     def __init__(
@@ -57,12 +58,12 @@ class Adam:
         return lr * root / (1 - self.beta1**t), root * self.eps
 
     def update(self, p: Array, g: Array, rate: Any, floor: Any) -> None:
-        """The step of which `rates` are known; on a GPU they may be arrays of one."""
+        """The update with the numbers of `rates`, which may be 1-element arrays on a GPU."""
         keep1, keep2 = 1 - self.beta1, 1 - self.beta2
         if self._tmp is None:
             return kernels.adam(p, self.m, self.v, g, keep1, keep2, rate, floor)
         info = np.finfo(p.dtype)
-        # to add these and take them away makes 0 of what is below 2^15 and 2 times the smallest
+        # adding and subtracting these makes 0 of an m below 2^15 times, a v below 2 times `tiny`
         small_m, small_v = (float(info.tiny) * 2.0 ** (info.nmant + n) for n in (17, 3))
         for start in range(0, p.size, len(self._tmp)):
             piece = slice(start, start + len(self._tmp))
@@ -83,7 +84,7 @@ class Adam:
             if self.t % FLUSH == FLUSH - 1:
                 m += small_m
                 m -= small_m
-                if self.eps**2 > small_v:  # else such a v counts beside eps
+                if self.eps**2 > small_v:  # otherwise such a v is not negligible beside eps
                     v += small_v
                     v -= small_v
 
@@ -91,29 +92,29 @@ class Adam:
 def clip(g: Array, max_norm: float) -> None:
     """Scale g, in place, so that its Euclidean norm is at most max_norm.
 
-    Pascanu et al., arXiv:1211.5063, algorithm 1. Nothing waits for the device.
+    Pascanu et al., arXiv:1211.5063, algorithm 1. It does not synchronise with the device.
     """
     xp = array_module(g)
     tiny = float(xp.finfo(g.dtype).tiny)
-    top = xp.maximum(xp.abs(g).max(), tiny)  # without it, squares overflow
+    top = xp.maximum(xp.abs(g).max(), tiny)  # scaled by it, the squares cannot overflow
     norm = top * xp.sqrt(xp.sum(xp.square(g / top), dtype="float64"))
     g *= max_norm / xp.maximum(norm, max_norm)
 
 
 class StepNumbers(NamedTuple):
-    """The numbers of one step; on a GPU they may be arrays of one."""
+    """The numbers that vary with the step; 1-element arrays on a GPU."""
 
-    step: Any  # steps taken before: the key of the noise
+    step: Any  # steps before this one: the key of the noise
     ramp: Any  # the schedule of the KL weight, from 0 to 1
-    rate: Any  # Adam's, see `Adam.rates`
+    rate: Any  # see `Adam.rates`
     floor: Any
 
 
 def ramp(epoch: float, warmup: float = 0, cycle: float = 0) -> float:
-    """The schedule of the KL weight, from 0 to 1, fractions of an epoch counted.
+    """The schedule of the KL weight, from 0 to 1, at a fractional epoch.
 
-    It grows linearly over the first `warmup` epochs; with `cycle`, over the first half of each
-    `cycle` epochs, to begin anew after each (Fu et al., arXiv:1903.10145). At once if both are 0.
+    It grows linearly over the first `warmup` epochs; or, in each period of `cycle` epochs, over the
+    first half (Fu et al., arXiv:1903.10145). It is always 1 if both are 0.
     """
     if cycle > 0:
         return min(1.0, 2 * (epoch % cycle) / cycle)

@@ -1,11 +1,11 @@
-"""Data parallel over MPI: each rank takes a part of every batch, and all take the same step.
+"""Data-parallel training over MPI: each rank computes a part of every mini-batch.
 
     mpiexec -n 4 scratchvae train --mpi ...
 
-Noise, binary pixels and the order of the data are keyed by row, not by who computes it, so any
-number of ranks follows the same path, but for the rounding of one sum: the gradients of the parts,
-weighted by their sizes, added in one all-reduce a step, with the losses in the same message. Each
-rank holds all data and all parameters, which stay equal to the last bit, as a hash says each epoch.
+Noise, binary pixels and the order of the data are keyed by row, so the result is the same for any
+number of ranks, except for the rounding of one sum: the gradients of the parts, weighted by their
+sizes, in one all-reduce per step, with the losses in the same message. Each rank holds all data and
+all parameters. These stay equal to the last bit, which a hash verifies after each epoch.
 """
 
 import hashlib
@@ -26,41 +26,41 @@ from .protocol import Record, TrainableModel
 from .signals import handling
 from .trainer import Trainer
 
-EXTRA = 4  # numbers after the gradients in the message: sums of rec, kl, loss; who wants to stop
+EXTRA = 4  # numbers after the gradients in the message: sums of rec, kl, loss; requests to stop
 
 
 def world() -> Any:
-    """MPI's communicator of all ranks; InputError, which says what to install, without mpi4py."""
+    """MPI's communicator of all ranks. Raises InputError if mpi4py is not installed."""
     try:
         from mpi4py import MPI
     except ImportError:
         raise InputError(
-            "many machines need mpi4py and an MPI: pip install 'scratchvae[mpi]' mpich"
+            "--mpi needs mpi4py and an MPI library: pip install 'scratchvae[mpi]' mpich"
         ) from None
     return MPI.COMM_WORLD
 
 
 def part(n: int, rank: int, size: int) -> slice:
-    """The rows of this rank out of n: pieces in order, whose sizes differ by one at most."""
+    """The rows of this rank out of n: consecutive parts, whose sizes differ by at most one."""
     return slice(rank * n // size, (rank + 1) * n // size)
 
 
 class Ranks:
-    """A communicator, and whether its ranks have met to begin."""
+    """A communicator, and whether its ranks have started together."""
 
     def __init__(self, comm: Any) -> None:
         self.comm = comm
         self.begun = self.refused = False
 
     def begin(self, error: str | None = None) -> None:
-        """All ranks meet here once, each with what went wrong, if anything did: then all fail."""
+        """Synchronise all ranks once. Raises InputError on all if one of them passes an error."""
         errors = [text for text in self.comm.allgather(error) if text]
         self.begun, self.refused = True, bool(errors)
         if errors:
             raise InputError(errors[0])
 
     def run(self, task: Callable[[], int]) -> int:
-        """task() on every rank; one sentence for all, and no rank is left waiting."""
+        """Run task() on every rank; an error is reported once, and leaves no rank waiting."""
         try:
             try:
                 return task()
@@ -69,7 +69,7 @@ class Ranks:
                     self.begin(str(error))
                 raise
         except BaseException as error:
-            # these two are known to all ranks; any other may be this rank's alone
+            # all ranks raise these two; any other error may be on this rank only
             if self.refused or isinstance(error, NonFiniteError):
                 if self.comm.rank == 0:
                     raise
@@ -79,13 +79,13 @@ class Ranks:
             )
             where = f"rank {self.comm.rank}: {what}; all ranks stop"
             print(f"scratchvae: error: {where}", file=sys.stderr, flush=True)
-            time.sleep(0.5)  # mpiexec passes the sentence on, unless it has to end all first
+            time.sleep(0.5)  # lets mpiexec forward the message before it ends all ranks
             self.comm.Abort(2)
             raise
 
 
 class ParallelTrainer(Trainer):
-    """A `Trainer` that shares each batch with the other ranks. All give it the same arguments.
+    """A `Trainer` that splits each mini-batch over the ranks, which pass the same arguments.
 
     Raises InputError for a loss that is not a mean over examples (free bits, a capacity), and for
     detect_anomaly.
@@ -94,8 +94,8 @@ class ParallelTrainer(Trainer):
     def __init__(self, ranks: Ranks, model: TrainableModel, *data: Any, **settings: Any) -> None:
         if getattr(model, "free_bits", 0) or getattr(model, "capacity", None) is not None:
             raise InputError(
-                "free_bits and capacity charge for the mean KL of a whole batch, of which each "
-                "rank sees a part: leave them out"
+                "free_bits and capacity need the mean KL of a whole mini-batch, but each rank "
+                "computes a part of it: leave them out"
             )
         if settings.get("detect_anomaly"):
             raise InputError(
@@ -107,7 +107,7 @@ class ParallelTrainer(Trainer):
         size = model.params_.array.size
         self._message = empty(self.xp, (size + EXTRA,), model.dtype)
         model.gradients = model.params_.like(self.xp, self._message[:size])
-        if self.xp is not np:  # pinned: the device reads and writes it at the speed of the bus
+        if self.xp is not np:  # pinned memory: faster transfers to and from the device
             memory = self.xp.cuda.alloc_pinned_memory(self._message.nbytes)
             self._staged = np.frombuffer(memory, model.dtype, len(self._message))
         self._wants_to_stop, self._signal = 0, int(signal.SIGINT)
@@ -117,7 +117,7 @@ class ParallelTrainer(Trainer):
         self.take_snapshot()
 
     def _from_first(self, a: Array) -> None:
-        """Rank 0's numbers on all ranks."""
+        """Copy rank 0's values to all ranks."""
         host = to_numpy(a)
         self.comm.Bcast(host)
         a[...] = self.xp.asarray(host)
@@ -130,7 +130,7 @@ class ParallelTrainer(Trainer):
         if own.start < own.stop:
             acts = self.forward(rows[own], numbers, own.start)
             self.backward(acts, numbers)
-            message[:-EXTRA] *= (own.stop - own.start) / B  # from a mean of the part to its share
+            message[:-EXTRA] *= (own.stop - own.start) / B  # weight the part's mean by its size
             for i, values in enumerate(self._losses(acts)):
                 tail[i] = self.xp.sum(values)
         tail[-1] = self._wants_to_stop
@@ -142,7 +142,7 @@ class ParallelTrainer(Trainer):
         return acts, self.model.gradients
 
     def _all_reduce(self) -> None:
-        """The message of each rank becomes the sum of all."""
+        """Replace each rank's message by the sum of all."""
         from mpi4py import MPI
 
         if self.xp is np:
@@ -165,10 +165,10 @@ class ParallelTrainer(Trainer):
             super().run(epochs, **options)
 
     def resume(self, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        """As `Trainer.resume`; InputError unless all ranks go on from the same step."""
+        """As `Trainer.resume`. Raises InputError unless all ranks resume at the same step."""
         super().resume(numbers, arrays)
         if len(set(self.comm.allgather(self.step))) > 1:
-            raise InputError("the ranks read different checkpoints: see that all read the same")
+            raise InputError("the ranks read different checkpoints: all must read the same file")
 
     def _check(self, order: Array) -> np.ndarray:
         losses = super()._check(order)
@@ -185,7 +185,7 @@ class ParallelTrainer(Trainer):
         own = hashlib.sha256(to_numpy(self.model.params_.array).tobytes()).hexdigest()
         if len(set(self.comm.allgather(own))) > 1:
             raise InputError(
-                f"after epoch {self.epoch + 1} the ranks hold different parameters: do all run the "
-                "same versions on the same kind of processor?"
+                f"after epoch {self.epoch + 1} the ranks hold different parameters: all must run "
+                "the same versions on the same kind of processor"
             )
         return record

@@ -1,4 +1,4 @@
-"""What the terminal shows of a run: a line that is written over in place, and one an epoch."""
+"""Progress of a run on the terminal: a progress bar, and one line per epoch."""
 
 import sys
 from math import isnan
@@ -8,7 +8,7 @@ from ..errors import GREEN, say, tinted
 
 
 def so_far(means: Any, history: list[dict[str, float]], speed: float) -> str:
-    """An epoch so far: means of rec, kl, loss; the active units are those of the one before."""
+    """The text for a partial epoch: means of rec, kl, loss; active units of the epoch before."""
     rec, kl, loss = means
     parts = [f"epoch {len(history) + 1}"]
     parts += [f"loss {loss:.1f}", f"rec {rec:.1f}", f"kl {kl:.1f}"]
@@ -18,7 +18,7 @@ def so_far(means: Any, history: list[dict[str, float]], speed: float) -> str:
 
 
 def of_epoch(record: dict[str, float], epochs: int, speed: float, best: bool) -> str:
-    """A whole epoch: losses of the split; a test loss that is the best so far is green."""
+    """The line of a whole epoch: its losses; the lowest test loss so far is green."""
     parts = [f"epoch {record['epoch']:3.0f}/{epochs}", f"train {record['train_loss']:8.2f}"]
     if not isnan(record["test_loss"]):
         test = f"test {record['test_loss']:8.2f}"
@@ -29,13 +29,13 @@ def of_epoch(record: dict[str, float], epochs: int, speed: float, best: bool) ->
 
 
 class Progress:
-    """If verbose: how far it is, on stderr where that is a terminal; a line an epoch on stdout."""
+    """If verbose: a progress bar on stderr, if that is a terminal; one line per epoch on stdout."""
 
     def __init__(self, total: int, done: int, verbose: bool) -> None:
         self.verbose = verbose
         self.bar: Any = None
         if verbose and sys.stderr.isatty():
-            from tqdm import tqdm  # on use: importing scratchvae stays cheap
+            from tqdm import tqdm  # lazily: importing scratchvae stays cheap
 
             self.bar = tqdm(
                 total=total, initial=done, miniters=1, leave=False, dynamic_ncols=True,
@@ -43,13 +43,13 @@ class Progress:
             )  # fmt: skip
 
     def show(self, step: int, text: str) -> None:
-        """The run is at this step, and the text says what there is to say of it."""
+        """Move the bar to this step, and show the text beside it."""
         if self.bar is not None:
             self.bar.set_description_str(text, refresh=False)
             self.bar.update(step - self.bar.n)
 
     def line(self, text: str) -> None:
-        """A line that stays, above the one that is written over."""
+        """Print a permanent line, above the bar."""
         if self.bar is not None:
             self.bar.write(text)
         elif self.verbose:

@@ -1,6 +1,6 @@
-"""What the training loop calls of a model: `models.Model` has all of it.
+"""The interface of a model that the training loop uses; `models.Model` implements it.
 
-The loop stands below the models and imports none of them, so it can train whatever has these names.
+The loop does not import the models, and can train any object with these attributes.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Record = dict[str, float]  # of an epoch: the columns of metrics.csv
 
 
 class TrainableModel(Protocol):
-    """A built model: its parameters, and the two functions that a step calls."""
+    """A built model: its parameters, and the methods that a training step calls."""
 
     seed: int
     dtype: str
@@ -24,7 +24,7 @@ class TrainableModel(Protocol):
     latent_dim: int
     n_features_: int
     params_: Flat
-    history_: list[Record]  # one record an epoch
+    history_: list[Record]  # one record per epoch
     gradients: Flat  # written by `backward`
 
     @property
@@ -43,7 +43,7 @@ class TrainableModel(Protocol):
         """The hyper-parameters by name."""
 
     def check(self, X: Any, y: Any = None) -> np.ndarray:
-        """The rows (N,D) that `forward` reads, on the host; InputError if they do not fit."""
+        """The rows (N,D) for `forward`, on the host. Raises InputError if they do not fit."""
 
     def draw_noise(self, n: int, width: int | None = None, **key: int) -> Array:
         """The noise of n rows, keyed by seed, stream, step and row."""
@@ -61,4 +61,4 @@ class TrainableModel(Protocol):
         """Write the checkpoint of a run."""
 
     def sample(self, n: int) -> np.ndarray:
-        """n decoded points of the latent space (n,D): the same ones each time."""
+        """n decoded points of the latent space (n,D), the same points at each call."""

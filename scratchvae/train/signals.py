@@ -1,4 +1,4 @@
-"""Ctrl-C, and SIGTERM, which a scheduler sends before it kills: they stop a run, which is kept."""
+"""Stop a run on Ctrl-C, SIGTERM (from a scheduler) or SIGHUP (a closed terminal), and save it."""
 
 import signal
 import threading
@@ -7,22 +7,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# and SIGHUP, which comes when a terminal is closed
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *filter(None, [getattr(signal, "SIGHUP", None)]))
-PATIENCE = 2.0  # seconds in which one more signal is taken for the same
+REPEAT = 2.0  # seconds after a signal in which further signals are ignored
 
 
 @contextmanager
 def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Within, the handler gets the signals that are not ignored (by nohup, or a script's "&").
+    """Context manager: install the handler for all signals that are not ignored.
 
-    In a thread, which receives none, nothing happens.
+    nohup, or "&" in a script, makes a process ignore some. It does nothing in a thread other than
+    the main one, because only that receives signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in heard}
+    handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in handled}
     try:
         yield
     finally:
@@ -31,14 +31,17 @@ def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Within, a signal raises KeyboardInterrupt with its number, and a hasty second one nothing."""
-    last = -PATIENCE
+def interruptible() -> Iterator[None]:
+    """Context manager: a signal raises KeyboardInterrupt with its number.
+
+    A second signal within REPEAT seconds is ignored.
+    """
+    last = -REPEAT
 
     def stop(number: int, frame: Any) -> None:
         nonlocal last
         before, last = last, time.monotonic()
-        if last - before >= PATIENCE:
+        if last - before >= REPEAT:
             raise KeyboardInterrupt(number)
 
     with handling(stop):
@@ -46,12 +49,12 @@ def stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Within, signals do nothing: for the one who keeps what there is."""
+def signals_ignored() -> Iterator[None]:
+    """Context manager: signals are ignored while files are written."""
     with handling(lambda number, frame: None):
         yield
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:
-    """What a shell calls it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    """The exit code by the shell's convention: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
     return 128 + (stop.args[0] if stop.args else signal.SIGINT)

@@ -1,7 +1,7 @@
 """Mutable state of a run: snapshotted, restored, and resumed from a checkpoint.
 
 Shuffling is keyed by (seed, epoch) and noise by (seed, step), so the state is the parameters, the
-optimiser's moments, the sums of the epoch and one number: the steps that were taken.
+optimiser's moments, the loss sums of the epoch and the number of steps.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ from ..errors import InputError, whole_number
 
 
 class Snapshot:
-    """A copy of the arrays that a step changes in place, and the number of steps taken by then.
+    """A copy of the arrays that a step changes in place, and the number of steps so far.
 
-    step    None while a copy is being taken: a partial snapshot must not be used
+    step    None while the copy is incomplete: a partial snapshot must not be used
     """
 
     def __init__(self, arrays: tuple[Array, ...], step: int) -> None:
@@ -25,7 +25,7 @@ class Snapshot:
         self.step: int | None = step
 
     def take(self, arrays: tuple[Array, ...], step: int) -> None:
-        """Copy the arrays as they are after this step."""
+        """Copy the arrays, which are those after `step` steps."""
         self.step = None
         for copy, a in zip(self.copies, arrays, strict=True):
             copy[...] = a
@@ -38,7 +38,7 @@ class Snapshot:
 
 
 def data_hash(*splits: Array | None) -> str:
-    """The SHA-256 of the dtype, the shape and the values of each split that is there."""
+    """The SHA-256 of dtype, shape and values of the splits; None is skipped."""
     digest = hashlib.sha256()
     for X in splits:
         if X is not None:
@@ -50,10 +50,10 @@ def data_hash(*splits: Array | None) -> str:
 def resumed_step(
     numbers: Mapping[str, Any], rows: int, data: str, epochs: int, steps_per_epoch: int
 ) -> int:
-    """The step that a checkpoint was written after.
+    """The step of a checkpoint, whose `Trainer.state` numbers are compared with the resuming run.
 
-    numbers are those of `Trainer.state`; the rest is what the run that resumes has. Raises
-    InputError where they contradict each other.
+    rows, data (a hash), epochs and steps_per_epoch are those of the resuming run. Raises InputError
+    if they are inconsistent.
     """
     if numbers.get("rows") != rows:
         raise InputError(
@@ -62,22 +62,22 @@ def resumed_step(
         )
     if numbers.get("data", data) != data:
         raise InputError(
-            "the data are not those that the run was trained on, though they are as many: "
+            "the run was trained on other data, with the same number of examples: "
             "resume with the same data"
         )
     step = whole_number(numbers.get("step"), "the step of the checkpoint", least=0)
     if not 0 <= step - epochs * steps_per_epoch <= steps_per_epoch:
         raise InputError(
-            f"the checkpoint says that {step} steps were taken in {epochs} epochs and a part "
-            f"of one, which have {steps_per_epoch} each: the run cannot be resumed"
+            f"the checkpoint is inconsistent: {step} steps in {epochs} epochs and part of another, "
+            f"with {steps_per_epoch} steps per epoch: the run cannot be resumed"
         )
     return step
 
 
 def load_arrays(own: Mapping[str, Array], arrays: Mapping[str, Any]) -> None:
-    """Write the arrays of a checkpoint into those of a run; InputError where one does not fit."""
+    """Copy a checkpoint's arrays into the run's own. Raises InputError if one does not fit."""
     for name, live in own.items():
         a = np.asarray(arrays.get(name))
         if a.shape != live.shape or a.dtype != live.dtype or not np.isfinite(a).all():
-            raise InputError(f"the checkpoint holds no usable {name}: the run cannot be resumed")
+            raise InputError(f"the checkpoint holds no valid {name}: the run cannot be resumed")
         live[...] = array_module(live).asarray(a)

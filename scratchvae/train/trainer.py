@@ -1,8 +1,8 @@
 """The training loop; rolls back to the last good state after a NaN or Ctrl-C.
 
-A snapshot of the state is taken every CHECK steps, when the losses are looked at. It is restored
-when a loss is not finite, to find the tensor that went wrong first, and after Ctrl-C, which may
-interrupt an update. `Trainer.take_step` is the step: read it after `models/vae.py`.
+Every CHECK steps the losses are checked and a snapshot of the state is taken. It is restored when a
+loss is not finite, to find the first tensor that is not, and after Ctrl-C, which may interrupt an
+update. Read `Trainer.take_step`, the training step, after `models/vae.py`.
 """
 
 import time
@@ -26,30 +26,30 @@ from .progress import Progress, of_epoch, so_far
 from .protocol import Record, TrainableModel
 from .snapshot import Snapshot, data_hash, load_arrays, resumed_step
 
-CHECK = 50  # steps between two looks at the losses: each look waits for the device
+CHECK = 50  # steps between two checks of the losses: each waits for the device
 
 Callback = Callable[["Trainer", Record], Any]
 
 
 class Trainer:
-    """A run: a built model, its data on its device, an optimiser, and how far it has come.
+    """A training run: a built model, its data on its device, an optimiser, and the progress.
 
     X, X_test     (N,D), as `fit` takes them; X_test may be None
     y, y_test     (N,), their labels, for models with labels
-    batch_size    examples a step; the last batch of an epoch may be smaller
-    lr            Adam's step size: a number, or a function of the epoch (fractions counted), which
-                  may be asked for the steps of an epoch before it begins
+    batch_size    examples per step; the last mini-batch of an epoch may be smaller
+    lr            Adam's step size: a number, or a function of the epoch (fractions included), which
+                  may be called for all steps of an epoch before the first of them
     adam          other settings of `optim.Adam`: beta1, beta2, eps, v0
-    kl_warmup     epochs over which the weight of the KL term (or the capacity) grows from 0
-    kl_cycle      instead, it grows over the first half of each so many epochs
-    binarize      "none"; "static": grey pixels made binary once; "dynamic": drawn anew each step
-    clip_norm     scale the gradient of a step down to this norm, where its own is larger
+    kl_warmup     epochs over which the weight of the KL term (or the capacity) ramps up from 0
+    kl_cycle      instead, restart the ramp every so many epochs, and reach 1 halfway
+    binarize      "none"; "static": binarise grey pixels once; "dynamic": sample them at each step
+    clip_norm     upper bound of the norm of each step's gradient, which is scaled down to it
     cuda_graphs   on a GPU, replay each step as one CUDA graph instead of launching its kernels
     detect_anomaly
-                  look at what every op returns, and stop at the first NaN or infinity: slow, and
-                  says more than what the loop finds by itself
+                  check the output of every op, and stop at the first NaN or infinity: slow, but
+                  more specific than the check of the losses
 
-    Its `sums` are rec, kl and loss over the epoch so far, and 1 while all parameters are finite.
+    `sums` holds rec, kl and loss, summed over the epoch so far, and 1 if all parameters are finite.
     """
 
     def __init__(
@@ -93,20 +93,20 @@ class Trainer:
         if X_test is not None:
             self.X_test = self.xp.asarray(prepare(model, X_test, y_test, binarize, step=1))
         if adam and "lr" in adam:
-            raise InputError("the step size is the argument lr, not one of Adam's other settings")
+            raise InputError("pass the step size as lr, not among Adam's other settings")
         settings = {} if callable(self.lr) else {"lr": self.lr}
         self.adam = Adam(model.params_.array, **settings, **(adam or {}))
         self.sums = self.xp.zeros(4, dtype="float64")
         self._totals = [self.sums[i : i + 1] for i in range(3)]
         self.steps_per_epoch = -(-len(self.X) // self.batch_size)
-        self._earlier_epochs = len(model.history_)  # that the model had learned before this run
+        self._earlier_epochs = len(model.history_)  # trained before this run
         self.snapshot = Snapshot(self.arrays(), self.step)
         self._data_hash = cache(partial(data_hash, self.X, self.X_test))
-        self.seconds, self._timed = 0.0, 0  # of the epoch so far, and the images that they took
-        plain = type(self).take_step is Trainer.take_step  # that is what a graph repeats
+        self.seconds, self._timed = 0.0, 0  # of the epoch so far, and the images trained in them
+        plain = type(self).take_step is Trainer.take_step  # the step that a graph replays
         self._graphs = None
         if cuda_graphs and plain and not detect_anomaly and self.xp is not np:
-            from .cuda_graph import Graphs  # on use: only a GPU needs it
+            from .cuda_graph import Graphs  # lazily: only a GPU needs it
 
             self._graphs = Graphs.of(self)
 
@@ -117,12 +117,12 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        """Steps taken since the parameters were fresh."""
+        """Steps since the parameters were initialised."""
         return self.adam.t
 
     @property
     def epoch(self) -> int:
-        """Epochs completed, of this run."""
+        """Epochs completed in this run."""
         return len(self.model.history_) - self._earlier_epochs
 
     # -------------------------------------------------------------------------------- the run
@@ -136,23 +136,23 @@ class Trainer:
         checkpoint: Callable[["Trainer"], Any] | None = None,
         checkpoint_every: int | str = "10m",
     ) -> None:
-        """Train until `epochs` epochs are complete, counted from fresh parameters.
+        """Train until `epochs` epochs are complete, counted from the initialisation.
 
         After each epoch its record (a dict of COLUMNS) is appended to `model.history_`, and each
-        callback is called with (trainer, record); the run ends when one returns True. Within an
-        epoch `checkpoint` is called with the trainer, after so many steps or so much time
-        ("90s", "10m", "1h"; looked at every CHECK steps), when all numbers are sound. On
-        KeyboardInterrupt the state is as it was at most CHECK steps ago.
+        callback is called with (trainer, record); the run ends if one returns True. Within an
+        epoch, `checkpoint` is called with the trainer every `checkpoint_every` steps or interval
+        ("90s", "10m", "1h"; tested every CHECK steps), if all numbers are finite. KeyboardInterrupt
+        rolls back the state, by at most CHECK steps.
         """
         epochs = whole_number(epochs, "epochs")
         calls = [callbacks] if callable(callbacks) else list(callbacks)
         total = epochs * self.steps_per_epoch
         timer = CheckpointTimer(checkpoint_every, checkpoint)
         done = len(self.model.history_)
-        if self.snapshot.step is None:  # the run before was interrupted while it took one
+        if self.snapshot.step is None:  # the previous run was interrupted during a snapshot
             self.take_snapshot()
         try:
-            # overflow is looked for at each check, and named; NumPy need not warn too
+            # the checks report overflow, so NumPy need not warn
             with (
                 np.errstate(over="ignore", invalid="ignore"),
                 nonfinite.detect_anomaly() if self.detect_anomaly else nullcontext(),
@@ -161,15 +161,15 @@ class Trainer:
                 while self.epoch < epochs:
                     record = self._epoch(progress, timer)
                     self.model.history_.append(record)
-                    enough = any([call(self, record) is True for call in calls])
+                    stop = any([call(self, record) is True for call in calls])
                     done += 1
                     best = is_best(record, self.model.history_[self._earlier_epochs :])
                     progress.line(of_epoch(record, epochs, self._speed, best))
-                    if enough:
+                    if stop:
                         break
                     timer.restart()
         except KeyboardInterrupt:
-            # an epoch whose callbacks were not all called has not ended
+            # an epoch is complete only after all its callbacks
             del self.model.history_[done:]
             self.restore_snapshot()
             raise
@@ -186,7 +186,7 @@ class Trainer:
             self.sums[...] = 0
             self.seconds, self._timed = 0.0, 0
         start = time.perf_counter() - self.seconds
-        untimed = done * self.batch_size - self._timed  # by a process before this one
+        untimed = done * self.batch_size - self._timed  # trained by an earlier process
         order = noise.permutation(len(self.X), seed=model.seed, epoch=self.epoch, xp=self.xp)
         if self._graphs:
             self._graphs.begin_epoch(order)
@@ -195,9 +195,9 @@ class Trainer:
                 self._graphs.take_step(i)
             else:
                 self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
-            look = self.detect_anomaly or (i + 1) % CHECK == 0 or i + 1 == total
-            save = timer.due_by_step(self.step) or (look and timer.due_by_time())
-            if look or save:
+            check = self.detect_anomaly or (i + 1) % CHECK == 0 or i + 1 == total
+            save = timer.due_by_step(self.step) or (check and timer.due_by_time())
+            if check or save:
                 losses_so_far = self._check(order)
                 self.seconds = time.perf_counter() - start
                 if save and i + 1 < total:
@@ -210,7 +210,7 @@ class Trainer:
         record = dict.fromkeys(COLUMNS, nan) | {"epoch": self.epoch + 1, "step": self.step}
         record |= {"train_loss": float(loss), "rec": float(rec), "kl": float(kl)}
         X = self.X[:CHUNK] if self.X_test is None else self.X_test
-        measured = losses(model, X)  # without a test split, to see that the last step did no harm
+        measured = losses(model, X)  # without a test split, only to check the last update
         if not isfinite(measured["loss"]):
             error = self._error(self.step, nonfinite.first_bad_example(self.model, X))
             self.restore_snapshot()
@@ -223,11 +223,11 @@ class Trainer:
 
     @property
     def _speed(self) -> float:
-        """Images a second, evaluation not counted."""
+        """Images per second, without evaluation."""
         return self._timed / max(self.seconds, 1e-9)
 
     def take_step(self, rows: Array) -> tuple[Any, Any]:
-        """One update from these rows of the data; returns the activations and the gradients."""
+        """One training step on these rows of the data; returns the activations and gradients."""
         numbers = self.step_numbers(self.step)
         acts = self.forward(rows, numbers)
         self.add_losses(acts)
@@ -237,14 +237,14 @@ class Trainer:
         return acts, self.model.gradients
 
     def step_numbers(self, step: int) -> StepNumbers:
-        """What the schedules and Adam say of the step that follows `step` steps."""
-        now = step / self.steps_per_epoch  # epochs, fractions counted
+        """The schedules' and Adam's numbers for the step after `step` steps."""
+        now = step / self.steps_per_epoch  # in epochs
         lr = self.lr(now) if callable(self.lr) else self.lr
         weight = ramp(now, self.kl_warmup, self.kl_cycle)
         return StepNumbers(step, weight, *self.adam.rates(lr, step + 1))
 
     def forward(self, rows: Array, numbers: StepNumbers, first: int = 0) -> Any:
-        """The activations of these rows, which stand in the batch from `first` on."""
+        """The activations of these rows, the ones from `first` on in the mini-batch."""
         model, B = self.model, len(rows)
         key = {"seed": model.seed, "step": numbers.step, "row": first}
         x = to_float(self.X[rows], model.workspace("x", B, self.X.shape[1]))
@@ -253,11 +253,11 @@ class Trainer:
         return model.forward(x, model.draw_noise(B, stream=noise.TRAIN, **key))
 
     def backward(self, acts: Any, numbers: StepNumbers) -> None:
-        """Writes the gradients of the batch."""
+        """Write the gradients of the mini-batch."""
         self.model.backward(self.model.gradients, acts, numbers.ramp)
 
     def add_losses(self, acts: Any) -> None:
-        """Add the losses of a batch to the sums of the epoch."""
+        """Add the losses of a mini-batch to the sums of the epoch."""
         for total, values in zip(self._totals, self._losses(acts), strict=True):
             total += self.xp.sum(values, dtype="float64")
 
@@ -265,7 +265,7 @@ class Trainer:
         return acts.rec, acts.kl, self.model.example_losses(acts)
 
     def update(self, numbers: StepNumbers) -> None:
-        """Adam's, from the gradients of the batch."""
+        """Clip the gradients if required, and update the parameters by Adam."""
         p, g = self.model.params_.array, self.model.gradients.array
         if self.clip_norm is not None:
             clip(g, self.clip_norm)
@@ -274,7 +274,7 @@ class Trainer:
     # ------------------------------------------------------------------------------- its state
 
     def arrays(self) -> tuple[Array, ...]:
-        """What a step changes, in place."""
+        """The arrays that a step changes in place."""
         return self.model.params_.array, self.adam.m, self.adam.v, self.sums
 
     def take_snapshot(self) -> None:
@@ -282,7 +282,7 @@ class Trainer:
         self.snapshot.take(self.arrays(), self.step)
 
     def restore_snapshot(self) -> None:
-        """Return to the snapshot; keep the state as it is, where taking one was interrupted."""
+        """Restore the snapshot, unless taking it was interrupted: then keep the state."""
         try:
             if self.snapshot.step is not None:
                 self.snapshot.restore(self.arrays())
@@ -291,14 +291,14 @@ class Trainer:
             self.restore_snapshot()
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """What a checkpoint holds of a run besides the model: numbers, and arrays by name."""
+        """The state of a run for a checkpoint, besides the model: numbers, and named arrays."""
         numbers = {"step": self.step, "rows": len(self.X), "data": self._data_hash()}
         return numbers, {"adam_m": self.adam.m, "adam_v": self.adam.v, "sums": self.sums}
 
     def resume(self, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        """Continue from what `state` gave; the model has its parameters and its history already.
+        """Continue from a saved `state`, with a model that has its parameters and history already.
 
-        Raises InputError where the checkpoint is of other data, or contradicts itself.
+        Raises InputError if the checkpoint is of other data, or is inconsistent.
         """
         epochs = len(self.model.history_)
         step = resumed_step(numbers, len(self.X), self._data_hash(), epochs, self.steps_per_epoch)
@@ -307,15 +307,15 @@ class Trainer:
         self.adam.t = step
         self.take_snapshot()
 
-    # ------------------------------------------------------------------- when it goes wrong
+    # ------------------------------------------------------------------- non-finite numbers
 
     def _check(self, order: Array) -> np.ndarray:
-        """The sums of rec, kl, loss, on the host; NonFiniteError for a bad number anywhere."""
+        """The sums of rec, kl, loss, on the host. Raises NonFiniteError at a NaN or infinity."""
         finite = [self.xp.isfinite(a).all() for a in self.arrays()[:3]]
         self.sums[-1] = finite[0] & finite[1] & finite[2]
         *sums, finite = to_numpy(self.sums)
         if np.isfinite(sums).all() and finite:
-            if self.step % self.steps_per_epoch:  # at an epoch's end, the evaluation comes first
+            if self.step % self.steps_per_epoch:  # at the end of an epoch, after the evaluation
                 self.take_snapshot()
             return np.array(sums)
         last = self.step

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchvae.backend.memory import LINE, Flat, Workspace, empty
+from scratchvae.backend.memory import CACHE_LINE, Flat, Workspace, empty
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def test_memory_begins_with_a_line_of_the_cache(shape, dtype):
         assert (a.shape, a.dtype) == (shape, np.dtype(dtype))
         assert a.flags.c_contiguous
         assert a.flags.writeable
-        assert a.ctypes.data % LINE == 0 or a.size == 0
+        assert a.ctypes.data % CACHE_LINE == 0 or a.size == 0
 
 
 def test_tensors_are_pieces_of_one_vector(flat):
@@ -35,7 +35,7 @@ def test_a_tensor_cannot_be_rebound_but_may_be_changed_in_place(flat):
     flat.b += 1
     flat.array *= 2
     np.testing.assert_array_equal(flat.b, [2, 2, 2])
-    with pytest.raises(AttributeError, match=r"write into b\[...\]"):
+    with pytest.raises(AttributeError, match=r"assign to b\[...\]"):
         flat.b = np.zeros(3)
     with pytest.raises(AttributeError):
         flat.array = np.zeros(9)

@@ -322,7 +322,7 @@ def bad(a):
         (bad(np.full((20, 4), np.nan)), ["NaN at row 0"]),
         (bad(np.full((20, 4), 2.0)), ["[0, 1]", "2"]),
         (bad(np.zeros((20, 0))), ["0 feature(s)"]),
-        (bad(np.zeros((1, 4))), ["two rows or more"]),
+        (bad(np.zeros((1, 4))), ["at least two rows"]),
         (bad(np.zeros(7)), ["should hold rows"]),
         (bad(np.array(["a", "b"])), ["should hold rows"]),
         (lambda path: path.write_bytes(b"x" * 50), ["is damaged, or another kind"]),

@@ -176,7 +176,7 @@ def test_m2_keeps_as_many_labels_of_each_class(data, tmp_path, capsys):
     assert (keep_labels(y, 6, seed=0) >= 0).sum() == 6
     with pytest.raises(InputError, match="3 of each class, but label 0 has only 2"):
         keep_labels(y, 9, seed=0)
-    with pytest.raises(InputError, match="'-1' is none of those that there are: 0, 1, 2"):
+    with pytest.raises(InputError, match="unknown label '-1': the labels are 0, 1, 2"):
         leave_out(y, y, ["-1"])
     y = np.repeat(np.arange(3), 100).astype(np.uint8)
     assert (keep_labels(y, 30, seed=0) != keep_labels(y, 30, seed=1)).any()
@@ -592,7 +592,7 @@ def test_scores_of_data_without_labels_or_pictures(tmp_path, capsys, rng):
         ("--likelihood continuous_bernoulli --binarize static", ["--binarize static", "no bound"]),
         ("--likelihood continuous_bernoulli --binarize dynamic", ["--binarize dynamic"]),
         ("--leave-out 4", ["label '4'", "0, 1, 2"]),
-        ("--leave-out 0,1,2", ["no example to learn from"]),
+        ("--leave-out 0,1,2", ["no example to train on"]),
         ("--leave-out 1,", ["--leave-out", "labels such as 3 or 3,5"]),
     ],
 )
@@ -609,7 +609,7 @@ def test_unusable_options_write_nothing(options, words, data, tmp_path, capsys):
         ({}, "--model m2", ["own.npz has no labels", "SemiSupervisedVAE needs them"]),
         ({}, "--leave-out 1", ["own.npz has no labels, so --leave-out"]),
         ({"y": np.full(40, -1)}, "--model m2", ["no label to learn from"]),
-        ({"y": np.full(40, -1)}, "--model m2 --labels 2", ["--labels", "no row has one"]),
+        ({"y": np.full(40, -1)}, "--model m2 --labels 2", ["--labels", "no row has a label"]),
         ({"y": np.arange(40) % 3 - 1}, "--model cvae", ["ConditionalVAE", "-1"]),
         ({"y": np.array(["a", "b"])[np.arange(40) % 2]}, "--model m2 --labels 2", ["numbers"]),
         ({"X": np.full((40, 4), -2.0)}, "", ["[0, 1]", "gaussian"]),
@@ -703,7 +703,7 @@ def test_labels_are_named_as_they_are_printed():
     assert labels_named(["3", "0"], np.array([0, 3, 5])) == [3, 0]
     assert labels_named(["3"], np.array([0.0, 3.0])) == [3.0]
     assert labels_named(["cat"], np.array(["cat", "dog"])) == ["cat"]
-    with pytest.raises(InputError, match="'cow' is none of those that there are: cat, dog"):
+    with pytest.raises(InputError, match="unknown label 'cow': the labels are cat, dog"):
         labels_named(["cow"], np.array(["cat", "dog"]))
 
 

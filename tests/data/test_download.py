@@ -193,7 +193,7 @@ def test_a_file_where_the_folder_should_be(server, tmp_path):
     (tmp_path / "mnist").write_text("mine")
     with (
         instead([server.mirror("right")]),
-        pytest.raises(DataError, match=r"cannot be kept in .*mnist \(.*--data-dir") as error,
+        pytest.raises(DataError, match=r"cannot be written to .*mnist \(.*--data-dir") as error,
     ):
         load_data("mnist", data_dir=tmp_path, download=True)
     assert "\n" not in str(error.value)
@@ -207,7 +207,7 @@ def test_a_full_disk(server, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with (
         instead([server.mirror("right")]),
-        pytest.raises(DataError, match=r"cannot be kept .*\(No space left on device\)"),
+        pytest.raises(DataError, match=r"cannot be written .*\(No space left on device\)"),
     ):
         load_data("mnist", data_dir=tmp_path, download=True)
     assert right_files(tmp_path / "mnist") == 0
@@ -219,7 +219,7 @@ def test_a_folder_that_may_not_be_written_to(server, tmp_path):
     (tmp_path / "mnist").mkdir(mode=0o555)
     with (
         instead([server.mirror("right")]),
-        pytest.raises(DataError, match=r"cannot be kept .*\(Permission denied\)"),
+        pytest.raises(DataError, match=r"cannot be written .*\(Permission denied\)"),
     ):
         load_data("mnist", data_dir=tmp_path, download=True)
 
@@ -390,7 +390,7 @@ def test_train_downloads_when_told_to_and_does_not_keep_that_in_the_run(
     argv = ["train", "--data", "mnist", "--data-dir", "data", "--latent-dim", "2", "--hidden", "4"]
     argv += ["--epochs", "1", "--out", "run"]
     assert cli.main(argv) == 2
-    assert "fetch them with train --download" in capsys.readouterr().err
+    assert "download them with train --download" in capsys.readouterr().err
     with instead([server.mirror("right")]):
         assert cli.main([*argv, "--download"]) == 0
     out, err = capsys.readouterr()
@@ -433,5 +433,5 @@ def test_a_user_without_a_home_is_told(monkeypatch):
     for name in ("SCRATCHVAE_DATA", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", none)
-    with pytest.raises(InputError, match="no home folder"):
+    with pytest.raises(InputError, match="home folder is unknown"):
         load_data("mnist")

@@ -24,7 +24,7 @@ from scratchvae.files.run_folder import candidates
 from scratchvae.models.load import load
 from scratchvae.pictures import gallery
 from scratchvae.train import Trainer
-from scratchvae.train.signals import stoppable, undisturbed
+from scratchvae.train.signals import interruptible, signals_ignored
 
 # ------------------------------------------------------------------------- which one, and how many
 
@@ -105,7 +105,7 @@ def test_other_data_of_the_same_size(train_run, image_file, monkeypatch, capsys)
         np.savez(image_file, X=content["X"][::-1], y=content["y"])
     capsys.readouterr()
     assert go_on(folder) == 2
-    assert "the data are not those that the run was trained on" in capsys.readouterr().err
+    assert "the run was trained on other data" in capsys.readouterr().err
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     image_file.write_bytes(kept)
     assert go_on(folder) == 0
@@ -304,7 +304,7 @@ def test_sigterm_stops_as_ctrl_c_does(image_file, tmp_path):
 
 def test_a_second_signal_soon_after_is_the_same():
     def stopped():
-        with stoppable():
+        with interruptible():
             try:
                 signal.raise_signal(signal.SIGTERM)
             finally:
@@ -321,13 +321,13 @@ def test_a_signal_that_was_lost_can_be_sent_again(monkeypatch):
     """An exception in a callback of the garbage collector stops nothing."""
     import time
 
-    with stoppable():
+    with interruptible():
         for now in (0.0, 5.0):
             monkeypatch.setattr(time, "monotonic", lambda now=now: now)
             with pytest.raises(KeyboardInterrupt):
                 signal.raise_signal(signal.SIGINT)
             monkeypatch.setattr(time, "monotonic", lambda now=now: now + 3)
-            with undisturbed():
+            with signals_ignored():
                 signal.raise_signal(signal.SIGINT)
 
 
@@ -519,7 +519,7 @@ def test_one_that_cannot_be_read_now_does_not_hide_the_others(train_run, monkeyp
 def test_what_nohup_ignores_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with stoppable():
+        with interruptible():
             signal.raise_signal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)

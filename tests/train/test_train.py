@@ -388,8 +388,8 @@ def test_ctrl_c_between_steps_keeps_a_run_that_can_go_on(tmp_path, X, when, monk
     ("rows", "change", "message"),
     [
         (29, lambda arrays: None, "trained on 29 examples, but the data now hold 30"),
-        (30, lambda arrays: arrays.pop("adam_v"), "no usable adam_v"),
-        (30, lambda arrays: arrays.update(sums=np.zeros(2)), "no usable sums"),
+        (30, lambda arrays: arrays.pop("adam_v"), "no valid adam_v"),
+        (30, lambda arrays: arrays.update(sums=np.zeros(2)), "no valid sums"),
     ],
 )
 def test_a_run_that_does_not_fit_cannot_be_resumed(X, rows, change, message):
