@@ -1,7 +1,7 @@
-"""Errors, warnings, and how a terminal shows them.
+"""Errors, warnings, and output to the terminal.
 
-The command line prints each error as one line. Colours are for a terminal alone, and the variable
-NO_COLOR (no-color.org) switches them off: a file or a pipe gets no control characters.
+The command line prints each error as one line. Colours are used only on a terminal, so a file or a
+pipe gets no control characters; the variable NO_COLOR (no-color.org) disables them.
 """
 
 import os
@@ -10,24 +10,24 @@ from math import inf
 from operator import index
 from typing import Any, TextIO
 
-LONGEST = 500  # characters of a message that quotes a file
+MAX_MESSAGE = 500  # characters of a message that quotes a file
 RED, GREEN, YELLOW = 31, 32, 33
 
 
 class InputError(ValueError):
-    """What was given cannot be used. The message says what was wrong and what to do."""
+    """Invalid input. The message says what is wrong and what to do."""
 
 
 class _FileError(InputError):
     """The message may quote a file: control characters are escaped, and a long text is cut."""
 
     def __init__(self, message: str) -> None:
-        shown = message if len(message) <= LONGEST else f"{message[:LONGEST]} ..."
+        shown = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]} ..."
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown))
 
 
 class DataError(_FileError):
-    """A data file is missing, damaged, or not of the format that it claims."""
+    """A data file is missing, damaged, or of the wrong format."""
 
 
 class CheckpointError(_FileError):
@@ -35,34 +35,34 @@ class CheckpointError(_FileError):
 
 
 class DamagedError(CheckpointError):
-    """A checkpoint whose bytes changed after it was written: an older one may be intact."""
+    """A checkpoint is damaged; an older one may be intact."""
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint was damaged, and another one is used."""
+    """A checkpoint is damaged, and another one is used instead."""
 
 
 class NonFiniteError(ArithmeticError):
-    """Training met a NaN or an infinity. The message names epoch, step and first tensor."""
+    """A NaN or an infinity in training. The message names epoch, step and first tensor."""
 
 
-LARGEST = 2**31 - 1  # of anything that is counted here
+MAX_COUNT = 2**31 - 1
 
 
 def whole_number(value: Any, name: str, least: int = 1) -> int:
-    """The value as an int, or InputError unless it is a whole number from `least` to LARGEST."""
+    """The value as an int. Raises InputError unless it is a whole number in [least, MAX_COUNT]."""
     try:
         number = least - 1 if isinstance(value, bool) else index(value)
     except TypeError:
         number = least - 1
-    if not least <= number <= LARGEST:
-        limit = f" and <= {LARGEST}" if number > LARGEST else ""
+    if not least <= number <= MAX_COUNT:
+        limit = f" and <= {MAX_COUNT}" if number > MAX_COUNT else ""
         raise InputError(f"{name} must be a whole number >= {least}{limit}, got {value!r}")
     return number
 
 
 def finite_number(value: Any, name: str, *, above: float | None = None) -> float:
-    """The value as a float, or InputError unless it is finite and >= 0 (or > `above`)."""
+    """The value as a float. Raises InputError unless it is finite and >= 0 (or > `above`)."""
     try:
         number = -inf if isinstance(value, (bool, str)) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -74,14 +74,14 @@ def finite_number(value: Any, name: str, *, above: float | None = None) -> float
 
 
 def tinted(text: str, colour: int, stream: TextIO | None = None) -> str:
-    """The text in a colour, if the stream (stdout by default) is a terminal that shows colours."""
+    """The text in a colour, if the stream (default: stdout) is a terminal with colours."""
     stream = stream or sys.stdout
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or os.name == "nt"
     return text if plain or not stream.isatty() else f"\x1b[{colour}m{text}\x1b[0m"
 
 
 def say(text: str) -> None:
-    """Print a line to stdout. A closed pipe or a full disk is ignored, so that training goes on."""
+    """Print a line to stdout. Ignores a closed pipe or a full disk, so that training continues."""
     _print(text, sys.stdout)
 
 
@@ -93,7 +93,7 @@ def warn(text: str) -> None:
 def _print(text: str, stream: TextIO) -> None:
     try:
         print(text, file=stream, flush=True)
-    except BrokenPipeError:  # the reader is gone (`| head`)
+    except BrokenPipeError:  # the reading process ended (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except OSError:  # a full disk: the buffer is written as soon as there is room
+    except OSError:  # a full disk: the buffer is written once there is space
         pass

@@ -1,4 +1,4 @@
-"""Bytes and names on a disk: atomic writing, readers of untrusted files, the folder of a run.
+"""File formats and the disk: atomic writing, readers of untrusted files, the folder of a run.
 
-It knows arrays and JSON. It does not know what a model, a training run or a picture is.
+It handles arrays and JSON, and knows nothing of models, training or pictures.
 """

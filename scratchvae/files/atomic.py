@@ -1,8 +1,8 @@
-"""How files come to the disk: whole or not at all, and by one process at a time.
+"""Atomic writing of files, and a lock on a folder.
 
-A file is written under another name beside it, brought to the disk, and renamed, which a file
-system does at once; so after a power cut there is the old file or the new one. What a killed
-process left under such a name is swept by the next one that has the folder to itself.
+A file is written under a temporary name in the same folder, flushed to the disk (fsync), and
+renamed, which is atomic; so after a power cut there is either the old file or the new one.
+Temporary files of a killed process are removed by the next process that holds the folder's lock.
 """
 
 import errno
@@ -23,7 +23,7 @@ except ImportError:  # Windows
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file through a temporary one beside it: afterwards it is the old or the new."""
+    """Write a file atomically: after any failure, the old file is unchanged."""
     make_folder(path.parent)
     temporary = _temporary(path)
     try:
@@ -36,7 +36,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         temporary.unlink(missing_ok=True)
         if error.errno is None or str(error.filename) not in ("None", str(temporary)):
             raise
-        # name the file that was asked for, not the one that nobody knows
+        # the error names the requested file, not the temporary one
         raise OSError(error.errno, error.strerror, str(path)) from None
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -44,13 +44,13 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 
 
 def move(path: Path, other: Path) -> None:
-    """Rename a file in its folder, with its name on the disk."""
+    """Rename a file within its folder, and flush the folder to the disk."""
     os.replace(path, other)
     _sync_folder(other.parent)
 
 
 def link_or_copy(path: Path, other: Path) -> None:
-    """Give a file a second name, in its folder; a copy, where the file system knows no links."""
+    """Hard-link a file to another name in its folder; copy it if the file system has no links."""
     temporary = _temporary(other)
     try:
         os.link(path, temporary)
@@ -58,12 +58,12 @@ def link_or_copy(path: Path, other: Path) -> None:
     except OSError:
         with open(path, "rb") as source:
             write_atomically(other, lambda f: shutil.copyfileobj(source, f))
-    finally:  # where both were names of one file already, the renaming did nothing
+    finally:  # renaming does nothing if both names are links to the same file already
         temporary.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:
-    """The folder, and those above it, with their names on the disk."""
+    """Create the folder and its parents, and flush their names to the disk."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -71,9 +71,9 @@ def make_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, patterns: Iterable[str], older: float = 0) -> None:
-    """Remove what killed processes left of files whose names match these patterns.
+    """Remove temporary files that killed processes left for file names matching the patterns.
 
-    older: seconds since something was written to it; where others may write, they must be given.
+    older: minimum age in seconds since the last write; required if other processes may be writing.
     """
     for pattern in patterns:
         for left in folder.glob(f".{pattern}.{'[0-9a-f]' * 8}.tmp"):
@@ -84,7 +84,10 @@ def sweep(folder: Path, patterns: Iterable[str], older: float = 0) -> None:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """The folder is this process's; InputError if another has it. It ends with the process."""
+    """Context manager: lock the folder. Raises InputError if another process holds the lock.
+
+    The lock ends with the process at the latest.
+    """
     if fcntl is None:
         yield
         return
@@ -94,7 +97,8 @@ def alone_in(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"another training writes in {folder} now: let it end, or choose another --out"
+                f"another process is training in {folder}: wait for it to finish, or choose "
+                "another --out"
             ) from None
         except OSError:  # a file system without locks
             pass
@@ -108,13 +112,13 @@ def _temporary(path: Path) -> Path:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    if os.name == "nt":  # there a folder cannot be opened
+    """Flush the names in a folder to the disk."""
+    if os.name == "nt":  # Windows cannot open a folder
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
-    except OSError as error:  # some file systems know no such thing for folders
+    except OSError as error:  # some file systems do not support fsync for folders
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:

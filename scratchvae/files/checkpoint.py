@@ -1,10 +1,10 @@
-"""(meta, arrays) in one NumPy .npz file, without pickle, written whole or not at all.
+"""Checkpoints: (meta, arrays) in one NumPy .npz file, without pickle, written atomically.
 
-meta is JSON: what `models/load.py` needs to make the model, and for a run its settings and its
-history. How long an epoch took is no part of it, so the same run gives the same bytes.
+meta is JSON: the description of the model, read by `models/load.py`, and for a run its settings
+and history. It has no durations, so the same run writes the same bytes.
 
 version 1    the history has the seconds of each epoch, and a run has no hash of its data
-version 2    a run's settings hold the hyper-parameters of its model a second time
+version 2    a run's settings repeat the hyper-parameters of its model
 version 3    they do not
 """
 
@@ -26,7 +26,7 @@ READABLE = (1, 2, 3)
 
 
 def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    """Write one file; InputError where the path is a folder."""
+    """Write one file. Raises InputError if the path is a folder."""
     if path.is_dir():
         raise InputError(f"{path} is a folder: name a file in it")
     members = {name: to_numpy(a) for name, a in arrays.items()}
@@ -35,9 +35,9 @@ def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> Non
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """meta and arrays of a file.
+    """Read meta and arrays of a file.
 
-    Raises DamagedError, and CheckpointError for a version that is not READABLE.
+    Raises DamagedError, or CheckpointError for a version that is not READABLE.
     """
     with refusing(path, DamagedError):
         arrays = read_npz(path, compressed=False)

@@ -1,6 +1,6 @@
-"""How a file that somebody else made is opened: without waiting, bounded, refused in one sentence.
+"""Open untrusted files: without blocking, with size limits, and with one-sentence errors.
 
-What goes wrong in reading becomes one error of this package, whatever the reader raised.
+Whatever a reader raises becomes one error of this package.
 """
 
 import errno
@@ -17,7 +17,7 @@ from typing import IO
 
 from ..errors import CheckpointError, DataError, InputError
 
-# what reading a damaged file of NumPy arrays, or of JSON in one, may raise
+# exceptions that a damaged file of NumPy arrays or JSON can raise
 DAMAGE: tuple[type[Exception], ...] = (
     *(OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, SyntaxError),
     *(OverflowError, struct.error, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
@@ -27,19 +27,19 @@ TRANSIENT = (
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
     *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
 )
-# Compressed data may be so many times larger than the file, or this large in any case.
+# Data may expand to RATIO times the size of the compressed file, plus ALLOWANCE bytes.
 RATIO, ALLOWANCE = 100, 1 << 20
 
 
 class UnreadableFile(ValueError):
-    """What is wrong with a file: the end of a sentence that begins with its name."""
+    """A file is invalid. The message continues a sentence that begins with the file's name."""
 
 
 @contextmanager
 def refusing(path: Path, error: type[InputError], *more: type[Exception]) -> Iterator[None]:
-    """Within, whatever reading the file raises becomes one sentence of this error.
+    """Context manager: convert exceptions of reading the file into `error`, with one sentence.
 
-    more: exceptions of the library that reads it, besides those in DAMAGE.
+    more: exceptions of the reading library, besides those in DAMAGE.
     """
     try:
         yield
@@ -61,21 +61,21 @@ def refusing(path: Path, error: type[InputError], *more: type[Exception]) -> Ite
 
 
 def limit(size: int) -> int:
-    """Bytes that a compressed file of this size may become."""
+    """The maximal decompressed size of a compressed file of this size, in bytes."""
     return RATIO * size + ALLOWANCE
 
 
 def open_at_once(path: Path) -> IO[bytes]:
-    """The open file; a pipe too, without waiting for somebody to write into it."""
+    """Open a file for reading; a pipe is opened without waiting for a writer."""
     at_once = getattr(os, "O_NONBLOCK", 0)
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | at_once))
 
 
 def regular(f: IO[bytes]) -> int:
-    """The size of an open file; UnreadableFile for a pipe, a device or a folder."""
+    """The size of an open file. Raises UnreadableFile for a pipe, a device or a folder."""
     status = os.fstat(f.fileno())
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableFile("is no regular file")
+        raise UnreadableFile("is not a regular file")
     return status.st_size
 
 

@@ -1,4 +1,4 @@
-"""Which checkpoints of a run stay in its folder: the newest, some before it, and the best."""
+"""Retention of checkpoints: the newest, a limited number of earlier ones, and the best."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,8 +12,8 @@ from .run_folder import BEST, INCOMING, NEWEST, earlier_checkpoints
 class Retention:
     """The checkpoints of one run.
 
-    limit   how many stay, the best not counted
-    step    of the newest; None where there is none, or none is known
+    limit   the number of checkpoints to keep, without the best
+    step    the step of the newest; None if unknown, or if there is no checkpoint
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -21,7 +21,7 @@ class Retention:
         self.step: int | None = None
 
     def resume(self, source: Path, step: int, best: bool) -> None:
-        """Make that checkpoint, of this step, the newest, and remove those of later steps."""
+        """Make `source`, of this step, the newest checkpoint, and remove those of later steps."""
         if source.name != NEWEST:
             link_or_copy(source, self.folder / NEWEST)
         self.step = step
@@ -34,7 +34,8 @@ class Retention:
     def replace(self, step: int, write: Callable[[Path], Any], clear: Callable[[], None]) -> None:
         """Write the first checkpoint of a run that replaces another.
 
-        `clear` removes the files of the other run, but for its newest checkpoint, which goes last.
+        `clear` removes the files of the other run except its newest checkpoint, which is replaced
+        last.
         """
         write(self.folder / INCOMING)
         clear()
@@ -42,27 +43,27 @@ class Retention:
         self.step = step
 
     def save(self, step: int, write: Callable[[Path], Any]) -> None:
-        """Let `write` write the newest, after so many steps; at no moment is there none."""
+        """Write the checkpoint after `step` steps; at every moment an intact one exists."""
         newest = self.folder / NEWEST
         before, self.step = self.step, None
         if before not in (None, step) and self.limit > 1:
-            with suppress(OSError):  # the newest matters more than the one before it
+            with suppress(OSError):  # failing to keep the old one must not prevent the new one
                 link_or_copy(newest, self.folder / f"checkpoint-{before:08}.npz")
         inode = _inode(newest)
         try:
             write(newest)
         finally:
-            if _inode(newest) == inode:  # it was not replaced
+            if _inode(newest) == inode:  # not replaced
                 self.step = before
         self.step = step
 
     def prune(self) -> None:
-        """Remove the oldest beyond the limit."""
+        """Remove the oldest checkpoints beyond the limit."""
         for path in [*earlier_checkpoints(self.folder).values()][self.limit - 1 :]:
             path.unlink(missing_ok=True)
 
     def mark_best(self) -> None:
-        """The newest is the best so far."""
+        """Link the newest checkpoint as the best."""
         link_or_copy(self.folder / NEWEST, self.folder / BEST)
 
 

@@ -1,10 +1,10 @@
-"""The folder of a run: the names of its files, which of them are there, and who may write them.
+"""The folder of a run: its file names, and functions that find, protect and remove the files.
 
-checkpoint.npz    the whole run (see `checkpoint.py`), as it is now
-checkpoint-N.npz  the same, as it was after N steps; best.npz: after the epoch of least test loss
-metrics.csv       one row an epoch; losses are nats per example on the whole split: rec + beta kl,
+checkpoint.npz    the latest state of the run (see `checkpoint.py`)
+checkpoint-N.npz  its state after N steps; best.npz: after the epoch with the lowest test loss
+metrics.csv       one row per epoch; losses are nats per example on the whole split: rec + beta kl,
                   or the bound of an IWAE's k samples
-config.json       every setting, to read; the run resumes from the checkpoint alone
+config.json       every setting, for the reader; a run resumes from the checkpoint alone
 index.html        a page with the pictures and the numbers
 *.png             the pictures that apply, and those that the commands draw
 training.gif      the same latent points decoded after each epoch
@@ -27,24 +27,24 @@ from .atomic import make_folder, sweep, write_atomically
 from .reading import DAMAGE, UnreadableFile, open_at_once, regular
 
 NEWEST, BEST = "checkpoint.npz", "best.npz"
-INCOMING = "incoming.npz"  # the first of a run that replaces another, until the other is gone
+INCOMING = "incoming.npz"  # first checkpoint of a run that replaces another, until that is removed
 CHECKPOINTS = (NEWEST, BEST, INCOMING)
 COLUMNS = ("epoch", "step", "train_loss", "test_loss", "rec", "kl", "active_units", "seconds")
 METRICS, CONFIG = "metrics.csv", "config.json"
 SCORES, SAMPLES_OF_LABEL, EXPLORER = "anomaly.csv", "samples_of_label.png", "explorer.html"
 INDEX, FILM, EXPORT = "index.html", "training.gif", "model.safetensors"
 ONLY_BY_TRAIN = ("loss.png", "unit_kl.png", "latent.png")
-LEFT = (  # pictures that `train` leaves, where they apply
+TRAIN_PICTURES = (  # drawn by `train`, where they apply
     *ONLY_BY_TRAIN,
     *("reconstructions.png", "samples.png", "manifold.png", "traversals.png", "interpolations.png"),
 )
-PICTURES = (*LEFT, FILM, "anomaly.png", SAMPLES_OF_LABEL, "diagram.svg")
+PICTURES = (*TRAIN_PICTURES, FILM, "anomaly.png", SAMPLES_OF_LABEL, "diagram.svg")
 FILES = (*CHECKPOINTS, METRICS, CONFIG, SCORES, EXPLORER, EXPORT, INDEX, *PICTURES)
-MAX_METRICS = 1 << 26  # bytes, of some million epochs
+MAX_METRICS = 1 << 26  # bytes: about a million epochs
 
 
 def earlier_checkpoints(folder: Path) -> dict[int, Path]:
-    """The checkpoints before the newest by their steps, the latest first."""
+    """The checkpoints checkpoint-N.npz by their steps N, the latest first."""
     found = {}
     for path in folder.glob("checkpoint-*.npz"):
         if step := re.fullmatch(r"checkpoint-(\d{8,19})\.npz", path.name):
@@ -61,7 +61,7 @@ def candidates(folder: Path) -> list[Path]:
 
 
 def refuse_if_taken(folder: Path, overwrite: bool) -> None:
-    """InputError where a run would be overwritten unasked, or the folder is a file."""
+    """Raises InputError if a run would be overwritten without `overwrite`, or on a wrong path."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file, not a folder: choose another --out")
     there = taken(folder)
@@ -71,7 +71,7 @@ def refuse_if_taken(folder: Path, overwrite: bool) -> None:
     if there and not overwrite:
         what, resume = f"files that a run would replace ({', '.join(there)})", ""
         if candidates(folder):
-            what, resume = "a run", "--resume to go on with it, "
+            what, resume = "a run", "--resume to continue it, "
         raise InputError(
             f"{folder} already holds {what}: add {resume}--overwrite to replace it, or choose "
             "another --out"
@@ -79,13 +79,13 @@ def refuse_if_taken(folder: Path, overwrite: bool) -> None:
 
 
 def taken(folder: Path) -> list[str]:
-    """The names in the folder that a run would write, or remove."""
+    """The files in the folder that a run would overwrite or remove."""
     names = [*FILES, *(path.name for path in earlier_checkpoints(folder).values())]
     return [name for name in names if (folder / name).exists()]
 
 
 def open_folder(folder: Path) -> None:
-    """Make the folder; InputError, before hours of training, if it cannot be written."""
+    """Create the folder. Raises InputError, before any training, if it is not writable."""
     try:
         make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
@@ -102,16 +102,16 @@ def remove_if_empty(folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove the files of a run, but for its newest checkpoint and the one to replace it."""
+    """Remove the files of a run except its newest checkpoint and INCOMING."""
     for name in taken(folder):
         if name not in (NEWEST, INCOMING):
             (folder / name).unlink(missing_ok=True)
 
 
 def sweep_up(folder: Path) -> None:
-    """Remove what a killed process left half written.
+    """Remove the temporary files of killed processes.
 
-    Pictures are drawn by other commands too, which ask nobody whether the folder is theirs.
+    Other commands may be writing pictures, without the folder's lock, so theirs must be old.
     """
     own = (*CHECKPOINTS, "checkpoint-*.npz", METRICS, CONFIG, INDEX, FILM, *ONLY_BY_TRAIN)
     sweep(folder, own)
@@ -124,7 +124,7 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
 
 
 def write_metrics(folder: Path, history: list[dict[str, float]]) -> None:
-    """The whole history anew, so that there is neither a gap nor a double row."""
+    """Write the whole history, rather than append, so that no row is missing or repeated."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -133,7 +133,7 @@ def write_metrics(folder: Path, history: list[dict[str, float]]) -> None:
 
 
 def seconds_of_epochs(folder: Path) -> dict[int, float]:
-    """How long each epoch took, as far as metrics.csv says so."""
+    """The duration of each epoch, from metrics.csv; {} if that is missing or unreadable."""
     try:
         with open_at_once(folder / METRICS) as f:
             if regular(f) > MAX_METRICS:

@@ -1,7 +1,7 @@
-"""(meta, tensors) in one .safetensors file, which PyTorch and others read.
+"""(meta, tensors) in one .safetensors file, the format of PyTorch and other libraries.
 
-meta is one JSON text, the `scratchvae` of the file's metadata. It holds a checksum too, which the
-format itself lacks. Files without it are opened as well: they hold somebody else's tensors.
+meta is JSON text under the key `scratchvae` of the file's metadata, with a checksum, which the
+format itself lacks. Files of other programs, without this key, can be opened too.
 """
 
 import json
@@ -19,19 +19,19 @@ from .reading import open_at_once, refusing, regular
 
 SUFFIX = ".safetensors"
 KEY, VERSION = "scratchvae", 1
-MAX_HEADER = 1 << 20  # bytes of names, shapes and metadata; reading takes up to 20 times as many
-DTYPES = {"F32": "float32", "F64": "float64"}  # the format's names and NumPy's
+MAX_HEADER = 1 << 20  # bytes of names, shapes and metadata; reading needs up to 20 times as much
+DTYPES = {"F32": "float32", "F64": "float64"}  # NumPy's names of the format's dtypes
 
 
 def write(path: Path, meta: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
-    """Write one file, whole or not at all; the same bytes each time.
+    """Write one file atomically; the same content gives the same bytes.
 
-    Raises InputError where safetensors is not installed, or meta is too long.
+    Raises InputError if safetensors is not installed, or meta is too long.
     """
     package()
     from safetensors.numpy import save as as_bytes
 
-    # the writer takes an array's memory as it lies, whatever its strides
+    # the writer copies an array's memory and ignores its strides
     tensors = {name: np.ascontiguousarray(a) for name, a in tensors.items()}
     text = json.dumps({**meta, "version": VERSION}, default=lambda scalar: scalar.item())
     about = json.loads(text)
@@ -44,7 +44,7 @@ def write(path: Path, meta: Mapping[str, Any], tensors: Mapping[str, np.ndarray]
 
 
 class Opened:
-    """An open file: its meta (None without ours), and dtype and shape of each tensor."""
+    """An open file: its meta (None if it has none), and dtype and shape of each tensor."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -56,13 +56,13 @@ class Opened:
         metadata = file.metadata() or {}
         text = metadata.get(KEY)
         if text is None and (odd := metadata.keys() - {"format"}):  # perhaps KEY, damaged
-            raise InputError(f"its metadata has {min(odd)!r}, and no {KEY!r}")
+            raise InputError(f"its metadata has {min(odd)!r}, but no {KEY!r}")
         self.meta = None if text is None else _read_meta(text)
         self._total = None if self.meta is None else self.meta.pop("sha256", None)
         self._sums: dict[str, str] = {}
 
     def read(self, name: str) -> np.ndarray:
-        """One tensor; InputError where a value is not finite."""
+        """Read one tensor. Raises InputError if a value is not finite."""
         a: np.ndarray = self._file.get_tensor(name)
         if not np.isfinite(a).all():
             raise InputError(f"{name} holds a NaN or an infinity: train again")
@@ -71,29 +71,29 @@ class Opened:
 
     @property
     def intact(self) -> bool:
-        """Whether what was read is what was written, as far as the file can say."""
+        """Whether meta and the tensors read so far match the checksum; True without meta."""
         return self.meta is None or self._total == _checksum(self.meta, self._sums)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Opened]:
-    """The open file; an error while it is open becomes one sentence that begins with its name.
+    """Context manager: the open file. Errors within become one sentence with the file's name.
 
-    Raises CheckpointError where it cannot be read, InputError where safetensors is not installed.
+    Raises CheckpointError if it cannot be read, InputError if safetensors is not installed.
     """
     safetensors = package()
     with refusing(path, CheckpointError, safetensors.SafetensorError):
         with open_at_once(path) as f:
-            regular(f)  # the package would wait for a pipe's other end
+            regular(f)  # the package would block on a pipe
             header = int.from_bytes(f.read(8), "little")
         if header > MAX_HEADER:
-            raise InputError(f"it is no {SUFFIX} file, or one with too long a header")
+            raise InputError(f"it is not a {SUFFIX} file, or its header is too long")
         with safetensors.safe_open(path, framework="numpy") as f:
             yield Opened(f)
 
 
 def package() -> Any:
-    """safetensors, or InputError where it is not installed."""
+    """The module safetensors. Raises InputError if it is not installed."""
     try:
         import safetensors
     except ImportError:
@@ -105,17 +105,17 @@ def package() -> Any:
 
 
 def _checksum(a: Any, *rest: Any) -> str:
-    """Of an array's bytes, little-endian, or of things that JSON can hold."""
+    """The SHA-256 of an array's little-endian bytes, or of JSON values."""
     if isinstance(a, np.ndarray):
         return sha256(a.astype(a.dtype.newbyteorder("<"), copy=False)).hexdigest()
     return sha256(json.dumps([a, *rest], sort_keys=True).encode()).hexdigest()
 
 
 def _read_meta(text: str) -> dict[str, Any]:
-    """meta; InputError where it is none, or of another version."""
+    """Parse meta. Raises InputError if it is invalid, or of another version."""
     meta = json.loads(text)
     if not isinstance(meta, dict) or "version" not in meta:
-        raise InputError(f"the {KEY!r} of its metadata describes no model")
+        raise InputError(f"the {KEY!r} of its metadata does not describe a model")
     if meta["version"] != VERSION:
         raise InputError(
             f"it has version {meta['version']!r}, but this scratchvae reads {VERSION}: use the "

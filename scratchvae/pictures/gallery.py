@@ -245,7 +245,7 @@ def leave(
     for name, picture in _applicable(model, test, settings):
         plots.save_figure(picture.figure(plots), folder / name)
         left[name] = picture.words
-    for name in runs.LEFT:
+    for name in runs.TRAIN_PICTURES:
         if name not in left:
             (folder / name).unlink(missing_ok=True)
     return left

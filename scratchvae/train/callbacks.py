@@ -31,7 +31,7 @@ class EarlyStopping:
 
     def __call__(self, trainer: Any, record: Record) -> bool:
         if isnan(record["test_loss"]):
-            raise InputError("early stopping needs the loss of a test split: pass X_test")
+            raise InputError("early stopping needs a test split: pass X_test")
         series = [r["test_loss"] for r in trainer.model.history_]
         return len(series) - 1 - int(np.argmin(series)) >= self.patience
 

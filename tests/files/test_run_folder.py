@@ -369,7 +369,7 @@ def test_one_training_at_a_time(train_run, tmp_path, capsys):
     capsys.readouterr()
     with alone_in(folder):
         assert go_on(folder, "--epochs", "9") == 2
-        assert "another training writes in" in capsys.readouterr().err
+        assert "another process is training in" in capsys.readouterr().err
         assert train_run("a", "--overwrite")[0] == 2
     assert (folder / "checkpoint.npz").read_bytes() == before
     assert go_on(folder, "--epochs", "4") == 0

@@ -315,7 +315,7 @@ def test_a_text_that_is_no_description(path, text):
 
 def test_a_pipe_is_refused_without_waiting_for_its_other_end(path):
     os.mkfifo(path)
-    refused(path, "no regular file")
+    refused(path, "not a regular file")
 
 
 def test_a_header_is_not_read_where_it_is_too_large(path):

@@ -11,7 +11,7 @@ from support.run_folders import contents, metrics
 
 from scratchvae import cli, load_model
 from scratchvae.cli import train as training
-from scratchvae.files.run_folder import FILES, LEFT
+from scratchvae.files.run_folder import FILES, TRAIN_PICTURES
 from scratchvae.models.load import load
 from scratchvae.pictures import gallery
 from scratchvae.pictures.page import page
@@ -146,7 +146,7 @@ def test_a_picture_that_applies_no_more_is_removed(data, tmp_path, monkeypatch):
 def test_overwrite_removes_all_that_a_run_may_leave(data, tmp_path, capsys):
     run = tmp_path / "run"
     train(data, run)
-    for name in ("index.html", "training.gif", "unit_kl.png", "diagram.svg", *LEFT):
+    for name in ("index.html", "training.gif", "unit_kl.png", "diagram.svg", *TRAIN_PICTURES):
         (tmp_path / "taken").mkdir(exist_ok=True)
         (tmp_path / "taken" / name).write_text("mine")
         argv = ["train", "--data", data, "--out", tmp_path / "taken"]

@@ -110,7 +110,7 @@ def test_a_nan_is_found_by_all_and_said_once():
 @pytest.mark.parametrize("options", [{"free_bits": 0.1}, {"capacity": 1.0}])
 def test_a_charge_of_the_whole_batch_is_refused(options, rng):
     X = rng.random((4, 9))
-    with pytest.raises(InputError, match="each rank sees a part: leave them out"):
+    with pytest.raises(InputError, match="each rank computes a part of it: leave them out"):
         ParallelTrainer(Ranks(None), VAE(latent_dim=2, **options).build(9), X)
 
 
