@@ -294,7 +294,10 @@ def meta(path, change):
             r"out_b is float32 of shape \(8,\)",
         ),
         (lambda p: rewrite(p, **{"param/out_b": np.zeros(9)}), "out_b is float64"),
-        (lambda p: rewrite(p, **{"param/out_b": np.full(9, None)}), "dtype object, but only numbers"),
+        (
+            lambda p: rewrite(p, **{"param/out_b": np.full(9, None)}),
+            "dtype object, but only numbers",
+        ),
         (lambda p: rewrite(p, **{"param/out_b": np.full(9, np.nan, "f4")}), "out_b holds a NaN"),
     ],
 )

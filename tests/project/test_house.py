@@ -158,7 +158,7 @@ def test_it_holds(rule):
         (beyond_backend_and_errors, "gradcheck/checker.py", "from ..ops import linear"),
         (beyond_backend_and_errors, "gradcheck/strategies.py", "from scratchvae import VAE"),
         (private_reads, "cli/train.py", "model._plan(3)"),
-        (private_reads, "evaluate/units.py", "from ..models.saved import _load"),
+        (private_reads, "evaluate/units.py", "from ..models.load import _load"),
     ],
 )
 def test_a_planted_violation_is_found(rule, path, line):
