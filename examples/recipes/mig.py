@@ -18,18 +18,18 @@ from scratchvae.evaluate.metrics import active_units
 
 
 def mig(mu, factors, bins=20):
-    """The Mutual Information Gap: whether each true factor is told by one unit, and one alone.
+    """The Mutual Information Gap: whether each true factor is encoded by one unit alone.
 
-    mu (N,Z) are codes, factors (N,F) the true factors. A factor's gap is the information that the
-    unit which tells most has about it, less that of the second, over the factor's entropy: from 0
-    to 1 (Chen et al., arXiv:1802.04942). Returns the mean gap, and each factor's (F,).
+    mu (N,Z) are codes, factors (N,F) the true factors. The gap of a factor is its mutual
+    information with the most informative unit, minus that with the second, over the factor's
+    entropy: from 0 to 1 (Chen et al., arXiv:1802.04942). Returns the mean gap, and all gaps (F,).
 
-    Information is that of histograms, as in Locatello et al. (arXiv:1811.12359): each unit's codes
-    in `bins` bins of equal width from its least to its largest; likewise each factor, unless it has
-    at most `bins` distinct values, which are then kept apart. Other bins give other numbers.
-    Histograms of few rows see information where there is none, about (bins - 1)^2 / 2N nats; where
-    there are several units, most of that cancels in the gap. Raises InputError for unusable codes,
-    or a factor that never varies.
+    Mutual information is estimated from histograms, as in Locatello et al. (arXiv:1811.12359): each
+    unit's codes in `bins` bins of equal width from minimum to maximum; likewise each factor, unless
+    it has at most `bins` distinct values, which then get a bin each. The result depends on the
+    bins. For few rows the estimate is biased up, by about (bins - 1)^2 / 2N nats; with several
+    units, most of that cancels in the gap. Raises InputError for invalid codes, or a constant
+    factor.
     """
     bins = whole_number(bins, "bins", least=2)
     mu = check_codes(mu, np.shape(mu)[-1] if np.ndim(mu) else 0, "codes")
@@ -41,16 +41,16 @@ def mig(mu, factors, bins=20):
     for k, factor in enumerate(factors.T):
         distinct, levels = np.unique(factor, return_inverse=True)
         if len(distinct) == 1:
-            raise InputError(f"factor {k} never varies: it has no information to share out")
+            raise InputError(f"factor {k} is constant: its entropy is zero, so it has no gap")
         levels = levels if len(distinct) <= bins else _bins(factor, bins)
         entropy = _entropy(levels)
-        told = sorted(_entropy(c) + entropy - _entropy(c + bins * levels) for c in codes)
-        gaps[k] = (told[-1] - (told[-2] if len(told) > 1 else 0.0)) / entropy
+        information = sorted(_entropy(c) + entropy - _entropy(c + bins * levels) for c in codes)
+        gaps[k] = (information[-1] - (information[-2] if len(information) > 1 else 0.0)) / entropy
     return float(gaps.mean()), gaps
 
 
 def _bins(values, bins):
-    """The number of the bin of each value: (N,), from 0 to bins - 1."""
+    """The bin index of each value: (N,), from 0 to bins - 1."""
     low, high = values.min(), values.max()
     if low == high:
         return np.zeros(len(values), dtype=int)
@@ -58,7 +58,7 @@ def _bins(values, bins):
 
 
 def _entropy(levels):
-    """The entropy of whole numbers' frequencies, nats."""
+    """The entropy of the empirical distribution of integers, nats."""
     p = np.bincount(levels) / len(levels)
     p = p[p > 0]
     return float(-(p * np.log(p)).sum())

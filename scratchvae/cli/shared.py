@@ -9,7 +9,7 @@ import numpy as np
 from ..data.load import has_splits, load_data, shown_name
 from ..errors import InputError
 from ..evaluate import Evaluation, evaluate
-from ..evaluate.collapse import LEAST, NONE, collapse_report
+from ..evaluate.collapse import MIN_ROWS, NONE, collapse_report
 from ..evaluate.units import Data, need_labels, pixels
 from ..files.atomic import write_atomically
 from ..models import Model
@@ -62,7 +62,7 @@ def collapse(
 
     quiet: verdicts of `collapse.py` that need no words.
     """
-    if not model.noisy or len(X) < LEAST:
+    if not model.noisy or len(X) < MIN_ROWS:
         return ""
     found = collapse_report(model, pixels(model, X, labels, settings), **labels)
     return "" if found.verdict in (NONE, *quiet) else f"\n{found}"

@@ -1,7 +1,7 @@
-"""How good a model is, in numbers that carry their protocol: bounds, metrics, collapse.
+"""Evaluation of models: bounds, metrics and posterior collapse, reported with their protocol.
 
-`evaluation.py` measures a model, `published.py` holds the numbers of papers, `metrics.py` is arrays
-in and numbers out. Nothing here draws, or knows the command line.
+`evaluation.py` evaluates a model, `published.py` holds published numbers, `metrics.py` has pure
+functions of arrays. Nothing here draws, or knows the command line.
 """
 
 from .collapse import collapse_report

@@ -1,7 +1,7 @@
-"""How good a model is, in nats, with the protocol beside every number.
+"""Evaluate a model, in nats, with the protocol of every number.
 
-A loss in nats means something only together with what was measured: which split, grey or binary
-pixels, how many samples, which seed. `Evaluation` keeps them together and prints them together.
+A loss in nats is meaningful only with its protocol: the split, grey or binary pixels, the number of
+samples, the seed. `Evaluation` stores and prints both together.
 """
 
 from dataclasses import dataclass, replace
@@ -17,37 +17,37 @@ from ..train.measure import losses, prepare, standard_error
 from .metrics import classification_error, mutual_information, unit_kl
 from .published import MIN_EXAMPLES, PIXELS, PUBLISHED, Row
 
-INFORMATION = 2_000  # rows of which the mutual information is estimated: at most log of it
+INFORMATION_ROWS = 2_000  # rows for the mutual information, whose estimate is at most log of that
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over a split, nats per example, and the card of how they were measured."""
+    """Means over a split, nats per example, and the protocol of their measurement."""
 
     rec: float  # -log p(x|z), the samples of z that training draws
-    kl: float  # KL(q(z|x) || p(z)), closed form; M2: and what the unknown label costs
+    kl: float  # KL(q(z|x) || p(z)), closed form; M2: plus the cost of the unknown label
     loss: float  # rec + beta kl, or an IWAE's bound of k samples
-    elbo_error: float | None  # standard error of the ELBO over the examples; None of one example
+    elbo_error: float | None  # standard error of the ELBO over the examples; None for one example
     active_units: int
     n: int
     model: str
-    widths: str  # of the layers up to the code, such as 784-400-20
-    epochs: int  # that the model has learned
-    draws: str  # samples of z behind rec
+    widths: str  # widths of the encoder's layers, such as 784-400-20
+    epochs: int  # epochs of training
+    draws: str  # samples of z for rec, in words
     likelihood: str
     data: str
     split: str
     pixels: str  # "none", "static", "dynamic"
     seed: int
-    left_out: str = ""  # labels that training did not see
-    given_labels: bool = False  # the bound is that of log p(x|y)
+    left_out: str = ""  # labels excluded from training
+    given_labels: bool = False  # whether the bound is of log p(x|y)
     k: int | None = None
-    log_likelihood: float | None = None  # importance-weighted bound of k samples, if asked for
+    log_likelihood: float | None = None  # importance-weighted bound of k samples, if k is given
     standard_error: float | None = None  # of its mean over the examples
     unit_kl: tuple[float, ...] = ()  # mean KL of each unit
-    information: float | None = None  # estimate of I(x; z), of at most INFORMATION rows
-    error: float | None = None  # share of labels predicted wrong, of those that were learned
-    labelled: int = 0  # how many those are
+    information: float | None = None  # estimate of I(x; z), from at most INFORMATION_ROWS rows
+    error: float | None = None  # error rate of the classifier, on rows with a learned label
+    labelled: int = 0  # the number of those rows
 
     @property
     def elbo(self) -> float:
@@ -67,9 +67,9 @@ class Evaluation:
             rows.append(("  -log p(x|z)", f"{self.rec:10.2f}", ""))
             units = f"in {self.active_units} of {len(self.unit_kl)} units"
             rows.append(("  KL", f"{self.kl:10.2f}", units))
-            n = min(self.n, INFORMATION)
-            most = f"what z tells of x: an estimate, of {n:,} examples at most {log(n):.2f}"
-            rows.append(("I(x; z)", f"{self.information:10.2f}", most))
+            n = min(self.n, INFORMATION_ROWS)
+            text = f"mutual information, estimated; {n:,} examples show at most {log(n):.2f}"
+            rows.append(("I(x; z)", f"{self.information:10.2f}", text))
         if self.error is not None:
             of = f"of the {self.labelled:,} examples with one of the labels that the model knows"
             rows.append(("wrong labels", f"{100 * self.error:9.2f}%", of))
@@ -77,11 +77,11 @@ class Evaluation:
         return "\n".join([*lines, "", *self._card()])
 
     def _card(self) -> list[str]:
-        """What was measured, and what it may be compared with."""
+        """The lines of the protocol, and of the published numbers with the same protocol."""
         pixels = {
             "none": "grey, in [0, 1]" if self.likelihood != "gaussian" else "real numbers",
-            "static": "made binary once, at random; training saw one binary version too",
-            "dynamic": "made binary once, at random; training saw a new binary version each step",
+            "static": "binarised once, at random; training used one binary version too",
+            "dynamic": "binarised once, at random; training used a new binary version each step",
         }[self.pixels]
         samples = self.draws if self.k is None else f"{self.k} samples for the bound"
         lines = [
@@ -90,14 +90,14 @@ class Evaluation:
             f"measured    {samples}, seed {self.seed}",
         ]
         if self.left_out:
-            lines.append(f"unseen      in training: label {self.left_out}")
+            lines.append(f"left out    of training: label {self.left_out}")
         if self.data == "mnist":
             fit = [name for name, row in PUBLISHED.items() if not comparable(self, row)]
             more = replace(self, k=self.k or 1)
             later = [name for name, row in PUBLISHED.items() if not comparable(more, row)]
-            text = ", ".join(fit) or "with no published row known here"
+            text = ", ".join(fit) or "with no published number listed here"
             if later := [name for name in later if name not in fit]:
-                text += f"; by importance samples: {', '.join(later)}"
+                text += f"; with importance samples: {', '.join(later)}"
             lines.append(f"comparable  {text}")
         return lines
 
@@ -118,12 +118,12 @@ def evaluate(
     left_out: str = "",
     examples: int | None = None,
 ) -> Evaluation:
-    """The ELBO of X (N,D) and its parts; with k, the importance-weighted bound of log p(x) too.
+    """The ELBO of X (N,D) and its terms; with k, also the importance-weighted bound of log p(x).
 
-    y (N,) are labels: a ConditionalVAE is given them, and a SemiSupervisedVAE has to find them.
-    binarize "static" or "dynamic" turns grey pixels into one fixed binary sample of each first.
-    `examples` takes so many at random. `data`, `split` and `left_out` (labels that training did not
-    see) are what the card says.
+    y (N,) are labels: the input of a ConditionalVAE, and the targets for a SemiSupervisedVAE's
+    classifier. binarize "static" or "dynamic" first replaces grey pixels by one fixed binary sample
+    each. `examples` evaluates so many random rows. `data`, `split` and `left_out` (labels excluded
+    from training) are names for the printed protocol.
     """
     given = model.needs_labels
     rows = prepare(model, X, y if given else None, binarize, step=1)
@@ -143,12 +143,12 @@ def evaluate(
     if model.noisy:
         mu, logvar = model.encode_rows(rows)
         found["unit_kl"] = tuple(unit_kl(mu, logvar).tolist())
-        some = np.linspace(0, len(mu) - 1, min(len(mu), INFORMATION)).astype(int)
+        some = np.linspace(0, len(mu) - 1, min(len(mu), INFORMATION_ROWS)).astype(int)
         mu, logvar = mu[some], logvar[some]
         eps = noise.normal(*mu.shape, seed=model.seed, stream=noise.TEST, step=0, dtype="float64")
         found["information"] = mutual_information(mu, logvar, mu + np.exp(logvar / 2) * eps)
     if isinstance(model, SemiSupervisedVAE) and y is not None:
-        learned = np.isin(y, model.classes_)  # those that could be predicted right
+        learned = np.isin(y, model.classes_)  # other labels cannot be predicted
         found["labelled"] = int(learned.sum())
         if learned.any():
             predicted = model.predict(rows[learned][:, : model.n_features_])
@@ -161,34 +161,34 @@ def evaluate(
 
 
 def comparable(found: Evaluation, row: Row) -> str:
-    """ "" if the two numbers measure the same thing, or the reason why not."""
+    """ "" if both numbers have the same protocol, else the reason why they are not comparable."""
     if found.model == "Autoencoder":
-        return "it is about a bound of log p(x), and an autoencoder has none"
+        return "it is a bound of log p(x), and an autoencoder has none"
     if found.data != "mnist":
-        return f"it is about the data set mnist, and these data are {found.data}"
+        return f"it is for the data set mnist, and these data are {found.data}"
     if "test split" not in found.split:
-        return f"it is about the test split, and this about: {found.split}"
+        return f"it is for the test split, and this is for {found.split}"
     if found.left_out:
-        return f"it is about all digits, and this model never saw label {found.left_out}"
+        return f"it is for all digits, and this model was trained without label {found.left_out}"
     if found.likelihood != "bernoulli":
         return f"it has a Bernoulli likelihood, and this model a {found.likelihood} one"
     if found.given_labels:
-        return "it is about p(x), and this bound about p(x|y) or p(x, y)"
+        return "it is a bound of log p(x), and this one of log p(x|y) or log p(x, y)"
     if found.pixels != row.pixels:
-        return f"it is about {PIXELS[row.pixels]}, and this about {PIXELS[found.pixels]}"
+        return f"it is for {PIXELS[row.pixels]}, and this is for {PIXELS[found.pixels]}"
     if row.k and not found.k:
-        return f"it is a log-likelihood by {row.k} importance samples, and this an ELBO: give k"
+        return f"it is a log-likelihood from {row.k} importance samples, and this an ELBO: pass k"
     if found.n < MIN_EXAMPLES:
         return (
-            f"it is about 10,000 images, and this about {found.n}: measure {MIN_EXAMPLES:,} or more"
+            f"it is for 10,000 images, and this is for {found.n}: evaluate {MIN_EXAMPLES:,} or more"
         )
     return ""
 
 
 def compare(found: Evaluation, name: str) -> str:
-    """One sentence that puts a number beside a published one; InputError if they do not compare."""
+    """Compare with a published number, in one sentence. Raises InputError if not comparable."""
     if name not in PUBLISHED:
-        raise InputError(f"no published row {name!r}: choose one of {', '.join(PUBLISHED)}")
+        raise InputError(f"no published number {name!r}: choose one of {', '.join(PUBLISHED)}")
     row = PUBLISHED[name]
     if reason := comparable(found, row):
         raise InputError(f"{name} ({row.value}, {row.source}) cannot be compared: {reason}")
@@ -200,7 +200,9 @@ def compare(found: Evaluation, name: str) -> str:
         f", {row.value:.2f} published ({row.model}; {row.source}); smaller is better"
     )
     if row.k and found.k and found.k < row.k:
-        text += f"; with {row.k} samples instead of {found.k}, this bound would be no looser"
+        text += (
+            f"; with {row.k} samples instead of {found.k}, this bound would be at least as tight"
+        )
     if row.pixels == "static":
-        text += "; the binary images are our own draw, not the file of Larochelle & Murray"
+        text += "; the binary images are our own sample, not the file of Larochelle & Murray"
     return text

@@ -1,7 +1,7 @@
-"""Numbers about scores, labels and codes: arrays in, numbers out, no model and no randomness.
+"""Metrics of scores, labels and codes: deterministic functions of arrays, without a model.
 
-Each function says what it estimates, in which unit, and how far off it may be. `evaluate.py` holds
-the numbers that need a model; `collapse.py` puts some of those below into words.
+Each docstring states the estimated quantity, its unit and its error. `evaluation.py` has the
+metrics that need a model; `collapse.py` reports some of those below in words.
 """
 
 from typing import Any
@@ -18,15 +18,16 @@ BLOCK = 2**21  # pairs of rows at a time: 16 MiB of float64
 
 
 def roc_auc(scores: Any, is_positive: Any) -> float:
-    """The area under the ROC curve: how often a positive scores above a negative, ties half.
+    """The area under the ROC curve: P(a positive scores above a negative), ties counting half.
 
-    scores (N,): the larger, the more positive; is_positive (N,): booleans, or 0 and 1. A share,
-    from 0 to 1; 0.5 is chance. By ranks: it is the statistic of Mann and Whitney (1947) over the
-    number of pairs. Raises InputError where lengths differ, a score is NaN, or a class is missing.
+    scores (N,): larger means more positive; is_positive (N,): booleans, or 0 and 1. Returns a
+    number from 0 to 1; 0.5 is chance. It is computed from ranks: the statistic of Mann and Whitney
+    (1947) over the number of pairs. Raises InputError if lengths differ, a score is NaN, or a class
+    is missing.
     """
     scores, positive = _scored(scores, is_positive)
     _, place, ties = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]  # from 1; equal scores share their mean rank
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]  # from 1; equal scores get their mean rank
     P = int(positive.sum())
     return float((ranks[positive].sum() - P * (P + 1) / 2) / (P * (len(scores) - P)))
 
@@ -34,9 +35,9 @@ def roc_auc(scores: Any, is_positive: Any) -> float:
 def average_precision(scores: Any, is_positive: Any) -> float:
     """The mean precision over the positives, each at the threshold of its own score.
 
-    That is sum_t (recall_t - recall_{t-1}) precision_t over the distinct scores t, from the highest
-    down, without interpolation, as scikit-learn's `average_precision_score` has it. Arguments and
-    errors as for `roc_auc`. A share, from 0 to 1; chance is the share of positives.
+    That is sum_t (recall_t - recall_{t-1}) precision_t over the distinct scores t in descending
+    order, without interpolation, as in scikit-learn's `average_precision_score`. Arguments and
+    errors as for `roc_auc`. Returns a number from 0 to 1; chance is the fraction of positives.
     """
     scores, positive = _scored(scores, is_positive)
     _, place = np.unique(-scores, return_inverse=True)
@@ -46,9 +47,9 @@ def average_precision(scores: Any, is_positive: Any) -> float:
 
 
 def classification_error(y_true: Any, y_pred: Any) -> float:
-    """The share of labels that are wrong, from 0 to 1.        y_true, y_pred (N,)
+    """The fraction of wrong labels, from 0 to 1.        y_true, y_pred (N,)
 
-    Raises InputError where shapes differ, there are no labels, or one is NaN.
+    Raises InputError if shapes differ, there are no labels, or one is NaN.
     """
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
     if y_true.ndim != 1 or y_true.shape != y_pred.shape or len(y_true) == 0:
@@ -56,49 +57,49 @@ def classification_error(y_true: Any, y_pred: Any) -> float:
             f"true and predicted labels must be (N,) each, got {y_true.shape} and {y_pred.shape}"
         )
     if any(y.dtype.kind == "f" and np.isnan(y).any() for y in (y_true, y_pred)):
-        raise InputError("the labels hold a NaN, which is neither right nor wrong")
+        raise InputError("the labels hold a NaN, which cannot be compared")
     return float(np.mean(y_true != y_pred))
 
 
 def active_units(mu: Any) -> np.ndarray:
-    """Which units are active: the variance of their posterior means over the rows exceeds 0.01.
+    """The active units: those whose posterior means vary by more than 0.01 (variance over rows).
 
     mu (N,Z)  ->  booleans (Z,), whose sum is the number of active units (Burda et al.,
-    arXiv:1509.00519, section 5.2). Raises InputError for unusable codes.
+    arXiv:1509.00519, section 5.2). Raises InputError for invalid codes.
     """
     (mu,) = _codes(mu)
     return mu.var(axis=0) > ACTIVE
 
 
 def unit_kl(mu: Any, logvar: Any) -> np.ndarray:
-    """The mean over the rows of each unit's KL(q(z|x) || N(0, 1)), in nats.
+    """Each unit's KL(q(z|x) || N(0, 1)), averaged over the rows, in nats.
 
     mu, logvar (N,Z)  ->  (Z,), in float64; their sum is the KL of the evidence lower bound (Kingma
-    & Welling, arXiv:1312.6114, appendix B). Raises InputError for unusable codes.
+    & Welling, arXiv:1312.6114, appendix B). Raises InputError for invalid codes.
     """
     mu, logvar = _codes(mu, logvar)
     return mean_unit_kl(mu, logvar)
 
 
 def mutual_information(mu: Any, logvar: Any, z: Any) -> float:
-    """How much a code tells of which row it came from: an estimate of I(x; z), in nats.
+    """An estimate of the mutual information I(x; z) of row and code, in nats.
 
     mu, logvar (N,Z) are q(z|x_i) of N rows, z (N,Z) one sample of each. With the aggregate
     posterior of these rows, log q(z_i) = log (1/N) sum_j q(z_i|x_j), it is the mean of
-    log q(z_i|x_i) - log q(z_i), so of E_x KL(q(z|x) || q(z)) by one sample a row (Hoffman &
-    Johnson, "ELBO surgery", 2016; Dieng et al., arXiv:1807.04863).
+    log q(z_i|x_i) - log q(z_i): an estimate of E_x KL(q(z|x) || q(z)) from one sample per row
+    (Hoffman & Johnson, "ELBO surgery", 2016; Dieng et al., arXiv:1807.04863).
 
-    It is without bias for a row drawn from these N. For the distribution that the rows were drawn
-    from it is too low on average: no set of N rows can show more than log N nats. Near 0 it may be
-    below 0 by chance. Memory is bounded: at most BLOCK pairs of rows, or N, are looked at together.
-    Raises InputError for unusable codes.
+    It is unbiased for x drawn uniformly from these N rows. For the distribution that the rows come
+    from it is biased low, since the estimate cannot exceed log N nats. Near 0 it may be negative by
+    chance. Memory is bounded: at most BLOCK pairs of rows, or N, are processed at once. Raises
+    InputError for invalid codes.
     """
     mu, logvar, z = _codes(mu, logvar, z)
-    logvar = np.maximum(logvar, -600.0)  # narrower ones would overflow, and are points already
+    logvar = np.maximum(logvar, -600.0)  # smaller ones would overflow below
     N, scale = len(mu), np.exp(-logvar / 2)
     total = 0.0
     for rows in chunks(N, max(1, BLOCK // N)):
-        # log q(z_i|x_j) but for a constant, which the difference loses: i in rows, all j
+        # log q(z_i|x_j) up to a constant, which cancels in the difference: i in rows, all j
         log_q = np.tile(-logvar.sum(axis=1) / 2, (len(z[rows]), 1))
         for unit in range(mu.shape[1]):
             log_q -= ((z[rows, unit, None] - mu[:, unit]) * scale[:, unit]) ** 2 / 2
@@ -108,7 +109,7 @@ def mutual_information(mu: Any, logvar: Any, z: Any) -> float:
 
 
 def _codes(mu: Any, *others: Any) -> list[np.ndarray]:
-    """Codes as finite float64 (N,Z), all of the shape of the first; else InputError."""
+    """Codes as float64 (N,Z). Raises InputError unless finite, and all of the first one's shape."""
     shape = np.shape(mu)
     if len(shape) != 2 or 0 in shape:
         raise InputError(f"codes must be (N,Z), at least one row of one unit, got {shape}")
@@ -117,14 +118,14 @@ def _codes(mu: Any, *others: Any) -> list[np.ndarray]:
 
 
 def _scored(scores: Any, is_positive: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Scores as float64 (N,) and their classes as booleans (N,); else InputError."""
+    """Scores as float64 (N,), classes as booleans (N,). Raises InputError if they are invalid."""
     scores, positive = np.asarray(scores), np.asarray(is_positive)
     if scores.ndim != 1 or scores.shape != positive.shape:
         raise InputError(
             f"scores and classes must be (N,) each, got {scores.shape} and {positive.shape}"
         )
     if scores.dtype.kind not in "buif" or np.isnan(scores).any():
-        raise InputError("scores must be numbers, and none of them NaN")
+        raise InputError("scores must be numbers without NaN")
     if positive.dtype.kind not in "buif" or not ((positive == 0) | (positive == 1)).all():
         raise InputError("is_positive must hold booleans, or 0 and 1")
     positive = positive.astype(bool)

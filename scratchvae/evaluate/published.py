@@ -1,6 +1,6 @@
-"""Published numbers, each with its protocol and the source that it was read in.
+"""Published numbers, each with its protocol and its source.
 
-`evaluation.py` compares with them, and refuses to where the protocols differ.
+`evaluation.py` compares a model with them, if the protocols agree.
 """
 
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """A published number, in nats per example, smaller is better."""
+    """A published number, in nats per example; smaller is better."""
 
     value: float
-    pixels: str  # "none": grey; "static": one binary file; "dynamic": binary at random
+    pixels: str  # "none": grey; "static": one binary file; "dynamic": binarised at random
     k: int | None  # importance samples of a log-likelihood; None: a negative ELBO
     model: str
     source: str
@@ -33,9 +33,9 @@ PUBLISHED = {
     "altosaar-elbo": Row(103.31, "static", None, "VAE 784-256-256-128", ALTOSAAR),
     "altosaar-nll": Row(97.10, "static", 128, "VAE 784-256-256-128", ALTOSAAR),
 }
-MIN_EXAMPLES = 1000  # of the 10,000 that a published number is about
+MIN_EXAMPLES = 1000  # for a comparison; the published numbers use 10,000
 PIXELS = {
     "none": "grey pixels",
-    "static": "images made binary once, for training too",
-    "dynamic": "images made binary at random, anew at each step of training",
+    "static": "images binarised once, for training too",
+    "dynamic": "images binarised at random, again at each training step",
 }

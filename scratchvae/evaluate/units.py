@@ -1,4 +1,4 @@
-"""The latent units on some data: the codes, how informative each unit is, and which are active."""
+"""The latent units on given data: codes, information per unit, and active units."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from .metrics import unit_kl
 
 
 class Data(NamedTuple):
-    """Rows, their labels if there are any, and how a message names them."""
+    """Rows, their labels or None, and their name for messages."""
 
     X: np.ndarray
     y: np.ndarray | None
@@ -20,10 +20,10 @@ class Data(NamedTuple):
 
 
 def need_labels(model: type[Model], y: Any, name: str) -> None:
-    """InputError if there are no labels y, for a model that cannot do without them."""
+    """Raises InputError if y is None, for a model that needs labels."""
     if y is None:
         raise InputError(
-            f"{name} has no labels, and a {model.__name__} needs them: use data that have, "
+            f"{name} has no labels, and a {model.__name__} needs them: use data with labels, "
             "such as a .npz file with X and y"
         )
 
@@ -31,8 +31,7 @@ def need_labels(model: type[Model], y: Any, name: str) -> None:
 def with_labels(model: Model, X: Any, y: Any, name: str) -> dict[str, Any]:
     """The argument y= for a model that takes labels, {} for other models.
 
-    For a SemiSupervisedVAE, a missing label, or one it was not trained on, is replaced by the label
-    that it predicts.
+    For a SemiSupervisedVAE, missing and unknown labels are replaced by its predictions.
     """
     if not isinstance(model, Labelled):
         return {}
@@ -50,15 +49,15 @@ def means(model: Model, X: Any, labels: dict[str, Any]) -> tuple[np.ndarray, np.
 
 
 def pixels(model: Model, X: Any, labels: dict[str, Any], settings: dict[str, Any]) -> np.ndarray:
-    """The rows as `evaluate` reads them: binarized, if the settings of the run say so."""
+    """The rows as `evaluate` uses them: binarised, if the run's settings say so."""
     rows = prepare(model, X, labels.get("y"), settings.get("binarize", "none"), step=1)
     return rows[:, : model.n_features_]
 
 
 class Units(NamedTuple):
-    """The latent units on some data."""
+    """The latent units on given data."""
 
-    order: np.ndarray  # (Z,) most informative first
+    order: np.ndarray  # (Z,) unit indices, most informative first
     information: np.ndarray  # (Z,) mean KL, nats; without a prior, the variance of the codes
     active: np.ndarray  # (Z,) whether the variance of the codes exceeds ACTIVE
     mu: np.ndarray  # (N,Z) the codes

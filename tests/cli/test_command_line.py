@@ -88,7 +88,7 @@ def test_the_metrics_are_what_evaluate_says(train, capsys):
     assert f"{float(last['rec']):.2f}" in out
     assert f"{-float(last['rec']) - float(last['kl']):.2f}" in out
     assert "6 examples" in out
-    assert "made binary once" in out
+    assert "binarised once" in out
 
 
 def test_the_latent_plane_shows_the_means(train, monkeypatch):

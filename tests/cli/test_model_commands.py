@@ -262,7 +262,7 @@ def test_a_collapse_is_said_after_training_and_by_evaluate(data, tmp_path, capsy
     said = str(collapse_report(model, prepare(model, X, None, "static", step=1)))
     assert said.startswith("full collapse")
     out = capsys.readouterr().out
-    assert "made binary once" in out
+    assert "binarised once" in out
     assert f"\n\n{said}\n" in out
     call("evaluate", run)
     assert capsys.readouterr().out.endswith(f"\n\n{said}\n")
@@ -734,7 +734,7 @@ def test_a_file_that_the_run_does_not_know_is_looked_at_whole(trained, tmp_path,
 def test_labels_left_out_are_on_the_card_and_not_comparable(data, tmp_path, capsys):
     run = tmp_path / "run"
     train(data, run, "--leave-out", "1,2")
-    assert "unseen      in training: label 1, 2" in capsys.readouterr().out
+    assert "left out    of training: label 1, 2" in capsys.readouterr().out
 
 
 def test_a_file_named_as_a_data_set_is_not_that_data_set(data, tmp_path, capsys):

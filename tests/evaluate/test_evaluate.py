@@ -86,7 +86,7 @@ def test_an_autoencoder_has_no_elbo(rng):
     assert "ELBO" not in text
     assert "KL" not in text
     assert "no bound" in text
-    assert "comparable  with no published row" in text
+    assert "comparable  with no published number" in text
 
 
 def test_the_loss_of_an_iwae_is_its_bound(rng):
@@ -108,24 +108,32 @@ def test_a_number_is_put_beside_the_published_one_that_measures_the_same(on_mnis
 @pytest.mark.parametrize(
     ("change", "row", "reason"),
     [
-        ({}, "iwae-k5", "about images made binary at random, .* and this about grey pixels"),
-        ({"pixels": "static"}, "pytorch-example", "about grey pixels, and this about images"),
-        ({"pixels": "static"}, "iwae-k1", "made binary at random, .* made binary once"),
-        ({"pixels": "dynamic"}, "iwae-k1", "a log-likelihood by 5000 importance samples, and this"),
+        ({}, "iwae-k5", "for images binarised at random, .* and this is for grey pixels"),
+        ({"pixels": "static"}, "pytorch-example", "for grey pixels, and this is for images"),
+        ({"pixels": "static"}, "iwae-k1", "binarised at random, .* binarised once"),
+        (
+            {"pixels": "dynamic"},
+            "iwae-k1",
+            "a log-likelihood from 5000 importance samples, and this",
+        ),
         ({"data": "strokes"}, "pytorch-example", "the data set mnist, and these data are strokes"),
         (
             {"split": "train split"},
             "pytorch-example",
-            "the test split, and this about: train split",
+            "the test split, and this is for train split",
         ),
-        ({"left_out": "3"}, "pytorch-example", "all digits, and this model never saw label 3"),
+        (
+            {"left_out": "3"},
+            "pytorch-example",
+            "all digits, and this model was trained without label 3",
+        ),
         ({"model": "Autoencoder"}, "pytorch-example", "an autoencoder has none"),
-        ({"n": 999}, "pytorch-example", "10,000 images, and this about 999: measure 1,000"),
+        ({"n": 999}, "pytorch-example", "10,000 images, and this is for 999: evaluate 1,000"),
         ({"likelihood": "gaussian"}, "pytorch-example", "a Bernoulli likelihood, and this model a"),
         (
             {"given_labels": True},
             "pytorch-example",
-            r"about p\(x\), and this bound about p\(x\|y\)",
+            r"a bound of log p\(x\), and this one of log p\(x\|y\)",
         ),
     ],
 )
@@ -140,7 +148,7 @@ def test_a_bound_of_fewer_samples_is_compared_and_says_so(on_mnist):
     assert text.startswith("91.23 +- 0.50 nats here (VAE 9-7-3, 2 epochs), 85.54 published")
     assert "with 5000 samples instead of 100" in text
     assert "instead of" not in compare(dataclasses.replace(found, k=5000), "iwae-k5")
-    assert "our own draw" not in text
+    assert "our own sample" not in text
 
 
 def test_a_published_elbo_is_put_beside_the_elbo_however_many_samples(on_mnist):
@@ -148,7 +156,7 @@ def test_a_published_elbo_is_put_beside_the_elbo_however_many_samples(on_mnist):
     text = compare(found, "altosaar-elbo")
     assert text.startswith(f"{-found.elbo:.2f} +- {found.elbo_error:.2f} nats here")
     assert "103.31 published" in text
-    assert text.endswith("our own draw, not the file of Larochelle & Murray")
+    assert text.endswith("our own sample, not the file of Larochelle & Murray")
     assert compare(found, "altosaar-nll").startswith("91.23 +- 0.50 nats here")
 
 
@@ -160,7 +168,7 @@ def test_every_row_has_something_that_it_compares_with(on_mnist):
 
 
 def test_an_unknown_row_is_refused(on_mnist):
-    with pytest.raises(InputError, match="no published row 'gpt'"):
+    with pytest.raises(InputError, match="no published number 'gpt'"):
         compare(on_mnist, "gpt")
 
 
@@ -190,10 +198,10 @@ def test_more_rows_than_pass_at_a_time(vae, rng, monkeypatch):
 
 def test_the_information_is_that_of_rows_from_the_whole(vae, rng, monkeypatch):
     X = rng.random((30, 9))
-    monkeypatch.setattr(evaluation, "INFORMATION", 4)
+    monkeypatch.setattr(evaluation, "INFORMATION_ROWS", 4)
     found = evaluate(vae, X)
     assert found.information == pytest.approx(evaluate(vae, X[[0, 9, 19, 29]]).information)
-    assert f"of 4 examples at most {np.log(4):.2f}" in str(found)
+    assert f"4 examples show at most {np.log(4):.2f}" in str(found)
     assert sum(found.unit_kl) == pytest.approx(found.kl, rel=1e-5)
 
 

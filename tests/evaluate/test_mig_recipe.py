@@ -66,7 +66,7 @@ def test_twenty_bins_unless_said_otherwise(rng):
 @pytest.mark.parametrize(
     ("factors", "bins", "words"),
     [
-        (np.zeros((60, 1)), 20, "never varies"),
+        (np.zeros((60, 1)), 20, "is constant"),
         (GRID[:5], 20, "60 codes"),
         (GRID[:, 0], 20, "factors must be"),
         (GRID * np.nan, 20, "factors must be"),

@@ -322,7 +322,7 @@ def test_a_header_is_not_read_where_it_is_too_large(path):
     header = b"{" + b" " * MAX_HEADER + b"}"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     tracemalloc.start()
-    refused(path, "too long a header")
+    refused(path, "header is too long")
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
 
