@@ -1,12 +1,12 @@
-# Every target makes what it needs: Python >= 3.11 and make are enough.
+# Every target installs its requirements; only Python >= 3.11 and make must be present.
 PYTHON ?= python3
 BIN = .venv/bin
 
-# one process a core, each with one thread; when one has no tests left it takes some of another's
+# one process per core, each with one thread; idle processes steal tests from others
 PYTEST = -m pytest -n auto --dist worksteal
 test test-lowest test-newest: export OPENBLAS_NUM_THREADS = 1
 
-# what the project is tested with is locked, by version and by hash; `make lock` makes the locks
+# the versions and hashes of all test dependencies are locked; `make lock` updates them
 LOCKS = tests/locks
 LOCKED = -m pip install --quiet --require-hashes --only-binary :all: --requirement $(LOCKS)
 ITSELF = -m pip install --quiet --no-deps --no-build-isolation --editable .
@@ -19,30 +19,30 @@ demo: .venv/installed  ## train the default VAE on the embedded data set; pictur
 	$(BIN)/scratchvae train --data strokes --epochs 30 --seed 0 --out runs/demo --overwrite
 	$(BIN)/scratchvae explore runs/demo
 
-test: .venv/dev  ## the whole test suite, as far as this machine can run it
+test: .venv/dev  ## every test that this machine can run
 	$(BIN)/python $(PYTEST)
 
-test-lowest: .venv-lowest/installed  ## the same with the oldest release of each dependency
-	@# old releases use names of theirs that newer ones below them have since deprecated
+test-lowest: .venv-lowest/installed  ## the same with the oldest supported release of each dependency
+	@# old releases use names that newer releases of their own dependencies have deprecated
 	.venv-lowest/bin/python $(PYTEST) -W ignore::DeprecationWarning
 
-test-newest:  ## the same with the newest, without the lock: what users get
+test-newest:  ## the same with the newest releases, without the lock, as users install them
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade pip
 	.venv-newest/bin/python -m pip install --quiet --upgrade --editable . --group dev
 	.venv-newest/bin/python $(PYTEST)
 
-docs: .venv-docs/installed  ## the site, into build/docs/index.html; a warning is an error
+docs: .venv-docs/installed  ## build the site, build/docs/index.html; warnings are errors
 	rm -rf build/docs
 	.venv-docs/bin/sphinx-build -q -W --keep-going -b html docs build/docs
 
-verify: .venv/installed  ## every gradient against finite differences
+verify: .venv/installed  ## check every gradient against finite differences
 	$(BIN)/scratchvae verify
 
-bench: .venv-bench/installed  ## beside PyTorch and JAX, into docs/speed.md; make bench DATA=DIR for MNIST too
+bench: .venv-bench/installed  ## compare with PyTorch and JAX, and update docs/speed.md; make bench DATA=DIR adds MNIST
 	.venv-bench/bin/python tests/benchmarks/bench.py $(if $(DATA),--data-dir $(DATA))
 
-soak: .venv/dev  ## faults, as often as it takes: an hour or more; the counts go into docs/reliability.md
+soak: .venv/dev  ## repeated fault injection, an hour or more; writes the counts to docs/reliability.md
 	$(BIN)/python tests/reliability/run.py
 
 lint: .venv/dev
@@ -50,21 +50,21 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lint-js:  ## the scripts of the explorer's page; needs npx, which fetches ESLint
+lint-js:  ## lint the explorer's scripts; needs npx, which downloads ESLint
 	mkdir -p build
 	cd scratchvae/pictures/explorer && sed '/^"use strict";$$/d' decode.js explorer.js gradient.js > ../../../build/explorer.js
 	npx --yes eslint@9 -c tests/eslint.config.mjs build/explorer.js
 
-dist: .venv-tools/installed  ## sdist and wheel, into dist/, and whether they work where there is no checkout
+dist: .venv-tools/installed  ## build sdist and wheel into dist/, and test them outside the checkout
 	.venv-tools/bin/python tests/project/dist.py
 
-audit: .venv-tools/installed  ## the workflow, and known vulnerabilities of what is locked; needs the network
+audit: .venv-tools/installed  ## audit the workflow and the locked dependencies for known vulnerabilities; needs the network
 	.venv-tools/bin/zizmor --offline .github
 	for lock in dev docs tools; do \
 	  .venv-tools/bin/pip-audit --strict --require-hashes --disable-pip -r $(LOCKS)/$$lock.lock || exit 1; \
 	done
 
-lock: .venv-tools/installed  ## the newest releases that are a week old, and the oldest that are supported
+lock: .venv-tools/installed  ## lock the newest releases that are at least a week old, and the oldest supported ones
 	$(COMPILE) --universal pyproject.toml --group dev -o $(LOCKS)/dev.lock
 	$(COMPILE) --universal pyproject.toml --group docs -o $(LOCKS)/docs.lock
 	$(COMPILE) --universal --group tools -o $(LOCKS)/tools.lock

@@ -1,6 +1,6 @@
-"""A variational autoencoder from scratch: every gradient by hand, every gradient proved.
+"""A variational autoencoder from scratch: every gradient is hand-written and checked.
 
-Where to read, in this order:
+Reading order:
 
 1. `ops.py`                       every op and its gradient
 2. `nets.py`                      a stack of layers

@@ -1,8 +1,8 @@
 """The command line: the commands, their options and the settings of a run.
 
-A command is the function of its name in `train.py`, `look.py`, `anomaly.py` or `verify.py`, and
-`parser.py` says which. This is the only room that knows argparse; no mathematics, no figure and no
-file format belongs here, and no other room imports it.
+Each command is a function of the same name in `train.py`, `look.py`, `anomaly.py` or `verify.py`,
+registered in `parser.py`. Only this folder uses argparse, and no other folder imports it. No
+mathematics, no figure and no file format belongs here.
 """
 
 import os
@@ -18,10 +18,10 @@ from . import parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code: 2 after an error of the user, 130 after Ctrl-C."""
+    """Run a command, and return its exit code: 2 after an error, 130 after Ctrl-C."""
     try:
         return _run(argv)
-    except BrokenPipeError:  # whatever read our output has closed the pipe
+    except BrokenPipeError:  # the reader of the output closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (InputError, NonFiniteError) as error:
@@ -41,12 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     top = parser.parser()
-    if "_ARGCOMPLETE" in os.environ and find_spec("argcomplete"):  # the shell asks on Tab
+    if "_ARGCOMPLETE" in os.environ and find_spec("argcomplete"):  # called by the shell on Tab
         import argcomplete
 
         argcomplete.autocomplete(top)
     arguments = top.parse_args(argv)
-    module = import_module(f".{arguments.module}", __name__)  # on use: --help needs none of them
+    module = import_module(f".{arguments.module}", __name__)  # lazily: --help needs none of them
     with warnings.catch_warnings():
         warnings.simplefilter("always", CheckpointWarning)
         warnings.showwarning = lambda message, *where, **more: warn(str(message))

@@ -1,4 +1,4 @@
-"""The command that ranks examples by how unlikely a run finds them, and says how well that works.
+"""The command `anomaly`: score examples by how unlikely they are, and evaluate the ranking.
 
 The score is the negative of the lower bound of log p(x), in nats: larger is more anomalous.
 """
@@ -30,7 +30,7 @@ def anomaly(a: argparse.Namespace) -> int:
     path = output(a, runs.SCORES if a.data is None else f"anomaly-{Path(name).stem}.csv")
     if path.suffix != ".csv":
         raise InputError(
-            f"{path} must end in .csv: a table of row, score and label, with the picture beside it"
+            f"{path} must end in .csv: it is a table of row, score and label, with a picture beside"
         )
     named = _anomalous(a, settings, data)
     given = model.needs_labels
@@ -50,14 +50,14 @@ def anomaly(a: argparse.Namespace) -> int:
     write_atomically(path, lambda f: f.write(table.getvalue().encode()))
     print(path)
     _draw(model, data, scores, a.n, named, path.with_suffix(".png"))
-    print(_in_words(model, a, settings, data, scores))
+    print(_summary(model, a, settings, data, scores))
     if named and y is not None:
-        print(_how_well(scores, y, named))
+        print(_ranking_quality(scores, y, named))
     return 0
 
 
 def _anomalous(a: argparse.Namespace, settings: dict[str, Any], data: Data) -> list[Any]:
-    """The labels that count as anomalous: those named, else those that the run left out."""
+    """The labels that count as anomalous: --anomalous, else those left out of training."""
     y, name = data.y, data.name
     known = [] if y is None else known_labels(y).tolist()
     if a.anomalous is None:
@@ -70,7 +70,7 @@ def _anomalous(a: argparse.Namespace, settings: dict[str, Any], data: Data) -> l
     if len(set(named)) == len(known):
         raise InputError(
             f"--anomalous {','.join(a.anomalous)} names every label of the {data.split} of {name}: "
-            "leave one out, to be normal"
+            "leave out the normal ones"
         )
     return named
 
@@ -78,11 +78,11 @@ def _anomalous(a: argparse.Namespace, settings: dict[str, Any], data: Data) -> l
 def _draw(
     model: Model, data: Data, scores: np.ndarray, n: int, named: list[Any], path: Path
 ) -> None:
-    """The most and the least likely examples, where they are images; a star marks an anomaly."""
+    """Draw the least and the most likely examples, if they are images; * marks an anomaly."""
     X, y = data.X, data.y
     if not are_images(model.n_features_):
         return
-    from ..pictures import plots  # on use: matplotlib is slow to import
+    from ..pictures import plots  # lazily: matplotlib is slow to import
 
     order = np.argsort(scores, kind="stable")
     n = min(n, -(-len(order) // 2))
@@ -98,7 +98,7 @@ def _draw(
     print(path)
 
 
-def _in_words(
+def _summary(
     model: Model, a: argparse.Namespace, settings: dict[str, Any], data: Data, scores: np.ndarray
 ) -> str:
     y = data.y
@@ -122,8 +122,8 @@ def _in_words(
     )
 
 
-def _how_well(scores: np.ndarray, y: np.ndarray, named: list[Any]) -> str:
-    """AUROC and average precision, over the rows that have a label."""
+def _ranking_quality(scores: np.ndarray, y: np.ndarray, named: list[Any]) -> str:
+    """AUROC and average precision, over the labelled rows."""
     has = ~missing(y)
     positive = np.isin(y[has], named)
     auc = roc_auc(scores[has], positive)

@@ -92,7 +92,7 @@ def traverse(a: argparse.Namespace) -> int:
     if not found.active.any():
         raise InputError(
             f"no unit is active (variance of its codes > {ACTIVE:g}), so there is nothing to move: "
-            "train longer, or charge less for the KL"
+            "train longer, or reduce the weight of the KL"
         )
     picture = gallery.traversals(model, found, a.row, a.n, a.steps)
     return write(output(a, a.result), picture)
@@ -164,7 +164,7 @@ def diagram(a: argparse.Namespace) -> int:
         path = output(a, a.result)
     check_picture(path)
     model = _untrained(given) if a.run_folder is None else load_model(a.run_folder, "cpu")
-    from ..pictures import diagram as drawing  # on use: matplotlib is slow to import
+    from ..pictures import diagram as drawing  # lazily: matplotlib is slow to import
 
     save_picture(drawing.diagram(model), path)
     return 0

@@ -1,6 +1,6 @@
 """The commands and their options.
 
-A command is the function of its name in the module of this room that is named beside it.
+Each command is registered with the module of this folder that defines a function of its name.
 """
 
 import argparse
@@ -31,7 +31,7 @@ DATA_DIR = "folder of the mnist or fashion-mnist files"
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        # an option that no command has is found by the top parser, whose help shows no options
+        # the top-level parser reports an unknown option, but its help does not list the options
         which = " COMMAND" if self._subparsers and message.startswith("unrecognized") else ""
         raise InputError(f"{message} (see {self.prog}{which} --help)")
 
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def number_of(kind: type, least: float | None = None) -> Any:
-    """An argparse type that names what is wrong with the value."""
+    """An argparse type with a specific error message."""
 
     def convert(text: str) -> Any:
         try:
@@ -69,7 +69,7 @@ def widths(text: str) -> tuple[int, ...]:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """ "3" or "3,5": labels as the user writes them."""
+    """ "3" or "3,5": labels, as text."""
     labels = tuple(part.strip() for part in text.split(","))
     if not all(labels):
         raise argparse.ArgumentTypeError(f"labels such as 3 or 3,5; got {text!r}")
@@ -90,14 +90,14 @@ index = number_of(int, 0)
 
 
 def option(to: Any, *flags: str, help: str, **more: Any) -> None:
-    """Add an option; {default} in its help becomes its default."""
+    """Add an option; {default} in its help is replaced by its default."""
     to.add_argument(*flags, help=help.format(default=_written(more.get("default"))), **more)
 
 
 def setting(to: Any, name: str, text: str, **more: Any) -> None:
-    """Add the option of a setting; {default} in the text of its help becomes its default.
+    """Add the option of a setting; {default} in the text of its help is replaced by its default.
 
-    Where it is not given it is not set, so that --resume knows which were given.
+    An option that is not given sets no attribute, so that --resume knows which were given.
     """
     if TYPES[name] is bool:
         more["action"] = "store_true"
@@ -108,14 +108,14 @@ def setting(to: Any, name: str, text: str, **more: Any) -> None:
 
 
 def _written(default: Any) -> str:
-    """A default as the user would write it."""
+    """A default in the syntax of the command line."""
     if isinstance(default, tuple):
         return ",".join(map(str, default))
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def result(to: Any, kinds: str, name: str, default: str | None = None) -> None:
-    """Add --output; the command reads the name of the file without it as `result`."""
+    """Add --output; `result` is the file name without it."""
     text = f"{kinds}; default {default or f'RUN/{name}'}"
     option(to, "-o", "--output", type=Path, metavar="FILE", help=text)
     to.set_defaults(result=name)
@@ -146,7 +146,7 @@ def train_options(t: Parser) -> None:
     text = "first download the missing files of mnist or fashion-mnist, and verify them"
     option(g, "--download", action="store_true", help=text)
     setting(g, "binarize", "make grey pixels binary", choices=BINARIZE)
-    text = "m2: keep N labels of the training split, as many of each class; default all"
+    text = "m2: keep N labels of the training split, equally many per class; default all"
     setting(g, "labels", text, type=count, metavar="N")
     text = "train without these labels (not cvae); the test split keeps them (see anomaly)"
     setting(g, "leave_out", text, metavar="LABEL[,LABEL...]")
@@ -167,13 +167,13 @@ def train_options(t: Parser) -> None:
     option(g, "--keep", type=count, default=2, metavar="K", help=text)
     text = "check the output of every op, to find where a NaN comes from; slow"
     option(g, "--detect-anomaly", action="store_true", help=text)
-    setting(g, "seed", "key of all randomness, default {default}")
+    setting(g, "seed", "seed of all random numbers, default {default}")
     setting(g, "device", "cpu or cuda, default {default}")
     option(g, "--out", metavar="DIR", help="folder of the run, default runs/MODEL-DATA")
     either = g.add_mutually_exclusive_group()
     option(either, "--resume", action="store_true", help="continue the run in the folder")
     option(either, "--overwrite", action="store_true", help="replace the run in the folder")
-    text = "share each batch with the other ranks of an mpiexec"
+    text = "split each mini-batch over the ranks of mpiexec"
     option(g, "--mpi", action="store_true", help=text)
     option(g, "--quiet", action="store_true", help="print nothing but errors")
 
@@ -194,15 +194,15 @@ def model_options(t: Parser) -> None:
 
     g = t.add_argument_group("loss")
     setting(g, "beta", "weight of the KL term, default {default}")
-    setting(g, "free_bits", "charge a unit's KL only above this", metavar="NATS")
-    setting(g, "capacity", "charge how far the KL is from this", metavar="NATS")
+    setting(g, "free_bits", "penalise a unit's KL only above this", metavar="NATS")
+    setting(g, "capacity", "penalise the KL's distance from this target", metavar="NATS")
     setting(g, "kl_warmup", "epochs over which the KL weight ramps up", metavar="E")
-    setting(g, "kl_cycle", "instead, ramp the KL weight up anew every E epochs", metavar="E")
+    setting(g, "kl_cycle", "instead, restart the ramp every E epochs", metavar="E")
     setting(g, "k", "iwae: samples of z, default {default}", metavar="K")
     text = "iwae: the bound of K samples (iwae), or the mean bound of one (vae)"
     setting(g, "objective", text, choices=OBJECTIVES)
-    setting(g, "dreg", "iwae: encoder's gradient with less noise")
-    setting(g, "alpha", "m2: weight of the classifier's cost, default {default}")
+    setting(g, "dreg", "iwae: doubly reparameterized gradient, which has less variance")
+    setting(g, "alpha", "m2: weight of the classifier's loss, default {default}")
 
 
 # ---------------------------------------------------------------------------------- all commands
@@ -232,17 +232,17 @@ def parser() -> Parser:
         return sub
 
     example = "--data mnist --data-dir ~/mnist --latent-dim 20 --out runs/mnist"
-    text = "Train a model and keep it, its metrics and its pictures in a folder."
+    text = "Train a model, and save it with its metrics and pictures in a folder."
     train_options(command("train", "train", example, text))
 
-    text = "Print the ELBO of the test split, what it consists of, and how it was measured."
+    text = "Print the ELBO of the test split, its terms, and the protocol of its measurement."
     e = on_run("look", "evaluate", "runs/mnist --samples 100", text)
     data(e)
-    text = "also the bound of log p(x) by K importance samples; time grows with K"
+    text = "also the importance-weighted bound of log p(x) of K samples; time grows with K"
     option(e, "--samples", type=count, metavar="K", help=text)
-    text = "measure N of them, drawn by the seed"
+    text = "evaluate N random examples, drawn by the seed"
     option(e, "--examples", type=count, metavar="N", help=text)
-    text = "put this published number beside it, or say why the two cannot be compared"
+    text = "compare with this published number, or explain why that is not possible"
     option(e, "--compare", choices=tuple(PUBLISHED), help=text)
 
     s = on_run("look", "sample", "runs/mnist -o new.png", "Decode new examples.")
@@ -288,10 +288,10 @@ def parser() -> Parser:
     text = "Score test examples by how unlikely they are, and draw the extremes."
     a = on_run("anomaly", "anomaly", "runs/mnist --anomalous 3", text)
     data(a)
-    option(a, "-n", type=count, default=24, help="how many drawn, default {default}")
+    option(a, "-n", type=count, default=24, help="examples in the picture, default {default}")
     result(a, ".csv, the picture beside it as .png", runs.SCORES)
     option(a, "--samples", type=count, metavar="K", help="score by the K-sample bound")
-    text = "labels that count as anomalous, default those that train left out"
+    text = "labels that count as anomalous, default those left out of training"
     option(a, "--anomalous", type=names, metavar="LABEL[,LABEL...]", help=text)
 
     text = "Write the model as a safetensors file, which PyTorch and others read."
@@ -303,7 +303,7 @@ def parser() -> Parser:
     v = command("verify", "verify", "my_layers.py", text)
     text = "check each pair f, f_backward in it; inputs from inputs_f() or a decorator"
     option(v, "file", type=Path, nargs="?", metavar="FILE.py", help=text)
-    text = "instead, break every gradient in every way, and see whether the checks notice"
+    text = "instead, plant bugs in every gradient, and report whether the checks detect them"
     option(v, "--teeth", action="store_true", help=text)
     option(v, "--seed", type=index, default=0, help="seed of the random inputs, default {default}")
     text = "also draw the error of every gradient: .png, .svg or .pdf"
@@ -315,7 +315,7 @@ def parser() -> Parser:
     option(d, "run_folder", metavar="RUN", nargs="?", help=text)
     name = "diagram.svg"
     result(d, ".svg, .png or .pdf", name, f"{name}, in the folder of the run")
-    setting(d, "data", "whose width to draw, default {default}", metavar="NAME|PATH")
+    setting(d, "data", "data set for the input width, default {default}", metavar="NAME|PATH")
     setting(d, "data_dir", DATA_DIR, metavar="DIR")
     model_options(d)
     return top

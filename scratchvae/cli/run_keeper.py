@@ -1,4 +1,4 @@
-"""What a training run leaves in its folder while it goes on, and what happens on a full disk."""
+"""Write the files of a training run while it trains, and handle a full disk."""
 
 import sys
 from collections.abc import Callable
@@ -17,20 +17,20 @@ from .settings import of_checkpoint
 
 
 class RunKeeper:
-    """Writes checkpoints, metrics.csv and config.json; limit: checkpoints, the best not counted."""
+    """Writes checkpoints, metrics.csv and config.json; limit: checkpoints to keep, without best."""
 
     def __init__(
         self, folder: Path, settings: dict[str, Any], frames: LatentFrames | None, limit: int
     ) -> None:
         self.folder, self.settings, self.frames = folder, settings, frames
         self.retention = Retention(folder, limit)
-        self.started = False  # whether the folder holds this run, and not one that it replaces
-        self.complete = True  # whether the last save came to its end
+        self.started = False  # False while the folder still holds the run to be replaced
+        self.complete = True  # whether the last save succeeded entirely
         self.best_is_saved = True
         self.config_is_written = False
 
     def resume(self, source: Path, trainer: Trainer) -> None:
-        """Take over the run in the folder, which was read from this file."""
+        """Continue the run in the folder, which was loaded from `source`."""
         seconds = run_folder.seconds_of_epochs(self.folder)
         for record in trainer.model.history_:
             record["seconds"] = seconds.get(int(record["epoch"]), record["seconds"])
@@ -49,16 +49,16 @@ class RunKeeper:
         self._try(trainer, lambda: self.save(trainer))
 
     def _try(self, trainer: Trainer, action: Callable[[], None]) -> None:
-        """A full disk may have room again before the run ends: until then, warn."""
+        """Run the action; an OSError is only a warning: a full disk may have space again later."""
         self.complete = False
         try:
             action()
             self.complete = True
         except OSError as error:
-            warn(f"{self._failure(trainer, error)}; the run goes on")
+            warn(f"{self._failure(trainer, error)}; the run continues")
 
     def save(self, trainer: Trainer) -> None:
-        """Write the run as it is; OSError where that fails."""
+        """Write the current state of the run. Raises OSError."""
         model = trainer.model
         numbers, arrays = trainer.state()
         if self.frames is not None:
@@ -70,10 +70,10 @@ class RunKeeper:
 
         best = _at_its_best(trainer)
         self.best_is_saved = self.best_is_saved and not best
-        # the checkpoint first: it alone is needed to resume
+        # the checkpoint first: resuming needs no other file
         if self.started:
             self.retention.save(trainer.step, write)
-        else:  # until now, a run that is to be replaced was left alone
+        else:  # now the files of a run to be replaced are removed
             self.retention.replace(trainer.step, write, lambda: run_folder.clear(self.folder))
             self.started = True
         if best:
@@ -83,28 +83,28 @@ class RunKeeper:
         self._write_the_rest(trainer)
 
     def _write_the_rest(self, trainer: Trainer) -> None:
-        """The files that no run is resumed from."""
+        """Write the files that resuming does not need."""
         (self.folder / INCOMING).unlink(missing_ok=True)
-        if not self.config_is_written:  # it does not change while the run goes on
+        if not self.config_is_written:  # it is constant during a run
             run_folder.write_config(self.folder, {"scratchvae": __version__} | self.settings)
             self.config_is_written = True
         run_folder.write_metrics(self.folder, trainer.model.history_)
 
     def stop(self, trainer: Trainer) -> None:
-        """Save a run that was asked to stop, and say so; OSError where that fails."""
+        """Save an interrupted run, and report it. Raises OSError."""
         if trainer.step == 0:
-            print("\nstopped before anything was learned: nothing is kept", file=sys.stderr)
+            print("\nstopped before the first step: nothing is saved", file=sys.stderr)
             run_folder.remove_if_empty(self.folder)
             return
         self._save_or_explain(trainer)
         print(
-            f"\nstopped after step {trainer.step}, {epochs(trainer)} complete, which is kept in "
-            f"{self.folder}: go on with --resume",
+            f"\nstopped after step {trainer.step}, {epochs(trainer)} complete; saved in "
+            f"{self.folder}: continue with --resume",
             file=sys.stderr,
         )
 
     def _save_or_explain(self, trainer: Trainer) -> None:
-        """Save the run; where that fails, say which checkpoint is left before the error ends it."""
+        """Save the run. If that fails, warn which checkpoint is left, and raise the OSError."""
         try:
             self.save(trainer)
         except OSError as error:
@@ -112,26 +112,26 @@ class RunKeeper:
             raise
 
     def finish(self, trainer: Trainer) -> None:
-        """At the end, what could not be written before must be."""
+        """Save the end of the run, if earlier saves failed. Raises OSError."""
         if self.retention.step != trainer.step or not self.complete:
             self._save_or_explain(trainer)
         if not self.best_is_saved:
-            warn(f"{self.folder / BEST} is not of the best epoch, which could not be kept")
+            warn(f"{self.folder / BEST} is not of the best epoch, which could not be saved")
 
     def _failure(self, trainer: Trainer, error: OSError) -> str:
-        """A sentence on an error of the disk, and on the checkpoint that is left."""
-        what = "is kept, but not all beside it"
+        """A sentence on a failed save, and on the checkpoint that is left."""
+        what = "is saved, but not all files beside it"
         if self.retention.step != trainer.step:
-            what = "cannot be kept"
+            what = "cannot be saved"
         return f"step {trainer.step} {what} ({error.strerror or error}): {self.last_good()}"
 
     def last_good(self) -> str:
-        """Which checkpoint is left of a run that ends with an error, in words."""
+        """The checkpoint that is left after an error, in words."""
         found = candidates(self.folder) if self.started else []
         if not found:
-            return "nothing of it is kept"
+            return "the run has no checkpoint"
         step = "" if self.retention.step is None else f", of step {self.retention.step}"
-        return f"{found[0]} is the last good one{step}"
+        return f"{found[0]} is the last good checkpoint{step}"
 
 
 def epochs(trainer: Trainer) -> str:
@@ -143,12 +143,12 @@ def _remove_if_damaged(path: Path) -> None:
         if path.exists():
             load(path, "cpu")
     except DamagedError as error:
-        warn(f"{error}; it is removed")
+        warn(f"{error}; removed")
         path.unlink()
 
 
 def _at_its_best(trainer: Trainer) -> bool:
-    """Whether the run stands at the end of an epoch that none before it equalled."""
+    """Whether the run is at the end of an epoch with the lowest test loss so far."""
     history = trainer.model.history_
     ended = trainer.step == trainer.epoch * trainer.steps_per_epoch
     return ended and bool(history) and is_best(history[-1], history)

@@ -56,7 +56,7 @@ DEFAULTS: dict[str, Any] = {
 
 FREE_ON_RESUME = ("data_dir", "epochs", "patience", "device")
 _scheduled = tuple(name for name, model in MODELS.items() if model.scheduled)
-# the models that read a setting which is no hyper-parameter, where not all do
+# settings that are not hyper-parameters and that only some models read
 ONLY = {
     "kl_warmup": _scheduled,
     "kl_cycle": _scheduled,
@@ -77,14 +77,14 @@ def is_ignored(model: str, name: str) -> bool:
 
 
 def refuse_what_does_not_apply(model: str, given: dict[str, Any]) -> None:
-    """InputError for an option that this model would ignore."""
+    """Raises InputError for an option that this model would ignore."""
     for name in given:
         if is_ignored(model, name):
             raise InputError(f"{flag(name)} means nothing for --model {model}: leave it out")
 
 
 def refuse_binary_pixels_that_are_not(settings: dict[str, Any]) -> None:
-    """InputError where pixels made binary would have a density without bound."""
+    """Raises InputError if --binarize would make the likelihood unbounded."""
     if settings["likelihood"] == "continuous_bernoulli" and settings["binarize"] != "none":
         raise InputError(
             f"--binarize {settings['binarize']} makes all pixels 0 or 1, where the density of "
@@ -119,7 +119,7 @@ def of_run(path: Path | str, loaded: Loaded) -> dict[str, Any]:
     for name, value in found.items():
         ignored = name in known and value != known[name] and is_ignored(model.kind, name)
         if name not in known or not _fits(name, value) or ignored:
-            raise CheckpointError(f"{path} holds a setting {name!r} that cannot be: it is damaged")
+            raise CheckpointError(f"{path} holds an invalid setting {name!r}: it is damaged")
     settings = DEFAULTS | own | {"model": model.kind} | found
     # JSON has lists, but no tuples
     return {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
@@ -143,7 +143,7 @@ def _is_a(kind: Any, value: Any) -> bool:
 
 
 def to_resume(folder: Path, given: dict[str, Any]) -> tuple[Path, dict[str, Any], Loaded]:
-    """The newest sound checkpoint: its file, its settings updated by those given, its content."""
+    """The newest intact checkpoint: its path, its settings updated by `given`, its content."""
     if not candidates(folder):
         raise InputError(f"{folder} holds no checkpoint to resume: begin there without --resume")
     path, loaded = load_newest(folder, given.get("device"))
@@ -154,7 +154,7 @@ def to_resume(folder: Path, given: dict[str, Any]) -> tuple[Path, dict[str, Any]
     for name, value in given.items():
         if name not in FREE_ON_RESUME and value != settings[name]:
             raise InputError(
-                f"{folder} was made with {flag(name)} {settings[name]}, so it cannot go on with "
-                f"{value}: leave {flag(name)} out, or begin anew with another --out"
+                f"{folder} was trained with {flag(name)} {settings[name]}, so it cannot resume "
+                f"with {value}: leave {flag(name)} out, or start a new run with another --out"
             )
     return path, settings | given, loaded

@@ -1,4 +1,4 @@
-"""What the commands share: a run, its data and labels, and the file that a result goes to."""
+"""Functions shared by the commands: load a run and its data, evaluate, and write results."""
 
 import argparse
 from pathlib import Path
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 
 def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
-    """A model, and the settings of its run ({} for a bare file)."""
+    """The model, and the settings of its run ({} for a model without a run)."""
     loaded = load(a.run_folder, a.device)
     return loaded.model, of_run(a.run_folder, loaded)
 
 
 def output(a: argparse.Namespace, name: str) -> Path:
-    """The file for a result: the one asked for, else in the run's folder, or beside the model."""
+    """The path for a result: --output, or `name` in the run's folder or beside the model file."""
     path = Path(a.run_folder)
     beside = path / name if path.is_dir() else path.with_name(f"{path.stem}-{name}")
     return a.output or beside
 
 
 def data_of(a: argparse.Namespace, settings: dict[str, Any]) -> Data:
-    """The test split of the run's data, or of those named; of another file without splits, all."""
+    """The test split of the run's data or of --data; all rows of another file without splits."""
     own = settings.get("data")
     name = a.data or own
     if name is None:
-        raise InputError(f"{a.run_folder} does not say on which data: name it with --data")
+        raise InputError(f"{a.run_folder} does not name its data: name them with --data")
     other = own is None or (name != own and Path(name).resolve() != Path(own))
     split = "all" if other and not has_splits(name) else "test"
     X, y = load_data(name, split, a.data_dir or settings.get("data_dir"))
@@ -46,7 +46,7 @@ def data_of(a: argparse.Namespace, settings: dict[str, Any]) -> Data:
 
 
 def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) -> Evaluation:
-    """The data, measured as the run was trained; labels as `evaluate` takes them."""
+    """Evaluate the model on the data, with the pixels of the run's training."""
     if model.needs_labels:
         need_labels(type(model), data.y, data.name)
     return evaluate(
@@ -58,10 +58,7 @@ def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) 
 def collapse(
     model: Model, X: Any, labels: dict[str, Any], settings: dict[str, Any], *quiet: str
 ) -> str:
-    """What there is to say of units that tell nothing: "" where there are none, or as quiet says.
-
-    quiet: verdicts of `collapse.py` that need no words.
-    """
+    """The report on dead units; "" if there are none, or if its verdict is one of `quiet`."""
     if not model.noisy or len(X) < MIN_ROWS:
         return ""
     found = collapse_report(model, pixels(model, X, labels, settings), **labels)
@@ -69,12 +66,12 @@ def collapse(
 
 
 def write(path: Path, picture: "Picture") -> int:
-    """Write a picture, or for .npy its numbers, or for .gif its animation; and say so."""
+    """Write a picture, its numbers (.npy) or its animation (.gif), and print the path."""
     if path.suffix == ".npy":
         write_atomically(path, lambda f: np.save(f, picture.numbers))
         print(path)
     elif path.suffix == ".gif" and picture.animation is not None:
-        from ..pictures import animation  # on use: matplotlib is slow to import
+        from ..pictures import animation  # lazily: matplotlib is slow to import
 
         animation.save_animation(picture.animation(animation), path)
         print(path)
@@ -91,15 +88,15 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 def check_picture(path: Path, others: str = "") -> None:
-    """InputError unless the name is that of a picture; others: what else is written there."""
+    """Raises InputError unless the path has a picture's suffix; others: further suffixes, named."""
     if path.suffix not in PICTURES:
         kinds = "" if others else "or "
         raise InputError(f"{path} must end in .png, .svg, {kinds}.pdf (a picture){others}")
 
 
 def save_picture(figure: Any, path: Path) -> None:
-    """Write a figure, and say so."""
-    from ..pictures.plots import save_figure  # on use: matplotlib is slow to import
+    """Write a figure, and print its path."""
+    from ..pictures.plots import save_figure  # lazily: matplotlib is slow to import
 
     save_figure(figure, path)
     print(path)

@@ -1,4 +1,4 @@
-"""The command that trains: from options to a run in its folder, and on from there."""
+"""The command `train`: start or resume a training run, and write its results to a folder."""
 
 import argparse
 import sys
@@ -31,14 +31,14 @@ from .shared import collapse, measure
 
 
 def train(a: argparse.Namespace) -> int:
-    with ExitStack() as until_the_end:
+    with ExitStack() as stack:
         if not a.mpi:
-            return _train(a, Trainer, True, until_the_end)
-        from ..train import parallel  # on use: MPI starts at its import
+            return _train(a, Trainer, True, stack)
+        from ..train import parallel  # lazily: importing it starts MPI
 
         ranks = parallel.Ranks(parallel.world())
         make = partial(parallel.ParallelTrainer, ranks)
-        return ranks.run(lambda: _train(a, make, ranks.comm.rank == 0, until_the_end))
+        return ranks.run(lambda: _train(a, make, ranks.comm.rank == 0, stack))
 
 
 def _train(
@@ -70,7 +70,7 @@ def _train(
     epochs, history = chosen["epochs"], model.history_
     if history and trainer.step == trainer.epoch * trainer.steps_per_epoch:
         if any(stop(trainer, history[-1]) for stop in stopping):
-            epochs = trainer.epoch  # it had stopped early, but was interrupted before it said so
+            epochs = trainer.epoch  # early stopping had already ended the run
     if writes:
         runs.open_folder(folder)
         if source is None:
@@ -78,8 +78,8 @@ def _train(
             runs.refuse_if_taken(folder, a.overwrite)
         else:
             keeper.resume(source, trainer)
-            tell(f"going on from {source}: {epochs_of(trainer)} complete, step {trainer.step}")
-            if trainer.epoch < epochs:  # the page will be out of date
+            tell(f"resuming from {source}: {epochs_of(trainer)} complete, step {trainer.step}")
+            if trainer.epoch < epochs:  # the page becomes outdated
                 (folder / runs.INDEX).unlink(missing_ok=True)
     tell(f"{model!r}\n{_counts(model, X, y, X_test)} of {data_name}")
     callbacks = [*filter(None, [frames]), *([keeper] if writes else []), *stopping]
@@ -90,15 +90,15 @@ def _train(
         keeper.finish(trainer)
     if trainer.epoch < chosen["epochs"]:
         tell(
-            f"stopped: no better test loss for {chosen['patience']} epochs; the best one is kept "
-            f"as {folder / BEST}"
+            f"stopped early: no better test loss for {chosen['patience']} epochs; the best epoch "
+            f"is saved as {folder / BEST}"
         )
     try:
         _report(model, X_test, y_test, chosen, folder, frames, tell)
     except KeyboardInterrupt:
         print(
-            f"\nstopped while it drew: all {epochs_of(trainer)} are kept in {folder}, and --resume "
-            "draws the rest",
+            f"\nstopped while drawing: all {epochs_of(trainer)} are saved in {folder}; use "
+            "--resume to draw the rest",
             file=sys.stderr,
         )
         return 130
@@ -113,7 +113,7 @@ def _prepare(
     for name in ("data", "data_dir"):
         value = given.get(name)
         if value and not (name == "data" and value in NAMED) and Path(value).exists():
-            given[name] = str(Path(value).resolve())  # to be found from any working directory
+            given[name] = str(Path(value).resolve())  # independent of the working directory
     chosen = settings.DEFAULTS | given
     folder = Path(a.out or f"runs/{chosen['model']}-{Path(chosen['data']).stem}")
     CheckpointTimer(a.checkpoint_every)  # refuses an interval that it cannot read
@@ -122,12 +122,12 @@ def _prepare(
         if writes and folder.is_dir():
             stack.enter_context(alone_in(folder))
         source, chosen, loaded = settings.to_resume(folder, given)
-        # a run that was interrupted while it drew has no page yet
+        # a run without its page was stopped while drawing, and drawing is resumed
         finished = source.name == NEWEST and (folder / runs.INDEX).exists()
         if len(loaded.model.history_) >= chosen["epochs"] and finished:
             raise InputError(
-                f"{folder} has its {len(loaded.model.history_)} epochs already: ask for more with "
-                "--epochs"
+                f"{folder} has already finished {len(loaded.model.history_)} epochs: pass a larger "
+                "--epochs to continue"
             )
     else:
         runs.refuse_if_taken(folder, a.overwrite)
@@ -138,7 +138,7 @@ def _prepare(
         EarlyStopping(chosen["patience"])  # refuses it before data are fetched
     if a.download:
         fetch(chosen["data"], chosen["data_dir"], verbose=writes and not a.quiet)
-        if chosen["data_dir"]:  # which may not have been there before
+        if chosen["data_dir"]:  # it may not have existed before
             chosen["data_dir"] = str(Path(chosen["data_dir"]).resolve())
     return chosen, folder, source, loaded
 
@@ -174,7 +174,7 @@ def _report(
     model: Model, X_test: Any, y_test: Any, chosen: dict[str, Any], folder: Path,
     frames: LatentFrames | None, tell: Callable[[str], None],
 ) -> None:  # fmt: skip
-    """The measures, the pictures and the page of a run that has ended."""
+    """Evaluate a finished run, draw its pictures and write its page."""
     data_name = shown_name(chosen["data"])
     labels = with_labels(model, X_test, y_test, data_name)
     test = Data(X_test, y_test, data_name, "test split")
@@ -187,7 +187,7 @@ def _report(
 
 
 def _data(settings: dict[str, Any], name: str) -> tuple[Any, Any, Any, Any]:
-    """Both splits, the training split as far as the settings let the model see it."""
+    """Both splits; the training split without the examples and labels that settings exclude."""
     y: Any
     X, y = load_data(settings["data"], "train", settings["data_dir"])
     X_test, y_test = load_data(settings["data"], "test", settings["data_dir"])

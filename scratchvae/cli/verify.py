@@ -1,4 +1,4 @@
-"""The command that checks gradients: this package's, or those in a user's file."""
+"""The command `verify`: check the gradients of this package, or of a user's file."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ from .shared import check_picture, save_picture
 def verify(a: argparse.Namespace) -> int:
     check_seed(a.seed)
     if a.file is not None and a.teeth:
-        raise InputError("--teeth is about the checks of this package: leave the file out")
+        raise InputError("--teeth applies to the checks of this package: leave the file out")
     if a.output is not None:
         if a.teeth:
             raise InputError("--teeth draws nothing: leave --output out")
@@ -21,11 +21,11 @@ def verify(a: argparse.Namespace) -> int:
     if a.file is not None:
         code = _verify_file(a.file, a.seed, seen)
     else:
-        from ..verify import table  # on use: FILE.py needs the checker only
+        from ..verify import table  # lazily: FILE.py needs the checker only
 
         code = table.show_teeth(a.seed) if a.teeth else table.show(a.seed, seen)
     if a.output is not None:
-        from ..verify.chart import gradient_errors  # on use: matplotlib is slow to import
+        from ..verify.chart import gradient_errors  # lazily: matplotlib is slow to import
 
         save_picture(gradient_errors(seen), a.output)
     return code
@@ -43,7 +43,7 @@ def _verify_file(path: Path, seed: int, seen: list[tuple[str, Report]]) -> int:
             print(flush=True)
             seen.append((report.name, report))
             good += report.verdict in GOOD
-    finally:  # the count comes before the error of a pair that cannot be checked
+    finally:  # print the count before the error of a pair that cannot be checked
         if seen:
             print(f"{good} of {len(seen)} pairs passed", flush=True)
     return 0 if good == len(seen) else 1

@@ -67,7 +67,7 @@ def fetch(name: str | Path, data_dir: str | Path | None = None, *, verbose: bool
             f"--download (download=True) means nothing for {name}: only {' and '.join(IDX_SETS)} "
             "can be downloaded, so leave it out"
         )
-    from .download import fetch_missing  # on use: nothing else may reach the network
+    from .download import fetch_missing  # lazily: nothing else may reach the network
 
     # into a folder of its own: the files of both data sets have the same names
     fetch_missing(str(name), _folders(str(name), data_dir)[0], verbose=verbose)

@@ -50,7 +50,7 @@ def locked(call: Callable[[], Any], arrays: Mapping[str, Array], who: str) -> tu
     except ValueError as error:
         if "read-only" not in str(error):
             raise
-        from traceback import extract_tb  # on use: it is slow to import
+        from traceback import extract_tb  # lazily: it is slow to import
 
         frame = extract_tb(error.__traceback__)[-1]
         return None, f"{who} writes into what it was given, in line {frame.lineno}: {frame.line}"

@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """check(f, f_backward, inputs, **options), which raises unless it is PASS or KINK."""
-    from . import Report, check  # on use: most test suites check no gradients
+    from . import Report, check  # lazily: most test suites check no gradients
 
     def checked(f: Any, f_backward: Any, inputs: Any, **options: Any) -> Report:
         options = {"seed": request.config.getoption("--gradcheck-seed"), **options}

@@ -117,7 +117,7 @@ class Report:
 
 def folded(text: str, indent: int) -> str:
     """A line wrapped to the terminal, further lines indented; its verdict in colour."""
-    from shutil import get_terminal_size  # on use: it is slow to import
+    from shutil import get_terminal_size  # lazily: it is slow to import
 
     width = max(60, get_terminal_size((160, 24)).columns)
     return coloured(fill(text, width, subsequent_indent=" " * indent, break_long_words=False))

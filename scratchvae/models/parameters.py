@@ -122,7 +122,7 @@ class Parametric:
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def __sklearn_tags__(self) -> Any:
-        # on use: only scikit-learn asks
+        # lazily: only scikit-learn calls this
         from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
 
         return Tags(

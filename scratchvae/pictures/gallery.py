@@ -233,7 +233,7 @@ def leave(
 
     Removes those that an earlier part of the run wrote and that no longer apply.
     """
-    from . import animation, plots  # on use: matplotlib is slow to import
+    from . import animation, plots  # lazily: matplotlib is slow to import
 
     left = {}
     if film is not None and model.history_:

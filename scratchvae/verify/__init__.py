@@ -18,6 +18,6 @@ if not TYPE_CHECKING:  # a type checker would take any name for a public one
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from .known_bugs import BUGS  # on use: it imports training and evaluation
+        from .known_bugs import BUGS  # lazily: it imports training and evaluation
 
         return BUGS

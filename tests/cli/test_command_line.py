@@ -419,7 +419,7 @@ def test_a_nan_stops_the_run_and_keeps_the_last_checkpoint(train, capsys, monkey
     assert err.count("\n") == 1
     assert "epoch 3, step " in err
     assert "kl is the first tensor" in err
-    assert err.endswith("checkpoint.npz is the last good one, of step 8\n")
+    assert err.endswith("checkpoint.npz is the last good checkpoint, of step 8\n")
     assert load_model(folder).history_[-1]["epoch"] == 2
     assert len((folder / "metrics.csv").read_text().splitlines()) == 3
 
@@ -436,7 +436,7 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path, images):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "go on with --resume" in err
+    assert "continue with --resume" in err
     assert "Traceback" not in err
     epochs = len(load_model(folder).history_)
     assert epochs >= 3

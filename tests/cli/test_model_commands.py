@@ -685,11 +685,11 @@ def test_resume_checks_the_settings_of_the_run(data, tmp_path, capsys):
     train(data, run, "--model", "m2", "--labels", "6", "--leave-out", "1", "--quiet", "--seed", "3")
     before = contents(run)
     for options, words in (
-        ("--labels 8", ["was made with --labels 6"]),
-        ("--leave-out 2", ["was made with --leave-out ('1',)"]),
+        ("--labels 8", ["was trained with --labels 6"]),
+        ("--leave-out 2", ["was trained with --leave-out ('1',)"]),
         ("--alpha 2", ["--alpha 50"]),
         ("--k 5", ["--k means nothing for --model m2"]),
-        ("--model cvae", ["was made with --model m2"]),
+        ("--model cvae", ["was trained with --model m2"]),
     ):
         argv = ["train", "--resume", "--out", run, "--epochs", "3", *options.split()]
         refused(capsys, argv, *words)

@@ -78,7 +78,7 @@ def test_classes_without_end(tmp_path):
 )  # fmt: skip
 def test_forged_settings(run, capsys, name, value):
     forge(run, lambda m: m["run"]["settings"].update({name: value}))
-    with pytest.raises(CheckpointError, match=f"a setting '{name}' that cannot be"):
+    with pytest.raises(CheckpointError, match=f"an invalid setting '{name}'"):
         of_run(run, load(run))
     for argv in (["evaluate", run.parent], ["train", "--resume", "--out", run.parent]):
         assert cli.main([str(a) for a in argv]) == 2

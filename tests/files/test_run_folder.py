@@ -42,7 +42,7 @@ def test_early_stopping_says_where_the_best_is(image_file, tmp_path, capsys):
     argv = ["train", "--data", image_file, "--hidden", "8", "--lr", "0.3", "--patience", "1"]
     assert cli.main([str(a) for a in [*argv, "--epochs", "50", "--out", tmp_path / "run"]]) == 0
     said = capsys.readouterr().out
-    assert f"no better test loss for 1 epochs; the best one is kept as {tmp_path}" in said
+    assert f"no better test loss for 1 epochs; the best epoch is saved as {tmp_path}" in said
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:99] + b[100:]])
@@ -59,7 +59,7 @@ def test_a_damaged_one_is_passed_over(train_run, monkeypatch, capsys, damage):
     out, err = capsys.readouterr()
     assert err.startswith(f"scratchvae: warning: {newest}")
     assert "checkpoint-00000015.npz is used instead" in err
-    assert f"going on from {folder / 'checkpoint-00000015.npz'}: 2 epochs complete, step 15" in out
+    assert f"resuming from {folder / 'checkpoint-00000015.npz'}: 2 epochs complete, step 15" in out
     same(straight, folder)
 
 
@@ -85,7 +85,7 @@ def test_a_complete_run_whose_newest_is_damaged_is_mended(train_run, capsys):
     assert go_on(folder) == 0
     assert (folder / "checkpoint.npz").read_bytes() == before
     assert go_on(folder) == 2
-    assert "has its 3 epochs already" in capsys.readouterr().err
+    assert "has already finished 3 epochs" in capsys.readouterr().err
 
 
 def test_another_version_is_no_damage(train_run):
@@ -171,7 +171,7 @@ def test_a_full_disk_is_a_warning_until_the_end(train_run, monkeypatch, capsys):
     assert code == 0
     err = capsys.readouterr().err
     assert err.count("\n") == 2
-    assert "step 7 cannot be kept (No space left on device): nothing of it is kept" in err
+    assert "step 7 cannot be saved (No space left on device): the run has no checkpoint" in err
     same(straight, folder)
 
 
@@ -189,7 +189,7 @@ def test_rows_that_could_not_be_written_are_written_at_the_end(train_run, monkey
     code, folder = train_run("b")
     assert code == 0
     assert refused
-    assert "the run goes on" in capsys.readouterr().err
+    assert "the run continues" in capsys.readouterr().err
     same(straight, folder)
 
 
@@ -200,7 +200,7 @@ def test_ctrl_c_while_it_draws(train_run, tmp_path, monkeypatch, capsys):
         capsys.readouterr()
         assert cli.main(["train", "--resume", "--epochs", "4", "--out", str(tmp_path / "z")]) == 130
     err = capsys.readouterr().err
-    assert "stopped while it drew: all 4 epochs are kept" in err
+    assert "stopped while drawing: all 4 epochs are saved" in err
     assert "--resume draws the rest" in err
 
 
@@ -216,8 +216,8 @@ def test_a_disk_that_stays_full_ends_the_run_and_keeps_what_there_was(
     capsys.readouterr()
     assert go_on(folder) == 2
     err = capsys.readouterr().err.splitlines()
-    assert "step 14 cannot be kept" in err[0]
-    assert "checkpoint.npz is the last good one, of step 7" in err[0]
+    assert "step 14 cannot be saved" in err[0]
+    assert "checkpoint.npz is the last good checkpoint, of step 7" in err[0]
     assert err[-1].startswith("scratchvae: error: ")
     assert "No space left" in err[-1]
     assert (folder / "checkpoint.npz").read_bytes() == before
@@ -241,7 +241,7 @@ def test_what_is_to_be_replaced_stays_until_there_is_something_in_its_place(
         full = OSError(errno.ENOSPC, "No space left on device")
         patch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(full))
         assert train_run("a", "--overwrite", "--seed", "1")[0] == 2
-    assert "nothing of it is kept" in capsys.readouterr().err
+    assert "the run has no checkpoint" in capsys.readouterr().err
     assert contents(folder) == before
 
 
@@ -297,7 +297,7 @@ def test_sigterm_stops_as_ctrl_c_does(image_file, tmp_path):
     process.send_signal(signal.SIGINT)  # and an impatient Ctrl-C after it
     _, err = process.communicate(timeout=60)
     assert process.returncode in (143, 130), "whichever came first"
-    assert "go on with --resume" in err
+    assert "continue with --resume" in err
     assert "Traceback" not in err
     assert len(load_model(folder).history_) >= 3
 
@@ -483,7 +483,7 @@ def test_a_best_epoch_that_could_not_be_kept_is_told_of(train_run, monkeypatch, 
     code, folder = train_run("b", *options)
     assert code == 0
     assert capsys.readouterr().err.endswith(
-        "best.npz is not of the best epoch, which could not be kept\n"
+        "best.npz is not of the best epoch, which could not be saved\n"
     )
     assert len(load_model(folder / "best.npz").history_) < best
 
@@ -493,9 +493,7 @@ def test_a_damaged_best_one_is_removed(train_run, capsys):
     (folder / "best.npz").write_bytes(b"PK")
     capsys.readouterr()
     assert go_on(folder, "--epochs", "8") == 0
-    assert "best.npz is damaged, or another kind of file; it is removed" in (
-        capsys.readouterr().err
-    )
+    assert "best.npz is damaged, or another kind of file; removed" in (capsys.readouterr().err)
     assert not (folder / "best.npz").exists()
 
 

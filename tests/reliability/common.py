@@ -197,7 +197,7 @@ def one_sentence(text):
 
 def was_whole(text):
     """Whether a run could not go on because it had come to its end before something failed."""
-    return one_sentence(text) and "epochs already" in text
+    return one_sentence(text) and "has already finished" in text
 
 
 def own_process(code, *arguments, **settings):
