@@ -35,7 +35,7 @@ __all__ = [
     "load_model",
 ]
 
-_HOMES = {  # public name: the module that defines it, imported when the name is first asked for
+_HOMES = {  # public name: the module that defines it, imported on first access
     "IWAE": ".models",
     "VAE": ".models",
     "Autoencoder": ".models",

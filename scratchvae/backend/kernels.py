@@ -15,8 +15,7 @@ import numpy as np
 from . import Array, array_module
 from .registry import SKIP, keyword_only, positional
 
-# `word` holds 32 random bits; `quotient` stands for integer division, which C and Python write
-# differently
+# `word` holds 32 random bits; `quotient` is integer division, which C and Python write differently
 PREAMBLE = """
 typedef unsigned long long word;
 #define quotient(a, b) ((a) / (b))

@@ -159,7 +159,7 @@ def diagram(a: argparse.Namespace) -> int:
         path = a.output or Path(a.result)
     elif given:
         names = ", ".join(map(flag, given))
-        raise InputError(f"{a.run_folder} says what its model is: leave {names} out, or the run")
+        raise InputError(f"{a.run_folder} defines its own model: leave {names} out, or the run")
     else:
         path = output(a, a.result)
     check_picture(path)

@@ -30,7 +30,7 @@ _last = {name: _of_models.pop(name) for name in ("seed", "device")}
 _of_trainer = _declared(Trainer)
 
 MODEL_SETTINGS = (*_of_models, *_last)
-# what a run records of the Trainer's parameters
+# the parameters of the Trainer that a run records
 TRAINER_SETTINGS = ("batch_size", "lr", "kl_warmup", "kl_cycle", "binarize", "clip_norm")
 _declarations: dict[str, tuple[Any, Any]] = {  # in the order of config.json
     "model": ("vae", str),
@@ -99,7 +99,7 @@ def model_config(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_checkpoint(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that a checkpoint holds beside its model: all but the hyper-parameters."""
+    """The settings that a checkpoint holds besides its model: all except the hyper-parameters."""
     return {name: settings[name] for name in DEFAULTS if name not in ("model", *MODEL_SETTINGS)}
 
 

@@ -151,7 +151,7 @@ def mutation_score(
     except _failures() as error:
         passes, why = False, f"{type(error).__name__}: {error}"
     if not passes:
-        what = f"the test fails {pair.back} as it is, so it tells nothing"
+        what = f"the test fails the unmodified {pair.back}, so a mutation score means nothing"
         raise InputError(f"{pair.name}: {what} ({why})")
     killed, survivors = 0, []
     for leaf, mutant, wrong in mutants(f, f_backward, inputs):

@@ -211,7 +211,7 @@ def _applicable(
         yield "samples.png", samples(model, 100)
     if model.noisy:
         kl, active = found.information, found.active
-        words = f"what each of the {len(kl)} latent units says of an example, in nats"
+        words = f"the mean KL of each of the {len(kl)} latent units, in nats per example"
         yield "unit_kl.png", Picture(kl, lambda plots: plots.unit_kl(kl, active), words)
     if model.latent_dim == 2:
         words = "the code of each test example" + ("" if test.y is None else ", coloured by label")

@@ -1,4 +1,4 @@
-"""Every device gives the same numbers, and a step never waits for the device."""
+"""All devices give the same numbers, and a training step never synchronises."""
 
 import numpy as np
 import pytest

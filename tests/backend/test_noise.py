@@ -1,4 +1,4 @@
-"""Counter-based noise: the published vectors, the distributions, and what a number depends on."""
+"""Counter-based noise: published test vectors, distributions, and the key of each number."""
 
 import numpy as np
 import pytest

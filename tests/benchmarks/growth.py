@@ -1,4 +1,4 @@
-"""The cost of an example as the data grow: `python growth.py ROWS` on a memory-mapped .npy file.
+"""Training cost per example as the data grow: `python growth.py ROWS`, a memory-mapped .npy file.
 
 Trains the blog post's VAE for a fixed number of steps; prints the microseconds of an example, and
 the peak of the memory that is the process's own (not the file's pages), in MB.

@@ -1,4 +1,4 @@
-"""From 1 to 1,024 ranks: how long a step takes, by a model of the all-reduce and measured compute.
+"""The time of a step on 1 to 1,024 ranks, from a model of the all-reduce and measured compute.
 
     python tests/benchmarks/scaling.py [MS_OF_AN_EXAMPLE MS_OF_A_STEP]
 

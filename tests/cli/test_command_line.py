@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what it writes, says and refuses."""
+"""The command line: files, output and errors."""
 
 import argparse
 import contextlib

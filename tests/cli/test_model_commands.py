@@ -1,4 +1,4 @@
-"""The five models on the command line, and the commands that look at what they learned."""
+"""The five models on the command line, and the commands that show their results."""
 
 import csv
 import dataclasses

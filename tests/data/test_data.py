@@ -1,4 +1,4 @@
-"""Reading data: the formats, the splits, and every way in which a file can be wrong."""
+"""Reading data: formats, splits, and invalid files of every kind."""
 
 import gzip
 import hashlib

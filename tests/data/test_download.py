@@ -1,4 +1,4 @@
-"""Downloading: what is kept is the right files or nothing, and nothing is fetched unasked."""
+"""Downloads: only verified files are saved, and nothing is downloaded unless requested."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""What the report says of models that collapsed, each in its own way, and of those that did not."""
+"""The collapse report of models that collapsed for different reasons, and of healthy ones."""
 
 import numpy as np
 import pytest

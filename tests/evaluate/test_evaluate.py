@@ -1,4 +1,4 @@
-"""What an evaluation measures, what its card says, and what it refuses to be compared with."""
+"""Evaluation: its numbers, its printed protocol, and comparison with published numbers."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Numbers about scores and codes, against counting, integrals and closed forms."""
+"""Metrics of scores and codes, against counting, integrals and closed forms."""
 
 import tracemalloc
 

@@ -1,4 +1,4 @@
-"""Checkpoints that lie: refused in a sentence, before memory is asked for."""
+"""Forged checkpoints: refused in one sentence, before memory is allocated."""
 
 import os
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Checkpoints that earlier versions wrote: files of theirs, kept in tests/data/checkpoints.
+"""Checkpoints written by earlier versions, from tests/data/checkpoints.
 
 Each is a run of `scratchvae train --latent-dim 2 --hidden 3 --epochs 2 --batch-size 16` on the
 images below, of a vae with `--free-bits 0.1 --kl-warmup 3` and of an m2 with `--labels 30`.

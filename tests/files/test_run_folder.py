@@ -1,4 +1,4 @@
-"""What is kept of a run: which checkpoints, on which disks, and by how many processes."""
+"""The run folder: retention of checkpoints, failing disks, and concurrent processes."""
 
 import csv
 import errno

@@ -1,4 +1,4 @@
-"""Family 2, of the checker itself: each rule has a gradient that only this rule finds."""
+"""Family 2, of the checker itself: each rule has a wrong gradient that only it detects."""
 
 import re
 

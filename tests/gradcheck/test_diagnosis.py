@@ -1,4 +1,4 @@
-"""The name of the bug, over the zoo: right nine times of ten, and never wrong with certainty."""
+"""Diagnosis over the zoo of bugs: nine of ten named correctly, none wrong with certainty."""
 
 import re
 

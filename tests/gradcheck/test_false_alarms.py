@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (a table of one case a line)
-"""Right gradients at points where checkers cry wolf: forwards that round, bend, and vary fast."""
+"""Correct gradients that cause false alarms: forwards that round, have kinks, or vary fast."""
 
 import numpy as np
 import pytest

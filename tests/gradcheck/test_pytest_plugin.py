@@ -1,4 +1,4 @@
-"""What other people's tests get: the pytest fixture, and hypothesis strategies."""
+"""The pytest fixture and the Hypothesis strategies for users."""
 
 import numpy as np
 import pytest

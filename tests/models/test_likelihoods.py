@@ -1,4 +1,4 @@
-"""Densities integrate to one, and the loss charges for the KL what the options say."""
+"""Densities integrate to one, and the KL term of the loss follows the options."""
 
 import numpy as np
 import pytest

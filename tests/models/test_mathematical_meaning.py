@@ -1,4 +1,4 @@
-"""Family 4: what finite differences cannot see: exact gradients of the wrong thing."""
+"""Family 4: bugs that finite differences cannot detect: exact gradients of the wrong loss."""
 
 import numpy as np
 import pytest

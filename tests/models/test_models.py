@@ -1,4 +1,4 @@
-"""The face that users meet: shapes, copies, and what is refused at the door."""
+"""The public methods of models: shapes, copies, and validation of input."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""scikit-learn's habits: its own checks of estimators, and the tools that people combine with."""
+"""scikit-learn's conventions: its estimator checks, and its tools with our models."""
 
 import copy
 import pickle

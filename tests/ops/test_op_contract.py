@@ -1,4 +1,4 @@
-"""Family 3: what every op promises, and that no op escapes the checks."""
+"""Family 3: the contract of every op, and that every op is checked."""
 
 import inspect
 

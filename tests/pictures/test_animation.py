@@ -1,4 +1,4 @@
-"""Animations: which frames there are, what moves in them, and that they loop without a flicker."""
+"""Animations: the number of frames, what moves, and seamless loops."""
 
 import numpy as np
 import pytest

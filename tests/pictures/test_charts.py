@@ -1,4 +1,4 @@
-"""Charts: bars and dots stand where the numbers say, and what did not pass is marked."""
+"""Charts: bars and dots are at the right positions, and failures are marked."""
 
 from itertools import pairwise
 

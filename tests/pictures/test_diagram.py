@@ -196,7 +196,7 @@ def test_the_command_draws_the_model_of_a_run(tmp_path, monkeypatch):
         ("--latent-dim 0", ["latent_dim"]),
         ("--data none.npy", ["there is no file"]),
         ("--data x.npy --model cvae", ["x.npy has no labels"]),
-        ("m.npz --beta 2 --hidden 3", ["m.npz says what its model is", "--hidden, --beta"]),
+        ("m.npz --beta 2 --hidden 3", ["m.npz defines its own model", "--hidden, --beta"]),
         ("nothing", ["there is no run"]),
     ],
 )

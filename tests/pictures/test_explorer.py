@@ -1,4 +1,4 @@
-"""The page that decodes in a browser: what it holds, and in a real browser what it does."""
+"""The page that decodes in a browser: its content, and its behaviour in a real browser."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: the pictures that apply, and the page that shows them."""
+"""The pictures of a run that apply to its model and data, and the page that shows them."""
 
 import re
 from html.parser import HTMLParser

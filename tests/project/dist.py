@@ -1,4 +1,4 @@
-"""Builds the sdist and the wheel into dist/, and tries the wheel where there is no checkout.
+"""Builds the sdist and the wheel into dist/, and tests the wheel outside the checkout.
 
     make dist
 

@@ -1,4 +1,4 @@
-"""The documents keep their word: their Python runs, their commands and links exist."""
+"""The documents: their Python code runs, their commands and links exist."""
 
 import re
 import runpy

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (a table of one mistake a line)
-"""The exercises: unfinished as they come, right when solved, and each usual mistake named."""
+"""The exercises: unfinished as shipped, correct when solved, and usual mistakes are named."""
 
 import re
 from pathlib import Path

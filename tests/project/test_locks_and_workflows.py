@@ -1,4 +1,4 @@
-"""What the project installs and publishes: locked by hash, pinned by commit, said in one place."""
+"""Dependencies and workflows: locked by hash, pinned by commit, versions stated once."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""The tutorial: what is stored in it, and what it says when a kernel runs it from top to bottom."""
+"""The tutorial: its stored output, and its output when a kernel runs it from top to bottom."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the site adds to Sphinx, as far as it needs no Sphinx: `make docs` tries the rest."""
+"""The site's extensions of Sphinx, as far as they run without it; `make docs` tests the rest."""
 
 import runpy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A double of the calls that change a disk: at the n-th of them, something happens.
+"""Wraps the calls that change a disk: the n-th of them triggers a fault.
 
 Python's files get a raw layer of this module, so that a write here is a write of the system, and
 one that is broken off leaves half of its bytes.

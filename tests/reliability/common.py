@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: counts, small files to damage, and processes to stop.
+"""Helpers of the scripts in this folder: counts, small files to damage, processes to stop.
 
 Each script tries one kind of fault many times and prints a table of what was tried and what was
 lost; its last line is the same as JSON, and its exit code is 1 if anything was lost. All that is

@@ -1,4 +1,4 @@
-"""Makes files that lie, part by part; the checksums that they have are right."""
+"""Builds forged files part by part, with valid checksums."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Watches that reading a file runs no code, writes nothing and speaks to nobody.
+"""Asserts that reading a file runs no code, writes nothing and opens no connection.
 
 Python reports such events to audit hooks, which cannot be removed; so this is for scripts, and
 recording is switched on around a read.

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at chosen moments of `train`: it stops, keeps the run, and goes on from there.
+"""Ctrl-C and SIGTERM at chosen moments of `train`: it stops, saves the run, and resumes.
 
 Each is a process of its own, without a terminal, which sends the signal to itself when a function
 is called for the n-th time, or receives it from here while it is still starting. Afterwards it

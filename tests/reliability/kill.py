@@ -1,4 +1,4 @@
-"""Kills trainings by SIGKILL at random moments, lets each go on, and compares the last bytes.
+"""Kills training runs by SIGKILL at random moments, resumes them, and compares the final bytes.
 
 Half of the kills come at a random time, half at a random call that changes the disk, a write being
 broken off in its middle. After each, every checkpoint in the folder must be sound, and none of the

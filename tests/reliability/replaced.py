@@ -1,4 +1,4 @@
-"""A data file is replaced while a run trains on it: the run keeps to what it has read.
+"""A data file is replaced during training: the run is unaffected.
 
 In one write over the old bytes, and by another file that takes its name; at the first step, in the
 middle, and between two epochs. A run that was stopped goes on only with the data that it began

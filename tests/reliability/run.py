@@ -1,4 +1,4 @@
-"""All faults, each as often as it takes: about an hour on two cores. `make soak` calls it.
+"""Runs all fault tests, about an hour on two cores. `make soak` calls it.
 
     python tests/reliability/run.py [--short] [--only kill disk]
 

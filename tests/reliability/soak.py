@@ -1,4 +1,4 @@
-"""Half an hour of training, saving, loading, resuming and measuring in one process, in flat memory.
+"""Half an hour of training, saving, loading, resuming and evaluating, in constant memory.
 
 Each round takes all five models through it, and now and then a whole run of the command line and
 a picture. Resident memory (of /proc/self/statm) and the number of Python's objects are compared

@@ -1,4 +1,4 @@
-"""The readers that files of strangers come to, each with a small valid file to damage.
+"""The readers of untrusted files, each with a small valid file to damage.
 
 `value` makes bytes of what a reader returned, so that two results can be compared: equal bytes
 mean equal dtypes, shapes, values, settings and histories.

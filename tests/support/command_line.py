@@ -1,4 +1,4 @@
-"""Calls of the command line, and what it must do when it refuses one."""
+"""Calls the command line, and asserts its behaviour on errors."""
 
 from scratchvae import cli
 

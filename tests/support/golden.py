@@ -1,4 +1,4 @@
-"""What PyTorch computed, as golden/make_golden.py stored it."""
+"""Loads the results of PyTorch that golden/make_golden.py stored."""
 
 from collections import defaultdict
 from pathlib import Path

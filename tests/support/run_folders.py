@@ -1,4 +1,4 @@
-"""What a run has left in its folder, and changes to it."""
+"""Reads and modifies the files of a run folder."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Gradients that are too large, and numbers that are none."""
+"""Gradient clipping, and numbers that are not finite."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The look at everything that ops compute: it names the op, and leaves no trace."""
+"""`detect_anomaly`: it names the op, and restores everything."""
 
 import sys
 

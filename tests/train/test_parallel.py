@@ -1,4 +1,4 @@
-"""Several ranks take the step that one would take, stay equal, and end together."""
+"""Several ranks take the same step as one process, stay equal, and end together."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A run that is stopped anywhere, and goes on, ends in the same bytes."""
+"""A run that is interrupted anywhere and resumed ends in the same bytes."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The loop: order, schedules, history, stopping, and what is kept when something goes wrong."""
+"""The training loop: order, schedules, history, stopping, and recovery from errors."""
 
 import sys
 

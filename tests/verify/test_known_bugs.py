@@ -1,4 +1,4 @@
-"""Family 2: the checks must fail when a gradient is wrong, as it was in real projects."""
+"""Family 2: the checks must detect the gradient bugs of real projects."""
 
 import numpy as np
 import pytest
