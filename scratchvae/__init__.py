@@ -2,7 +2,7 @@
 
 Reading order:
 
-1. `ops.py`                       every op and its gradient
+1. `ops.py`                       every op of the VAE and its gradient
 2. `nets.py`                      a stack of layers
 3. `models/losses.py`, first part the losses that a VAE needs
 4. `models/vae.py`                the VAE, forward and backward
@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import gradcheck
+from .lazy import importer
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -55,20 +56,15 @@ gradcheck.provide(
     check_model="scratchvae.verify.model",
     check_op="scratchvae.verify.ops",
     draw_inputs="scratchvae.verify.ops",
-    op_shapes="scratchvae.verify.ops",
 )
 
 
 if not TYPE_CHECKING:  # a type checker would take any name for a public one
+    _import_name = importer(__name__, _HOMES)
 
     def __getattr__(name: str) -> Any:
-        if name in _ROOMS:
-            return import_module(f".{name}", __name__)
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_HOMES[name], __name__), name)
-        return value
+        return import_module(f".{name}", __name__) if name in _ROOMS else _import_name(name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_ROOMS})
+    return sorted({*__all__, *_ROOMS, "gradcheck"})

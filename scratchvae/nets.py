@@ -1,6 +1,7 @@
 """A multilayer perceptron, forward and backward: a stack of linear layers with an activation each.
 
-Layer i of the stack "enc" has the tensors `enc{i}_W` and `enc{i}_b`. Read `models/vae.py` next.
+Layer i of the stack "enc" has the tensors `enc{i}_W` and `enc{i}_b`. Read the first part of
+`models/losses.py` next.
 """
 
 from itertools import pairwise

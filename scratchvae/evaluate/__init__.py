@@ -4,9 +4,14 @@
 functions of arrays. Nothing here draws, or knows the command line.
 """
 
-from .collapse import collapse_report
-from .evaluation import Evaluation, compare, evaluate
-from .metrics import average_precision, roc_auc
+from typing import TYPE_CHECKING
+
+from ..lazy import importer
+
+if TYPE_CHECKING:
+    from .collapse import collapse_report
+    from .evaluation import Evaluation, compare, evaluate
+    from .metrics import average_precision, roc_auc
 
 __all__ = [
     "Evaluation",
@@ -16,3 +21,12 @@ __all__ = [
     "evaluate",
     "roc_auc",
 ]
+
+_HOMES = {
+    **dict.fromkeys(("Evaluation", "compare", "evaluate"), ".evaluation"),
+    **dict.fromkeys(("average_precision", "roc_auc"), ".metrics"),
+    "collapse_report": ".collapse",
+}
+
+if not TYPE_CHECKING:  # a type checker would take any name for a public one
+    __getattr__ = importer(__name__, _HOMES)

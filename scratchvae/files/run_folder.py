@@ -18,6 +18,7 @@ import io
 import json
 import re
 import tempfile
+from contextlib import suppress
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -134,17 +135,14 @@ def write_metrics(folder: Path, history: list[dict[str, float]]) -> None:
 
 def seconds_of_epochs(folder: Path) -> dict[int, float]:
     """The duration of each epoch, from metrics.csv; {} if that is missing or unreadable."""
-    try:
+    with suppress(csv.Error, *DAMAGE):
         with open_at_once(folder / METRICS) as f:
             if regular(f) > MAX_METRICS:
                 raise UnreadableFile("is too long")
             text = f.read().decode()
         rows = [(row["epoch"], row["seconds"]) for row in csv.DictReader(io.StringIO(text))]
         return {int(epoch): float(seconds) for epoch, seconds in rows if seconds}
-    except csv.Error:
-        return {}
-    except DAMAGE:
-        return {}
+    return {}
 
 
 def _cell(value: float) -> str:

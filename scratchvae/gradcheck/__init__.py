@@ -1,4 +1,4 @@
-"""The gradient checker: a forward and a backward of anybody's against finite differences.
+"""The gradient checker: any pair of forward and backward against finite differences.
 
 `check(f, f_backward, inputs)` takes no tolerance: it measures how small an error it could detect,
 and reports that with its verdict. This room imports `backend` and `errors` and nothing else of the
@@ -6,7 +6,6 @@ package, and it knows no op and no model: `check_op`, `check_model` and `draw_in
 `verify` and handed to `provide`.
 """
 
-from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +16,15 @@ if TYPE_CHECKING:
     from .random_inputs import inputs
     from .report import GradientError, Leaf, Report
 
-    check_model: Callable[..., Report]
-    check_op: Callable[..., Report]
-    draw_inputs: Callable[..., dict[str, Any]]
-    op_shapes: Callable[[str], Mapping[str, str] | None]
+    # what `provide` adds, for type checkers
+    def check_model(
+        model: Any, x: Any, eps: Any = None, y: Any = None, *, seed: int = 0, steps: int = 20
+    ) -> Report: ...
+    def check_op(name: str, *, seed: int = 0, sizes: dict[str, int] | None = None) -> Report: ...
+    def draw_inputs(
+        name: str, seed: int = 0, sizes: dict[str, int] | None = None
+    ) -> dict[str, Any]: ...
+
 
 __all__ = [
     "GradientError",
@@ -65,4 +69,4 @@ if not TYPE_CHECKING:  # a type checker would take any name for a public one
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

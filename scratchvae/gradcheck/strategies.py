@@ -13,6 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from ..backend.registry import OPS
 from ..errors import InputError
 from .random_inputs import draw
 
@@ -36,8 +37,8 @@ def inputs_of(f: Any, sizes: tuple[int, int] = (1, 5), /) -> st.SearchStrategy[A
     """The same for an op of this package by its name, or a function with the decorator `inputs`."""
     specs = getattr(f, "gradcheck_inputs", None)
     if isinstance(f, str):
-        op_shapes = getattr(sys.modules[__package__], "op_shapes", None)  # see `provide`
-        specs = op_shapes and op_shapes(f)
+        getattr(sys.modules[__package__], "check_op", None)  # imports the ops: see `provide`
+        specs = OPS[f].inputs if f in OPS else None
     if specs is None:
         raise InputError(f"{f!r} has no shapes: decorate it with scratchvae.gradcheck.inputs")
     return inputs(sizes, **specs)

@@ -6,7 +6,7 @@ A student needs the first two functions, -log p(x|z) and its gradient, for each 
 "continuous_bernoulli"   y are logits; pixels in [0, 1], with the constant that the former lacks
 "gaussian"               y are means; any numbers, with one variance, learned or fixed
 
-Each of the other ops serves one model. Read `models/vae.py` next.
+The rest is for other models, and for a loss with free bits or a capacity. Read `vae.py` next.
 """
 
 from math import log, pi

@@ -239,7 +239,7 @@ class Model(Parametric):
         Raises InputError if the model is not built, or its class is not one of the package's.
         """
         self._check_built()
-        if "kind" not in vars(type(self)):
+        if type(self).__module__.rpartition(".")[0] != __package__:
             raise InputError(
                 f"a {type(self).__name__} cannot be saved: load_model reads only the models of "
                 "scratchvae"

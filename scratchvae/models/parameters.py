@@ -220,6 +220,7 @@ class Parametric:
     @property
     def xp(self) -> Any:
         """The array module of the device that the parameters are on: numpy or cupy."""
+        self._check_built()
         return self._ws.xp
 
     @property

@@ -131,6 +131,7 @@ class VAE(Model):
         return forward(self.params_, x, eps, self._ws, self.activation, self.likelihood)
 
     def backward(self, g, acts, ramp=1.0):
+        # beta * ramp, unless there are free bits or a capacity
         beta = kl_charge_backward(acts, self.beta, self.free_bits, self.capacity, ramp)
         backward(self.params_, g, acts, self._ws, beta, self.activation, self.likelihood)
 
@@ -138,6 +139,7 @@ class VAE(Model):
         return acts.rec + self.beta * acts.kl
 
     def mean_loss(self, acts):
+        # mean(rec) + beta mean(kl), unless there are free bits or a capacity
         return acts.rec.mean() + kl_charge(acts, self.beta, self.free_bits, self.capacity)
 
     def encoder(self, x):

@@ -6,6 +6,7 @@ the op.
 """
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -73,39 +74,48 @@ def detect_anomaly() -> Iterator[None]:
             model.loss_and_grad(x, eps)
 
     The message names the op and its output, and describes its inputs. An op called by another op
-    counts as part of it. It uses `sys.setprofile`, so no function is replaced; an active profiler
-    is suspended, and other threads are not checked. It cannot be used during the capture of a CUDA
-    graph (`Trainer(cuda_graphs=False)`).
+    counts as part of it. The first error ends the check in its thread. Threads that are started
+    within the context are checked too. It uses `sys.setprofile`, so no function is replaced; an
+    active profiler is suspended. It cannot be used during the capture of a CUDA graph
+    (`Trainer(cuda_graphs=False)`).
     """
-    before = sys.getprofile()
-    with np.errstate(all="ignore"):  # OpError is more specific than a warning
-        sys.setprofile(_OpProfile())
-        try:
-            yield
-        finally:
+    profile, of_threads = _OpProfile(), threading.getprofile()
+    before: Any = sys.getprofile()
+    threading.setprofile(profile)
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        profile.active = False  # for threads that are still running
+        sys.setprofile(None)
+        threading.setprofile(of_threads)
+        if hasattr(before, "enable"):  # cProfile, whose object cannot be passed to setprofile
+            before.enable()
+        else:
             sys.setprofile(before)
 
 
-class _OpProfile:
-    """The profile function for `sys.setprofile`; it tracks the outermost running op."""
+class _OpProfile(threading.local):
+    """The profile function; it tracks the outermost op that is running in each thread."""
+
+    active = True
 
     def __init__(self) -> None:
         self.outputs: dict[CodeType, tuple[Callable[..., Any], list[str]]] = {}
         self.wrappers: set[CodeType] = set()  # the wrapper of `fused`, one code for all ops
-        for op in OPS.values():
-            for f, outputs in ((op.forward, ["y"]), (op.backward, keyword_only(op.backward))):
-                body = unwrap(f)
-                self.outputs[body.__code__] = body, outputs
-                if body is not f:
-                    self.wrappers.add(f.__code__)
+        self.known = 0  # ops; more are registered where a model is first imported in the context
         self.frame: FrameType | None = None
         self.op: tuple[Callable[..., Any], list[str]] | None = None
         self.inputs: dict[str, Any] = {}
+        self.quiet: Any = None
 
     def __call__(self, frame: FrameType, event: str, result: Any) -> None:
-        if event == "call" and self.frame is None:
+        if event == "call" and self.frame is None and self.active:
+            if self.known != len(OPS):
+                self._find_ops()
             self._enter(frame)
         elif event == "return" and frame is self.frame and self.op is not None:
+            self.quiet.__exit__(None, None, None)
             self.frame, (f, outputs) = None, self.op
             if result is None:  # it raised
                 return
@@ -113,6 +123,15 @@ class _OpProfile:
             for name, a in zip(outputs, values, strict=True):
                 if a is not None and not _finite(a):
                     raise OpError(_describe(f.__name__, name, a, self.inputs))
+
+    def _find_ops(self) -> None:
+        self.known = len(OPS)
+        for op in OPS.values():
+            for f, outputs in ((op.forward, ["y"]), (op.backward, keyword_only(op.backward))):
+                body = unwrap(f)
+                self.outputs[body.__code__] = body, outputs
+                if body is not f:
+                    self.wrappers.add(f.__code__)
 
     def _enter(self, frame: FrameType) -> None:
         wrapped = frame.f_code in self.wrappers
@@ -130,6 +149,8 @@ class _OpProfile:
             name: a.copy() if any(share_memory(a, b) for b in into) else a
             for name, a in inputs.items()
         }
+        self.quiet = np.errstate(all="ignore")  # OpError is more specific than a warning
+        self.quiet.__enter__()
 
 
 def _finite(a: Array) -> bool:

@@ -5,7 +5,9 @@
 of other people's functions belongs here (that is `gradcheck`), and nothing that a model needs.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import importer
 
 if TYPE_CHECKING:
     from .known_bugs import BUGS
@@ -14,10 +16,4 @@ __all__ = ["BUGS"]
 
 
 if not TYPE_CHECKING:  # a type checker would take any name for a public one
-
-    def __getattr__(name: str) -> Any:
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from .known_bugs import BUGS  # lazily: it imports training and evaluation
-
-        return BUGS
+    __getattr__ = importer(__name__, {"BUGS": ".known_bugs"})

@@ -1,6 +1,4 @@
-"""The ops of this package by name: their shapes, random inputs for them, and their check."""
-
-from collections.abc import Mapping
+"""The ops of this package by name: random inputs for them, and their check."""
 
 import numpy as np
 
@@ -10,11 +8,6 @@ from ..errors import InputError
 from ..gradcheck.checker import check
 from ..gradcheck.random_inputs import draw
 from ..gradcheck.report import Report
-
-
-def op_shapes(name: str) -> Mapping[str, str] | None:
-    """Shape and domain of each input of a registered op; None if there is no op of that name."""
-    return OPS[name].inputs if name in OPS else None
 
 
 def draw_inputs(

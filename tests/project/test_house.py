@@ -15,7 +15,7 @@ ROOT = Path(scratchvae.__file__).parent
 # a room may import what stands before it, not beside it
 FLOORS = [
     *(
-        ["errors", "version"],
+        ["errors", "lazy", "version"],
         ["backend"],
         ["files", "gradcheck", "ops"],
         ["nets", "data"],
@@ -24,8 +24,10 @@ FLOORS = [
     *(["models"], ["evaluate"], ["pictures"], ["verify"], ["cli"], ["__init__"], ["__main__"]),
 ]
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
+BY_NAME = ("__init__.py",)  # on top: it names modules that are imported when they are asked for
 STUDENTS_LOSSES = "what a student's first reading can skip"  # a comment in models/losses.py
-NAMED_TUPLES = {"_asdict", "_fields", "_replace"}  # public, in spite of their names
+# public, in spite of their names: of named tuples, and of argparse for those who derive from it
+PUBLIC = {"_asdict", "_fields", "_replace", "_subparsers"}
 
 
 def sources():
@@ -53,6 +55,11 @@ def imports(path, text, modules):
                 top, _, rest = alias.name.partition(".")
                 if top == "scratchvae":
                     yield rest, node.lineno
+        elif isinstance(node, ast.Constant) and str(node.value).startswith("scratchvae."):
+            # for importlib, sys.modules, or a table of names; what no module is called is no import
+            name = node.value.partition(".")[2]
+            if name in modules and path not in BY_NAME:
+                yield name, node.lineno
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 start = [part for part in package if part]
@@ -108,31 +115,39 @@ def beyond_backend_and_errors(texts):
 
 
 def private_reads(texts):
-    """`thing._name`, where no file of the same room defines that name."""
+    """`thing._name` and `getattr(thing, "_name")`, where no class of the room has that name.
+
+    Of `self` too: a class must not use what its base in another room keeps to itself.
+    """
     own, reads = {}, []
     for path, text in texts.items():
+        tree = ast.parse(text)
         defined = own.setdefault(room_of(path), set())
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                defined.add(node.name)
-            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                defined.add(node.id)
-            elif isinstance(node, ast.Attribute):
-                on_self = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
-                if on_self and isinstance(node.ctx, ast.Store):
+        for scope in [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]:
+            for node in scope.body:
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and scope is not tree:
+                    defined.add(node.name)
+                elif isinstance(node, (ast.Assign, ast.AnnAssign)) and scope is not tree:
+                    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                    defined |= {target.id for target in targets if isinstance(target, ast.Name)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
                     defined.add(node.attr)
-                elif not on_self and node.attr.startswith("_") and not node.attr.startswith("__"):
-                    reads.append((path, node.lineno, node.attr))
-            elif isinstance(node, ast.ImportFrom):
-                reads += [
-                    (path, node.lineno, alias.name)
-                    for alias in node.names
-                    if alias.name.startswith("_") and not alias.name.startswith("__")
-                ]
+            elif isinstance(node, ast.keyword):  # self.__dict__.update(_name=...)
+                defined.add(node.arg)
+            elif isinstance(node, ast.Attribute):
+                reads.append((path, node.lineno, node.attr))
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr":
+                if isinstance(node.args[1], ast.Constant):
+                    reads.append((path, node.lineno, node.args[1].value))
+            elif isinstance(node, ast.ImportFrom) and (node.level > 1 or not node.level):
+                reads += [(path, node.lineno, alias.name) for alias in node.names]
     return [
         f"{path}:{line} reads {name}"
         for path, line, name in reads
-        if name not in own[room_of(path)] | NAMED_TUPLES
+        if name.startswith("_") and not name.startswith("__")
+        if name not in own[room_of(path)] | PUBLIC
     ]
 
 
@@ -157,7 +172,14 @@ def test_it_holds(rule):
         (circles, "errors.py", "from . import errors, VAE"),
         (beyond_backend_and_errors, "gradcheck/checker.py", "from ..ops import linear"),
         (beyond_backend_and_errors, "gradcheck/strategies.py", "from scratchvae import VAE"),
+        (upward, "ops.py", "m = import_module('scratchvae.models.vae')"),
+        (upward, "backend/noise.py", "m = sys.modules['scratchvae.models']"),
+        (beyond_backend_and_errors, "gradcheck/checker.py", "m = import_module('scratchvae.ops')"),
         (private_reads, "cli/train.py", "model._plan(3)"),
+        (private_reads, "evaluate/units.py", "getattr(model, '_ws')"),
+        (private_reads, "verify/table.py", "def _forward(m):\n    return m._forward(1)"),
+        (private_reads, "pictures/plots.py", "_ws = 3\nmodel._ws"),
+        (private_reads, "cli/look.py", "class T:\n    def f(self):\n        return self._totals"),
         (private_reads, "evaluate/units.py", "from ..models.load import _load"),
     ],
 )

@@ -1,5 +1,5 @@
 "use strict";
-// The decoder of models/vae.py and the mean of likelihoods.py, for one code z instead of a batch.
+// The decoder of models/vae.py and the mean of models/losses.py, for one code z instead of a batch.
 // Names are theirs: p holds the parameters, h the hidden layers; W is (I,O), row after row.
 
 // y = x W + b
