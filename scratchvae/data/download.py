@@ -73,7 +73,11 @@ SOURCES = {
 
 
 class _Failure(Exception):
-    """The reason why a mirror, or every mirror, failed."""
+    """The reason why a mirror, or every mirror, failed; final: asking it again cannot help."""
+
+    def __init__(self, reason: str, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
 
 
 def fetch_missing(name: str, folder: Path, *, verbose: bool = True) -> None:
@@ -147,14 +151,16 @@ def _http_downloader() -> Any:
 
 def _from_mirrors(get: Any, mirrors: list[str], archive: Archive, verbose: bool) -> bytes:
     """Download from the first mirror that succeeds, and move it to the front of the list."""
-    failures = {}
+    failures, asked = {}, list(mirrors)
     for n in range(ROUNDS):
-        time.sleep(PAUSE if n else 0)
-        for mirror in list(mirrors):
+        time.sleep(PAUSE if n and asked else 0)
+        for mirror in list(asked):
             try:
                 body = _download(get, mirror, archive, verbose)
             except _Failure as failure:
                 failures[mirror] = f"{urlsplit(mirror).hostname} {failure}"
+                if failure.final:
+                    asked.remove(mirror)
             else:
                 mirrors.sort(key=mirror.__ne__)
                 return body
@@ -170,7 +176,7 @@ class _Body(io.BytesIO):
 
     def write(self, data: Any) -> int:
         if self.tell() + len(data) > self.bar.total:
-            raise _Failure(f"sends more than {self.bar.total} bytes")
+            raise _Failure(f"sends more than {self.bar.total} bytes", final=True)
         self.bar.update(len(data))
         return super().write(data)
 
@@ -189,12 +195,14 @@ def _download(get: Any, mirror: str, archive: Archive, verbose: bool) -> bytes:
         try:
             get(f"{mirror}{archive.file}.gz", body, None)
         except (RequestException, ValueError) as error:
-            raise _Failure(_reason(error, handled)) from None
+            status = getattr(getattr(error, "response", None), "status_code", 0)
+            final = 400 <= status < 500 and status not in (408, 429)
+            raise _Failure(_reason(error, handled), final) from None
     data = body.getvalue()
     if len(data) < archive.length:
         raise _Failure(f"stopped after {len(data)} of {archive.length} bytes")
     if hashlib.sha256(data).hexdigest() != archive.sha256:
-        raise _Failure("sent another file (its SHA-256 is wrong)")
+        raise _Failure("sent another file (its SHA-256 is wrong)", final=True)
     return data
 
 

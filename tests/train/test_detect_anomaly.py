@@ -1,6 +1,10 @@
 """`detect_anomaly`: it names the op, and restores everything."""
 
+import cProfile
+import pstats
+import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -264,3 +268,59 @@ def test_a_profiler_goes_on_afterwards():
         sys.setprofile(None)
     assert "softplus" in calls
     assert "tanh" not in calls
+
+
+def test_models_that_are_first_imported_within_it_are_checked():
+    code = """if True:
+        import scratchvae, numpy as np
+        from scratchvae.train.nonfinite import detect_anomaly
+        with detect_anomaly():
+            vae = scratchvae.VAE(latent_dim=2, hidden=(3,)).build(9)
+            vae.params_.array[:] = np.nan
+            try:
+                vae.loss_and_grad(np.zeros((4, 9)), np.zeros((4, 2)))
+            except scratchvae.NonFiniteError as error:
+                print(str(error).split(":")[0])
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "linear\n"
+
+
+def test_threads_that_are_started_within_it_are_checked_and_no_longer():
+    found, bad = [], np.full((1, 1), np.nan)
+
+    def look():
+        try:
+            ops.relu(bad)
+        except NonFiniteError as error:
+            found.append(str(error).split(":")[0])
+
+    with detect_anomaly():
+        (thread := threading.Thread(target=look)).start()
+        thread.join()
+    assert found == ["relu"]
+    (thread := threading.Thread(target=look)).start()
+    thread.join()
+    assert found == ["relu"]
+
+
+def test_only_an_op_may_overflow_in_silence():
+    with np.errstate(all="raise"), detect_anomaly():
+        ops.sigmoid(np.full((1, 1), -1e3))
+        ops.relu(np.full((1, 1), 1e-310) * 1)
+        with pytest.raises(FloatingPointError):
+            np.ones(1) / np.zeros(1)
+
+
+def test_it_works_beside_cprofile():
+    """Its object cannot be given back to `sys.setprofile`."""
+    profile = cProfile.Profile()
+    profile.enable()
+    try:
+        with detect_anomaly():
+            ops.tanh(np.zeros((1, 1)))
+        ops.softplus(np.zeros((1, 1)))
+    finally:
+        profile.disable()
+    names = {name for _, _, name in pstats.Stats(profile).stats}
+    assert "softplus" in names
