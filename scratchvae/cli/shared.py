@@ -38,7 +38,7 @@ def data_of(a: argparse.Namespace, settings: dict[str, Any]) -> Data:
     own = settings.get("data")
     name = a.data or own
     if name is None:
-        raise InputError(f"{a.run_folder} does not name its data: name them with --data")
+        raise InputError(f"{a.run_folder} does not name its data: name it with --data")
     other = own is None or (name != own and Path(name).resolve() != Path(own))
     split = "all" if other and not has_splits(name) else "test"
     X, y = load_data(name, split, a.data_dir or settings.get("data_dir"))

@@ -107,8 +107,8 @@ def test_the_latent_plane_shows_the_means(train, monkeypatch):
 def test_the_card_says_what_the_pixels_are(train, capsys):
     for options, said in (
         ((), "grey, in [0, 1]"),
-        (("--binarize", "static"), "training saw one binary version too"),
-        (("--binarize", "dynamic"), "training saw a new binary version each step"),
+        (("--binarize", "static"), "training used one binary version too"),
+        (("--binarize", "dynamic"), "training used a new binary version each step"),
         (("--likelihood", "gaussian"), "real numbers"),
     ):
         _, folder = train(*options, "--overwrite")
@@ -133,7 +133,7 @@ def test_evaluate_remembers_where_the_data_lie(tmp_path, capsys):
     assert cli.main(["evaluate", str(tmp_path / "run"), *other]) == 0
     assert "test split of mnist, 5 examples" in capsys.readouterr().out
     resumed = ["train", "--resume", "--epochs", "2", "--out", str(tmp_path / "run")]
-    refused(capsys, [*resumed, *other], "data are not those")
+    refused(capsys, [*resumed, *other], "trained on other data")
     assert cli.main(resumed) == 0
 
 

@@ -201,7 +201,7 @@ def test_ctrl_c_while_it_draws(train_run, tmp_path, monkeypatch, capsys):
         assert cli.main(["train", "--resume", "--epochs", "4", "--out", str(tmp_path / "z")]) == 130
     err = capsys.readouterr().err
     assert "stopped while drawing: all 4 epochs are saved" in err
-    assert "--resume draws the rest" in err
+    assert "use --resume to draw the rest" in err
 
 
 def test_a_disk_that_stays_full_ends_the_run_and_keeps_what_there_was(
@@ -235,7 +235,7 @@ def test_what_is_to_be_replaced_stays_until_there_is_something_in_its_place(
     with monkeypatch.context() as patch:
         interrupt(patch, 0, KeyboardInterrupt())
         assert train_run("a", "--overwrite")[0] == 130
-    assert "before anything was learned" in capsys.readouterr().err
+    assert "before the first step" in capsys.readouterr().err
     assert contents(folder) == before
     with monkeypatch.context() as patch:
         full = OSError(errno.ENOSPC, "No space left on device")

@@ -316,4 +316,4 @@ def test_a_run_that_was_stopped_while_it_drew_gets_its_page_by_resume(data, tmp_
     assert names(run) == left
     assert (run / "metrics.csv").read_bytes() == kept
     assert cli.main(["train", "--resume", "--out", str(run)]) == 2
-    assert "already: ask for more with --epochs" in capsys.readouterr().err
+    assert "pass a larger --epochs to continue" in capsys.readouterr().err
