@@ -158,7 +158,7 @@ def test_a_folder_that_holds_a_run_is_not_touched(train, capsys, images):
     )
     refused(capsys, ["train", "--data", images, "--out", folder, "--resume", "--lr", "3"], "--lr")
     refused(
-        capsys, ["train", "--data", images, "--out", folder, "--resume"], "already: ask for more"
+        capsys, ["train", "--data", images, "--out", folder, "--resume"], "pass a larger --epochs"
     )
     assert contents(folder) == before
 
