@@ -7,6 +7,7 @@ pipe gets no control characters; the variable NO_COLOR (no-color.org) disables t
 import os
 import sys
 from math import inf
+from numbers import Integral
 from operator import index
 from typing import Any, TextIO
 
@@ -47,6 +48,7 @@ class NonFiniteError(ArithmeticError):
 
 
 MAX_COUNT = 2**31 - 1
+MAX_SEED = 2**64 - 1
 
 
 def whole_number(value: Any, name: str, least: int = 1) -> int:
@@ -58,6 +60,14 @@ def whole_number(value: Any, name: str, least: int = 1) -> int:
     if not least <= number <= MAX_COUNT:
         limit = f" and <= {MAX_COUNT}" if number > MAX_COUNT else ""
         raise InputError(f"{name} must be a whole number >= {least}{limit}, got {value!r}")
+    return number
+
+
+def check_seed(seed: Any) -> int:
+    """The seed as an int. Raises InputError unless it is a whole number from 0 to 2**64 - 1."""
+    number = int(seed) if isinstance(seed, Integral) and not isinstance(seed, bool) else -1
+    if not 0 <= number <= MAX_SEED:
+        raise InputError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed!r}")
     return number
 
 

@@ -10,25 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import check_seed as check_seed
 from . import Array, kernels
 
 # Streams make the uses of one seed independent. Append only: their numbers are part of every key.
 INIT, TRAIN, TEST, SHUFFLE, BINARIZE, SAMPLE, SCORE, DATA, LABELS, FIXED, PICK = range(11)
 
-MAX_SEED = 2**64 - 1
 _MASK = 0xFFFFFFFF
-
-
-def check_seed(seed: int) -> int:
-    """The seed as an int. Raises InputError unless it is a whole number from 0 to 2**64 - 1."""
-    if (
-        isinstance(seed, bool)
-        or not isinstance(seed, (int, np.integer))
-        or not 0 <= seed <= MAX_SEED
-    ):
-        raise InputError(f"seed must be a whole number from 0 to 2**64 - 1, got {seed!r}")
-    return int(seed)
 
 
 def philox(

@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..backend.noise import check_seed
-from ..errors import InputError
+from ..errors import InputError, check_seed
 from ..gradcheck import Report
 from .shared import check_picture, save_picture
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
-from ..backend.noise import check_seed
-from ..errors import InputError, finite_number
+from ..errors import InputError, check_seed, finite_number
 from . import contract
 from .leaf import along, closely, leaf
 from .numerics import direction

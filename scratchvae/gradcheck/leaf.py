@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
-from .diagnose import ZERO, explain, not_finite, table
 from .numerics import (
     DIRECTIONS,
     FIRST,
@@ -201,6 +200,8 @@ def _failed(
     message: str = "",
 ) -> Leaf:
     """A wrong gradient: the name of the bug, if an explanation fits, and the worst entries."""
+    from .diagnose import ZERO, explain, not_finite, table  # lazily: only a failure needs it
+
     analytic = to_numpy(g)
     clean = np.nan_to_num(analytic, posinf=0.0, neginf=0.0)
     first = None if first is None or first.reason else first

@@ -12,9 +12,8 @@ the points that floating point really reached, so that rounding x + h u adds no 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf, pi, prod, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,8 +32,7 @@ SEVERAL = 4  # smallest steps, so many that they do not all agree by chance
 SMOOTH = 2.5  # the gap of one-sided slopes shrinks by RATIO a rung if f is smooth, by 1 at a kink
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(NamedTuple):
     """The comparison along one direction; all slopes are along it."""
 
     residual: float  # difference of the slopes: numeric minus analytic
