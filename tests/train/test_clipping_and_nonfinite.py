@@ -75,7 +75,7 @@ def test_detect_anomaly_names_the_op(train_run, monkeypatch, capsys):
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "epoch 2, step 9: gaussian_kl_backward: dlogvar (8, 2) float32 with 1 of 16" in err
-    assert "the last good one, of step 7" in err
+    assert "the last good checkpoint, of step 7" in err
 
 
 @pytest.mark.parametrize("options", [(), ("--detect-anomaly",)])
