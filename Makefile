@@ -2,9 +2,11 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-# one process per core, each with one thread; idle processes steal tests from others
-PYTEST = -m pytest -n auto --dist worksteal
+# one process per core, each with one thread; tests that share a costly fixture stay together
+PYTEST = -m pytest -n auto --dist loadgroup
 test test-lowest test-newest: export OPENBLAS_NUM_THREADS = 1
+# the commands that tests start are read from bytecode
+test test-lowest test-newest: export PYTHONDONTWRITEBYTECODE =
 
 # the versions and hashes of all test dependencies are locked; `make lock` updates them
 LOCKS = tests/locks

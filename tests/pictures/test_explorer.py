@@ -17,6 +17,9 @@ from scratchvae.evaluate.units import Data, units_of
 from scratchvae.models import MODELS, Labelled
 from scratchvae.pictures import explorer
 
+# one worker of pytest-xdist runs them all: they share what a fixture computes
+pytestmark = pytest.mark.xdist_group("explorer")
+
 FOLDER = Path(explorer.__file__).parent
 SIDE, PIXELS = 8, 64
 # every model; every activation and likelihood; no hidden layer to two

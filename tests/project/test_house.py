@@ -4,6 +4,7 @@ Every import of every file is read with `ast`, those inside functions and under 
 """
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -35,6 +36,12 @@ def sources():
     return {p.relative_to(ROOT).as_posix(): p.read_text() for p in sorted(ROOT.rglob("*.py"))}
 
 
+@cache
+def nodes(text):
+    """Every node of a module's tree; the first is the module."""
+    return list(ast.walk(ast.parse(text)))
+
+
 def room_of(path):
     return path.split("/")[0].removesuffix(".py")
 
@@ -49,7 +56,7 @@ def imports(path, text, modules):
     package = module_of(path).split(".")
     if not path.endswith("__init__.py"):
         package = package[:-1]
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes(text):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top, _, rest = alias.name.partition(".")
@@ -121,16 +128,15 @@ def private_reads(texts):
     """
     own, reads = {}, []
     for path, text in texts.items():
-        tree = ast.parse(text)
         defined = own.setdefault(room_of(path), set())
-        for scope in [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]:
+        for scope in (node for node in nodes(text) if isinstance(node, ast.ClassDef)):
             for node in scope.body:
-                if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and scope is not tree:
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                     defined.add(node.name)
-                elif isinstance(node, (ast.Assign, ast.AnnAssign)) and scope is not tree:
+                elif isinstance(node, (ast.Assign, ast.AnnAssign)):
                     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                     defined |= {target.id for target in targets if isinstance(target, ast.Name)}
-        for node in ast.walk(tree):
+        for node in nodes(text):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
                     defined.add(node.attr)

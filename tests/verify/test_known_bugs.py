@@ -14,6 +14,9 @@ from scratchvae.train.optim import Adam
 from scratchvae.verify import BUGS
 from scratchvae.verify import table as verify
 
+# one worker of pytest-xdist runs them all: they share what a fixture computes
+pytestmark = pytest.mark.xdist_group("known bugs")
+
 # what must notice each bug: one finding, or the gradients of at least these parameters
 ENCODER = "gradient denc0_W, denc0_b, dhead_W, dhead_b"
 EVERY = f"{ENCODER}, ddec0_W, ddec0_b, dout_W, dout_b"
