@@ -4,7 +4,9 @@ import os
 import signal
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis
 import numpy as np
@@ -13,6 +15,7 @@ from support import strict_cupy
 from support.devices import real_cupy
 
 from scratchvae import VAE, cli
+from scratchvae.data import strokes
 from scratchvae.pictures import gallery
 
 # a script's "&" may have told this process to ignore it, and those that it starts
@@ -77,6 +80,16 @@ def xp(request):
     if request.param == "double":
         return request.getfixturevalue("double")
     return real_cupy()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def strokes_drawn_once():
+    """`load_data("strokes")` takes a second, and dozens of tests call it: share the drawing."""
+    drawn = cache(strokes.generate)
+    with pytest.MonkeyPatch.context() as patch:
+        once = SimpleNamespace(generate=lambda split: tuple(a.copy() for a in drawn(split)))
+        patch.setattr("scratchvae.data.load.strokes", once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +14,8 @@ from ..evaluate.units import Data, need_labels, pixels
 from ..files.atomic import write_atomically
 from ..models import Model
 from ..models.load import load
+from ..pictures.gallery import Picture
 from .settings import of_run
-
-if TYPE_CHECKING:
-    from ..pictures.gallery import Picture
 
 
 def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
@@ -65,7 +63,7 @@ def collapse(
     return "" if found.verdict in (NONE, *quiet) else f"\n{found}"
 
 
-def write(path: Path, picture: "Picture") -> int:
+def write(path: Path, picture: Picture) -> int:
     """Write a picture, its numbers (.npy) or its animation (.gif), and print the path."""
     if path.suffix == ".npy":
         write_atomically(path, lambda f: np.save(f, picture.numbers))

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError, check_seed
-from ..gradcheck import Report
+from ..gradcheck import Report, check_file
+from ..gradcheck.report import GOOD, folded
 from .shared import check_picture, save_picture
 
 
@@ -31,9 +32,6 @@ def verify(a: argparse.Namespace) -> int:
 
 
 def _verify_file(path: Path, seed: int, seen: list[tuple[str, Report]]) -> int:
-    from ..gradcheck import check_file
-    from ..gradcheck.report import GOOD, folded
-
     good = 0
     try:
         for report in check_file(path, seed=seed):

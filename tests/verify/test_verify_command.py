@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.command_line import refused
 
-from scratchvae import cli, gradcheck
+from scratchvae import cli
 from scratchvae.backend.registry import OPS
 from scratchvae.verify import table
 
@@ -78,7 +78,8 @@ def test_the_seed_of_verify_reaches_the_checks(capsys, monkeypatch):
     seen = []
     monkeypatch.setattr(table, "show", lambda seed, found: seen.append(("models", seed)) or 0)
     monkeypatch.setattr(table, "show_teeth", lambda seed: seen.append(("teeth", seed)) or 0)
-    monkeypatch.setattr(gradcheck, "check_file", lambda p, seed: seen.append(("file", seed)) or [])
+    check_file = "scratchvae.cli.verify.check_file"
+    monkeypatch.setattr(check_file, lambda path, seed: seen.append(("file", seed)) or [])
     for options in (["--seed", "3"], ["--teeth", "--seed", "4"], ["mine.py", "--seed", "5"]):
         assert cli.main(["verify", *options]) == 0
     assert seen == [("models", 3), ("teeth", 4), ("file", 5)]
