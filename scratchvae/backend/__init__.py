@@ -1,7 +1,7 @@
-"""The array backend: NumPy on the CPU, CuPy on the GPU.
+"""The array backend: NumPy or CuPy, GPU kernels, the registry of ops, named memory, keyed noise.
 
-`namespace(device)` selects the module when memory is allocated; ops use `array_module`, the module
-of their arguments. This is the only module that imports CuPy.
+`namespace(device)` selects the array module when memory is allocated; ops use `array_module`, the
+module of their arguments. Only this file imports CuPy. No op, no model and no file belongs here.
 """
 
 import sys

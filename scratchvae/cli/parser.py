@@ -299,7 +299,7 @@ def parser() -> Parser:
     option(o, "run_folder", metavar="RUN", help=RUN)
     result(o, ".safetensors", runs.EXPORT, f"RUN/{runs.EXPORT}, or beside a saved model")
 
-    text = "Check every gradient of this package, or of your own file, against differences."
+    text = "Check every gradient of this package, or of your file, by finite differences."
     v = command("verify", "verify", "my_layers.py", text)
     text = "check each pair f, f_backward in it; inputs from inputs_f() or a decorator"
     option(v, "file", type=Path, nargs="?", metavar="FILE.py", help=text)

@@ -1,9 +1,9 @@
 """The gradient checker: any pair of forward and backward against finite differences.
 
 `check(f, f_backward, inputs)` takes no tolerance: it measures how small an error it could detect,
-and reports that with its verdict. This room imports `backend` and `errors` and nothing else of the
-package, and it knows no op and no model: `check_op`, `check_model` and `draw_inputs` are defined in
-`verify` and handed to `provide`.
+and reports that with its verdict. This folder imports `backend` and `errors` and nothing else of
+the package, and it knows no op and no model: `check_op`, `check_model` and `draw_inputs` are
+defined in `verify` and handed to `provide`.
 """
 
 from importlib import import_module

@@ -26,7 +26,7 @@ def check(
     upstream: float = 1.0,
     name: str = "",
 ) -> Report:
-    """Check a hand-written backward against differences of its forward; no tolerance is needed.
+    """Check a hand-written backward against finite differences; no tolerance is needed.
 
     f(**inputs) returns one array y. f_backward(dy, ...) is called with the inputs, and `y`, that
     its signature names. It returns one gradient, a tuple in the order of its keyword-only `d*`

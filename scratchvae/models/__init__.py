@@ -1,6 +1,6 @@
 """The models, one file each with its forward and backward, and the methods that they share.
 
-Read `vae.py` first. `model.py` has the public methods, `losses.py` the densities. Nothing here
+Read `vae.py` first. `model.py` has the public methods, `losses.py` the loss terms. Nothing here
 knows the command line, a picture or a published number. Only the modules that take data or return
 results may use NumPy: `model.py`, `labelled.py`, `load.py`, `bounds.py` and `torch_names.py`.
 """

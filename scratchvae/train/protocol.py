@@ -1,4 +1,4 @@
-"""The interface of a model that the training loop uses; `models.Model` implements it.
+"""What the training loop, its callbacks and checkpoints use of a model; `Model` implements it.
 
 The loop does not import the models, and can train any object with these attributes.
 """
