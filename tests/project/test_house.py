@@ -13,16 +13,20 @@ import pytest
 import scratchvae
 
 ROOT = Path(scratchvae.__file__).parent
-# a room may import what stands before it, not beside it
+# a room is a file or folder of the package; it may import what stands before it, not beside it
 FLOORS = [
-    *(
-        ["errors", "lazy", "version"],
-        ["backend"],
-        ["files", "gradcheck", "ops"],
-        ["nets", "data"],
-        ["train"],
-    ),
-    *(["models"], ["evaluate"], ["pictures"], ["verify"], ["cli"], ["__init__"], ["__main__"]),
+    ["errors", "lazy", "version"],
+    ["backend"],
+    ["files", "gradcheck", "ops"],
+    ["nets", "data"],
+    ["train"],
+    ["models"],
+    ["evaluate"],
+    ["pictures"],
+    ["verify"],
+    ["cli"],
+    ["__init__"],
+    ["__main__"],
 ]
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 BY_NAME = ("__init__.py",)  # on top: it names modules that are imported when they are asked for
