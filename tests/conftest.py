@@ -106,6 +106,16 @@ def rng():
 
 
 @pytest.fixture
+def xWb(rng):
+    """The inputs of a linear layer, float64."""
+    return {
+        "x": rng.standard_normal((4, 6)),
+        "W": rng.standard_normal((6, 3)),
+        "b": rng.standard_normal(3),
+    }
+
+
+@pytest.fixture
 def tiny():
     """A small float64 VAE with data and noise for one batch."""
     rng = np.random.default_rng(1)

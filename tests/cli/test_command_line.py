@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from support.command_line import refused
 from support.idx_files import write_set
+from support.interruptions import training_process
 from support.run_folders import contents, metrics
 
 import scratchvae
@@ -427,12 +428,7 @@ def test_a_nan_stops_the_run_and_keeps_the_last_checkpoint(train, capsys, monkey
 def test_ctrl_c_keeps_what_was_learned(tmp_path, images):
     """A real process and a real signal; then --resume goes on."""
     folder = tmp_path / "run"
-    argv = [sys.executable, "-m", "scratchvae", "train", "--data", str(images), "--hidden", "8"]
-    argv += ["--epochs", "1000000", "--out", str(folder)]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if line.startswith("epoch   3"):
-            break
+    process = training_process(images, folder)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -28,14 +28,6 @@ OWN = {"vae": {"free_bits": 0.1, "kl_warmup": 3.0}, "m2": {"labels": 30}}
 FILES = [(kind, version) for kind in SAMPLES for version in (1, 2)]
 
 
-@pytest.fixture
-def images(tmp_path):
-    rng = np.random.default_rng(0)
-    path = tmp_path / "images.npz"
-    np.savez(path, X=rng.integers(0, 256, (60, 4, 4)).astype(np.uint8), y=np.arange(60) % 3)
-    return path
-
-
 @pytest.mark.parametrize(("kind", "version"), FILES)
 def test_the_model_and_the_settings_are_those_that_were_saved(kind, version):
     path = FOLDER / f"{kind}-format{version}.npz"
@@ -49,12 +41,12 @@ def test_the_model_and_the_settings_are_those_that_were_saved(kind, version):
 
 
 @pytest.mark.parametrize(("kind", "version"), FILES)
-def test_the_run_goes_on_as_the_code_that_wrote_it_went_on(kind, version, images, tmp_path):
+def test_the_run_goes_on_as_the_code_that_wrote_it_went_on(kind, version, image_file, tmp_path):
     """To the parameters that the old code had after `train --resume --epochs 3`."""
     name = f"{kind}-format{version}"
     shutil.copy(FOLDER / f"{name}.npz", tmp_path / "checkpoint.npz")
     forge(
-        tmp_path / "checkpoint.npz", lambda m: m["run"]["settings"].update(data=str(images))
+        tmp_path / "checkpoint.npz", lambda m: m["run"]["settings"].update(data=str(image_file))
     )  # which lay in another folder
     assert main(["train", "--resume", "--epochs", "3", "--quiet", "--out", str(tmp_path)]) == 0
     expected = np.load(FOLDER / f"{name}-epoch3.npy")
@@ -63,9 +55,10 @@ def test_the_run_goes_on_as_the_code_that_wrote_it_went_on(kind, version, images
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)  # another BLAS rounds otherwise
 
 
-def test_a_file_of_today_holds_each_hyper_parameter_once(images, tmp_path):
+def test_a_file_of_today_holds_each_hyper_parameter_once(image_file, tmp_path):
     out = tmp_path / "run"
-    argv = ["train", "--data", str(images), "--latent-dim", "2", "--hidden", "3", "--epochs", "1"]
+    argv = ["train", "--data", str(image_file), "--latent-dim", "2", "--hidden", "3"]
+    argv += ["--epochs", "1"]
     assert main([*argv, "--free-bits", "0.1", "--quiet", "--out", str(out)]) == 0
     meta, _ = checkpoint.read(out / "checkpoint.npz")
     assert meta["version"] == checkpoint.VERSION == 3

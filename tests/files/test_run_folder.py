@@ -4,7 +4,6 @@ import csv
 import errno
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from support.command_line import go_on
 from support.idx_files import write_set
-from support.interruptions import STEPS, Killed, hook, interrupt, killed
+from support.interruptions import STEPS, Killed, hook, interrupt, killed, training_process
 from support.run_folders import contents, forge, metrics_but_seconds, same
 
 from scratchvae import VAE, CheckpointError, cli, load_model
@@ -287,12 +286,7 @@ def test_a_folder_where_a_file_should_be(train_run, tmp_path, capsys):
 
 def test_sigterm_stops_as_ctrl_c_does(image_file, tmp_path):
     folder = tmp_path / "run"
-    argv = [sys.executable, "-m", "scratchvae", "train", "--data", str(image_file), "--hidden", "8"]
-    argv += ["--epochs", "1000000", "--out", str(folder)]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if line.startswith("epoch   3"):
-            break
+    process = training_process(image_file, folder)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGINT)  # and an impatient Ctrl-C after it
     _, err = process.communicate(timeout=60)

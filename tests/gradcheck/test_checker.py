@@ -21,15 +21,6 @@ def linear_backward(dy, x, W):
     return dy @ W.T, x.T @ dy, dy.sum(axis=0)
 
 
-@pytest.fixture
-def xWb(rng):
-    return {
-        "x": rng.standard_normal((4, 6)),
-        "W": rng.standard_normal((6, 3)),
-        "b": rng.standard_normal(3),
-    }
-
-
 # ---------------------------------------------------------------------------------- verdicts
 
 

@@ -30,15 +30,6 @@ def x(rng):
     return rng.standard_normal(6)
 
 
-@pytest.fixture
-def xWb(rng):
-    return {
-        "x": rng.standard_normal((4, 6)),
-        "W": rng.standard_normal((6, 3)),
-        "b": rng.standard_normal(3),
-    }
-
-
 def the_violation(f, f_backward, inputs, **options):
     """The only one, of a gradient that is right."""
     report = check(f, f_backward, inputs, **options)

@@ -1,5 +1,8 @@
 """Ways to stop a run at a chosen point, as a kill, a signal or a failing disk would."""
 
+import subprocess
+import sys
+
 import pytest
 
 from scratchvae.train import Trainer
@@ -42,3 +45,14 @@ def hook(monkeypatch, owner, name, error, nth=1):
 def killed(train_run, *options):
     with pytest.raises(Killed):
         train_run("b", *options)
+
+
+def training_process(data, folder):
+    """A process of the command line that trains without end, once its third epoch is printed."""
+    argv = [sys.executable, "-m", "scratchvae", "train", "--data", str(data), "--hidden", "8"]
+    argv += ["--epochs", "1000000", "--out", str(folder)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("epoch   3"):
+            break
+    return process
