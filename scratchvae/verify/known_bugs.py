@@ -18,42 +18,27 @@ import numpy as np
 
 from .. import nets, ops
 from ..backend import noise
-from ..models import (
-    bounds,  # calls streaming_log_mean_exp
-    vae,
-)
+from ..models import bounds, vae
 from ..models.model import Model
-from ..train import trainer as training  # calls ramp
+from ..train import trainer
 from ..train.optim import Adam
-from ..train.trainer import Trainer
 
-BUGS: dict[str, Callable[[], AbstractContextManager]] = {}
-
-
-def bug(switch):
-    """Enter a function that returns a context manager; its name is the name of the bug."""
-    BUGS[switch.__name__.replace("_", " ")] = switch
-    return switch
+Switch = Callable[[], AbstractContextManager]
 
 
-def bug_in(owner, name):
-    """Enter a replacement for `owner.name`; its first argument is the correct function."""
+def bug_in(owner: Any, **wrong: Callable[..., Any]) -> Switch:
+    """Replace functions of `owner`; the first argument of a replacement is the right function."""
 
-    def enter(replacement):
-        def switch():
-            right = getattr(owner, name)
-            return patch.object(owner, name, lambda *a, **named: replacement(right, *a, **named))
+    def replacement(name):
+        right = getattr(owner, name)
+        return lambda *args, **named: wrong[name](right, *args, **named)
 
-        switch.__name__ = replacement.__name__
-        return bug(switch)
-
-    return enter
+    return lambda: patch.multiple(owner, **{name: replacement(name) for name in wrong})
 
 
-# Wrong gradients of the right loss. Differences find them, some only after steps of training.
+# what the table below calls
 
 
-@bug
 def noise_redrawn_in_backward():
     right, calls = vae.backward, count()
 
@@ -65,14 +50,6 @@ def noise_redrawn_in_backward():
     return patch.object(vae, "backward", backward)
 
 
-@bug_in(vae, "encode_backward")
-def leftover_gradient_of_the_decoder_in_the_encoder(right, p, g, dhead, enc, ws, activation):
-    right(p, g, dhead, enc, ws, activation)
-    leftover = ws("ddec", *enc[-1].shape)  # the widths are mirrored, so it fits
-    nets.mlp_backward(p, g, "enc", enc, leftover, activation, ws)
-
-
-@bug
 def weights_from_before_training_in_backward():
     right = vae.backward
     stale: list[Any] = []
@@ -86,107 +63,52 @@ def weights_from_before_training_in_backward():
     return patch.object(vae, "backward", backward)
 
 
-@bug_in(vae, "reconstruction_backward")
-def sum_over_the_batch_in_backward(right, p, g, drec, *rest):
-    return right(p, g, drec * len(drec), *rest)
+def leftover_gradient_of_the_decoder(right, p, g, dhead, enc, ws, activation):
+    right(p, g, dhead, enc, ws, activation)
+    leftover = ws("ddec", *enc[-1].shape)  # the widths are mirrored, so it fits
+    nets.mlp_backward(p, g, "enc", enc, leftover, activation, ws)
 
 
-@bug_in(vae, "reconstruction_backward")
-def sum_over_the_pixels_too_many_in_backward(right, p, g, drec, y, *rest):
-    return right(p, g, drec * y.shape[1], y, *rest)
+def drec_times(factor):
+    """A replacement of `reconstruction_backward`; factor: a function of the output y (B,D)."""
+    return lambda right, p, g, drec, y, *rest: right(p, g, drec * factor(y), y, *rest)
 
 
-@bug
-def derivative_of_the_activation_forgotten():
-    return patch.dict(nets.ACTIVATIONS, relu=(ops.relu, lambda dy, y, *, dx: dy))
-
-
-@bug_in(ops, "bce_with_logits_backward")
-def derivative_of_a_sigmoid_too_many(right, dy, logits, t, *, dlogits=None):
+def a_sigmoid_too_many(right, dy, logits, t, *, dlogits=None):
     dlogits = right(dy, logits, t, dlogits=dlogits)
     dlogits *= ops.sigmoid_backward(1, ops.sigmoid(logits))
     return dlogits
 
 
-@bug
-def activation_in_backward_only():
-    return patch.dict(nets.ACTIVATIONS, relu=(lambda x, *, out: x, ops.relu_backward))
+def kl_gradients_times(of_mu, of_logvar):
+    def gaussian_kl_backward(right, *args, **named):
+        dmu, dlogvar = right(*args, **named)
+        return of_mu * dmu, of_logvar * dlogvar
+
+    return bug_in(ops, gaussian_kl_backward=gaussian_kl_backward)
 
 
-@bug_in(ops, "gaussian_kl_backward")
-def sign_of_the_kl_in_backward(right, *args, **named):
-    dmu, dlogvar = right(*args, **named)
-    return -dmu, -dlogvar
+def mu_and_logvar_exchanged(right, *args, dmu, dlogvar):
+    return right(*args, dmu=dlogvar, dlogvar=dmu)
 
 
-@bug_in(ops, "gaussian_kl_backward")
-def sign_of_the_kl_by_mu_in_backward(right, *args, **named):
-    dmu, dlogvar = right(*args, **named)
-    return -dmu, dlogvar
-
-
-@bug_in(ops, "gaussian_kl_backward")
-def kl_forgotten_in_backward(right, *args, **named):
-    dmu, dlogvar = right(*args, **named)
-    return 0 * dmu, 0 * dlogvar
-
-
-@bug_in(ops, "reparameterize_backward")
-def mu_and_logvar_exchanged_in_backward(right, dy, logvar, eps, *, dmu, dlogvar):
-    return right(dy, logvar, eps, dmu=dlogvar, dlogvar=dmu)
-
-
-@bug_in(vae, "encode_backward")
-def no_gradient_for_the_encoder(right, *args):
-    return None
-
-
-@bug_in(vae, "backward")
-def gradients_add_up_from_step_to_step(right, p, g, *rest):
+def gradients_add_up(right, p, g, *rest):
     before = g.array.copy()
     right(p, g, *rest)
     g.array += before
 
 
-@bug_in(vae, "backward")
-def beta_in_the_loss_only(right, p, g, acts, ws, beta, *rest):
-    right(p, g, acts, ws, 1.0, *rest)
-
-
-@bug_in(ops, "bce_with_logits_backward")
-def division_by_a_saturated_probability(right, dy, logits, t, *, dlogits=None):
+def division_by_a_probability(right, dy, logits, t, *, dlogits=None):
     p = ops.sigmoid(logits)
     with np.errstate(all="ignore"):
         slope = (p - t) / (p * (1 - p))
         return np.multiply(dy[:, None], slope * (p * (1 - p)), out=dlogits)
 
 
-# Right gradients of a wrong loss, and right gradients that training misuses. Differences cannot
-# find them: `meaning.py` does, and the check of a training step in `model.py`.
+def sampler(change, factor):
+    """Sample with other logvar and eps; `factor` is the derivative of that logvar."""
 
-
-def _both(owner, name, forward, backward):
-    """Replace a function and its backward alike, so that the gradient stays right."""
-    f, f_backward = getattr(owner, name), getattr(owner, f"{name}_backward")
-    replacements: dict[str, Any] = {
-        name: lambda *a, **named: forward(f, *a, **named),
-        f"{name}_backward": lambda *a, **named: backward(f_backward, *a, **named),
-    }
-    return patch.multiple(owner, **replacements)
-
-
-@bug
-def exp_logvar_as_standard_deviation():
-    return _sampler(lambda logvar, eps: (2 * logvar, eps), 2)
-
-
-@bug
-def noise_scaled_in_the_sampler():
-    return _sampler(lambda logvar, eps: (logvar, 0.01 * eps), 1)
-
-
-def _sampler(change, factor):
-    def forward(right, mu, logvar, eps, *, out=None):
+    def reparameterize(right, mu, logvar, eps, *, out=None):
         return right(mu, *change(logvar, eps), out=out)
 
     def backward(right, dy, logvar, eps, *, dmu=None, dlogvar=None):
@@ -194,76 +116,32 @@ def _sampler(change, factor):
         dlogvar *= factor
         return dmu, dlogvar
 
-    return _both(ops, "reparameterize", forward, backward)
+    return bug_in(ops, reparameterize=reparameterize, reparameterize_backward=backward)
 
 
-@bug_in(Model, "draw_noise")
-def noise_scaled_where_it_is_drawn(right, *args, **key):
-    return 0.01 * right(*args, **key)
+def noise_changed(change):
+    return bug_in(Model, draw_noise=lambda right, *args, **key: change(right(*args, **key)))
 
 
-@bug_in(Model, "draw_noise")
-def one_noise_for_all_units(right, *args, **key):
-    eps = right(*args, **key)
-    eps[:] = eps[:, :1]
-    return eps
-
-
-@bug_in(Model, "draw_noise")
-def noise_of_plus_and_minus_one(right, *args, **key):
-    return np.sign(right(*args, **key))
-
-
-@bug_in(Model, "draw_noise")
-def uniform_noise(right, *args, **key):
-    return ops.sigmoid(1.702 * right(*args, **key))  # nearly the normal distribution function
-
-
-@bug
-def kl_identically_zero():
-    return _kl(0)
-
-
-@bug
-def kl_without_its_half():
-    return _kl(2)
-
-
-def _kl(factor):
-    return _both(
+def kl_times(factor):
+    return bug_in(
         ops,
-        "gaussian_kl",
-        lambda right, *args, out=None: factor * right(*args, out=out),
-        lambda right, dy, *args, **named: right(factor * dy, *args, **named),
+        gaussian_kl=lambda right, *args, out=None: factor * right(*args, out=out),
+        gaussian_kl_backward=lambda right, dy, *args, **d: right(factor * dy, *args, **d),
     )
 
 
-@bug_in(Model, "loss_and_grad")
-def beta_accepted_but_unused(right, model, *batch):
+def beta_unused(right, model, *batch):
     with patch.object(model, "beta", 1.0):
         return right(model, *batch)
 
 
-@bug
-def mean_of_pixels_and_sum_of_units():
-    return _both(
-        vae,
-        "reconstruction",
-        lambda right, p, y, *rest: right(p, y, *rest) / y.shape[1],
-        lambda right, p, g, drec, y, *rest: right(p, g, drec / y.shape[1], y, *rest),
-    )
-
-
-@bug_in(Model, "loss_and_grad")
-def loss_summed_over_the_batch(right, model, x, *rest):
+def loss_summed(right, model, x, *rest):
     loss, gradients = right(model, x, *rest)
     return len(x) * loss, {name: len(x) * g for name, g in gradients.items()}
 
 
-@bug
-def probabilities_clipped_at_0_999():
-    limit = np.log(999)  # the logit of 0.999
-
+def logits_clipped(limit):
     def forward(right, logits, t, *, out=None):
         return right(np.clip(logits, -limit, limit), t, out=out)
 
@@ -272,10 +150,9 @@ def probabilities_clipped_at_0_999():
         dlogits *= abs(logits) < limit
         return dlogits
 
-    return _both(ops, "bce_with_logits", forward, backward)
+    return bug_in(ops, bce_with_logits=forward, bce_with_logits_backward=backward)
 
 
-@bug_in(Model, "score_samples")
 def score_without_the_kl(right, model, X, k=None, **rest):
     scores = right(model, X, k, **rest)
     if k is None:
@@ -284,35 +161,85 @@ def score_without_the_kl(right, model, X, k=None, **rest):
     return scores
 
 
-@bug_in(bounds, "streaming_log_mean_exp")
-def bound_is_the_mean_of_the_logs(right, terms):
-    return np.mean([*terms], axis=0)
-
-
-@bug_in(bounds, "streaming_log_mean_exp")
-def bound_not_divided_by_the_samples(right, terms):
+def not_divided_by_the_samples(right, terms):
     terms = [*terms]
     return right(iter(terms)) + np.log(len(terms))
 
 
-@bug_in(Trainer, "take_step")
-def one_adam_update_for_each_example(right, trainer, rows):
+def one_update_for_each_example(right, trainer, rows):
     for i in range(len(rows)):
         out = right(trainer, rows[i : i + 1])
     return out
 
 
-@bug_in(Adam, "update")
-def adam_without_its_first_moment(right, adam, *args):
+def without_the_first_moment(right, adam, *args):
     adam.m[...] = 0
     right(adam, *args)
 
 
-@bug_in(Adam, "rates")
-def adam_without_bias_correction(right, adam, lr, t):
-    return lr, adam.eps
-
-
-@bug_in(training, "ramp")
-def kl_left_out_of_training(right, *settings):
-    return 0.0
+BUGS: dict[str, Switch] = {
+    # Wrong gradients of the right loss. Differences find them, some only after steps of training.
+    "noise redrawn in backward": noise_redrawn_in_backward,
+    "leftover gradient of the decoder in the encoder": bug_in(
+        vae, encode_backward=leftover_gradient_of_the_decoder
+    ),
+    "weights from before training in backward": weights_from_before_training_in_backward,
+    "sum over the batch in backward": bug_in(vae, reconstruction_backward=drec_times(len)),
+    "sum over the pixels too many in backward": bug_in(
+        vae, reconstruction_backward=drec_times(lambda y: y.shape[1])
+    ),
+    "derivative of the activation forgotten": lambda: patch.dict(
+        nets.ACTIVATIONS, relu=(ops.relu, lambda dy, y, *, dx: dy)
+    ),
+    "derivative of a sigmoid too many": bug_in(ops, bce_with_logits_backward=a_sigmoid_too_many),
+    "activation in backward only": lambda: patch.dict(
+        nets.ACTIVATIONS, relu=(lambda x, *, out: x, ops.relu_backward)
+    ),
+    "sign of the kl in backward": kl_gradients_times(-1, -1),
+    "sign of the kl by mu in backward": kl_gradients_times(-1, 1),
+    "kl forgotten in backward": kl_gradients_times(0, 0),
+    "mu and logvar exchanged in backward": bug_in(
+        ops, reparameterize_backward=mu_and_logvar_exchanged
+    ),
+    "no gradient for the encoder": bug_in(vae, encode_backward=lambda right, *args: None),
+    "gradients add up from step to step": bug_in(vae, backward=gradients_add_up),
+    "beta in the loss only": bug_in(
+        vae,
+        backward=lambda right, p, g, acts, ws, beta, *rest: right(p, g, acts, ws, 1.0, *rest),
+    ),
+    "division by a saturated probability": bug_in(
+        ops, bce_with_logits_backward=division_by_a_probability
+    ),
+    # Right gradients of a wrong loss, and right gradients that training misuses. Differences cannot
+    # find them: `meaning.py` does, and the check of a training step in `model.py`.
+    "exp logvar as standard deviation": sampler(lambda logvar, eps: (2 * logvar, eps), 2),
+    "noise scaled in the sampler": sampler(lambda logvar, eps: (logvar, 0.01 * eps), 1),
+    "noise scaled where it is drawn": noise_changed(lambda eps: 0.01 * eps),
+    "one noise for all units": noise_changed(lambda eps: eps[:, :1] + 0 * eps),
+    "noise of plus and minus one": noise_changed(np.sign),
+    # 1.702: this sigmoid is nearly the normal distribution function
+    "uniform noise": noise_changed(lambda eps: ops.sigmoid(1.702 * eps)),
+    "kl identically zero": kl_times(0),
+    "kl without its half": kl_times(2),
+    "beta accepted but unused": bug_in(Model, loss_and_grad=beta_unused),
+    "mean of pixels and sum of units": bug_in(
+        vae,
+        reconstruction=lambda right, p, y, *rest: right(p, y, *rest) / y.shape[1],
+        reconstruction_backward=drec_times(lambda y: 1 / y.shape[1]),
+    ),
+    "loss summed over the batch": bug_in(Model, loss_and_grad=loss_summed),
+    "probabilities clipped at 0 999": logits_clipped(np.log(999)),
+    "score without the kl": bug_in(Model, score_samples=score_without_the_kl),
+    "bound is the mean of the logs": bug_in(
+        bounds, streaming_log_mean_exp=lambda right, terms: np.mean([*terms], axis=0)
+    ),
+    "bound not divided by the samples": bug_in(
+        bounds, streaming_log_mean_exp=not_divided_by_the_samples
+    ),
+    "one adam update for each example": bug_in(
+        trainer.Trainer, take_step=one_update_for_each_example
+    ),
+    "adam without its first moment": bug_in(Adam, update=without_the_first_moment),
+    "adam without bias correction": bug_in(Adam, rates=lambda right, adam, lr, t: (lr, adam.eps)),
+    "kl left out of training": bug_in(trainer, ramp=lambda right, *settings: 0.0),
+}
