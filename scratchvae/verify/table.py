@@ -23,54 +23,35 @@ from .ops import check_op, draw_inputs
 
 ROWS, FEATURES = 4, 9
 
+SMALL = {"latent_dim": 3, "hidden": (7,)}
+DEEP = {"latent_dim": 2, "hidden": (7, 5)}
+LINEAR = {"latent_dim": 3, "hidden": ()}
+GAUSSIAN = {"likelihood": "gaussian"}
+
 SUBJECTS: dict[str, tuple[type[Model], dict[str, Any]]] = {
-    "vae": (VAE, {"latent_dim": 3, "hidden": (7,)}),
-    "vae, gaussian": (VAE, {"latent_dim": 3, "hidden": (7,), "likelihood": "gaussian"}),
-    "vae, deep, tanh, beta 4": (
-        VAE,
-        {"latent_dim": 2, "hidden": (7, 5), "activation": "tanh", "beta": 4.0},
-    ),
+    "vae": (VAE, SMALL),
+    "vae, gaussian": (VAE, SMALL | GAUSSIAN),
+    "vae, deep, tanh, beta 4": (VAE, DEEP | {"activation": "tanh", "beta": 4.0}),
     "vae, layers of one width": (VAE, {"latent_dim": 6, "hidden": (6, 6, 6)}),
     "vae, softplus": (VAE, {"latent_dim": 3, "hidden": (6,), "activation": "softplus"}),
-    "vae, linear, gaussian": (VAE, {"latent_dim": 3, "hidden": (), "likelihood": "gaussian"}),
-    "vae, continuous bernoulli": (
-        VAE,
-        {"latent_dim": 3, "hidden": (7,), "likelihood": "continuous_bernoulli"},
-    ),
-    "vae, gaussian of variance 0.3": (
-        VAE,
-        {"latent_dim": 3, "hidden": (7,), "likelihood": "gaussian", "x_variance": 0.3},
-    ),
-    "vae, free bits": (VAE, {"latent_dim": 3, "hidden": (7,), "free_bits": 0.1}),
-    "vae, capacity": (VAE, {"latent_dim": 3, "hidden": (7,), "capacity": 2.0, "beta": 5.0}),
-    "iwae": (IWAE, {"latent_dim": 3, "hidden": (7,), "k": 5}),
-    "iwae, gaussian, deep, tanh, k 2": (
-        IWAE,
-        {"latent_dim": 2, "hidden": (7, 5), "activation": "tanh", "likelihood": "gaussian", "k": 2},
-    ),
-    "iwae, objective vae": (IWAE, {"latent_dim": 3, "hidden": (7,), "k": 4, "objective": "vae"}),
-    "iwae, dreg": (IWAE, {"latent_dim": 3, "hidden": (7,), "k": 5, "dreg": True}),
-    "cvae": (ConditionalVAE, {"latent_dim": 3, "hidden": (7,)}),
-    "cvae, linear, gaussian": (
-        ConditionalVAE,
-        {"latent_dim": 3, "hidden": (), "likelihood": "gaussian"},
-    ),
-    "m2": (SemiSupervisedVAE, {"latent_dim": 3, "hidden": (7,), "alpha": 2.0}),
+    "vae, linear, gaussian": (VAE, LINEAR | GAUSSIAN),
+    "vae, continuous bernoulli": (VAE, SMALL | {"likelihood": "continuous_bernoulli"}),
+    "vae, gaussian of variance 0.3": (VAE, SMALL | GAUSSIAN | {"x_variance": 0.3}),
+    "vae, free bits": (VAE, SMALL | {"free_bits": 0.1}),
+    "vae, capacity": (VAE, SMALL | {"capacity": 2.0, "beta": 5.0}),
+    "iwae": (IWAE, SMALL | {"k": 5}),
+    "iwae, gaussian, deep, tanh, k 2": (IWAE, DEEP | GAUSSIAN | {"activation": "tanh", "k": 2}),
+    "iwae, objective vae": (IWAE, SMALL | {"k": 4, "objective": "vae"}),
+    "iwae, dreg": (IWAE, SMALL | {"k": 5, "dreg": True}),
+    "cvae": (ConditionalVAE, SMALL),
+    "cvae, linear, gaussian": (ConditionalVAE, LINEAR | GAUSSIAN),
+    "m2": (SemiSupervisedVAE, SMALL | {"alpha": 2.0}),
     "m2, deep, softplus, gaussian": (
         SemiSupervisedVAE,
-        {
-            "latent_dim": 2,
-            "hidden": (7, 5),
-            "activation": "softplus",
-            "likelihood": "gaussian",
-            "alpha": 0.5,
-        },
+        DEEP | GAUSSIAN | {"activation": "softplus", "alpha": 0.5},
     ),
-    "ae": (Autoencoder, {"latent_dim": 3, "hidden": (7,)}),
-    "ae, gaussian, tanh": (
-        Autoencoder,
-        {"latent_dim": 3, "hidden": (7,), "activation": "tanh", "likelihood": "gaussian"},
-    ),
+    "ae": (Autoencoder, SMALL),
+    "ae, gaussian, tanh": (Autoencoder, SMALL | GAUSSIAN | {"activation": "tanh"}),
 }
 
 
@@ -96,20 +77,17 @@ def reports(seed: int = 0) -> Iterator[tuple[str, Report]]:
         yield name, check_model(*subject(name, seed), seed=seed)
 
 
-def show(seed: int = 0, seen: list[tuple[str, Report]] | None = None) -> int:
+def show(seed: int, seen: list[tuple[str, Report]]) -> int:
     """Print one table of all that is checked; 1 if anything failed, else 0.
 
-    The reports are appended to `seen`.
+    The reports are appended to `seen`, which is empty before.
     """
     print("ops, models and their meaning, in float64: the error that was found, and the smallest")
     print("that would have failed; of a gradient relative to its size, of a bound or KL in nats\n")
     print(f"{'':44} {'error':>8} {'detectable':>10}")
-    worst, failed, count = 0.0, [], 0
+    failed = []
     for name, report in reports(seed):
-        count += 1
-        if seen is not None:
-            seen.append((name, report))
-        worst = max([worst, *(leaf.error for leaf in report.leaves)])
+        seen.append((name, report))
         if name in OPS:
             gradients = ", ".join(f"d{leaf.name}" for leaf in report.leaves)
             print(_row(f"{name:22} {gradients}", report))
@@ -122,7 +100,8 @@ def show(seed: int = 0, seen: list[tuple[str, Report]] | None = None) -> int:
         if report.verdict not in GOOD:
             print(f"\n{report}\n")
             failed.append(f"{report.verdict} {name}")
-    passed = f"{count - len(failed)} of {count} ops and models passed"
+    passed = f"{len(seen) - len(failed)} of {len(seen)} ops and models passed"
+    worst = max(report.error for _, report in seen)
     print(f"\n{passed}; the worst gradient is off by {worst:.1e} of its size")
     for line in failed:
         print(line)
@@ -154,7 +133,7 @@ def killers(report: Report) -> str:
     found = [f"gradient {', '.join(leaves)}"] if leaves else []
     found += [finding.name for finding in report.findings if finding.verdict not in GOOD]
     found += [f"contract: {text}" for text in report.violations]
-    return "; ".join(found + [text for text in (report.random,) if text])
+    return "; ".join(filter(None, [*found, report.random]))
 
 
 def show_teeth(seed: int = 0) -> int:
