@@ -92,23 +92,20 @@ def _sampler(model: Any, x: np.ndarray, seed: int) -> Iterator[Finding]:
 
     mu, logvar, z, kl = model.map_rows(DRAWS, draw)
     u = (z - mu) * np.exp(-logvar / 2)
-    off = float(np.abs(u.mean(axis=0)).max())
     limit = ERRORS / DRAWS**0.5
+    off = float(np.abs(u.mean(axis=0)).max())
     yield within("mean of the samples", off, limit, "it is not mu, in units of exp(logvar/2)")
     std = u.std(axis=0)
     worst = float(std[np.abs(std - 1).argmax()])
-    limit = ERRORS / (2 * DRAWS) ** 0.5
     text = f"it is {worst:.3g} times exp(logvar/2), the deviation that the KL assumes"
-    yield within("spread of the samples", abs(worst - 1), limit, text)
+    yield within("spread of the samples", abs(worst - 1), ERRORS / (2 * DRAWS) ** 0.5, text)
     # noise that units share shows in the correlation, noise that is not normal in the fourth moment
-    correlation = np.abs(u.T @ u / DRAWS - np.diag((u * u).mean(axis=0)))
+    shared = float(np.abs(u.T @ u / DRAWS - np.diag((u * u).mean(axis=0))).max())
     text = "units of the latent space share their noise"
-    limit = ERRORS / DRAWS**0.5
-    yield within("samples are independent", float(correlation.max()), limit, text)
-    fourth = np.abs((u**4).mean(axis=0) - 3)
+    yield within("samples are independent", shared, limit, text)
+    fourth = float(np.abs((u**4).mean(axis=0) - 3).max())
     text = "the fourth moment of the noise is not that of a normal number"
-    limit = ERRORS * (96 / DRAWS) ** 0.5
-    yield within("samples are normal", float(fourth.max()), limit, text)
+    yield within("samples are normal", fourth, ERRORS * (96 / DRAWS) ** 0.5, text)
     # log q(z|x) - log p(z), whose mean over z is the KL; the constants cancel
     ratio = ((z * z - u * u - logvar) / 2).sum(axis=1)
     error, limit, text = 0.0, np.inf, ""

@@ -6,7 +6,7 @@ nor that training uses that gradient: `check_model` tests these too, the first w
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,22 +40,26 @@ def check_model(
         model.build(np.shape(x)[1])
     if eps is None and model.noisy:
         eps = to_numpy(model.draw_noise(len(x), seed=seed, stream=SAMPLE, step=0))
-    batch = _Batch(model, x, eps, y)
-    batch.loss_and_grad()
+    model.loss_and_grad(x, eps, y)  # refuses what does not fit
     if model.dtype != "float64":
         raise InputError(
             f"check_model needs dtype='float64', got {model.dtype!r}: build such a twin"
         )
     with _restored(model):
-        report = _gradients(batch, seed)
+        report = _gradients(model, x, eps, y, seed)
 
     def gradients(when: str) -> list[Finding]:
-        # gradients that are wrong from the start are not checked again
-        return [_again(when, batch, seed)] if report.verdict in GOOD else []
+        if report.verdict not in GOOD:
+            return []  # gradients that are wrong from the start are not checked again
+        again = _gradients(model, x, eps, y, seed)
+        bad = [leaf for leaf in again.leaves if leaf.verdict not in GOOD]
+        texts = [f"d{leaf.name} {leaf.message or 'is wrong'}" for leaf in bad]
+        text = "; ".join(filter(None, [*texts, *again.violations, again.random]))
+        return [Finding(f"gradients {when}", again.verdict, again.error, again.resolution, text)]
 
     findings: list[Finding] = []
     with _restored(model):
-        findings += _training(batch, steps)
+        findings += _training(model, x, y, steps)
         findings += gradients(f"after {steps} steps")
     if model.noisy:
         if hasattr(model, "beta"):
@@ -80,27 +84,15 @@ def _restored(model: Any) -> Iterator[None]:
             model.beta = beta
 
 
-@dataclass
-class _Batch:
-    model: Any
-    x: Any
-    eps: Any
-    y: Any
-
-    def loss_and_grad(self) -> tuple[float, dict[str, Any]]:
-        result: tuple[float, dict[str, Any]] = self.model.loss_and_grad(self.x, self.eps, self.y)
-        return result
-
-
-def _gradients(batch: _Batch, seed: int) -> Report:
-    model, p = batch.model, batch.model.params_
+def _gradients(model: Any, x: Any, eps: Any, y: Any, seed: int) -> Report:
+    p = model.params_
 
     def value() -> Any:
-        return batch.loss_and_grad()[0]
+        return model.loss_and_grad(x, eps, y)[0]
 
     if getattr(model, "dreg", False):
-        rows = model.to_device(model.check(batch.x, batch.y), "x").copy()
-        value = surrogate(model, rows, model.to_device(np.asarray(batch.eps), "eps").copy())
+        rows = model.to_device(model.check(x, y), "x").copy()
+        value = surrogate(model, rows, model.to_device(np.asarray(eps), "eps").copy())
 
     def place(tensors: dict[str, Any]) -> None:
         for name, a in tensors.items():
@@ -112,7 +104,7 @@ def _gradients(batch: _Batch, seed: int) -> Report:
 
     def loss_backward(dy: Any, **tensors: Any) -> dict[str, Any]:
         place(tensors)
-        gradients = batch.loss_and_grad()[1]
+        gradients = model.loss_and_grad(x, eps, y)[1]
         return {name: array_module(p.array).asarray(float(dy) * g) for name, g in gradients.items()}
 
     return check(loss, loss_backward, dict(p), seed=seed, name=type(model).__name__)
@@ -138,9 +130,8 @@ def surrogate(model: Any, x: Any, eps: Any) -> Callable[[], Any]:
     xp = array_module(p.array)
     w = xp.exp(first.log_w - first.log_w.max(axis=1, keepdims=True))
     w = (w / w.sum(axis=1, keepdims=True)).reshape(B * K)
-    mus, logvars, z, xs = xp.repeat(first.mu, K, 0), *(
-        a.copy() for a in (first.logvars, first.z, first.x)
-    )  # fmt: skip
+    mus = xp.repeat(first.mu, K, 0)
+    logvars, z, xs = (a.copy() for a in (first.logvars, first.z, first.x))
 
     def rec(z: Any) -> Any:
         y = model.decoder(z)
@@ -160,18 +151,9 @@ def surrogate(model: Any, x: Any, eps: Any) -> Callable[[], Any]:
     return loss
 
 
-def _again(when: str, batch: _Batch, seed: int) -> Finding:
-    report = _gradients(batch, seed)
-    bad = [leaf for leaf in report.leaves if leaf.verdict not in GOOD]
-    texts = [f"d{leaf.name} {leaf.message or 'is wrong'}" for leaf in bad]
-    text = "; ".join([*texts, *report.violations, report.random]).strip("; ")
-    return Finding(f"gradients {when}", report.verdict, report.error, report.resolution, text)
-
-
-def _training(batch: _Batch, steps: int) -> Iterator[Finding]:
+def _training(model: Any, x: Any, y: Any, steps: int) -> Iterator[Finding]:
     """Take the steps; compare the last with loss_and_grad, and with Adam as in the paper."""
-    model, x = batch.model, batch.x
-    trainer = Trainer(model, x, y=batch.y, batch_size=len(x), lr=LR)
+    trainer = Trainer(model, x, y=y, batch_size=len(x), lr=LR)
     p, rows = model.params_.array, trainer.xp.arange(len(x))
     expected = to_numpy(p).copy()
     m, v = np.zeros_like(expected), np.zeros_like(expected)
@@ -186,7 +168,7 @@ def _training(batch: _Batch, steps: int) -> Iterator[Finding]:
         m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.999**t)
         expected -= LR * m_hat / (np.sqrt(v_hat) + 1e-8)
     after, p[...] = p.copy(), before
-    _, gradients = model.loss_and_grad(x, None if noise is None else to_numpy(noise), batch.y)
+    _, gradients = model.loss_and_grad(x, None if noise is None else to_numpy(noise), y)
     p[...] = after
     right = np.concatenate([g.ravel() for g in gradients.values()])
     yield _same("the gradient that a step uses", g, right, "not that of loss_and_grad at its noise")
