@@ -6,7 +6,7 @@ no residual. If none fits, the report shows the worst entries alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -17,12 +17,15 @@ SILENT = 1e-4  # relative to the largest entry: smaller ones hardly test an expl
 ZERO = "it is zero everywhere, but the forward does depend on this input"
 FEW = 0.25  # "some entries are wrong" is an explanation only if most are right
 
+Arrays = Mapping[str, np.ndarray]
+Candidates = Iterator[tuple[str, np.ndarray]]  # an explanation, and the gradient if it is true
+
 
 def explain(
     a: np.ndarray,
     n: np.ndarray,
-    arrays: Mapping[str, np.ndarray],
-    others: Callable[[], Mapping[str, np.ndarray]],
+    arrays: Arrays,
+    others: Callable[[], Arrays],
     numeric_for: Callable[[np.ndarray], np.ndarray],
     v: np.ndarray,
 ) -> str:
@@ -40,16 +43,15 @@ def explain(
     def fits(candidate: np.ndarray) -> bool:
         return candidate.shape == a.shape and bool(np.abs(a - candidate).max() <= limit)
 
-    if text := _nothing(a, n, size):
-        return text
+    if np.abs(n).max(initial=0) <= NOTHING * size:
+        return "it should be zero: the forward does not depend on this input"
+    alike = {name: x for name, x in arrays.items() if x.shape == a.shape}
+    candidates = chain(_moved(a, n), _lost(n), _upstream(v, numeric_for), _other(others))
     text = (
         _factor(a, n, fits, {**arrays, "dy": v})
-        or _moved(a, n, fits)
-        or _lost(n, fits)
-        or _upstream(v, fits, numeric_for)
-        or _other(fits, others())
-        or _product(a, n, arrays, v)
-        or _term(a, n, arrays, v)
+        or next((text for text, candidate in candidates if fits(candidate)), "")
+        or _product(a, n, alike)
+        or _term(a, n, alike, v)
         or _some(a, n, size)
     )
     # where a few entries are far larger than the others, the others do not test it
@@ -66,15 +68,7 @@ def not_finite(a: np.ndarray) -> str:
     return f"{_count(bad)} {kind}; the first is [{first}]"
 
 
-def _nothing(a: np.ndarray, n: np.ndarray, size: float) -> str:
-    if np.abs(n).max(initial=0) <= NOTHING * size:
-        return "it should be zero: the forward does not depend on this input"
-    return ""
-
-
-def _factor(
-    a: np.ndarray, n: np.ndarray, fits: Callable[..., bool], arrays: Mapping[str, np.ndarray]
-) -> str:
+def _factor(a: np.ndarray, n: np.ndarray, fits: Callable[..., bool], arrays: Arrays) -> str:
     c = float((a * n).sum() / (n * n).sum())
     if not fits(c * n) or c == 0:
         return ""
@@ -83,10 +77,8 @@ def _factor(
         return f"the sign is wrong {everywhere}"
     sign = "with the wrong sign, and " if c < 0 else ""
     ratio = abs(c)
-    text = f"{ratio:.4g} x too large" if ratio > 1 else f"{1 / ratio:.4g} x too small"
-    whole = ratio if ratio > 1 else 1 / ratio
-    if whole < 1.05:
-        text = f"{abs(ratio - 1):.3g} of its size too {'large' if ratio > 1 else 'small'}"
+    whole, way = (ratio, "large") if ratio > 1 else (1 / ratio, "small")
+    text = f"{whole:.4g} x" if whole >= 1.05 else f"{abs(ratio - 1):.3g} of its size"
     where: dict[str, list[str]] = {}
     for name, x in sorted(arrays.items()):
         for i, length in enumerate(x.shape):
@@ -100,24 +92,21 @@ def _factor(
         over = " or ".join(f"{part} {', '.join(names[:3])}" for part, names in where.items())
         kinds = ("a sum where the forward has a mean", "a mean where the forward has a sum")
         hint = f": {kinds[ratio < 1]}, over {over}?"
-    return f"{sign}{text} {everywhere}{hint}"
+    return f"{sign}{text} too {way} {everywhere}{hint}"
 
 
-def _moved(a: np.ndarray, n: np.ndarray, fits: Callable[..., bool]) -> str:
-    if n.ndim == 2 and fits(n.T):
-        return "it is the transpose of the right one"
-    if n.ndim == 2 and n.shape[0] != n.shape[1] and fits(n.T.reshape(n.shape)):
-        return "it is the transpose of the right one, reshaped to fit"
-    for axis, length in enumerate(n.shape):
-        if fits(np.flip(n, axis)) and length > 1:
-            return f"it is reversed along axis {axis}"
+def _moved(a: np.ndarray, n: np.ndarray) -> Candidates:
+    if n.ndim == 2:
+        yield "it is the transpose of the right one", n.T
+        yield "it is the transpose of the right one, reshaped to fit", n.T.reshape(n.shape)
+    long = [(axis, length) for axis, length in enumerate(n.shape) if length > 1]
+    for axis, length in long:
+        yield f"it is reversed along axis {axis}", np.flip(n, axis)
         for shift in range(1, min(length, 64)):
-            if fits(np.roll(n, shift, axis)):
-                return f"it is rolled by {min(shift, length - shift)} along axis {axis}"
-    for axis, length in enumerate(n.shape):
-        if length > 1 and n[..., 0].size and fits(_sorted_like(a, n, axis)):
-            return f"it is permuted along axis {axis}"
-    return ""
+            steps = min(shift, length - shift)
+            yield f"it is rolled by {steps} along axis {axis}", np.roll(n, shift, axis)
+    for axis, _ in long:
+        yield f"it is permuted along axis {axis}", _sorted_like(a, n, axis)
 
 
 def _sorted_like(a: np.ndarray, n: np.ndarray, axis: int) -> np.ndarray:
@@ -130,45 +119,36 @@ def _sorted_like(a: np.ndarray, n: np.ndarray, axis: int) -> np.ndarray:
     return np.take(n, order, axis=axis)
 
 
-def _lost(n: np.ndarray, fits: Callable[..., bool]) -> str:
+def _lost(n: np.ndarray) -> Candidates:
     for axis, length in enumerate(n.shape):
-        for end, index in (("first", 0), ("last", length - 1)):
-            kept = np.moveaxis(n.copy(), axis, 0)
-            kept[index] = 0
-            if length > 1 and fits(np.moveaxis(kept, 0, axis)):
-                return f"the {end} slice along axis {axis} is lost (zero)"
-    return ""
+        for end, index in (("first", 0), ("last", length - 1)) if length > 1 else ():
+            kept = n.copy()
+            np.moveaxis(kept, axis, 0)[index] = 0
+            yield f"the {end} slice along axis {axis} is lost (zero)", kept
 
 
-def _upstream(
-    v: np.ndarray, fits: Callable[..., bool], numeric_for: Callable[[np.ndarray], np.ndarray]
-) -> str:
-    if fits(numeric_for(np.ones_like(v))):
-        return "the upstream gradient is ignored: this is the gradient of the sum of the output"
-    if v.ndim and len(v) > 1:
-        for end, index in (("first", 0), ("last", len(v) - 1)):
-            only, without = np.zeros_like(v), v.copy()
-            only[index], without[index] = v[index], 0
-            if fits(numeric_for(only)):
-                return f"only the {end} row of dy counts: a sum over the batch is missing"
-            if fits(numeric_for(without)):
-                return f"the {end} row of dy does not count"
-    return ""
+def _upstream(v: np.ndarray, numeric_for: Callable[[np.ndarray], np.ndarray]) -> Candidates:
+    text = "the upstream gradient is ignored: this is the gradient of the sum of the output"
+    yield text, numeric_for(np.ones_like(v))
+    for end, index in (("first", 0), ("last", -1)) if v.ndim and len(v) > 1 else ():
+        only, without = np.zeros_like(v), v.copy()
+        only[index], without[index] = v[index], 0
+        text = f"only the {end} row of dy counts: a sum over the batch is missing"
+        yield text, numeric_for(only)
+        yield f"the {end} row of dy does not count", numeric_for(without)
 
 
-def _other(fits: Callable[..., bool], others: Mapping[str, np.ndarray]) -> str:
-    for name, other in others.items():
-        if fits(other):
-            return f"it is the gradient of {name}"
-    return ""
+def _other(others: Callable[[], Arrays]) -> Candidates:
+    for name, gradient in others().items():
+        yield f"it is the gradient of {name}", gradient
 
 
-def _term(a: np.ndarray, n: np.ndarray, arrays: Mapping[str, np.ndarray], v: np.ndarray) -> str:
+def _term(a: np.ndarray, n: np.ndarray, alike: Arrays, v: np.ndarray) -> str:
     """a - n as a multiple of one array of that shape, perhaps times the upstream gradient."""
     rest = a - n
     if rest.size > 1 and (np.abs(rest) > CLOSE * np.abs(rest).max()).sum() < 2:
         return ""  # one entry is no evidence of a term
-    for name, T in _terms(arrays, v, a.shape):
+    for name, T in _terms(alike, v, a.shape):
         square = float((T * T).sum())
         if square == 0:
             continue
@@ -181,21 +161,17 @@ def _term(a: np.ndarray, n: np.ndarray, arrays: Mapping[str, np.ndarray], v: np.
     return ""
 
 
-def _product(a: np.ndarray, n: np.ndarray, arrays: Mapping[str, np.ndarray], v: np.ndarray) -> str:
+def _product(a: np.ndarray, n: np.ndarray, alike: Arrays) -> str:
     """a is n times one array of that shape, or n is a times it: a factor of the chain rule."""
-    for name, T in _factors(arrays, a.shape):
-        for found, right, what in ((a, n * T, "too many"), (n, a * T, "missing")):
+    for name, T in _factors(alike):
+        for found, right, what in ((a, n * T, "too many"), (n, a * T, "is missing")):
             if np.abs(found - right).max() <= CLOSE * np.abs(found).max() and T.std() > 0:
-                return f"a factor {name} {'is ' if what == 'missing' else ''}{what}"
+                return f"a factor {name} {what}"
     return ""
 
 
-def _factors(
-    arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]
-) -> Iterator[tuple[str, np.ndarray]]:
-    for name, x in arrays.items():
-        if x.shape != shape:
-            continue
+def _factors(alike: Arrays) -> Candidates:
+    for name, x in alike.items():
         yield name, x
         if name == "y":
             yield "(1 - y^2)", 1 - x * x
@@ -208,21 +184,19 @@ def _factors(
             yield f"sigmoid({name}) (1 - sigmoid({name}))", s * (1 - s)
 
 
-def _terms(
-    arrays: Mapping[str, np.ndarray], v: np.ndarray, shape: tuple[int, ...]
-) -> Iterator[tuple[str, np.ndarray]]:
+def _terms(alike: Arrays, v: np.ndarray, shape: tuple[int, ...]) -> Candidates:
     up = {"": np.ones(shape)}
     if v.shape == shape:
         up["dy "] = v
     elif v.ndim == 1 and len(shape) > 1 and shape[0] == len(v):
         up["dy "] = v.reshape(-1, *[1] * (len(shape) - 1)) * np.ones(shape)
-    same = {name: x for name, x in arrays.items() if x.shape == shape}
     with np.errstate(all="ignore"):
-        same |= {f"exp({name})": np.exp(x) for name, x in same.items() if x.max() < 50}
+        exps = {f"exp({name})": np.exp(x) for name, x in alike.items() if x.max() < 50}
+    same = {**alike, **exps}
     for before, factor in sorted(up.items(), reverse=True):
         for name, x in same.items():
             yield f"{before}{name}", factor * x
-        yield f"{before}".strip() or "(a constant)", factor
+        yield before.strip() or "(a constant)", factor
         for (one, x), (two, z) in combinations(same.items(), 2):
             yield f"{before}{one} {two}", factor * x * z
 
@@ -234,9 +208,7 @@ def _some(a: np.ndarray, n: np.ndarray, size: float) -> str:
     if not 0 < wrong.mean() < 1 or difference[~wrong].max() > RIGHT * size:
         return ""
     if not (np.abs(n[wrong]) > CLOSE * size).any() and wrong.sum() > 1:
-        return (
-            f"it should be 0 at {int(wrong.sum())} of {wrong.size} entries, and is right elsewhere"
-        )
+        return f"it should be 0 at {wrong.sum()} of {wrong.size} entries, and is right elsewhere"
     if not a[wrong].any() and wrong.sum() > 1:
         return f"it is 0 at {wrong.sum()} of {wrong.size} entries, and is right elsewhere"
     return f"{_count(wrong)} wrong, the others are right" if wrong.mean() <= FEW else ""
