@@ -6,14 +6,13 @@ names whose gradients are wrong, may add a sentence of the teacher's. The file i
 nothing else is executed.
 """
 
-import importlib.util
 import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from runpy import run_path
 from typing import Any
 
 from ..errors import InputError
@@ -46,7 +45,7 @@ def check_file(path: str | Path, *, seed: int = 0) -> Iterator[Report]:
     the others, where a pair cannot be checked.
     """
     path = Path(path)
-    functions = _functions(_run(path))
+    functions = _functions(path)
     names = [name for name in functions if f"{name}_backward" in functions]
     if not names:
         raise InputError(
@@ -96,31 +95,19 @@ def _crash(error: Exception, path: Path) -> str:
     return f"{frame.name} raises {kind} in line {frame.lineno}: {frame.line}: {error}"
 
 
-def _run(path: Path) -> ModuleType:
+def _functions(path: Path) -> dict[str, Callable[..., Any]]:
+    """The functions that the file itself defines, in its order."""
     if not path.is_file() or path.suffix != ".py":
         raise InputError(f"{path} is no Python file: check the path")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path} cannot be run as Python")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(
-        0, str(path.parent.resolve())
-    )  # as for a script, so that it finds its neighbours
+    # as for a script, so that it finds its neighbours
+    sys.path.insert(0, str(path.parent.resolve()))
     try:
-        spec.loader.exec_module(module)
+        found = run_path(str(path.absolute()), run_name=path.stem)
     except SystemExit:
         raise InputError(f"{path} ends by itself (sys.exit) before its pairs are checked") from None
     except USER_ERRORS as error:
         raise InputError(f"{path} does not run: {type(error).__name__}: {error}") from None
     finally:
         sys.path.pop(0)
-    return module
-
-
-def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The functions that the file itself defines, in its order."""
-    return {
-        name: f
-        for name, f in vars(module).items()
-        if inspect.isfunction(f) and f.__module__ == module.__name__
-    }
+    own = {name: f for name, f in found.items() if inspect.isfunction(f)}
+    return {name: f for name, f in own.items() if f.__module__ == path.stem}
