@@ -23,6 +23,7 @@ LEAST_CHANGE = 1e-9  # relative: a mutant that changes the gradient by less is l
 
 
 def _entry(g: Array, k: int) -> Array:
+    """True at entry k, False elsewhere."""
     return (array_module(g).arange(g.size) == k).reshape(g.shape)
 
 
@@ -30,14 +31,6 @@ def _last_row_lost(g: Array, ones: Callable[[], Array]) -> Array:
     g = g.copy()
     g[-1:] = 0
     return g
-
-
-def _one_entry(g: Array, ones: Callable[[], Array]) -> Array:
-    return g * (1 + 0.1 * _entry(g, int(abs(g).argmax())))
-
-
-def _not_a_number(g: Array, ones: Callable[[], Array]) -> Array:
-    return array_module(g).where(_entry(g, 0), np.nan, g)
 
 
 # of the gradient g; ones() is the same for an upstream gradient of ones
@@ -50,8 +43,8 @@ MUTANTS: dict[str, Callable[[Array, Callable[[], Array]], Array]] = {
     "x 1.0001": lambda g, ones: 1.0001 * g,
     "zero": lambda g, ones: 0 * g,
     "transposed": lambda g, ones: g.T.copy().reshape(g.shape),
-    "one entry 10 % off": _one_entry,
-    "NaN in one entry": _not_a_number,
+    "one entry 10 % off": lambda g, ones: g * (1 + 0.1 * _entry(g, int(abs(g).argmax()))),
+    "NaN in one entry": lambda g, ones: array_module(g).where(_entry(g, 0), np.nan, g),
     "mean for sum": lambda g, ones: g / 4,
     "rolled": lambda g, ones: array_module(g).roll(g, 1, axis=0) if g.ndim else g,
     "+ 1 % offset": lambda g, ones: g + 0.01 * array_module(g).sqrt((g * g).mean()),
@@ -77,14 +70,10 @@ def mutants(
         for mutant in MUTANTS:
             wrong = _mutated(pair, leaf, mutant)
             with np.errstate(all="ignore"):
-                g, h = (to_numpy(b[leaf]) for b in (right, _named(pair, wrong, dy, y)))
+                mutated = Pair(f, wrong, inputs, name).backward(dy, pair.given, y)
+            g, h = to_numpy(right[leaf]), to_numpy(mutated[leaf])
             if not np.linalg.norm(g - h) <= LEAST_CHANGE * np.linalg.norm(g):
                 yield leaf, mutant, wrong
-
-
-def _named(pair: Pair, backward: Backward, dy: Array, y: Array) -> dict[str, Array]:
-    arguments = {**pair.given, "y": y}
-    return pair.named(backward(dy, **{n: arguments[n] for n in pair.needs}))
 
 
 def _mutated(pair: Pair, leaf: str, mutant: str) -> Backward:
@@ -145,39 +134,32 @@ def mutation_score(
     pass the backward as it is.
     """
     pair = Pair(f, f_backward, inputs, "")
-    try:
-        passes = _good(test(f, f_backward, deepcopy(dict(inputs))))
-        why = "it returns False, or a report that is not PASS"
-    except _failures() as error:
-        passes, why = False, f"{type(error).__name__}: {error}"
-    if not passes:
+    if why := _failure(test, f, f_backward, inputs):
         what = f"the test fails the unmodified {pair.back}, so a mutation score means nothing"
         raise InputError(f"{pair.name}: {what} ({why})")
     killed, survivors = 0, []
     for leaf, mutant, wrong in mutants(f, f_backward, inputs):
-        if _passes(test, f, wrong, deepcopy(dict(inputs))):
-            survivors.append(f"d{leaf} {mutant}")
-        else:
+        if _failure(test, f, wrong, inputs):
             killed += 1
+        else:
+            survivors.append(f"d{leaf} {mutant}")
     if not killed and not survivors:
         raise InputError(f"{pair.name} has no gradient that could be made wrong at these inputs")
     return MutationScore(pair.name, killed, tuple(survivors))
 
 
-def _passes(test: Callable[..., Any], *arguments: Any) -> bool:
+def _failure(
+    test: Callable[..., Any], f: Callable[..., Array], f_backward: Backward, inputs: Any
+) -> str:
+    """How the test fails, or "" if it passes."""
+    pytest: Any = sys.modules.get("pytest")  # whose fail and raises do not raise an Exception
+    failures = (*USER_ERRORS, pytest.fail.Exception) if pytest else USER_ERRORS
     try:
-        return _good(test(*arguments))
-    except _failures():
-        return False
-
-
-def _failures() -> tuple[type[BaseException], ...]:
-    """What a test may raise: also pytest.fail and pytest.raises, where pytest is in use."""
-    pytest: Any = sys.modules.get("pytest")
-    return (*USER_ERRORS, pytest.fail.Exception) if pytest else USER_ERRORS
-
-
-def _good(found: Any) -> bool:
-    if isinstance(found, Report):
-        return found.verdict in GOOD
-    return found is None or bool(np.all(found))
+        found = test(f, f_backward, deepcopy(dict(inputs)))
+        if isinstance(found, Report):
+            passes = found.verdict in GOOD
+        else:
+            passes = found is None or bool(np.all(found))
+    except failures as error:
+        return f"{type(error).__name__}: {error}"
+    return "" if passes else "it returns False, or a report that is not PASS"

@@ -44,15 +44,20 @@ class Pair:
         self.inputs = {
             n: a.astype("float64") if n in self.floats else a for n, a in self.given.items()
         }
-        self._fit(f, self.name, inputs)
+        try:
+            inspect.signature(f).bind(**inputs)
+        except TypeError as error:
+            hint = "; wrap it in a lambda" if "positional only" in str(error) else ""
+            names = ", ".join(inputs)
+            raise InputError(f"{self.name} cannot be called with {names}: {error}{hint}") from None
         parameters = list(inspect.signature(f_backward).parameters.values())
         if any(p.kind is p.VAR_POSITIONAL for p in parameters) or not parameters:
             raise InputError(f"{self.back} must name its arguments: dy, then inputs of the forward")
+        known = {*inputs, "y"}
         if any(p.kind is p.VAR_KEYWORD for p in parameters):
             self.needs = list(inputs)
         else:
-            self.needs = [n for n in positional(f_backward)[1:] if n in inputs or n == "y"]
-        known = set(inputs) | {"y"}
+            self.needs = [n for n in positional(f_backward)[1:] if n in known]
         missing = [
             p.name
             for p in parameters[1:]
@@ -69,15 +74,6 @@ class Pair:
     def back(self) -> str:
         return getattr(self.f_backward, "__name__", "the backward")
 
-    @staticmethod
-    def _fit(f: Callable[..., Any], name: str, inputs: Mapping[str, Any]) -> None:
-        try:
-            inspect.signature(f).bind(**inputs)
-        except TypeError as error:
-            hint = "; wrap it in a lambda" if "positional only" in str(error) else ""
-            names = ", ".join(inputs)
-            raise InputError(f"{name} cannot be called with {names}: {error}{hint}") from None
-
     def forward(self, inputs: Mapping[str, Array]) -> Array:
         y = self.f(**inputs)
         if isinstance(y, (tuple, list)):
@@ -85,11 +81,10 @@ class Pair:
                 f"{self.name} returns a {type(y).__name__} of {len(y)}, not one array: "
                 "pass a function that drops the cache"
             )
-        if not hasattr(y, "dtype"):
-            y = np.asarray(y)
+        if array_module(y) is np:
+            y = np.asanyarray(y)
         if y.dtype.kind != "f":
             raise InputError(f"{self.name} should return a floating-point array, got {y.dtype}")
-        y = y if isinstance(y, np.ndarray) or array_module(y) is not np else np.asarray(y)
         return y.copy()  # forward may use the same memory again
 
     def backward(
@@ -98,10 +93,8 @@ class Pair:
         """Gradients by input name, without those that are None."""
         if y is None and "y" in self.needs:
             y = self.forward(inputs)
-        out = self.f_backward(
-            dy, **{n: y if n == "y" and n not in inputs else inputs[n] for n in self.needs}
-        )
-        named = self.named(out)
+        arguments = {"y": y, **inputs}
+        named = self.named(self.f_backward(dy, **{n: arguments[n] for n in self.needs}))
         if odd := [n for n in named if n not in self.floats]:
             what = ", ".join(map(str, odd))
             raise InputError(f"{self.back} returns a gradient of {what}, no floating-point input")
@@ -111,20 +104,16 @@ class Pair:
             if g is not None
         }
 
-    @property
-    def order(self) -> list[str]:
-        """Names of the inputs whose gradients backward returns, where it returns a tuple."""
-        names = [name[1:] for name in keyword_only(self.f_backward) if name[0] == "d"]
-        return names or list(self.floats)
-
     def named(self, out: Any) -> dict[str, Any]:
-        """What backward returned, by input name."""
+        """What backward returned, by input name; a tuple is in the order of the `d*` arguments."""
         if out is None:
             raise InputError(f"{self.back} returns no gradient: is its return missing?")
         if isinstance(out, Mapping):
             by_d = {f"d{n}": n for n in self.floats if f"d{n}" not in self.given}
             return {by_d.get(str(n), str(n)): g for n, g in out.items()}
-        names, values = self.order, out if isinstance(out, (tuple, list)) else (out,)
+        names = [name[1:] for name in keyword_only(self.f_backward) if name[0] == "d"]
+        names = names or list(self.floats)
+        values = out if isinstance(out, (tuple, list)) else (out,)
         if len(values) != len(names):
             raise InputError(
                 f"{self.back} returned {len(values)} gradients, but there should be "
