@@ -15,6 +15,10 @@ from ..backend import Array, array_module, share_memory, to_numpy
 from .pair import Pair
 
 Gradients = Mapping[str, Array]
+LAYOUTS: dict[str, Callable[[Array], Array]] = {  # of an array that has axes
+    "Fortran-ordered": lambda a: array_module(a).asfortranarray(a),
+    "strided": lambda a: array_module(a).repeat(a, 2, axis=-1)[..., ::2],
+}
 
 
 def names(leaves: Iterable[str]) -> str:
@@ -72,7 +76,7 @@ def aliases(gradients: Gradients, given: Mapping[str, Array]) -> Iterator[str]:
             yield f"d{one} and d{two} share memory: return a copy of one"
 
 
-def same_bits(a: Gradients, b: Gradients, factor: float = 1.0) -> list[str]:
+def other_bits(a: Gradients, b: Gradients, factor: float = 1.0) -> list[str]:
     """Names of the gradients in which b is not factor times a, bit for bit.
 
     Numbers so small that they have lost bits to underflow are ignored.
@@ -88,18 +92,15 @@ def same_bits(a: Gradients, b: Gradients, factor: float = 1.0) -> list[str]:
 
 
 def behaviour(
-    pair: Pair,
-    inputs: Mapping[str, Array],
-    dy: Array,
-    gradients: Gradients,
+    pair: Pair, inputs: Mapping[str, Array], dy: Array, gradients: Gradients
 ) -> Iterator[str]:
     """Violations that show only when backward is called again, with other arguments."""
     f, backward = pair.forward, pair.backward
-    if bad := same_bits(gradients, backward(dy, inputs)):
+    if bad := other_bits(gradients, backward(dy, inputs)):
         yield f"{names(bad)} differs between two calls with the same arguments"
         return
-    if bad := same_bits(gradients, backward(2 * dy, inputs), 2.0):
-        once = same_bits(gradients, backward(2 * dy, inputs))
+    if bad := other_bits(gradients, backward(2 * dy, inputs), 2.0):
+        once = other_bits(gradients, backward(2 * dy, inputs))
         if len(once) < len(gradients) and not set(bad) & set(once):
             yield f"{names(bad)} ignores the upstream gradient: twice dy gives the same"
         else:
@@ -110,10 +111,10 @@ def behaviour(
     if bad := [n for n, g in zero.items() if bool((g != 0).any())]:
         yield f"{names(bad)} is not 0 for an upstream gradient of 0"
     f({n: 0.99 * x if x.dtype.kind == "f" else x for n, x in inputs.items()})
-    if bad := same_bits(gradients, backward(dy, inputs)):
+    if bad := other_bits(gradients, backward(dy, inputs)):
         yield f"{names(bad)} changes if forward is called in between: it depends on hidden state"
         return
-    for how, arrange in (("Fortran-ordered", _fortran), ("strided", _strided)):
+    for how, arrange in LAYOUTS.items():
         other = {n: arrange(x) if x.ndim else x for n, x in inputs.items()}
         if bad := _far(gradients, backward(arrange(dy) if dy.ndim else dy, other)):
             yield f"{names(bad)} is another one for {how} arguments"
@@ -123,23 +124,12 @@ def behaviour(
         yield f"{names(bad)} is another one for a broadcast upstream gradient"
 
 
-def _fortran(a: Array) -> Array:
-    return array_module(a).asfortranarray(a)
-
-
-def _strided(a: Array) -> Array:
-    return array_module(a).repeat(a, 2, axis=-1)[..., ::2]
-
-
 def _far(a: Gradients, b: Gradients) -> list[str]:
     """Names of the gradients that differ by more than the order of summation explains."""
     bad = []
     for name, g in a.items():
         one, two = to_numpy(g), to_numpy(b[name])
-        if one.shape != two.shape:
-            bad.append(name)
-            continue
         bound = 1e3 * np.finfo(one.dtype).eps * np.abs(one).max(initial=0)
-        if not (np.abs(one - two).max(initial=0) <= bound):
+        if one.shape != two.shape or not np.abs(one - two).max(initial=0) <= bound:
             bad.append(name)
     return bad

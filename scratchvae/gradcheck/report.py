@@ -9,7 +9,7 @@ CONTRACT       backward breaks its contract (see `contract.py`), right or not
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf, log10
 from textwrap import fill
 
@@ -39,16 +39,18 @@ class Leaf:
 
     def __str__(self) -> str:
         head = f"d{self.name:<12} {self.verdict:<12} "
-        how = f"off by {self.error:.2g} of its size; {seen(self.resolution)}"
-        if self.verdict in GOOD:
-            how = agreement(self.resolution)
+        seen = f"an error above {self.resolution:.1e} of its size would have been seen"
+        how = f"off by {self.error:.2g} of its size; {seen}"
+        if self.verdict in GOOD and self.resolution == 0:
+            how = "agrees exactly"
+        elif self.verdict in GOOD:
+            how = f"agrees to {max(0.0, -log10(self.resolution)):.1f} digits; {seen}"
         if self.verdict == PASS:
             return f"{head}{how}" + f" ({self.message})" * bool(self.message)
-        first = self.message or how
-        lines = [head + first]
-        if self.verdict != INCONCLUSIVE and first is not how and self.error < inf:
+        lines = [head + (self.message or how)]
+        if self.message and self.verdict != INCONCLUSIVE and self.error < inf:
             lines.append(f"{'':27}{how}")
-        return "\n".join([*lines, *filter(None, [self.table])])
+        return "\n".join(filter(None, [*lines, self.table]))
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,16 @@ class Report:
     leaves: tuple[Leaf, ...] = ()
     violations: tuple[str, ...] = ()  # of the contract
     random: str = ""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()  # of a model, beyond its gradients
 
     @property
     def verdict(self) -> str:
-        found = {leaf.verdict for leaf in self.leaves}
+        found = {PASS, *(leaf.verdict for leaf in self.leaves)}
         found |= {finding.verdict for finding in self.findings}
         found |= {CONTRACT} if self.violations else set()
         found |= {RANDOM} if self.random else set()
-        return next((verdict for verdict in WORST_FIRST if verdict in found), PASS)
+        return min(found, key=WORST_FIRST.index)
 
     @property
     def resolution(self) -> float:
@@ -102,10 +104,8 @@ class Report:
         lines = [f"{self.name}: {self.verdict}"]
         lines += [self.random] if self.random else []
         lines += [f"contract: {violation}" for violation in self.violations]
-        for leaf in self.leaves:
-            lines += str(leaf).split("\n")
-        for finding in self.findings:
-            lines += str(finding).split("\n")
+        for part in (*self.leaves, *self.findings):
+            lines += str(part).split("\n")
         lines += self.notes
         return "\n  ".join(lines)
 
@@ -135,13 +135,3 @@ def within(name: str, error: float, limit: float, otherwise: str) -> Finding:
     if error <= limit:
         return Finding(name, PASS, error, limit)
     return Finding(name, FAIL, error, limit, otherwise)
-
-
-def seen(resolution: float) -> str:
-    return f"an error above {resolution:.1e} of its size would have been seen"
-
-
-def agreement(resolution: float) -> str:
-    if resolution == 0:
-        return "agrees exactly"
-    return f"agrees to {max(0.0, -log10(resolution)):.1f} digits; {seen(resolution)}"
