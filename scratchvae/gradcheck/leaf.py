@@ -11,26 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
-from .numerics import (
-    DIRECTIONS,
-    FIRST,
-    RATIO,
-    Probe,
-    confirm,
-    direction,
-    entry,
-    groups,
-    probe,
-    resolution,
-    size,
-)
+from .numerics import DIRECTIONS, FINER, Probe, confirm, direction, groups, probe, resolution, size
 from .pair import Pair
 from .report import FAIL, INCONCLUSIVE, KINK, PASS, Leaf
 
 PASS_RESOLUTION = 1e-2  # PASS requires this resolution, or a finer one
 FAIL_RESOLUTION = 0.5  # FAIL requires this one
 UNKNOWN = 1e-4  # an entry of a larger estimated error, relative to the largest entry, is not known
-FINER = FIRST * RATIO**-9  # the largest step of a second attempt
 OTHER = 0.7  # of the usual steps: those of another attempt
 NUDGE = 1e-2  # distance from a kink of the points that are checked beside it, relative to x
 ENTRIES = 2000  # entries of a failing gradient that are compared, fewer where arrays are large
@@ -43,7 +30,7 @@ def leaf(pair: Pair, name: str, dy: Array, g: Array, seed: int) -> Leaf:
     if x.size == 0:
         return Leaf(name, PASS, resolution=0.0, message="it has no entries")
     if not bool(array_module(g).isfinite(g).all()):
-        return _failed(pair, name, dy, g, np.inf, 0.0)
+        return _failed(pair, name, dy, g, [])
     looks = _looks(pair, pair.inputs, name, dy, g, seed)
     seen = max(resolution(probes) for probes in looks)
     probes = [p for probes in looks for p in probes]
@@ -71,31 +58,24 @@ def along(pair: Pair, inputs: Mapping[str, Array], name: str) -> Callable[[Array
 
 def _looks(pair: Pair, inputs: Any, name: str, dy: Array, g: Array, seed: int) -> list[list[Probe]]:
     """Probes of all entries at once or, if such steps leave the domain, group by group."""
-    x = inputs[name]
+    f, x = along(pair, inputs, name), inputs[name]
 
     def look(sizes: Array | None) -> list[Probe]:
-        return _probes(pair, inputs, name, dy, g, lambda key: direction(x, key, seed, sizes))
+        """One full probe, and cheaper ones at the rungs that decided it, unless it is enough."""
+        first = closely(f, dy, x, g, direction(x, name, seed, sizes))
+        if first.reason or first.wrong or first.kink or first.resolution > PASS_RESOLUTION:
+            return [first]
+        found = [first]
+        for k in range(1, DIRECTIONS):
+            u = direction(x, f"{name}, {k}", seed, sizes)
+            another = confirm(f, dy, x, g, u, first)
+            if another.wrong or another.resolution > PASS_RESOLUTION:
+                another = closely(f, dy, x, g, u)
+            found.append(another)
+        return found
 
     first = look(None)
     return [look(sizes) for sizes in groups(x)] if first[0].reason else [first]
-
-
-def _probes(
-    pair: Pair, inputs: Any, name: str, dy: Array, g: Array, towards: Callable[[str], Array]
-) -> list[Probe]:
-    """One full probe, and cheaper ones at the rungs that decided it, unless it is enough."""
-    f, x = along(pair, inputs, name), inputs[name]
-    first = closely(f, dy, x, g, towards(name))
-    if first.reason or first.wrong or first.kink or first.resolution > PASS_RESOLUTION:
-        return [first]
-    found = [first]
-    for k in range(1, DIRECTIONS):
-        u = towards(f"{name}, {k}")
-        another = confirm(f, dy, x, g, u, first)
-        if another.wrong or another.resolution > PASS_RESOLUTION:
-            another = closely(f, dy, x, g, u)
-        found.append(another)
-    return found
 
 
 def closely(f: Callable[[Array], Array], dy: Array, x: Array, g: Array, u: Array) -> Probe:
@@ -118,35 +98,35 @@ def _second_look(
     pair: Pair, name: str, dy: Array, g: Array, seed: int, probes: list[Probe]
 ) -> Leaf:
     """Decide a doubtful case: at a kink, a possible gradient that is right at points beside it."""
-    error, seen = max(p.relative for p in probes), min(p.resolution for p in probes)
     worst = max(probes, key=lambda p: p.relative)
     if not any(p.kink for p in probes) and worst.resolution > FAIL_RESOLUTION:
         return _inconclusive(name, probes, worst.resolution)
     beside, again = _beside(pair, name, dy, seed)
     wrong_beside = any(p.wrong or p.kink for p in again)
     if wrong_beside and not any(p.kink for p in probes):
-        return _failed(pair, name, dy, g, error, seen, probes[0])
+        return _failed(pair, name, dy, g, probes)
     entries = _entries(pair, name, dy, g)
     kinks = sum(p.kink for _, p in entries)
-    if not kinks and not any(p.wrong for _, p in entries) and len(entries) == g.size:
+    if not kinks:
+        if any(p.wrong for _, p in entries) or len(entries) < g.size:
+            return _failed(pair, name, dy, g, probes)
         seen = max(p.resolution for _, p in entries)
         if not seen <= PASS_RESOLUTION:
             return _inconclusive(name, [p for _, p in entries], seen)
         return Leaf(name, PASS, 0.0, seen, "entry by entry, as x is near a kink")
-    if not kinks:
-        return _failed(pair, name, dy, g, error, seen, probes[0])
     text = f"at a kink in {kinks} of {len(entries)} entries"
     if not all(p.bracketed for _, p in entries):
         text += ", the gradient is none of the possible ones"
-        return _failed(pair, name, dy, g, error, seen, probes[0], text)
+        return _failed(pair, name, dy, g, probes, text)
     text += ", the gradient is a possible one in each"
     if wrong_beside:
         g = pair.backward(dy, beside)[name]
         text += ", but wrong right beside it"
         there = copy(pair)
         there.inputs = beside
-        return _failed(there, name, dy, g, again[0].relative, again[0].resolution, again[0], text)
+        return _failed(there, name, dy, g, again[:1], text)
     if reason := next((p.reason for p in again if p.reason), ""):
+        seen = min(p.resolution for p in probes)
         return Leaf(name, INCONCLUSIVE, resolution=seen, message=f"{text}, but beside it {reason}")
     return Leaf(name, KINK, 0.0, max(p.resolution for p in again), f"{text}, and right beside it")
 
@@ -176,35 +156,26 @@ def _entries(
     x = pair.inputs[name]
     cost = (30 if first is None else 6) * (sum(a.size for a in pair.inputs.values()) + dy.size)
     count = min(x.size, ENTRIES, max(16, WORK // cost))
-    step = max(1, x.size // count)
-
-    f = along(pair, pair.inputs, name)
+    f, xp, step = along(pair, pair.inputs, name), array_module(x), size(x)
     found = []
-    for flat in range(0, x.size, step):
+    for flat in range(0, x.size, max(1, x.size // count)):
         index = tuple(int(i) for i in np.unravel_index(flat, x.shape))
-        u = entry(x, index)
-        found.append(
-            (index, closely(f, dy, x, g, u) if first is None else confirm(f, dy, x, g, u, first))
-        )
+        u = xp.zeros_like(x)
+        u[index] = step
+        probed = closely(f, dy, x, g, u) if first is None else confirm(f, dy, x, g, u, first)
+        found.append((index, probed))
     return found
 
 
 def _failed(
-    pair: Pair,
-    name: str,
-    dy: Array,
-    g: Array,
-    error: float,
-    resolution: float,
-    first: Probe | None = None,
-    message: str = "",
+    pair: Pair, name: str, dy: Array, g: Array, probes: list[Probe], message: str = ""
 ) -> Leaf:
     """A wrong gradient: the name of the bug, if an explanation fits, and the worst entries."""
     from .diagnose import ZERO, explain, not_finite, table  # lazily: only a failure needs it
 
     analytic = to_numpy(g)
     clean = np.nan_to_num(analytic, posinf=0.0, neginf=0.0)
-    first = None if first is None or first.reason else first
+    first = probes[0] if probes and not probes[0].reason else None
     entries = _entries(pair, name, dy, array_module(g).asarray(clean), first)
     picked = [index for index, _ in entries]
     step = size(pair.inputs[name])
@@ -218,24 +189,27 @@ def _failed(
     elif not message and not analytic.any():
         message = ZERO
     elif known and whole:
+        arrays = {n: to_numpy(pair.inputs[n]) for n in pair.floats}
+        arrays["y"] = to_numpy(pair.forward(pair.inputs))
         message = explain(
             a.reshape(analytic.shape),
             numeric.reshape(analytic.shape),
-            {n: to_numpy(x) for n, x in pair.inputs.items() if x.dtype.kind == "f"}
-            | {"y": to_numpy(pair.forward(pair.inputs))},
+            arrays,
             lambda: {o: _numeric(pair, o, dy, first) for o in alike},
             lambda v: _numeric(pair, name, array_module(dy).asarray(v), first),
             to_numpy(dy),
         )
     elif known:
         message = explain(a, numeric, {}, dict, lambda v: np.full(a.shape, np.inf), np.ones(()))
-        message += (
-            f"{'; ' if message else ''}{len(picked)} of {analytic.size} entries were compared"
-        )
+        compared = f"{len(picked)} of {analytic.size} entries were compared"
+        message = f"{message}; {compared}" if message else compared
     norm = float(np.linalg.norm(numeric))  # NaN where some entries are not known
     if norm > 0 and np.isfinite(a).all():
         error = float(np.linalg.norm(a - numeric)) / norm
-    return Leaf(name, FAIL, error, resolution, message, table(picked, a, numeric))
+    else:
+        error = max((p.relative for p in probes), default=np.inf)
+    seen = min((p.resolution for p in probes), default=0.0)
+    return Leaf(name, FAIL, error, seen, message, table(picked, a, numeric))
 
 
 def _numeric(pair: Pair, name: str, dy: Array, first: Probe | None) -> np.ndarray:

@@ -19,9 +19,12 @@ import numpy as np
 
 from ..backend import Array, array_module
 
+Forward = Callable[[Array], Array]  # a function of one input, the others being fixed
+
 RUNGS = 13  # two evaluations each: with the one at x, 27 a direction
 RATIO = 4.0
 FIRST = 0.25  # the largest step, relative to the size of x
+FINER = FIRST * RATIO**-9  # the largest step of a second attempt
 SURE = 5.0  # estimated errors: a residual above so many is a failure
 DIRECTIONS = 5  # an error may be nearly orthogonal to one, hardly to all of them
 MISSED = 1e-4  # the chance that they all miss an error of the size that is printed
@@ -30,6 +33,7 @@ GRAIN = 1e-6  # relative to the forward: a smaller jump is rounding, not a step 
 ORDER = 1e3  # entries of x that are further apart are moved one group after the other
 SEVERAL = 4  # smallest steps, so many that they do not all agree by chance
 SMOOTH = 2.5  # the gap of one-sided slopes shrinks by RATIO a rung if f is smooth, by 1 at a kink
+OUTSIDE = "steps leave the domain of the forward"
 
 
 class Probe(NamedTuple):
@@ -121,81 +125,75 @@ def groups(x: Array) -> list[Array]:
     return [sizes for sizes in found if bool(sizes.any())]
 
 
-def entry(x: Array, index: tuple[int, ...]) -> Array:
-    """The direction of one entry, of x's size."""
-    u = array_module(x).zeros_like(x)
-    u[index] = size(x)
-    return u
-
-
-def probe(
-    f: Callable[[Array], Array], v: Array, x: Array, g: Array, u: Array, largest: float = FIRST
-) -> Probe:
+def probe(f: Forward, v: Array, x: Array, g: Array, u: Array, largest: float = FIRST) -> Probe:
     """Compare the gradient g of <v, f(x)> with differences along u; f is evaluated 27 times."""
     xp = array_module(x)
     y = f(x)
     eps = float(np.finfo(y.dtype).eps)
     scale = float(xp.sqrt(((g * u) ** 2).sum()))
-
-    def residual(ya: Array, yb: Array, xa: Array, xb: Array, width: float) -> float:
-        return (float((v * (ya - yb)).sum()) - float((g * (xa - xb)).sum())) / width
-
     rows = []
     with np.errstate(all="ignore"):
-        for k in range(RUNGS):
-            h = largest * RATIO**-k
+        for h in (largest * RATIO**-k for k in range(RUNGS)):
             xa, xb = x + h * u, x - h * u
             ya, yb = f(xa), f(xb)
-            central = residual(ya, yb, xa, xb, 2 * h)
+            central = _residual(v, ya - yb, g, xa - xb, 2 * h)
+            right = _residual(v, ya - y, g, xa - x, h)
+            left = _residual(v, y - yb, g, x - xb, h)
             moved = float(array_module(v).abs(v * (ya - yb)).max()) if v.size else 0.0
-            rows.append((h, central, residual(ya, y, xa, x, h), residual(y, yb, x, xb, h), moved))
+            rows.append((h, central, right, left, moved))
         h, r, right, left, moved = np.array(rows).T
         own = float(((v * y) ** 2).sum()) ** 0.5
         # rungs that leave the domain of f are too large
         first = int(np.flatnonzero(~np.isfinite(r))[-1]) + 1 if not np.isfinite(r).all() else 0
         h, r, right, left = h[first:], r[first:], right[first:], left[first:]
         if len(h) < 5:
-            return Probe(0.0, np.inf, scale, reason="steps leave the domain of the forward")
+            return Probe(0.0, np.inf, scale, reason=OUTSIDE)
         noise = _noise(h, r, 0.5 * eps * own)
         if bool((g * u).any()):
             noise = max(noise, _grain(moved, own))
-        R = (RATIO**2 * r[1:] - r[:-1]) / (RATIO**2 - 1)
+        R = _extrapolated(r)
         floor = 4 * eps * float(xp.abs(g * u).sum())
         error = np.abs(np.diff(R)) + 3 * noise / h[2:] + floor
     best = _best(R[:-1], error)
+    slope = float((g * u).sum()) + float(R[best])
     # if neither the gradient nor differences show a slope, errors are relative to the forward
-    scale = max(scale, abs(float((g * u).sum()) + float(R[best]))) or own or float(moved.max())
+    scale = max(scale, abs(slope)) or own or float(moved.max())
     kink, at = _kink(h, right - left, noise, scale)
     return Probe(
         *(float(R[best]), float(error[best]), scale, float(right[at]), float(left[at]), kink),
         step=float(h[best]),
         noise=noise,
         flat=not moved.any(),
-        slope=float((g * u).sum()) + float(R[best]),
+        slope=slope,
     )
 
 
-def confirm(
-    f: Callable[[Array], Array], v: Array, x: Array, g: Array, u: Array, first: Probe
-) -> Probe:
+def confirm(f: Forward, v: Array, x: Array, g: Array, u: Array, first: Probe) -> Probe:
     """Another direction, at the rungs that decided the first one: f is evaluated 6 times."""
     xp = array_module(x)
     r = []
     with np.errstate(all="ignore"):
-        for k in range(3):
-            h = first.step * RATIO**-k
+        for h in (first.step * RATIO**-k for k in range(3)):
             xa, xb = x + h * u, x - h * u
-            dv, dg = (v * (f(xa) - f(xb))).sum(), (g * (xa - xb)).sum()
-            r.append((float(dv) - float(dg)) / (2 * h))
-    R = [(RATIO**2 * r[k + 1] - r[k]) / (RATIO**2 - 1) for k in range(2)]
+            r.append(_residual(v, f(xa) - f(xb), g, xa - xb, 2 * h))
+        R = _extrapolated(np.array(r)).tolist()
     floor = 4 * float(xp.finfo(x.dtype).eps) * float(xp.abs(g * u).sum())
     error = abs(R[1] - R[0]) + 3 * first.noise * RATIO**2 / first.step + floor
-    scale = max(float(xp.sqrt(((g * u) ** 2).sum())), abs(float((g * u).sum()) + R[0]))
-    scale = scale or first.scale
-    if not np.isfinite(error):
-        return Probe(0.0, np.inf, scale, reason="steps leave the domain of the forward")
     slope = float((g * u).sum()) + R[0]
+    scale = max(float(xp.sqrt(((g * u) ** 2).sum())), abs(slope)) or first.scale
+    if not np.isfinite(error):
+        return Probe(0.0, np.inf, scale, reason=OUTSIDE)
     return Probe(R[0], error, scale, step=first.step, noise=first.noise, slope=slope)
+
+
+def _residual(v: Array, change: Array, g: Array, moved: Array, width: float) -> float:
+    """The slope of <v, f> for that change of f, minus the slope of <g, x> for x's own."""
+    return (float((v * change).sum()) - float((g * moved).sum())) / width
+
+
+def _extrapolated(r: Any) -> Any:
+    """Richardson's extrapolation of residuals at steps that shrink by RATIO: without c h^2."""
+    return (RATIO**2 * r[1:] - r[:-1]) / (RATIO**2 - 1)
 
 
 def _noise(h: Any, r: Any, least: float) -> float:
@@ -243,9 +241,6 @@ def _kink(h: Any, gap: Any, noise: float, scale: float) -> tuple[bool, int]:
         return False, int(clear[-1]) if len(clear) else 0
     last = int(clear[-1])
     # a smooth function's gap is below the noise, or still shrinking, at that rung
-    return bool(gap[last - 1] < SMOOTH * gap[last] and last == _last_clear(h, gap, noise)), last
-
-
-def _last_clear(h: Any, gap: Any, noise: float) -> int:
-    """The last rung at which a gap as large as the largest would still be above the noise."""
-    return int(np.flatnonzero(gap.max() > 20 * noise / h)[-1])
+    steady = gap[last - 1] < SMOOTH * gap[last]
+    # the last rung at which a gap as large as the largest would still be above the noise
+    return bool(steady and last == np.flatnonzero(gap.max() > 20 * noise / h)[-1]), last
