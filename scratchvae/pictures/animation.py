@@ -5,6 +5,7 @@ flickers and files stay small.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from ..files.atomic import write_atomically
-from .plots import DARK, LIGHT, MIDDLE, grid, hide_spines, set_title, show_image
+from .plots import DARK, LIGHT, LOSSES, MIDDLE, grid, hide_spines, set_title, show_image, stacked
 
 Frames = tuple[list[Image.Image], list[int]]  # the images, and how many milliseconds each lasts
 
@@ -40,16 +41,16 @@ def _palette() -> Image.Image:
 
 
 def _shots(
-    figure: Figure, moving: Sequence[Artist], steps: Iterable[Callable[[], Any]]
+    figure: Figure, moving: Sequence[Artist], update: Callable[[Any], Any], frames: Iterable[Any]
 ) -> list[Image.Image]:
-    """The figure after each step; only the moving artists change."""
+    """The figure after `update` for each frame, which changes only the moving artists."""
     canvas, shots, palette = FigureCanvasAgg(figure), [], _palette()
     for artist in moving:
         artist.set_animated(True)
     canvas.draw()
     still = canvas.copy_from_bbox(figure.bbox)
-    for step in steps:
-        step()
+    for frame in frames:
+        update(frame)
         canvas.restore_region(still)
         for artist in moving:
             artist.draw(canvas.get_renderer())
@@ -64,13 +65,14 @@ def _stage(width: int, height: int) -> Figure:
 
 def _axes(figure: Figure, x: int, y: int, width: int, height: int) -> Axes:
     """Axes whose place is given in pixels, from the lower left corner of the figure."""
-    W, H = figure.get_size_inches() * DPI
+    W, H = figure.bbox.size
     return figure.add_axes((x / W, y / H, width / W, height / H))
 
 
-def _scale(table: np.ndarray, room: int) -> int:
-    """The side on the screen of a pixel of the table, such that all fit into `room`."""
-    return max(1, min(4, room // max(table.shape)))
+def _size(table: np.ndarray, room: int) -> tuple[int, int]:
+    """Height and width on the screen: up to four times the table's, such that it fits `room`."""
+    scale = max(1, min(4, room // max(table.shape)))
+    return scale * table.shape[0], scale * table.shape[1]
 
 
 def training(
@@ -79,11 +81,10 @@ def training(
 ) -> Frames:  # fmt: skip
     """Latent points decoded after each of these epochs, beside the loss; frames (F,n,D) uint8"""
     tables = [grid(frame / 255, columns) for frame in np.asarray(frames)]
-    scale = _scale(tables[0], 600)
-    height, width = (scale * side for side in tables[0].shape)
+    height, width = _size(tables[0], 600)
     curve = max(300, height)
-    figure = _stage(3 * MARGIN + width + curve + 56, max(height, 240) + HEAD + 2 * MARGIN)
     top = max(height, 240) + 2 * MARGIN
+    figure = _stage(3 * MARGIN + width + curve + 56, top + HEAD)
     left = _axes(figure, MARGIN, top - MARGIN - height, width, height)
     picture = show_image(left, tables[0], aspect="auto")
     left.set_axis_off()
@@ -93,7 +94,8 @@ def training(
     right = _axes(figure, 2 * MARGIN + width + 56, 46, curve, top - MARGIN - 46)
     lines = _curves(right, history, loss_name)
 
-    def step(table: np.ndarray, epoch: int) -> None:
+    def update(frame: tuple[np.ndarray, int]) -> None:
+        table, epoch = frame
         picture.set_data(table)
         label.set_text(f"the same latent points, epoch {epoch}")
         for line, values in lines:
@@ -101,11 +103,7 @@ def training(
             line.set_markevery([epoch - 1] if epoch else [])
 
     moving = [picture, label, *(line for line, _ in lines)]
-    steps = [
-        lambda table=table, epoch=epoch: step(table, epoch)
-        for table, epoch in zip(tables, epochs, strict=True)
-    ]
-    shots = _shots(figure, moving, steps)
+    shots = _shots(figure, moving, update, zip(tables, epochs, strict=True))
     each = round(min(LONGEST, max(SHORTEST, LASTING / len(shots))), -1)
     return shots, [int(each)] * (len(shots) - 1) + [STAY]
 
@@ -113,10 +111,7 @@ def training(
 def _curves(axes: Axes, history: Sequence[Mapping[str, float]], loss_name: str) -> list[Any]:
     """Prepare axes for the loss of both splits; returns the empty lines and the values of each."""
     lines = []
-    for name, label, style, colour in (
-        ("train_loss", "train", "--", LIGHT),
-        ("test_loss", "test", "-", DARK),
-    ):
+    for name, (label, style, colour) in LOSSES.items():
         values = np.array([record[name] for record in history])
         if np.isfinite(values).any():
             (line,) = axes.plot([], [], style, color=colour, label=label, marker="o", ms=5)
@@ -138,38 +133,26 @@ def interpolation(first: Any, decoded: Any, second: Any, words: str) -> Frames:
 
     first, second (N,D) in [0, 1]; decoded (N,S,D)
     """
-    first, decoded, second = (np.asarray(a, dtype=float) for a in (first, decoded, second))
-    n, columns = len(first), min(8, len(first))
-
-    def table(step: int) -> np.ndarray:
-        rows = []
-        for start in range(0, n, columns):
-            for images in (first, decoded[:, step], second):
-                row = np.zeros((columns, images.shape[1]))
-                row[: len(images[start : start + columns])] = images[start : start + columns]
-                rows.append(row)
-        return grid(np.concatenate(rows), columns)
-
+    decoded = np.asarray(decoded)
+    columns = min(8, len(first))
     forth = list(range(decoded.shape[1]))
     order = forth + forth[-2:0:-1]
-    tables = [table(step) for step in forth]
-    scale = _scale(tables[0], 640)
-    height, width = (scale * side for side in tables[0].shape)
-    names = 74  # pixels at the left
-    figure = _stage(max(width + names + 2 * MARGIN, 440), height + HEAD + MARGIN)
-    axes = _axes(figure, MARGIN + names, MARGIN, width, height)
+    tables = [stacked((first, decoded[:, i], second), columns) for i in forth]
+    height, width = _size(tables[0], 640)
+    beside = 74  # pixels for the names of the rows
+    figure = _stage(max(width + beside + 2 * MARGIN, 440), height + HEAD + MARGIN)
+    axes = _axes(figure, MARGIN + beside, MARGIN, width, height)
     picture = show_image(axes, tables[0], aspect="auto")
     hide_spines(axes, *axes.spines)
     axes.set_xticks([])
-    rows = 3 * -(-n // columns)
-    cell = len(tables[0]) / rows
-    axes.set_yticks((np.arange(rows) + 0.5) * cell - 0.5, ["from", "decoded", "to"] * (rows // 3))
+    names = ["from", "decoded", "to"] * ceil(len(first) / columns)
+    cell = len(tables[0]) / len(names)
+    axes.set_yticks((np.arange(len(names)) + 0.5) * cell - 0.5, names)
     axes.tick_params(length=0, labelsize=10, labelcolor=DARK)
-    at = 1 - (HEAD - 12) / (height + HEAD + MARGIN)
-    figure.text(MARGIN / (figure.get_size_inches()[0] * DPI), at, words, fontsize=11, color=DARK)
-    steps = [lambda i=i: picture.set_data(tables[i]) for i in order]
+    W, H = figure.bbox.size
+    figure.text(MARGIN / W, 1 - (HEAD - 12) / H, words, fontsize=11, color=DARK)
     stays = [TURN if i in (0, forth[-1]) else STEP for i in order]
-    return _shots(figure, [picture], steps), stays
+    return _shots(figure, [picture], picture.set_data, [tables[i] for i in order]), stays
 
 
 def save_animation(frames: Frames, path: Path) -> None:

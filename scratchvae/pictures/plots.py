@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ..data.batches import image_side
@@ -24,6 +22,7 @@ from ..errors import InputError
 from ..files.atomic import write_atomically
 
 DARK, MIDDLE, LIGHT = "#1b2a49", "#c8553d", "#8fa6c6"
+LOSSES = {"train_loss": ("train", "--", LIGHT), "test_loss": ("test", "-", DARK)}
 NAMED_UNITS = 40  # up to so many bars, each has its number below it
 
 
@@ -56,20 +55,29 @@ def grid(images: Any, columns: int | None = None) -> np.ndarray:
     if images.ndim == 2:
         side = image_side(images.shape[1])
         images = images.reshape(-1, side, side)
-    n, height, width = images.shape
-    columns = columns or ceil(n**0.5)
-    rows = -(-n // columns)
-    padded = np.zeros((rows * columns, height + 2, width + 2))
-    padded[:n, 1:-1, 1:-1] = np.clip(images, 0, 1)
-    table = padded.reshape(rows, columns, height + 2, width + 2).swapaxes(1, 2)
-    return table.reshape(rows * (height + 2), columns * (width + 2))
+    columns = columns or ceil(len(images) ** 0.5)
+    cells = np.pad(np.clip(images, 0, 1), ((0, -len(images) % columns), (1, 1), (1, 1)))
+    _, height, width = cells.shape
+    table = cells.reshape(-1, columns, height, width).swapaxes(1, 2)
+    return table.reshape(-1, columns * width)
 
 
-def _show(figure: Figure, image: np.ndarray, title: str) -> None:
+def stacked(sets: Sequence[Any], columns: int) -> np.ndarray:
+    """A grid of several sets (N,D): each row of the first one stands above those of the others."""
+    images = np.stack(sets)
+    images = np.pad(images, ((0, 0), (0, -images.shape[1] % columns), (0, 0)))
+    rows = images.reshape(len(sets), -1, columns, images.shape[2]).swapaxes(0, 1)
+    return grid(rows.reshape(-1, images.shape[2]), columns)
+
+
+def _picture(table: np.ndarray, width: float, height: float, title: str) -> Figure:
+    """A figure of pixels alone; its size is in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
-    show_image(axes, image)
+    show_image(axes, table)
     axes.set_axis_off()
     set_title(axes, title)
+    return figure
 
 
 def samples(
@@ -77,32 +85,17 @@ def samples(
 ) -> Figure:
     """Decoded images (N,D), in a square unless `columns` is given."""
     table = grid(images, columns)
-    width, height = _size(table)
-    figure = Figure(figsize=(width, height + 0.35), layout="constrained")
-    _show(figure, table, title)
-    return figure
-
-
-def _size(table: np.ndarray, longest: float = 6.0) -> tuple[float, float]:
-    """Width and height of a table of pixels in inches; the longer side has `longest` inches."""
-    height, width = table.shape
-    return longest * width / max(table.shape), longest * height / max(table.shape)
+    height, width = (6 * side / max(table.shape) for side in table.shape)
+    return _picture(table, width, height + 0.35, title)
 
 
 def reconstructions(originals: Any, decoded: Any, columns: int = 16) -> Figure:
     """Rows of originals, each above its reconstruction; both (N,D) in [0, 1]."""
-    originals, decoded = np.asarray(originals), np.asarray(decoded)
-    n, columns = len(originals), min(columns, len(originals))
-    rows = -(-n // columns)
-    pairs = np.zeros((rows * columns, 2, originals.shape[1]))
-    pairs[:n, 0], pairs[:n, 1] = originals, decoded
-    above = pairs.reshape(rows, columns, 2, -1).swapaxes(1, 2)
-    table = grid(above.reshape(2 * len(pairs), -1), columns)
+    columns = min(columns, len(originals))
+    table = stacked((originals, decoded), columns)
     width = max(4, 9 * columns / 16)
     height = width * len(table) / table.shape[1] + 0.4
-    figure = Figure(figsize=(width, height), layout="constrained")
-    _show(figure, table, "originals, each above its reconstruction")
-    return figure
+    return _picture(table, width, height, "originals, each above its reconstruction")
 
 
 def loss_curves(history: Sequence[Mapping[str, float]], title: str = "negative ELBO") -> Figure:
@@ -111,7 +104,7 @@ def loss_curves(history: Sequence[Mapping[str, float]], title: str = "negative E
     left, right = figure.subplots(1, 2)
     epochs = [r["epoch"] for r in history]
     for axes, names in (
-        (left, {"train_loss": ("train", "--", LIGHT), "test_loss": ("test", "-", DARK)}),
+        (left, LOSSES),
         (right, {"rec": ("reconstruction", "-", DARK), "kl": ("KL", "--", MIDDLE)}),
     ):
         for name, (label, style, colour) in names.items():
@@ -140,10 +133,11 @@ def unit_kl(kl: Any, active: Any) -> Figure:
     order = np.argsort(-kl, kind="stable")
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots()
-    bars = axes.bar(np.arange(len(kl)), kl[order], width=0.8, color=DARK)
-    for bar, on in zip(bars, active[order], strict=True):
-        if not on:
-            bar.set(facecolor="white", edgecolor=MIDDLE, hatch="////")
+    dead: dict[str, Any] = {"color": "white", "ec": MIDDLE, "hatch": "////"}
+    for shown, look, name in ((active, {"color": DARK}, "active"), (~active, dead, "not active")):
+        at = np.flatnonzero(shown[order])
+        if at.size:
+            axes.bar(at, kl[order[at]], **look, label=f"{at.size} {name}")
     axes.set_xlim(-0.8, max(len(kl), 6) - 0.2)
     if len(kl) <= NAMED_UNITS:
         axes.set_xticks(np.arange(len(kl)), order.tolist(), fontsize=9 if len(kl) <= 24 else 8)
@@ -153,10 +147,7 @@ def unit_kl(kl: Any, active: Any) -> Figure:
         axes.set_xlabel("units, by rank")
     axes.set_ylabel("KL, nats per example")
     hide_spines(axes)
-    kinds: list[tuple[np.ndarray, dict[str, Any], str]] = [(active, {"fc": DARK}, "active")]
-    kinds += [(~active, {"fc": "white", "ec": MIDDLE, "hatch": "////"}, "not active")]
-    patches = [Patch(**look, label=f"{on.sum()} {name}") for on, look, name in kinds if on.any()]
-    axes.legend(handles=patches, frameon=False, loc="upper right")
+    axes.legend(frameon=False, loc="upper right")
     set_title(axes, f"KL of each latent unit; {kl.sum():.2f} nats together")
     return figure
 
@@ -168,18 +159,19 @@ def latent_plane(codes: Any, labels: Any = None) -> Figure:
         raise InputError(f"a latent plane needs codes of shape (N, 2), got {codes.shape}")
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     axes = figure.subplots()
+    first, second = codes.T
     if labels is None:
-        axes.scatter(codes[:, 0], codes[:, 1], s=4, color=DARK, alpha=0.5, linewidths=0)
+        axes.scatter(first, second, s=4, color=DARK, alpha=0.5, linewidths=0)
     else:
         classes, index = np.unique(labels, return_inverse=True)
         norm = BoundaryNorm(np.arange(len(classes) + 1) - 0.5, max(256, len(classes)))
-        axes.scatter(codes[:, 0], codes[:, 1], s=5, c=index, cmap="turbo", norm=norm, linewidths=0)
+        dots = axes.scatter(first, second, s=5, c=index, cmap="turbo", norm=norm, linewidths=0)
         for k, label in enumerate(classes):
             x, y = np.median(codes[index == k], axis=0)
             disc = {"boxstyle": "circle,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8}
             axes.text(x, y, str(label), weight="bold", ha="center", va="center", bbox=disc)
-        bar = figure.colorbar(ScalarMappable(norm, "turbo"), ax=axes, ticks=range(len(classes)))
-        bar.ax.set_yticklabels([str(c) for c in classes])
+        bar = figure.colorbar(dots, ax=axes)
+        bar.set_ticks(range(len(classes)), labels=[str(c) for c in classes])
         bar.outline.set_visible(False)
     axes.set_aspect("equal", "datalim")
     axes.set_xlabel("first latent unit")
@@ -197,13 +189,10 @@ def _strips(table: Any, marks: Sequence[str], title: str, gap: int = 0) -> tuple
     """
     table = np.asarray(table)
     rows, columns, _ = table.shape
-    parts = [grid(table.reshape(rows * columns, -1), columns)]
-    if gap:
-        cell = parts[0].shape[1] // columns
-        space = np.zeros((len(parts[0]), gap))
-        inner = parts[0][:, cell:-cell]
-        parts = [parts[0][:, :cell], space, inner, space, parts[0][:, -cell:]]
-    image = np.concatenate(parts, axis=1)
+    image = grid(table.reshape(rows * columns, -1), columns)
+    width = image.shape[1]
+    cell = width // columns
+    image = np.insert(image, gap * [cell, width - cell], 0, axis=1)
     beside, below = (1.75, 0.8) if marks else (0.1, 0.6)  # inches of text
     height = (9 - beside) * len(image) / image.shape[1] + below
     figure = Figure(figsize=(9, height), layout="constrained")
@@ -287,8 +276,7 @@ def anomalies(worst: Any, best: Any, columns: int = 8) -> Figure:
         images = np.asarray(images)
         side = image_side(images.shape[1])
         room = -(-side // 3)  # for the text
-        cells = np.zeros((len(images), side + room, side))
-        cells[:, :side] = images.reshape(-1, side, side)
+        cells = np.pad(images.reshape(-1, side, side), ((0, 0), (0, room), (0, 0)))
         show_image(axes, grid(cells, columns))
         axes.set_axis_off()
         for i, score in enumerate(scores):

@@ -158,13 +158,12 @@ def test_rows_that_are_not_images():
 
 
 @pytest.mark.parametrize("n", [1, 5, 16, 20])
-def test_each_reconstruction_stands_under_its_original(monkeypatch, n):
-    shown = []
-    monkeypatch.setattr(plots, "_show", lambda figure, table, title: shown.append(table))
+def test_each_reconstruction_stands_under_its_original(n):
     images = (np.arange(n) + 1) / 40
-    plots.reconstructions(np.tile(images[:, None], 9), np.tile(images[:, None] / 2, 9))
+    figure = plots.reconstructions(np.tile(images[:, None], 9), np.tile(images[:, None] / 2, 9))
     columns = min(n, 16)
-    cells = shown[0].reshape(-1, 5, columns, 5)[:, 2, :, 2].reshape(-1, 2, columns)
+    (shown,) = figure.axes[0].images
+    cells = shown.get_array().reshape(-1, 5, columns, 5)[:, 2, :, 2].reshape(-1, 2, columns)
     np.testing.assert_allclose(cells[:, 0].ravel()[:n], images)
     np.testing.assert_allclose(cells[:, 1].ravel()[:n], images / 2)
     assert cells.sum() == pytest.approx(1.5 * images.sum())  # and nothing else
