@@ -104,12 +104,13 @@ def to_float(batch: Array, out: Array) -> Array:
     return out
 
 
-def binarized(x: Array, *, seed: int, stream: int, step: int, row: int = 0) -> Array:
-    """Replace x, in place, by Bernoulli samples: 1 with probability x, else 0; keyed by row."""
-    n, width = x.shape
+def binarized(x: Array, **key: int) -> Array:
+    """Replace x, in place, by Bernoulli samples: 1 with probability x, else 0.
+
+    key: seed, stream, step and row of the noise.
+    """
     xp = array_module(x)
-    key = {"seed": seed, "stream": stream, "step": step, "row": row}
-    return xp.less(noise.uniform(n, width, **key, dtype=x.dtype, xp=xp), x, out=x)
+    return xp.less(noise.uniform(*x.shape, **key, dtype=x.dtype, xp=xp), x, out=x)
 
 
 def binarized_once(X: np.ndarray, n_pixels: int, *, seed: int, step: int) -> np.ndarray:
@@ -120,8 +121,7 @@ def binarized_once(X: np.ndarray, n_pixels: int, *, seed: int, step: int) -> np.
     out = np.empty(X.shape, dtype=np.uint8)
     for rows in chunks(len(X), 4096):
         x = to_float(X[rows], np.empty(X[rows].shape, dtype=np.float32))
-        key = {"seed": seed, "stream": noise.FIXED, "step": step, "row": rows.start}
-        binarized(x[:, :n_pixels], **key)
+        binarized(x[:, :n_pixels], seed=seed, stream=noise.FIXED, step=step, row=rows.start)
         out[rows] = x * 255
     return out
 

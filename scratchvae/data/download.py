@@ -111,11 +111,10 @@ def fetch_missing(name: str, folder: Path, *, verbose: bool = True) -> None:
 
 
 def _reads(folder: Path, file: str) -> bool:
-    try:
+    with suppress(OSError, DataError):
         idx.read_idx(idx.find(folder, file), 3 if "idx3" in file else 1)
-    except (OSError, DataError):
-        return False
-    return True
+        return True
+    return False
 
 
 def _keep(folder: Path, file: str, archive: bytes) -> None:

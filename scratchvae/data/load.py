@@ -118,14 +118,11 @@ def _load(name: str | Path, split: str, data_dir: str | Path | None) -> Split:
 
 def _folders(name: str, data_dir: str | Path | None) -> list[Path]:
     """The folders to search for a named data set."""
+    if data_dir is None:
+        data_dir = os.environ.get("SCRATCHVAE_DATA") or None
     if data_dir is not None:
-        root = Path(data_dir)
-    elif os.environ.get("SCRATCHVAE_DATA"):
-        root = Path(os.environ["SCRATCHVAE_DATA"])
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "scratchvae"
-        return [root / name]
-    return [root / name, root]
+        return [Path(data_dir) / name, Path(data_dir)]
+    return [Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "scratchvae" / name]
 
 
 def _home() -> Path:
