@@ -88,7 +88,7 @@ def _draw(
     n = min(n, -(-len(order) // 2))
     worst, best = (
         (
-            gallery.first_rows(model, X[rows], n),
+            gallery.as_floats(model, X[rows]),
             [f"{score:.0f}" for score in scores[rows]],
             None if y is None else [f"{v}*" if v in named else str(v) for v in y[rows].tolist()],
         )

@@ -88,9 +88,7 @@ def training(
     left = _axes(figure, MARGIN, top - MARGIN - height, width, height)
     picture = show_image(left, tables[0], aspect="auto")
     left.set_axis_off()
-    label = left.text(
-        0, 1 + 8.3 / height, "", transform=left.transAxes, fontsize=11, color=DARK, va="baseline"
-    )
+    label = set_title(left, "")
     right = _axes(figure, 2 * MARGIN + width + 56, 46, curve, top - MARGIN - 46)
     lines = _curves(right, history, loss_name)
 

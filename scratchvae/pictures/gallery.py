@@ -5,6 +5,7 @@ that shows them. `plots.py` and `animation.py` do the drawing, and are imported 
 """
 
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -15,7 +16,6 @@ from ..data.batches import are_images, check_images, to_float
 from ..evaluate.units import Data, Units, means, units_of
 from ..files import run_folder as runs
 from ..files.atomic import write_atomically
-from ..files.run_folder import COLUMNS
 from ..models import Labelled, Model, SemiSupervisedVAE
 from ..train.callbacks import LatentFrames
 from . import SHOWN
@@ -47,9 +47,9 @@ def decoded(model: Model, codes: np.ndarray, y: Any) -> np.ndarray:
     return model.decode(flat, **labels).reshape(*codes.shape[:2], -1)
 
 
-def first_rows(model: Model, X: np.ndarray, n: int) -> np.ndarray:
-    """The first n rows as floating point."""
-    X = check_images(X[:n], model.n_features_, unit_interval=model.unit_interval)
+def as_floats(model: Model, X: np.ndarray) -> np.ndarray:
+    """The rows as floating point, to be drawn."""
+    X = check_images(X, model.n_features_, unit_interval=model.unit_interval)
     return to_float(X, np.empty(X.shape, dtype=np.float64))
 
 
@@ -66,21 +66,19 @@ def samples(model: Model, n: int, seed: int | None = None) -> Picture:
 
 
 def reconstructions(model: Model, X: Any, labels: dict[str, Any]) -> Picture:
-    originals = first_rows(model, X, len(X))
+    originals = as_floats(model, X)
     images = model.reconstruct(X, **labels)
     words = "test examples, each above its reconstruction"
     return Picture(images, lambda plots: plots.reconstructions(originals, images), words)
 
 
 def pairs(n: int, X: Any, labels: dict[str, Any]) -> np.ndarray:
-    """At most n pairs of rows of X to interpolate between, each pair of one label: (n,2)"""
+    """At most n pairs of rows of X to interpolate between, of each label in turn: (n,2)"""
     y = labels.get("y", np.zeros(len(X)))
-    found = []
-    for label in np.unique(y):
-        rows = np.flatnonzero(y == label)
-        found += list(enumerate(zip(rows[0::2], rows[1::2], strict=False)))
-    found.sort(key=lambda item: item[0])
-    return np.array([pair for _, pair in found[:n]], dtype=int).reshape(-1, 2)
+    of_label = [np.flatnonzero(y == label) for label in np.unique(y)]
+    turns = zip_longest(*(zip(rows[0::2], rows[1::2], strict=False) for rows in of_label))
+    found = [pair for turn in turns for pair in turn if pair is not None]
+    return np.array(found[:n], dtype=int).reshape(-1, 2)
 
 
 def interpolations(
@@ -91,7 +89,7 @@ def interpolations(
     mu, _ = means(model, X[rows], {} if y is None else {"y": y})
     walk = slerped if slerp else interpolated
     images = decoded(model, walk(mu[0::2], mu[1::2], steps), None if y is None else y[0::2])
-    ends = first_rows(model, X[rows], len(rows)).reshape(len(pairs), 2, -1)
+    ends = as_floats(model, X[rows]).reshape(len(pairs), 2, -1)
     between = ends[:, 0], images, ends[:, 1]
     words = "from one test example to another" + (" of the same label" if labels else "")
     return Picture(
@@ -113,11 +111,10 @@ def traversals(model: Model, found: Units, row: int, n: int, steps: int) -> Pict
     at = (found.mu[row] - centre) / scale
     marks = [f"{j}  ({found.information[j]:.2f})  {at[j]:+.1f}" for j in moved]
     title = f"each active unit moved alone, the others as in the code of example {row}"
-    of = "unit (KL)  value"
     along = "value of the unit; at the left, its KL in nats and its value in the example"
     if not model.noisy:
-        of = "unit (variance)  value"
         along = "standard deviations from the mean; at the left, the variance and the example"
+    of = f"unit ({'KL' if model.noisy else 'variance'})  value"
     return Picture(
         images, lambda plots: plots.traversals(images, marks, t, title, of, along), title
     )
@@ -132,10 +129,11 @@ def manifold(
     across, up = (centre[j] + scale[j] * q for j in moved)
     y = np.repeat(label["y"], n) if label else None
     images = decoded(model, plane(centre, moved, across, up), y)
+    of, others = ("the prior", "0") if model.noisy else ("a normal distribution", "their means")
     title = f"decoded over unit {moved[0]} (to the right) and unit {moved[1]} (up)"
-    title += ", at quantiles of " + ("the prior" if model.noisy else "a normal distribution")
+    title += f", at quantiles of {of}"
     if model.latent_dim > 2:
-        title += ", the others at " + ("0" if model.noisy else "their means")
+        title += f", the others at {others}"
     if label:
         title += f"; label {label['y']}"
     return Picture(images, lambda plots: plots.manifold(images, across, up, moved, title), title)
@@ -170,8 +168,7 @@ def slerped(first: np.ndarray, second: np.ndarray, steps: int) -> np.ndarray:
 def traversed(z: np.ndarray, units: np.ndarray, values: np.ndarray) -> np.ndarray:
     """The code z (Z,) with one unit at a time set to each of its values (U,S): (U,S,Z)"""
     codes = np.tile(z, (*values.shape, 1))
-    for row, unit in enumerate(units):
-        codes[row, :, unit] = values[row]
+    codes[np.arange(len(units)), :, units] = values
     return codes
 
 
@@ -185,7 +182,7 @@ def plane(
 ) -> np.ndarray:
     """Codes (n,n,Z) in the order of a picture: the first unit grows to the right, the second up."""
     codes = np.tile(centre, (len(up), len(across), 1))
-    codes[:, :, units[0]] = across[None, :]
+    codes[:, :, units[0]] = across
     codes[:, :, units[1]] = up[::-1, None]
     return codes
 
@@ -258,25 +255,20 @@ def page_of(
     """The page of the run in the folder, as text: its numbers, its pictures, the next commands."""
     run, epochs = str(folder), len(model.history_)
     title = f"{type(model).__name__} {model.widths} on {data}, {epochs} epoch{'s' * (epochs != 1)}"
-    commands = [
-        ["train", "--resume", "--out", run, "--epochs", str(2 * epochs)],
-        ["evaluate", run, *(["--samples", "100"] if model.noisy else [])],
-        ["anomaly", run],
+    plane = "samples.png" in pictures and model.latent_dim > 1
+    commands = [  # whether it applies, and its words
+        (True, ["train", "--resume", "--out", run, "--epochs", str(2 * epochs)]),
+        (True, ["evaluate", run, *(["--samples", "100"] if model.noisy else [])]),
+        (True, ["anomaly", run]),
+        ("samples.png" in pictures, ["sample", run, "-n", "64", "-o", "new.png"]),
+        ("interpolations.png" in pictures, ["interpolate", run, "-o", "between.gif"]),
+        ("traversals.png" in pictures, ["traverse", run, "--row", "7", "-o", "traversals-7.png"]),
+        (plane, ["manifold", run]),
+        (plane, ["explore", run]),
+        (not isinstance(model, SemiSupervisedVAE), ["diagram", run]),
     ]
-    if "samples.png" in pictures:
-        commands.append(["sample", run, "-n", "64", "-o", "new.png"])
-    if "interpolations.png" in pictures:
-        commands.append(["interpolate", run, "-o", "between.gif"])
-    if "traversals.png" in pictures:
-        commands.append(["traverse", run, "--row", "7", "-o", "traversals-7.png"])
-    if "samples.png" in pictures and model.latent_dim > 1:
-        commands += [["manifold", run], ["explore", run]]
-    if not isinstance(model, SemiSupervisedVAE):
-        commands.append(["diagram", run])
-    return page(
-        title, numbers, model.history_, COLUMNS, pictures, settings,
-        [["scratchvae", *words] for words in commands],
-    )  # fmt: skip
+    lines = [["scratchvae", *words] for applies, words in commands if applies]
+    return page(title, numbers, model.history_, pictures, settings, lines)
 
 
 def write_page(folder: Path, text: str) -> None:

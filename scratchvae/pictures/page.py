@@ -9,22 +9,18 @@ from string import Template
 from typing import Any
 from urllib.parse import quote
 
+from ..files.run_folder import COLUMNS
+
 LAST = 10  # most epochs in the table
 
 
 def page(
-    title: str,
-    numbers: str,
-    history: Sequence[Mapping[str, float]],
-    columns: Sequence[str],
-    pictures: Mapping[str, str],
-    settings: Mapping[str, Any],
-    commands: Sequence[Sequence[str]],
-) -> str:
+    title: str, numbers: str, history: Sequence[Mapping[str, float]], pictures: Mapping[str, str],
+    settings: Mapping[str, Any], commands: Sequence[Sequence[str]],
+) -> str:  # fmt: skip
     """The page as text: `page.html`, filled in.
 
     numbers    the lines of the evaluation
-    columns    the columns of the history that the table shows
     pictures   the caption of each picture, by its file name
     commands   command lines to run next, as lists of words
     """
@@ -38,9 +34,13 @@ def page(
         numbers=escape(numbers),
         figures="\n".join(_figure(name, caption) for name, caption in pictures.items()),
         which_epochs=which,
-        table=_table(shown, columns),
+        columns="".join(f'<th scope="col">{escape(c.replace("_", " "))}</th>' for c in COLUMNS),
+        epochs="\n".join(map(_row, shown)),
         commands=escape("\n".join(shlex.join(words) for words in commands)),
-        settings=_settings(settings),
+        settings="\n".join(
+            f'<tr><th scope="row">{escape(name)}</th><td>{escape(_text(value))}</td></tr>'
+            for name, value in settings.items()
+        ),
     )
 
 
@@ -51,14 +51,8 @@ def _figure(name: str, caption: str) -> str:
     )
 
 
-def _table(history: Sequence[Mapping[str, float]], columns: Sequence[str]) -> str:
-    head = "".join(f'<th scope="col">{escape(c.replace("_", " "))}</th>' for c in columns)
-    rows = [
-        "<tr>" + "".join(f"<td>{_number(record[c])}</td>" for c in columns) + "</tr>"
-        for record in history
-    ]
-    return "\n".join(("<table>", f"<thead><tr>{head}</tr></thead>", "<tbody>", *rows,
-                      "</tbody>", "</table>"))  # fmt: skip
+def _row(record: Mapping[str, float]) -> str:
+    return f"<tr>{''.join(f'<td>{_number(record[c])}</td>' for c in COLUMNS)}</tr>"
 
 
 def _number(value: float) -> str:
@@ -67,13 +61,7 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.2f}"
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
-    def text(value: Any) -> str:
-        if isinstance(value, (list, tuple)):
-            return ", ".join(map(str, value)) or "none"
-        return "none" if value is None else str(value)
-
-    return "\n".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(text(value))}</td></tr>'
-        for name, value in settings.items()
-    )
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from ..data.batches import image_side
@@ -26,8 +27,8 @@ LOSSES = {"train_loss": ("train", "--", LIGHT), "test_loss": ("test", "-", DARK)
 NAMED_UNITS = 40  # up to so many bars, each has its number below it
 
 
-def set_title(axes: Axes, text: str) -> None:
-    axes.set_title(text, fontsize=11, loc="left", color=DARK)
+def set_title(axes: Axes, text: str) -> Text:
+    return axes.set_title(text, fontsize=11, loc="left", color=DARK)
 
 
 def hide_spines(axes: Axes, *sides: str) -> None:
@@ -46,17 +47,18 @@ def save_figure(figure: Figure, path: Path) -> None:
     write_atomically(path, lambda f: figure.savefig(f, format=kind, dpi=110))
 
 
-def grid(images: Any, columns: int | None = None) -> np.ndarray:
+def grid(images: Any, columns: int | None = None, margin: int = 1) -> np.ndarray:
     """Images (N,D) or (N, height, width) side by side, row after row, as one (height, width).
 
-    Pixels are clipped to [0, 1]; each image gets a margin of one pixel.
+    Pixels are clipped to [0, 1]; each image gets a margin of so many pixels.
     """
     images = np.asarray(images, dtype=float)
     if images.ndim == 2:
         side = image_side(images.shape[1])
         images = images.reshape(-1, side, side)
     columns = columns or ceil(len(images) ** 0.5)
-    cells = np.pad(np.clip(images, 0, 1), ((0, -len(images) % columns), (1, 1), (1, 1)))
+    around = (margin, margin)
+    cells = np.pad(np.clip(images, 0, 1), ((0, -len(images) % columns), around, around))
     _, height, width = cells.shape
     table = cells.reshape(-1, columns, height, width).swapaxes(1, 2)
     return table.reshape(-1, columns * width)
@@ -70,13 +72,19 @@ def stacked(sets: Sequence[Any], columns: int) -> np.ndarray:
     return grid(rows.reshape(-1, images.shape[2]), columns)
 
 
-def _picture(table: np.ndarray, width: float, height: float, title: str) -> Figure:
-    """A figure of pixels alone; its size is in inches."""
+def _figure(width: float, height: float, title: str) -> tuple[Figure, Axes]:
+    """A figure of this size in inches with a pair of axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
+    set_title(axes, title)
+    return figure, axes
+
+
+def _picture(table: np.ndarray, width: float, height: float, title: str) -> Figure:
+    """A figure of pixels alone."""
+    figure, axes = _figure(width, height, title)
     show_image(axes, table)
     axes.set_axis_off()
-    set_title(axes, title)
     return figure
 
 
@@ -131,8 +139,7 @@ def unit_kl(kl: Any, active: Any) -> Figure:
     """A bar for the mean KL of each unit, the largest first; kl (Z,) nats, active (Z,) booleans."""
     kl, active = np.asarray(kl, dtype=float), np.asarray(active, dtype=bool)
     order = np.argsort(-kl, kind="stable")
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _figure(9, 3.6, f"KL of each latent unit; {kl.sum():.2f} nats together")
     dead: dict[str, Any] = {"color": "white", "ec": MIDDLE, "hatch": "////"}
     for shown, look, name in ((active, {"color": DARK}, "active"), (~active, dead, "not active")):
         at = np.flatnonzero(shown[order])
@@ -148,7 +155,6 @@ def unit_kl(kl: Any, active: Any) -> Figure:
     axes.set_ylabel("KL, nats per example")
     hide_spines(axes)
     axes.legend(frameon=False, loc="upper right")
-    set_title(axes, f"KL of each latent unit; {kl.sum():.2f} nats together")
     return figure
 
 
@@ -157,8 +163,7 @@ def latent_plane(codes: Any, labels: Any = None) -> Figure:
     codes = np.asarray(codes)
     if codes.ndim != 2 or codes.shape[1] != 2:
         raise InputError(f"a latent plane needs codes of shape (N, 2), got {codes.shape}")
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _figure(6.4, 5.6, "where the test examples lie")
     first, second = codes.T
     if labels is None:
         axes.scatter(first, second, s=4, color=DARK, alpha=0.5, linewidths=0)
@@ -177,7 +182,6 @@ def latent_plane(codes: Any, labels: Any = None) -> Figure:
     axes.set_xlabel("first latent unit")
     axes.set_ylabel("second latent unit")
     hide_spines(axes)
-    set_title(axes, "where the test examples lie")
     return figure
 
 
@@ -195,15 +199,13 @@ def _strips(table: Any, marks: Sequence[str], title: str, gap: int = 0) -> tuple
     image = np.insert(image, gap * [cell, width - cell], 0, axis=1)
     beside, below = (1.75, 0.8) if marks else (0.1, 0.6)  # inches of text
     height = (9 - beside) * len(image) / image.shape[1] + below
-    figure = Figure(figsize=(9, height), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _figure(9, height, title)
     show_image(axes, image)
     hide_spines(axes, *axes.spines)
     axes.tick_params(length=0, labelsize=9)
     middle = len(image) / rows * (np.arange(rows) + 0.5) - 0.5
     axes.set_yticks(middle if marks else [], marks)
     axes.set_xticks([])
-    set_title(axes, title)
     return figure, axes, image.shape[1]
 
 
@@ -241,16 +243,13 @@ def traversals(
 def manifold(decoded: Any, across: Any, up: Any, units: Sequence[int], title: str) -> Figure:
     """Decoded codes (n,n,D) over two units; their values are `across` (n,) and `up` (n,)."""
     decoded = np.asarray(decoded)
-    rows, columns, D = decoded.shape
+    n, _, D = decoded.shape
     side = image_side(D)
-    table = decoded.reshape(rows, columns, side, side).swapaxes(1, 2)
-    image = table.reshape(rows * side, columns * side)  # without margins
-    figure = Figure(figsize=(7, 7.2), layout="constrained")
-    axes = figure.subplots()
-    show_image(axes, image)
+    figure, axes = _figure(7, 7.2, title)
+    show_image(axes, grid(decoded.reshape(n * n, D), n, margin=0))
     for axis, values, cells in (
-        (axes.xaxis, np.asarray(across), np.arange(columns)),
-        (axes.yaxis, np.asarray(up), np.arange(rows)[::-1]),
+        (axes.xaxis, np.asarray(across), np.arange(n)),
+        (axes.yaxis, np.asarray(up), np.arange(n)[::-1]),
     ):
         ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(values[0], values[-1])
         ticks = ticks[(ticks >= values[0]) & (ticks <= values[-1])]
@@ -258,7 +257,6 @@ def manifold(decoded: Any, across: Any, up: Any, units: Sequence[int], title: st
         axis.set_ticks((places + 0.5) * side - 0.5, [f"{tick:g}" for tick in ticks], fontsize=9)
     axes.set_xlabel(f"unit {units[0]}")
     axes.set_ylabel(f"unit {units[1]}")
-    set_title(axes, title)
     return figure
 
 

@@ -294,7 +294,7 @@ def test_everything_on_the_page_is_escaped():
     bad = "<b>&\"'</b>"
     record = dict.fromkeys(loop.COLUMNS, 1.0) | {"epoch": 1, "test_loss": float("nan")}
     text = page(
-        bad, bad, [record], loop.COLUMNS, {f"{bad}.png": bad},
+        bad, bad, [record], {f"{bad}.png": bad},
         {bad: bad, "layers": (1, 2), "none": None, "empty": ()}, [["run", bad]],
     )  # fmt: skip
     assert "<b>" not in text

@@ -17,9 +17,10 @@ import numpy as np
 
 from ...backend import noise, to_numpy
 from ...data.batches import image_side
-from ...data.labels import missing
+from ...data.labels import known_labels
 from ...errors import InputError
 from ...models import Labelled, Model
+from ..gallery import spread
 
 MOST_POINTS, MOST_NUMBERS = 2000, 200_000  # test examples in a page, and numbers of their codes
 TOLERANCE = 7e-4  # largest error of a pixel in [0, 1] by rounding: a sixth of a grey level
@@ -53,9 +54,8 @@ def page(
     """
     side = check(model)
     mu = np.asarray(mu, dtype=np.float64)
-    centre, scale = np.zeros(model.latent_dim), np.ones(model.latent_dim)
-    if not model.noisy:
-        centre, scale = mu.mean(axis=0), np.maximum(mu.std(axis=0), 1e-6)
+    centre, scale = spread(model, mu)
+    scale = np.maximum(scale, 1e-6)
     sigma = float(np.mean((0.1 * scale if std is None else std)[order[:2]]))
     names, index = _labels(y, len(mu))
     content = {
@@ -96,11 +96,10 @@ def _labels(y: Any, n: int) -> tuple[list[str], list[int]]:
     """The distinct labels as text, sorted, and the index of each row's label; -1 if it has none."""
     if y is None:
         return [], [-1] * n
-    y = np.asarray(y)
-    rows = [None if none else v for v, none in zip(y.tolist(), missing(y), strict=True)]
-    known = sorted({v for v in rows if v is not None}, key=lambda v: (isinstance(v, str), v))
-    place = {v: i for i, v in enumerate(known)}
-    return [str(v) for v in known], [-1 if v is None else place[v] for v in rows]
+    place = {label: i for i, label in enumerate(known_labels(y).tolist())}
+    return [str(label) for label in place], [
+        place.get(label, -1) for label in np.asarray(y).tolist()
+    ]
 
 
 def _decoder(model: Model, mu: np.ndarray) -> dict[str, Any]:
