@@ -126,13 +126,7 @@ def explore(a: argparse.Namespace) -> int:
         raise InputError(f"{path} must end in .html: it is a page for a browser")
     explorer.check(model)
     data = data_of(a, settings)
-    found = units_of(model, data, settings)
-    rows = explorer.shown(len(data.X), model.latent_dim)
-    text = explorer.page(
-        model, found.mu[rows], None if data.y is None else data.y[rows],
-        order=found.order, information=found.information, active=found.active, std=found.std,
-        data=data.name,
-    )  # fmt: skip
+    text = explorer.page(model, units_of(model, data, settings), data)
     write_atomically(path, lambda f: f.write(text.encode()))
     print(path)
     return 0

@@ -61,12 +61,8 @@ def models():
 def page(model, X=None, y=None, name="spots"):
     """The page as `explore` makes it."""
     X, y = images() if X is None else (X, y)
-    found = units_of(model, Data(X, y, name, "rows"), {})
-    rows = explorer.shown(len(X), model.latent_dim)
-    of = {name: getattr(found, name) for name in ("order", "information", "active", "std")}
-    return explorer.page(
-        model, found.mu[rows], None if y is None else y[rows], **of, data=name
-    )  # fmt: skip
+    data = Data(X, y, name, "rows")
+    return explorer.page(model, units_of(model, data, {}), data)
 
 
 def content(text):

@@ -19,6 +19,7 @@ from ...backend import noise, to_numpy
 from ...data.batches import image_side
 from ...data.labels import known_labels
 from ...errors import InputError
+from ...evaluate.units import Data, Units
 from ...models import Labelled, Model
 from ..gallery import spread
 
@@ -41,39 +42,36 @@ def shown(n: int, latent_dim: int) -> np.ndarray:
     return np.arange(most) * n // most
 
 
-def page(
-    model: Model, mu: Any, y: Any, *, order: Any, information: Any, active: Any, std: Any, data: str
-) -> str:
-    """The page as text.
+def page(model: Model, found: Units, data: Data) -> str:
+    """The page as text, with the codes of some examples of the data on which units were found.
 
-    mu (N,Z) are the codes of test examples, and y (N,) their labels or None. Of the units, all
-    (Z,): `order` sorts them, the most informative first; `information` is the KL in nats (without
-    noise, the variance of the codes); `active` says which are active; `std` is the mean standard
-    deviation of q(z|x) (None: there is no noise). `data` is the name of the data.
     Raises InputError for a model that cannot be shown.
     """
     side = check(model)
-    mu = np.asarray(mu, dtype=np.float64)
+    rows = shown(len(found.mu), model.latent_dim)
+    mu, order = found.mu[rows], found.order
     centre, scale = spread(model, mu)
     scale = np.maximum(scale, 1e-6)
-    sigma = float(np.mean((0.1 * scale if std is None else std)[order[:2]]))
-    names, index = _labels(y, len(mu))
+    sigma = float(np.mean((0.1 * scale if found.std is None else found.std)[order[:2]]))
+    labels, index = _labels(data.y, rows)
     content = {
         "side": side,
         "likelihood": model.likelihood,
         "activation": model.activation,
         "says": "KL" if model.noisy else "variance",
         "classes": [str(c) for c in model.classes_] if isinstance(model, Labelled) else None,
-        "labels": names,
+        "labels": labels,
         "y": index,
-        "units": [{"unit": int(j), "said": float(information[j]), "active": bool(active[j])}
-                  for j in order],
+        "units": [
+            {"unit": int(j), "said": float(found.information[j]), "active": bool(found.active[j])}
+            for j in order
+        ],
         "centre": centre.tolist(),
         "scale": scale.tolist(),
         "sigma": sigma,
         "mu": _text(mu, 32),
         **_decoder(model, mu),
-    }  # fmt: skip
+    }
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     here = files(__name__)
     parts = {name.replace(".", "_"): here.joinpath(name).read_text("utf-8") for name in PARTS}
@@ -81,25 +79,23 @@ def page(
         parts,
         sigma_max=f"{2 * scale[order[0]]:.3g}",
         sigma_help="this model has no noise of its own"
-        if std is None
+        if found.std is None
         else f"the encoder's own sigma: {sigma:.2f} on average",
         # a label may hold </script>
         data=text.replace("<", "\\u003c"),
         what=escape(
             f"{type(model).__name__} {model.widths}, {model.likelihood} pixels, "
-            f"{len(model.history_)} epochs; {len(mu):,} test examples of {data}"
+            f"{len(model.history_)} epochs; {len(mu):,} test examples of {data.name}"
         ),
     )
 
 
-def _labels(y: Any, n: int) -> tuple[list[str], list[int]]:
-    """The distinct labels as text, sorted, and the index of each row's label; -1 if it has none."""
+def _labels(y: np.ndarray | None, rows: np.ndarray) -> tuple[list[str], list[int]]:
+    """The distinct labels of the rows as text, sorted, and the index of each row's; -1 for none."""
     if y is None:
-        return [], [-1] * n
-    place = {label: i for i, label in enumerate(known_labels(y).tolist())}
-    return [str(label) for label in place], [
-        place.get(label, -1) for label in np.asarray(y).tolist()
-    ]
+        return [], [-1] * len(rows)
+    place = {label: i for i, label in enumerate(known_labels(y[rows]).tolist())}
+    return [str(label) for label in place], [place.get(label, -1) for label in y[rows].tolist()]
 
 
 def _decoder(model: Model, mu: np.ndarray) -> dict[str, Any]:
