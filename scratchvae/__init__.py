@@ -36,20 +36,10 @@ __all__ = [
     "load_model",
 ]
 
-_HOMES = {  # public name: the module that defines it, imported on first access
-    "IWAE": ".models",
-    "VAE": ".models",
-    "Autoencoder": ".models",
-    "CheckpointError": ".errors",
-    "CheckpointWarning": ".errors",
-    "ConditionalVAE": ".models",
-    "DataError": ".errors",
-    "InputError": ".errors",
-    "NonFiniteError": ".errors",
-    "SemiSupervisedVAE": ".models",
-    "load_data": ".data.load",
-    "load_model": ".models",
-}
+# public name: the module that defines it, imported on first access
+_ERRORS = ("CheckpointError", "CheckpointWarning", "DataError", "InputError", "NonFiniteError")
+_HOMES = dict.fromkeys(__all__, ".models") | dict.fromkeys(_ERRORS, ".errors")
+_HOMES["load_data"] = ".data.load"
 _ROOMS = ("backend", "data", "errors", "evaluate", "files", "models", "nets", "ops", "train")
 
 gradcheck.provide(

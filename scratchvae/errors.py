@@ -90,17 +90,14 @@ def tinted(text: str, colour: int, stream: TextIO | None = None) -> str:
     return text if plain or not stream.isatty() else f"\x1b[{colour}m{text}\x1b[0m"
 
 
-def say(text: str) -> None:
-    """Print a line to stdout. Ignores a closed pipe or a full disk, so that training continues."""
-    _print(text, sys.stdout)
-
-
 def warn(text: str) -> None:
     """Print a warning to stderr, as safely as `say`."""
-    _print(f"scratchvae: {tinted('warning:', YELLOW, sys.stderr)} {text}", sys.stderr)
+    say(f"scratchvae: {tinted('warning:', YELLOW, sys.stderr)} {text}", sys.stderr)
 
 
-def _print(text: str, stream: TextIO) -> None:
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print a line (default: to stdout). Ignores a closed pipe or a full disk: training goes on."""
+    stream = stream or sys.stdout
     try:
         print(text, file=stream, flush=True)
     except BrokenPipeError:  # the reading process ended (`| head`)

@@ -4,8 +4,6 @@ The score is the negative of the lower bound of log p(x), in nats: larger is mor
 """
 
 import argparse
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from ..errors import InputError
 from ..evaluate.metrics import average_precision, roc_auc
 from ..evaluate.units import Data, need_labels, pixels
 from ..files import run_folder as runs
-from ..files.atomic import write_atomically
+from ..files.atomic import write_csv
 from ..models import Model
 from ..pictures import gallery
 from .shared import data_of, open_run, output
@@ -40,14 +38,10 @@ def anomaly(a: argparse.Namespace) -> int:
     rows = pixels(model, X, labels, settings)
     scores = -model.score_samples(rows, a.samples, **labels)
 
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    columns = [range(len(X)), [f"{score:.6f}" for score in scores.tolist()]]
+    columns = {"row": range(len(X)), "score": [f"{score:.6f}" for score in scores.tolist()]}
     if y is not None:
-        columns.append(y.tolist())
-    writer.writerow(("row", "score", "label")[: len(columns)])
-    writer.writerows(zip(*columns, strict=True))
-    write_atomically(path, lambda f: f.write(table.getvalue().encode()))
+        columns["label"] = y.tolist()
+    write_csv(path, columns, zip(*columns.values(), strict=True))
     print(path)
     _draw(model, data, scores, a.n, named, path.with_suffix(".png"))
     print(_summary(model, a, settings, data, scores))

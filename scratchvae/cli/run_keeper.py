@@ -1,7 +1,8 @@
 """Write the files of a training run while it trains, and handle a full disk."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,24 +36,23 @@ class RunKeeper:
         for record in trainer.model.history_:
             record["seconds"] = seconds.get(int(record["epoch"]), record["seconds"])
         self.started = True
-
-        def take_over() -> None:
+        with self._warning(trainer):
             run_folder.sweep_up(self.folder)
             _remove_if_damaged(self.folder / BEST)
             self.retention.resume(source, trainer.step, _at_its_best(trainer))
             self._write_the_rest(trainer)
 
-        self._try(trainer, take_over)
-
     def __call__(self, trainer: Trainer, record: Record | None = None) -> None:
         """Save the run: a callback for the end of an epoch, and for checkpoints within one."""
-        self._try(trainer, lambda: self.save(trainer))
+        with self._warning(trainer):
+            self.save(trainer)
 
-    def _try(self, trainer: Trainer, action: Callable[[], None]) -> None:
-        """Run the action; an OSError is only a warning: a full disk may have space again later."""
+    @contextmanager
+    def _warning(self, trainer: Trainer) -> Iterator[None]:
+        """Turn an OSError into a warning: a full disk may have space again later."""
         self.complete = False
         try:
-            action()
+            yield
             self.complete = True
         except OSError as error:
             warn(f"{self._failure(trainer, error)}; the run continues")
@@ -98,7 +98,7 @@ class RunKeeper:
             return
         self._save_or_explain(trainer)
         print(
-            f"\nstopped after step {trainer.step}, {epochs(trainer)} complete; saved in "
+            f"\nstopped after step {trainer.step}, {epochs_of(trainer)} complete; saved in "
             f"{self.folder}: continue with --resume",
             file=sys.stderr,
         )
@@ -120,9 +120,8 @@ class RunKeeper:
 
     def _failure(self, trainer: Trainer, error: OSError) -> str:
         """A sentence on a failed save, and on the checkpoint that is left."""
-        what = "is saved, but not all files beside it"
-        if self.retention.step != trainer.step:
-            what = "cannot be saved"
+        saved = self.retention.step == trainer.step
+        what = "is saved, but not all files beside it" if saved else "cannot be saved"
         return f"step {trainer.step} {what} ({error.strerror or error}): {self.last_good()}"
 
     def last_good(self) -> str:
@@ -134,7 +133,7 @@ class RunKeeper:
         return f"{found[0]} is the last good checkpoint{step}"
 
 
-def epochs(trainer: Trainer) -> str:
+def epochs_of(trainer: Trainer) -> str:
     return f"{trainer.epoch} epoch{'s' * (trainer.epoch != 1)}"
 
 

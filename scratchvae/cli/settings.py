@@ -127,16 +127,12 @@ def of_run(path: Path | str, loaded: Loaded) -> dict[str, Any]:
 
 def _fits(name: str, value: Any) -> bool:
     """Whether a value that was read from JSON has the type of the setting."""
-    kind = TYPES[name]
-    if value is None:
-        return DEFAULTS[name] is None
-    if get_origin(kind) is Sequence:
-        (item,) = get_args(kind)
-        return isinstance(value, list) and all(_is_a(item, v) for v in value)
-    return _is_a(kind, value)
+    return DEFAULTS[name] is None if value is None else _is_a(TYPES[name], value)
 
 
 def _is_a(kind: Any, value: Any) -> bool:
+    if get_origin(kind) is Sequence:
+        return isinstance(value, list) and all(_is_a(get_args(kind)[0], item) for item in value)
     if kind is float:
         return type(value) in (int, float)
     return type(value) is kind and (kind is not str or is_text(value))

@@ -25,8 +25,7 @@ from ..train import EarlyStopping, Trainer
 from ..train.callbacks import CheckpointTimer, LatentFrames
 from ..train.signals import exit_code, interruptible, signals_ignored
 from . import settings
-from .run_keeper import RunKeeper
-from .run_keeper import epochs as epochs_of
+from .run_keeper import RunKeeper, epochs_of
 from .shared import collapse, measure
 
 
@@ -47,8 +46,7 @@ def _train(
     """Prepare, run, report. writes: whether this process writes the folder and prints."""
     tell = say if writes and not a.quiet else lambda text: None
     chosen, folder, source, loaded = _prepare(a, writes, stack)
-    data_name = shown_name(chosen["data"])
-    X, y, X_test, y_test = _data(chosen, data_name)
+    X, y, test = _data(chosen)
     if loaded is None:
         model = MODELS[chosen["model"]](**settings.model_config(chosen))
         model.check_config()
@@ -56,7 +54,7 @@ def _train(
     else:
         model = loaded.model
     trainer = make_trainer(
-        model, X, X_test, y=y, y_test=y_test if model.needs_labels else None,
+        model, X, test.X, y=y, y_test=test.y if model.needs_labels else None,
         detect_anomaly=a.detect_anomaly,
         **{name: chosen[name] for name in settings.TRAINER_SETTINGS},
     )  # fmt: skip
@@ -65,13 +63,13 @@ def _train(
         trainer.resume(loaded.run, loaded.arrays)
         if frames is not None:
             frames.resume(loaded.arrays)
-    keeper = RunKeeper(folder, chosen, frames, a.keep)
-    stopping = [] if chosen["patience"] is None else [EarlyStopping(chosen["patience"])]
+    keeper = RunKeeper(folder, chosen, frames, a.keep) if writes else None
+    stopping = None if chosen["patience"] is None else EarlyStopping(chosen["patience"])
     epochs, history = chosen["epochs"], model.history_
-    if history and trainer.step == trainer.epoch * trainer.steps_per_epoch:
-        if any(stop(trainer, history[-1]) for stop in stopping):
-            epochs = trainer.epoch  # early stopping had already ended the run
-    if writes:
+    if stopping and history and trainer.step == trainer.epoch * trainer.steps_per_epoch:
+        if stopping(trainer, history[-1]):  # early stopping had already ended the run
+            epochs = trainer.epoch
+    if keeper:
         runs.open_folder(folder)
         if source is None:
             stack.enter_context(alone_in(folder))
@@ -81,10 +79,15 @@ def _train(
             tell(f"resuming from {source}: {epochs_of(trainer)} complete, step {trainer.step}")
             if trainer.epoch < epochs:  # the page becomes outdated
                 (folder / runs.INDEX).unlink(missing_ok=True)
-    tell(f"{model!r}\n{_counts(model, X, y, X_test)} of {data_name}")
-    callbacks = [*filter(None, [frames]), *([keeper] if writes else []), *stopping]
-    code = _run(a, trainer, epochs, callbacks, keeper, writes)
-    if code or not writes:
+    labelled = ""
+    if isinstance(model, Labelled) and not model.needs_labels:
+        labelled = f" ({(~missing(np.asarray(y))).sum():,} with a label)"
+    tell(
+        f"{model!r}\n{len(X):,} training{labelled} and {len(test.X):,} test examples of {test.name}"
+    )
+    callbacks = [*filter(None, [frames, keeper, stopping])]
+    code = _run(a, trainer, epochs, callbacks, keeper)
+    if code or not keeper:
         return code
     with signals_ignored():
         keeper.finish(trainer)
@@ -94,7 +97,7 @@ def _train(
             f"is saved as {folder / BEST}"
         )
     try:
-        _report(model, X_test, y_test, chosen, folder, frames, tell)
+        _report(model, test, chosen, folder, frames, tell)
     except KeyboardInterrupt:
         print(
             f"\nstopped while drawing: all {epochs_of(trainer)} are saved in {folder}; use "
@@ -145,52 +148,47 @@ def _prepare(
 
 def _run(
     a: argparse.Namespace, trainer: Trainer, epochs: int, callbacks: list[Any],
-    keeper: RunKeeper, writes: bool,
+    keeper: RunKeeper | None,
 ) -> int:  # fmt: skip
     """Train until done; the exit code where a signal stopped it, else 0."""
-    try:
-        with interruptible():
-            try:
-                trainer.run(
-                    epochs,
-                    verbose=writes and not a.quiet,
-                    callbacks=callbacks,
-                    checkpoint=keeper if writes else None,
-                    checkpoint_every=a.checkpoint_every,
-                )
-            except KeyboardInterrupt as stop:
-                if writes:
-                    with signals_ignored():
-                        keeper.stop(trainer)
-                return exit_code(stop)
-    except NonFiniteError as error:
-        if writes:
+    with interruptible():
+        try:
+            trainer.run(
+                epochs, verbose=bool(keeper) and not a.quiet, callbacks=callbacks,
+                checkpoint=keeper, checkpoint_every=a.checkpoint_every,
+            )  # fmt: skip
+        except KeyboardInterrupt as stop:
+            if keeper:
+                with signals_ignored():
+                    keeper.stop(trainer)
+            return exit_code(stop)
+        except NonFiniteError as error:
+            if not keeper:
+                raise
             runs.remove_if_empty(keeper.folder)
-        raise NonFiniteError(f"{error}; {keeper.last_good()}") from None
+            raise NonFiniteError(f"{error}; {keeper.last_good()}") from None
     return 0
 
 
 def _report(
-    model: Model, X_test: Any, y_test: Any, chosen: dict[str, Any], folder: Path,
+    model: Model, test: Data, chosen: dict[str, Any], folder: Path,
     frames: LatentFrames | None, tell: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Evaluate a finished run, draw its pictures and write its page."""
-    data_name = shown_name(chosen["data"])
-    labels = with_labels(model, X_test, y_test, data_name)
-    test = Data(X_test, y_test, data_name, "test split")
-    text = f"{measure(model, test, chosen)}\n"
-    text += collapse(model, X_test, labels, chosen, SPARE)
+    labels = with_labels(model, *test[:3])
+    text = f"{measure(model, test, chosen)}\n{collapse(model, test.X, labels, chosen, SPARE)}"
     pictures = gallery.leave(model, test, chosen, folder, frames)
     own = {n: v for n, v in chosen.items() if not settings.is_ignored(chosen["model"], n)}
-    gallery.write_page(folder, gallery.page_of(model, text, pictures, own, folder, data_name))
+    gallery.write_page(folder, gallery.page_of(model, text, pictures, own, folder, test.name))
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")
 
 
-def _data(settings: dict[str, Any], name: str) -> tuple[Any, Any, Any, Any]:
+def _data(settings: dict[str, Any]) -> tuple[Any, Any, Data]:
     """Both splits; the training split without the examples and labels that settings exclude."""
     y: Any
+    name = shown_name(settings["data"])
     X, y = load_data(settings["data"], "train", settings["data_dir"])
-    X_test, y_test = load_data(settings["data"], "test", settings["data_dir"])
+    test = Data(*load_data(settings["data"], "test", settings["data_dir"]), name, "test split")
     kind = MODELS[settings["model"]]
     if issubclass(kind, Labelled):
         need_labels(kind, y, name)
@@ -200,11 +198,4 @@ def _data(settings: dict[str, Any], name: str) -> tuple[Any, Any, Any, Any]:
         X, y = leave_out(X, y, settings["leave_out"])
     if settings["labels"] is not None:
         y = keep_labels(y, settings["labels"], settings["seed"])
-    return X, y, X_test, y_test
-
-
-def _counts(model: Model, X: np.ndarray, y: Any, X_test: np.ndarray) -> str:
-    labelled = ""
-    if isinstance(model, Labelled) and not model.needs_labels:
-        labelled = f" ({(~missing(np.asarray(y))).sum():,} with a label)"
-    return f"{len(X):,} training{labelled} and {len(X_test):,} test examples"
+    return X, y, test

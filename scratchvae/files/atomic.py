@@ -5,7 +5,9 @@ renamed, which is atomic; so after a power cut there is either the old file or t
 Temporary files of a killed process are removed by the next process that holds the folder's lock.
 """
 
+import csv
 import errno
+import io
 import os
 import shutil
 import time
@@ -32,15 +34,19 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
             f.flush()
             os.fsync(f.fileno())
         move(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if error.errno is None or str(error.filename) not in ("None", str(temporary)):
-            raise
-        # the error names the requested file, not the temporary one
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            if str(error.filename) in ("None", str(temporary)):  # name the requested file instead
+                raise OSError(error.errno, error.strerror, str(path)) from None
         raise
+
+
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a table of comma-separated values, atomically."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    write_atomically(path, lambda f: f.write(text.getvalue().encode()))
 
 
 def move(path: Path, other: Path) -> None:
@@ -84,10 +90,7 @@ def sweep(folder: Path, patterns: Iterable[str], older: float = 0) -> None:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Context manager: lock the folder. Raises InputError if another process holds the lock.
-
-    The lock ends with the process at the latest.
-    """
+    """Lock the folder, at most until the process ends. Raises InputError if it is locked."""
     if fcntl is None:
         yield
         return

@@ -100,7 +100,13 @@ def _array(f: IO[bytes], size: int) -> np.ndarray:
     if f.readinto(data) != len(data) or f.read(1):  # type: ignore[attr-defined]
         raise UnreadableFile("is shorter or longer than it claims: get the file again")
     flat = np.frombuffer(data, dtype)
-    _check_values(flat)
+    # bytes that are invalid for their dtype would fail only later
+    if dtype.kind == "b" and flat.view(np.uint8).max(initial=0) > 1:
+        raise UnreadableFile("holds booleans that are neither 0 nor 1")
+    if dtype.kind == "U":
+        letters = flat.view(f"{dtype.str[0]}u4")
+        if ((letters > 0x10FFFF) | (letters >> 11 == 0x1B)).any():  # beyond Unicode; surrogates
+            raise UnreadableFile("holds text that is not valid Unicode")
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
 
 
@@ -125,13 +131,3 @@ def _header(f: IO[bytes]) -> tuple[np.dtype, bool, tuple[int, ...], int]:
         except MemoryError:  # raised by Python's parser for deeply nested text
             raise UnreadableFile("has an invalid NumPy header") from None
     return dtype, fortran, shape, len(magic) + width + length
-
-
-def _check_values(flat: np.ndarray) -> None:
-    """Raises UnreadableFile if bytes are invalid for their dtype, which would fail only later."""
-    if flat.dtype.kind == "b" and flat.view(np.uint8).max(initial=0) > 1:
-        raise UnreadableFile("holds booleans that are neither 0 nor 1")
-    if flat.dtype.kind == "U":
-        letters = flat.view(f"{flat.dtype.str[0]}u4")
-        if ((letters > 0x10FFFF) | (letters >> 11 == 0x1B)).any():  # beyond Unicode; surrogates
-            raise UnreadableFile("holds text that is not valid Unicode")

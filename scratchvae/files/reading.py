@@ -27,8 +27,6 @@ TRANSIENT = (
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
     *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
 )
-# Data may expand to RATIO times the size of the compressed file, plus ALLOWANCE bytes.
-RATIO, ALLOWANCE = 100, 1 << 20
 
 
 class UnreadableFile(ValueError):
@@ -62,7 +60,7 @@ def refusing(path: Path, error: type[InputError], *more: type[Exception]) -> Ite
 
 def limit(size: int) -> int:
     """The maximal decompressed size of a compressed file of this size, in bytes."""
-    return RATIO * size + ALLOWANCE
+    return 100 * size + (1 << 20)
 
 
 def open_at_once(path: Path) -> IO[bytes]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .atomic import make_folder, sweep, write_atomically
+from .atomic import make_folder, sweep, write_atomically, write_csv
 from .reading import DAMAGE, UnreadableFile, open_at_once, regular
 
 NEWEST, BEST = "checkpoint.npz", "best.npz"
@@ -56,8 +56,7 @@ def earlier_checkpoints(folder: Path) -> dict[int, Path]:
 def candidates(folder: Path) -> list[Path]:
     """Checkpoints to resume from, newest first."""
     earlier = earlier_checkpoints(folder).values()
-    paths = [folder / NEWEST, *earlier, folder / BEST]
-    there = [path for path in paths if path.is_file()]
+    there = [path for path in (folder / NEWEST, *earlier, folder / BEST) if path.is_file()]
     return there or [path for path in [folder / INCOMING] if path.is_file()]
 
 
@@ -126,11 +125,8 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
 
 def write_metrics(folder: Path, history: list[dict[str, float]]) -> None:
     """Write the whole history, rather than append, so that no row is missing or repeated."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([_cell(record[column]) for column in COLUMNS] for record in history)
-    write_atomically(folder / METRICS, lambda f: f.write(text.getvalue().encode()))
+    rows = ([_cell(record[column]) for column in COLUMNS] for record in history)
+    write_csv(folder / METRICS, COLUMNS, rows)
 
 
 def seconds_of_epochs(folder: Path) -> dict[int, float]:
@@ -140,8 +136,8 @@ def seconds_of_epochs(folder: Path) -> dict[int, float]:
             if regular(f) > MAX_METRICS:
                 raise UnreadableFile("is too long")
             text = f.read().decode()
-        rows = [(row["epoch"], row["seconds"]) for row in csv.DictReader(io.StringIO(text))]
-        return {int(epoch): float(seconds) for epoch, seconds in rows if seconds}
+        rows = csv.DictReader(io.StringIO(text))
+        return {int(row["epoch"]): float(row["seconds"]) for row in rows if row["seconds"]}
     return {}
 
 
