@@ -21,24 +21,12 @@ if TYPE_CHECKING:
     from .errors import CheckpointError, CheckpointWarning, DataError, InputError, NonFiniteError
     from .models import IWAE, VAE, Autoencoder, ConditionalVAE, SemiSupervisedVAE, load_model
 
-__all__ = [
-    "IWAE",
-    "VAE",
-    "Autoencoder",
-    "CheckpointError",
-    "CheckpointWarning",
-    "ConditionalVAE",
-    "DataError",
-    "InputError",
-    "NonFiniteError",
-    "SemiSupervisedVAE",
-    "load_data",
-    "load_model",
-]
+__all__ = ["IWAE", "VAE", "Autoencoder", "ConditionalVAE", "SemiSupervisedVAE", "load_model"]
+__all__ += ["CheckpointError", "CheckpointWarning", "DataError", "InputError", "NonFiniteError"]
+__all__ += ["load_data"]
 
 # public name: the module that defines it, imported on first access
-_ERRORS = ("CheckpointError", "CheckpointWarning", "DataError", "InputError", "NonFiniteError")
-_HOMES = dict.fromkeys(__all__, ".models") | dict.fromkeys(_ERRORS, ".errors")
+_HOMES = {n: ".errors" if n.endswith(("Error", "Warning")) else ".models" for n in __all__}
 _HOMES["load_data"] = ".data.load"
 _ROOMS = ("backend", "data", "errors", "evaluate", "files", "models", "nets", "ops", "train")
 

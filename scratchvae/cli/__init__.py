@@ -50,7 +50,7 @@ def _run(argv: Sequence[str] | None) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("always", CheckpointWarning)
         warnings.showwarning = lambda message, *where, **more: warn(str(message))
-        code: int = getattr(module, arguments.command)(arguments)
+        code: int = getattr(module, arguments.command)(arguments) or 0  # most return nothing
     try:
         sys.stdout.flush()
     except OSError as error:  # output that could not be written is an error

@@ -14,40 +14,37 @@ from ..data.labels import by_text, known_labels, labels_named, missing
 from ..errors import InputError
 from ..evaluate.metrics import average_precision, roc_auc
 from ..evaluate.units import Data, need_labels, pixels
-from ..files import run_folder as runs
 from ..files.atomic import write_csv
 from ..models import Model
 from ..pictures import gallery
-from .shared import data_of, open_run, output
+from .shared import data_of, open_run, output, save_picture
 
 
-def anomaly(a: argparse.Namespace) -> int:
+def anomaly(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     data = data_of(a, settings)
     X, y, name, _ = data
-    path = output(a, runs.SCORES if a.data is None else f"anomaly-{Path(name).stem}.csv")
+    path = output(a, None if a.data is None else f"anomaly-{Path(name).stem}.csv")
     if path.suffix != ".csv":
         raise InputError(
             f"{path} must end in .csv: it is a table of row, score and label, with a picture beside"
         )
     named = _anomalous(a, settings, data)
-    given = model.needs_labels
-    if given:
+    labels: dict[str, Any] = {"y": y} if model.needs_labels else {}
+    if labels:
         need_labels(type(model), y, name)
-    labels: dict[str, Any] = {"y": y} if given else {}
-    rows = pixels(model, X, labels, settings)
-    scores = -model.score_samples(rows, a.samples, **labels)
+    scores = -model.score_samples(pixels(model, X, labels, settings), a.samples, **labels)
 
     columns = {"row": range(len(X)), "score": [f"{score:.6f}" for score in scores.tolist()]}
     if y is not None:
         columns["label"] = y.tolist()
     write_csv(path, columns, zip(*columns.values(), strict=True))
     print(path)
-    _draw(model, data, scores, a.n, named, path.with_suffix(".png"))
+    if are_images(model.n_features_):
+        _draw(model, data, scores, a.n, named, path.with_suffix(".png"))
     print(_summary(model, a, settings, data, scores))
     if named and y is not None:
         print(_ranking_quality(scores, y, named))
-    return 0
 
 
 def _anomalous(a: argparse.Namespace, settings: dict[str, Any], data: Data) -> list[Any]:
@@ -72,32 +69,28 @@ def _anomalous(a: argparse.Namespace, settings: dict[str, Any], data: Data) -> l
 def _draw(
     model: Model, data: Data, scores: np.ndarray, n: int, named: list[Any], path: Path
 ) -> None:
-    """Draw the least and the most likely examples, if they are images; * marks an anomaly."""
-    X, y = data.X, data.y
-    if not are_images(model.n_features_):
-        return
+    """Draw the least and the most likely images; * marks an anomaly."""
     from ..pictures import plots  # lazily: matplotlib is slow to import
+
+    def shown(rows: np.ndarray) -> tuple[Any, ...]:
+        images = gallery.as_floats(model, data.X[rows])
+        labels = None
+        if data.y is not None:
+            labels = [f"{v}*" if v in named else str(v) for v in data.y[rows].tolist()]
+        return images, [f"{score:.0f}" for score in scores[rows]], labels
 
     order = np.argsort(scores, kind="stable")
     n = min(n, -(-len(order) // 2))
-    worst, best = (
-        (
-            gallery.as_floats(model, X[rows]),
-            [f"{score:.0f}" for score in scores[rows]],
-            None if y is None else [f"{v}*" if v in named else str(v) for v in y[rows].tolist()],
-        )
-        for rows in (order[::-1][:n], order[:n])
-    )
-    plots.save_figure(plots.anomalies(worst, best), path)
-    print(path)
+    save_picture(plots.anomalies(shown(order[::-1][:n]), shown(order[:n])), path)
 
 
 def _summary(
     model: Model, a: argparse.Namespace, settings: dict[str, Any], data: Data, scores: np.ndarray
 ) -> str:
-    y = data.y
-    worst, best = int(scores.argmax()), int(scores.argmin())
-    of = (lambda row: "") if y is None else (lambda row: f" (label {y[row]})")
+    def row(i: Any) -> str:
+        label = "" if data.y is None else f" (label {data.y[i]})"
+        return f"row {i}{label} with {scores[i]:.2f}"
+
     k = a.samples
     bound = "log p(x given its label)" if model.needs_labels else "log p(x)"
     if not model.noisy:
@@ -106,13 +99,12 @@ def _summary(
         what = f"the negative ELBO of {bound}, in nats, {model.draws}"
     else:
         what = f"the negative importance-weighted bound of {bound}, in nats, {k} samples of z"
-    binarize = settings.get("binarize", "none")
-    what += "" if binarize == "none" else "; pixels binarised once, at random"
+    if settings.get("binarize", "none") != "none":
+        what += "; pixels binarised once, at random"
     return (
-        f"the {len(scores):,} examples of the {data.split} of {data.name}: the least likely is row "
-        f"{worst}{of(worst)} with {scores[worst]:.2f}, the most likely row {best}{of(best)} with "
-        f"{scores[best]:.2f}, the median {np.median(scores):.2f}\n"
-        f"score: {what}; seed {model.seed}"
+        f"the {len(scores):,} examples of the {data.split} of {data.name}: the least likely is "
+        f"{row(scores.argmax())}, the most likely {row(scores.argmin())}, the median "
+        f"{np.median(scores):.2f}\nscore: {what}; seed {model.seed}"
     )
 
 

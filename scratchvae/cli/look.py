@@ -17,19 +17,10 @@ from ..pictures import explorer, gallery
 from ..train.measure import ACTIVE
 from .parser import STEPS, STEPS_OF_GIF
 from .settings import DEFAULTS, flag, model_config, refuse_what_does_not_apply
-from .shared import (
-    check_picture,
-    collapse,
-    data_of,
-    measure,
-    open_run,
-    output,
-    save_picture,
-    write,
-)
+from .shared import check_picture, collapse, data_of, measure, open_run, output, save_picture, write
 
 
-def evaluate(a: argparse.Namespace) -> int:
+def evaluate(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     data = data_of(a, settings)
     found = measure(model, data, settings, k=a.samples, examples=a.examples)
@@ -38,17 +29,16 @@ def evaluate(a: argparse.Namespace) -> int:
     if compared:
         print(f"\n{compared}")
     print(collapse(model, data.X, with_labels(model, *data[:3]), settings))
-    return 0
 
 
-def sample(a: argparse.Namespace) -> int:
+def sample(a: argparse.Namespace) -> None:
     model, _ = open_run(a)
-    path = output(a, a.result if a.label is None else runs.SAMPLES_OF_LABEL)
     if a.label is None:
-        return write(path, gallery.samples(model, a.n, a.seed))
+        return write(output(a), gallery.samples(model, a.n, a.seed))
     images = model.sample(a.n, **_label(model, a.label), seed=a.seed)
     title = f"samples of label {a.label}"
-    return write(path, gallery.Picture(images, lambda plots: plots.samples(images, title)))
+    picture = gallery.Picture(images, lambda plots: plots.samples(images, title))
+    write(output(a, runs.SAMPLES_OF_LABEL), picture)
 
 
 def _label(model: Model, text: str | None) -> dict[str, Any]:
@@ -63,28 +53,27 @@ def _label(model: Model, text: str | None) -> dict[str, Any]:
     return {}
 
 
-def reconstruct(a: argparse.Namespace) -> int:
+def reconstruct(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     X, y, name, _ = data_of(a, settings)
     X, y = X[: a.n], None if y is None else y[: a.n]
-    picture = gallery.reconstructions(model, X, with_labels(model, X, y, name))
-    return write(output(a, a.result), picture)
+    write(output(a), gallery.reconstructions(model, X, with_labels(model, X, y, name)))
 
 
-def interpolate(a: argparse.Namespace) -> int:
+def interpolate(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     X, y, name, split = data_of(a, settings)
     labels = with_labels(model, X, y, name)
-    path = output(a, a.result)
+    path = output(a)
     steps = a.steps or (STEPS_OF_GIF if path.suffix == ".gif" else STEPS)
     pairs = gallery.pairs(a.n, X, labels)
     if len(pairs) == 0:
         kind = " of one label" if labels else ""
         raise InputError(f"the {split} of {name} have no two examples{kind} to go between")
-    return write(path, gallery.interpolations(model, X, labels, pairs, steps, a.slerp))
+    write(path, gallery.interpolations(model, X, labels, pairs, steps, a.slerp))
 
 
-def traverse(a: argparse.Namespace) -> int:
+def traverse(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     found = units_of(model, data_of(a, settings), settings)
     if a.row >= len(found.mu):
@@ -94,11 +83,10 @@ def traverse(a: argparse.Namespace) -> int:
             f"no unit is active (variance of its codes > {ACTIVE:g}), so there is nothing to move: "
             "train longer, or reduce the weight of the KL"
         )
-    picture = gallery.traversals(model, found, a.row, a.n, a.steps)
-    return write(output(a, a.result), picture)
+    write(output(a), gallery.traversals(model, found, a.row, a.n, a.steps))
 
 
-def manifold(a: argparse.Namespace) -> int:
+def manifold(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     Z = model.latent_dim
     if Z < 2:
@@ -113,15 +101,14 @@ def manifold(a: argparse.Namespace) -> int:
         found = units_of(model, data_of(a, settings), settings)
         mu, units = found.mu, units or found.order[:2].tolist()
     picture = gallery.manifold(model, tuple(units), mu, a.n, label)
-    code = write(output(a, a.result), picture)
+    write(output(a), picture)
     print(picture.words)
-    return code
 
 
-def explore(a: argparse.Namespace) -> int:
+def explore(a: argparse.Namespace) -> None:
     """Write a page to explore the latent space in a browser, without a network."""
     model, settings = open_run(a)
-    path = output(a, a.result)
+    path = output(a)
     if path.suffix != ".html":
         raise InputError(f"{path} must end in .html: it is a page for a browser")
     explorer.check(model)
@@ -129,10 +116,9 @@ def explore(a: argparse.Namespace) -> int:
     text = explorer.page(model, units_of(model, data, settings), data)
     write_atomically(path, lambda f: f.write(text.encode()))
     print(path)
-    return 0
 
 
-def export(a: argparse.Namespace) -> int:
+def export(a: argparse.Namespace) -> None:
     source = Path(a.run_folder)
     beside = source / a.result if source.is_dir() else source.with_suffix(safetensors.SUFFIX)
     path = a.output or beside
@@ -143,10 +129,9 @@ def export(a: argparse.Namespace) -> int:
     safetensors.package()  # before the model is read, which takes longer
     load_model(source, "cpu").save(path)
     print(path)
-    return 0
 
 
-def diagram(a: argparse.Namespace) -> int:
+def diagram(a: argparse.Namespace) -> None:
     """Draw the model of a run, or the one that `train` would begin with."""
     given = {name: getattr(a, name) for name in DEFAULTS if hasattr(a, name)}
     if a.run_folder is None:
@@ -155,13 +140,12 @@ def diagram(a: argparse.Namespace) -> int:
         names = ", ".join(map(flag, given))
         raise InputError(f"{a.run_folder} defines its own model: leave {names} out, or the run")
     else:
-        path = output(a, a.result)
+        path = output(a)
     check_picture(path)
     model = _untrained(given) if a.run_folder is None else load_model(a.run_folder, "cpu")
     from ..pictures import diagram as drawing  # lazily: matplotlib is slow to import
 
     save_picture(drawing.diagram(model), path)
-    return 0
 
 
 def _untrained(given: dict[str, Any]) -> Model:
@@ -171,16 +155,12 @@ def _untrained(given: dict[str, Any]) -> Model:
     kind = MODELS[settings["model"]]
     model = kind(**model_config(settings))
     model.check_config()
-    width, classes = _sizes(settings["data"], settings["data_dir"])
+    name, width = settings["data"], 28 * 28
+    classes: Any = 10
+    if name not in NAMED:  # those have the same sizes, so their files need not be read
+        X, y = load_data(name, "train", settings["data_dir"])
+        width, classes = X[0].size, None if y is None else known_labels(y)
     if not isinstance(model, Labelled):
         return model.build(width)
-    need_labels(kind, classes, shown_name(settings["data"]))
+    need_labels(kind, classes, shown_name(name))
     return model.build(width, classes)
-
-
-def _sizes(name: str, data_dir: str | None) -> tuple[int, Any]:
-    """The number of features, and the classes or their number; None without labels."""
-    if name in NAMED:
-        return 28 * 28, 10  # the same for each of them, so the files need not be read
-    X, y = load_data(name, "train", data_dir)
-    return X[0].size, None if y is None else known_labels(y)

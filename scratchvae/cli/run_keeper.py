@@ -74,7 +74,7 @@ class RunKeeper:
         if self.started:
             self.retention.save(trainer.step, write)
         else:  # now the files of a run to be replaced are removed
-            self.retention.replace(trainer.step, write, lambda: run_folder.clear(self.folder))
+            self.retention.replace(trainer.step, write)
             self.started = True
         if best:
             self.retention.mark_best()

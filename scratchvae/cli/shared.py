@@ -24,9 +24,9 @@ def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
     return loaded.model, of_run(a.run_folder, loaded)
 
 
-def output(a: argparse.Namespace, name: str) -> Path:
-    """The path for a result: --output, or `name` in the run's folder or beside the model file."""
-    path = Path(a.run_folder)
+def output(a: argparse.Namespace, name: str | None = None) -> Path:
+    """The path for a result: --output, or a name in the run's folder or beside the model file."""
+    path, name = Path(a.run_folder), name or a.result
     beside = path / name if path.is_dir() else path.with_name(f"{path.stem}-{name}")
     return a.output or beside
 
@@ -63,31 +63,26 @@ def collapse(
     return "" if found.verdict in (NONE, *quiet) else f"\n{found}"
 
 
-def write(path: Path, picture: Picture) -> int:
+def write(path: Path, picture: Picture) -> None:
     """Write a picture, its numbers (.npy) or its animation (.gif), and print the path."""
     if path.suffix == ".npy":
         write_atomically(path, lambda f: np.save(f, picture.numbers))
-        print(path)
     elif path.suffix == ".gif" and picture.animation is not None:
         from ..pictures import animation  # lazily: matplotlib is slow to import
 
         animation.save_animation(picture.animation(animation), path)
-        print(path)
     else:
         others = "" if picture.animation is None else ", .gif (an animation)"
         check_picture(path, f"{others} or .npy (the numbers)")
         from ..pictures import plots
 
-        save_picture(picture.figure(plots), path)
-    return 0
-
-
-PICTURES = (".png", ".svg", ".pdf")
+        plots.save_figure(picture.figure(plots), path)
+    print(path)
 
 
 def check_picture(path: Path, others: str = "") -> None:
     """Raises InputError unless the path has a picture's suffix; others: further suffixes, named."""
-    if path.suffix not in PICTURES:
+    if path.suffix not in (".png", ".svg", ".pdf"):
         kinds = "" if others else "or "
         raise InputError(f"{path} must end in .png, .svg, {kinds}.pdf (a picture){others}")
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from . import run_folder
 from .atomic import link_or_copy, move
 from .run_folder import BEST, INCOMING, NEWEST, earlier_checkpoints
 
@@ -31,14 +32,10 @@ class Retention:
         if best:
             self.mark_best()
 
-    def replace(self, step: int, write: Callable[[Path], Any], clear: Callable[[], None]) -> None:
-        """Write the first checkpoint of a run that replaces another.
-
-        `clear` removes the files of the other run except its newest checkpoint, which is replaced
-        last.
-        """
+    def replace(self, step: int, write: Callable[[Path], Any]) -> None:
+        """Write the first checkpoint of a run that replaces another, whose newest goes last."""
         write(self.folder / INCOMING)
-        clear()
+        run_folder.clear(self.folder)
         move(self.folder / INCOMING, self.folder / NEWEST)
         self.step = step
 
