@@ -28,7 +28,7 @@ def evaluate(a: argparse.Namespace) -> None:
     print(found)
     if compared:
         print(f"\n{compared}")
-    print(collapse(model, data.X, with_labels(model, *data[:3]), settings))
+    print(collapse(model, data, settings))
 
 
 def sample(a: argparse.Namespace) -> None:
@@ -134,13 +134,10 @@ def export(a: argparse.Namespace) -> None:
 def diagram(a: argparse.Namespace) -> None:
     """Draw the model of a run, or the one that `train` would begin with."""
     given = {name: getattr(a, name) for name in DEFAULTS if hasattr(a, name)}
-    if a.run_folder is None:
-        path = a.output or Path(a.result)
-    elif given:
+    if given and a.run_folder is not None:
         names = ", ".join(map(flag, given))
         raise InputError(f"{a.run_folder} defines its own model: leave {names} out, or the run")
-    else:
-        path = output(a)
+    path = output(a)
     check_picture(path)
     model = _untrained(given) if a.run_folder is None else load_model(a.run_folder, "cpu")
     from ..pictures import diagram as drawing  # lazily: matplotlib is slow to import

@@ -121,12 +121,10 @@ def result(to: Any, kinds: str, name: str, default: str | None = None) -> None:
     to.set_defaults(result=name)
 
 
-def picture(
-    to: Any, n: int, name: str, text: str = "how many, default {default}", gif: str = ""
-) -> None:
+def picture(to: Any, n: int, name: str, text: str = "how many, default {default}") -> None:
     """Add -n and --output."""
     option(to, "-n", text, type=count, default=n)
-    result(to, f".png, .svg, .pdf{gif} or .npy", name)
+    result(to, ".png, .svg, .pdf or .npy", name)
 
 
 # ------------------------------------------------------------------------------ options of train
@@ -250,8 +248,8 @@ def parser() -> Parser:
 
     text = "Decode the codes between pairs of test examples; of one label each, for cvae and m2."
     i = on_run("interpolate", "runs/mnist --steps 10", text)
-    gif = ", .gif (animated)"
-    picture(i, 8, "interpolations.png", "how many pairs, default {default}", gif)
+    option(i, "-n", "how many pairs, default {default}", type=count, default=8)
+    result(i, ".png, .svg, .pdf, .gif (animated) or .npy", "interpolations.png")
     text = f"images per row, both ends included, default {STEPS}, or {STEPS_OF_GIF} in a .gif"
     option(i, "--steps S", text, type=number_of(int, 2))
     switch(i, "--slerp", "along an arc, not a straight line")

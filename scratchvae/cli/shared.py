@@ -10,7 +10,7 @@ from ..data.load import has_splits, load_data, shown_name
 from ..errors import InputError
 from ..evaluate import Evaluation, evaluate
 from ..evaluate.collapse import MIN_ROWS, NONE, collapse_report
-from ..evaluate.units import Data, need_labels, pixels
+from ..evaluate.units import Data, need_labels, pixels, with_labels
 from ..files.atomic import write_atomically
 from ..models import Model
 from ..models.load import load
@@ -25,8 +25,8 @@ def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
 
 
 def output(a: argparse.Namespace, name: str | None = None) -> Path:
-    """The path for a result: --output, or a name in the run's folder or beside the model file."""
-    path, name = Path(a.run_folder), name or a.result
+    """The path for a result: --output, or in the run's folder, beside the model file, or here."""
+    path, name = Path(a.run_folder or "."), name or a.result
     beside = path / name if path.is_dir() else path.with_name(f"{path.stem}-{name}")
     return a.output or beside
 
@@ -53,13 +53,12 @@ def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) 
     )  # fmt: skip
 
 
-def collapse(
-    model: Model, X: Any, labels: dict[str, Any], settings: dict[str, Any], *quiet: str
-) -> str:
+def collapse(model: Model, data: Data, settings: dict[str, Any], *quiet: str) -> str:
     """The report on dead units; "" if there are none, or if its verdict is one of `quiet`."""
-    if not model.noisy or len(X) < MIN_ROWS:
+    if not model.noisy or len(data.X) < MIN_ROWS:
         return ""
-    found = collapse_report(model, pixels(model, X, labels, settings), **labels)
+    labels = with_labels(model, *data[:3])
+    found = collapse_report(model, pixels(model, data.X, labels, settings), **labels)
     return "" if found.verdict in (NONE, *quiet) else f"\n{found}"
 
 

@@ -14,10 +14,9 @@ from ..data.labels import keep_labels, leave_out, missing
 from ..data.load import NAMED, fetch, load_data, shown_name
 from ..errors import InputError, NonFiniteError, say, whole_number
 from ..evaluate.collapse import SPARE
-from ..evaluate.units import Data, need_labels, with_labels
+from ..evaluate.units import Data, need_labels
 from ..files import run_folder as runs
 from ..files.atomic import alone_in
-from ..files.run_folder import BEST, NEWEST
 from ..models import MODELS, Labelled, Model
 from ..models.load import Loaded
 from ..pictures import gallery
@@ -94,7 +93,7 @@ def _train(
     if trainer.epoch < chosen["epochs"]:
         tell(
             f"stopped early: no better test loss for {chosen['patience']} epochs; the best epoch "
-            f"is saved as {folder / BEST}"
+            f"is saved as {folder / runs.BEST}"
         )
     try:
         _report(model, test, chosen, folder, frames, tell)
@@ -126,7 +125,7 @@ def _prepare(
             stack.enter_context(alone_in(folder))
         source, chosen, loaded = settings.to_resume(folder, given)
         # a run without its page was stopped while drawing, and drawing is resumed
-        finished = source.name == NEWEST and (folder / runs.INDEX).exists()
+        finished = source.name == runs.NEWEST and (folder / runs.INDEX).exists()
         if len(loaded.model.history_) >= chosen["epochs"] and finished:
             raise InputError(
                 f"{folder} has already finished {len(loaded.model.history_)} epochs: pass a larger "
@@ -175,8 +174,7 @@ def _report(
     frames: LatentFrames | None, tell: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Evaluate a finished run, draw its pictures and write its page."""
-    labels = with_labels(model, *test[:3])
-    text = f"{measure(model, test, chosen)}\n{collapse(model, test.X, labels, chosen, SPARE)}"
+    text = f"{measure(model, test, chosen)}\n{collapse(model, test, chosen, SPARE)}"
     pictures = gallery.leave(model, test, chosen, folder, frames)
     own = {n: v for n, v in chosen.items() if not settings.is_ignored(chosen["model"], n)}
     gallery.write_page(folder, gallery.page_of(model, text, pictures, own, folder, test.name))
