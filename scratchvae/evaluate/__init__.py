@@ -13,14 +13,7 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation, compare, evaluate
     from .metrics import average_precision, roc_auc
 
-__all__ = [
-    "Evaluation",
-    "average_precision",
-    "collapse_report",
-    "compare",
-    "evaluate",
-    "roc_auc",
-]
+__all__ = ["Evaluation", "average_precision", "collapse_report", "compare", "evaluate", "roc_auc"]
 
 _HOMES = {
     **dict.fromkeys(("Evaluation", "compare", "evaluate"), ".evaluation"),

@@ -1,11 +1,11 @@
 """Diagnose posterior collapse: count the dead units, and list likely causes with their evidence.
 
-A unit whose q(z|x) is the same for every x carries no information. Each likely cause has one
-function, which checks the settings and the history of the run, and yields a sentence if it applies.
+A unit whose q(z|x) is the same for every x carries no information. Each likely cause is a condition
+on the settings or the history of the run, with a sentence for the report.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Any
 
@@ -51,69 +51,48 @@ class CollapseReport:
         return "\n- ".join((counts, *self.findings))
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """The input of the rules: the model, some rows, and statistics of the units over all rows."""
-
-    model: Any
-    x: np.ndarray  # (n,D) floating point
-    x_hat: np.ndarray  # (n,D) their reconstructions
-    active: np.ndarray  # (Z,)
-    unit_kl: np.ndarray  # (Z,)
-    information: float  # I(x; z), nats
-    full: bool  # whether no unit is active and the information is negligible
-
-    def __getitem__(self, name: str) -> Any:
-        """A hyper-parameter, or its neutral value for a model that has none."""
-        return getattr(self.model, name, {"beta": 1.0, "free_bits": 0.0}.get(name))
-
-    def series(self, column: str) -> np.ndarray:
-        """A column of the history; empty for `kl` of M2, which includes the cost of the label."""
-        labels_too = column == "kl" and isinstance(self.model, SemiSupervisedVAE)
-        return np.array([] if labels_too else [row[column] for row in self.model.history_])
+def _setting(model: Model, name: str) -> Any:
+    """A hyper-parameter, or its neutral value for a model that has none."""
+    return getattr(model, name, {"beta": 1.0, "free_bits": 0.0}.get(name))
 
 
-def _free(e: Evidence) -> Iterator[str]:
-    dead = ~e.active
-    if dead.any() and e.unit_kl[dead].max() < e["free_bits"]:
-        yield (
-            f"the KL of the dead units is below free_bits ({e['free_bits']:g}), so it is not "
-            "penalised, and not the cause now"
-        )
+def _series(model: Model, column: str) -> np.ndarray:
+    """A column of the history; empty for `kl` of M2, which includes the cost of the label."""
+    labels_too = column == "kl" and isinstance(model, SemiSupervisedVAE)
+    return np.array([] if labels_too else [row[column] for row in model.history_])
 
 
-def _beta(e: Evidence) -> Iterator[str]:
-    beta, D, below_capacity = e["beta"], e.x.shape[1], (e["capacity"] or 0) > e.unit_kl.sum()
-    if beta > (1 if e.full else 1.5) and not below_capacity and not any(_free(e)):
+def _settings(
+    model: Model, report: CollapseReport, x: np.ndarray, x_hat: np.ndarray
+) -> Iterator[str]:
+    """The settings to blame, from rows x (n,D), floating point, and their reconstructions."""
+    beta, capacity, variance = (_setting(model, n) for n in ("beta", "capacity", "x_variance"))
+    full, kl, Z, D = report.verdict == FULL, report.unit_kl.sum(), len(report.active), x.shape[1]
+    if beta > (1 if full else 1.5) and (capacity or 0) <= kl and not any(_free(model, report)):
         bug = f" (as if rec were averaged over {D} features)" if D / 2 < beta < 2 * D else ""
         cost = f"a nat of KL costs as much as {beta:g} nats of rec{bug}"
         yield f"beta is {beta:g}: {cost}: try beta 1"
 
-
-def _capacity(e: Evidence) -> Iterator[str]:
-    capacity, kl = e["capacity"], e.unit_kl.sum()
-    if capacity is not None and kl < 1.25 * capacity + 0.1 and (e.full or capacity < len(e.active)):
+    if capacity is not None and kl < 1.25 * capacity + 0.1 and (full or capacity < Z):
         yield f"capacity, the target of the KL ({kl:.2f} nats), is {capacity:g}: try a larger one"
 
-
-def _x_variance(e: Evidence) -> Iterator[str]:
     # a linear VAE encodes the principal components whose variance exceeds beta x_variance (Lucas
     # et al., arXiv:1911.02469)
-    variance, own, x = e["x_variance"], e.x.var(axis=0).mean(), e.x - e.x.mean(axis=0)
-    if variance is not None and variance > own:
-        components = np.linalg.eigvalsh(x @ x.T if len(x) < x.shape[1] else x.T @ x) / len(x)
-        if (encoded := (components > e["beta"] * variance).sum()) < len(e.active):
+    if variance is not None and variance > (own := x.var(axis=0).mean()):
+        centred = x - x.mean(axis=0)
+        product = centred @ centred.T if len(x) < D else centred.T @ centred
+        components = np.linalg.eigvalsh(product) / len(x)
+        if (encoded := (components > beta * variance).sum()) < Z:
             yield (
                 f"x_variance is {variance:g} and divides the gradient of rec, but the mean "
                 f"variance of a feature is {own:.2g}, and {encoded} principal components have more "
                 "than beta times x_variance: try a smaller one, or None, which learns it"
             )
 
-
-def _averaged(e: Evidence) -> Iterator[str]:
-    rec, D, p = e.series("rec"), e.x.shape[1], np.clip(e.x_hat, 1e-6, 1 - 1e-6)
-    if e.model.likelihood == "bernoulli" and len(rec) and D >= 30:
-        cost = -(e.x * np.log(p) + (1 - e.x) * np.log1p(-p)).sum(axis=1).mean()
+    rec = _series(model, "rec")
+    if model.likelihood == "bernoulli" and len(rec) and D >= 30:
+        p = np.clip(x_hat, 1e-6, 1 - 1e-6)
+        cost = -(x * np.log(p) + (1 - x) * np.log1p(-p)).sum(axis=1).mean()
         if rec[-1] < 3 * cost / D:
             yield (
                 f"rec in the history ends at {rec[-1]:.3f}, but reconstructions cost {cost:.1f}: "
@@ -121,64 +100,66 @@ def _averaged(e: Evidence) -> Iterator[str]:
             )
 
 
-def _unstable(e: Evidence) -> Iterator[str]:
-    rises = np.diff(loss := e.series("train_loss"))
+def _training(model: Model, report: CollapseReport) -> Iterator[str]:
+    """What the history and the present KL say of the training."""
+    full, loss, kl = report.verdict == FULL, _series(model, "train_loss"), _series(model, "kl")
+    rises = np.diff(loss)
     if len(rises) and rises.max() > max(0.05 * np.ptp(loss), 0.01 * abs(loss).min()):
         yield (
             f"the training loss rose in {(rises > 0).sum()} of {len(loss)} epochs, by up to "
             f"{rises.max():.1f} nats: perhaps too large a learning rate, or a KL schedule"
         )
 
-
-def _uninformative_kl(e: Evidence) -> Iterator[str]:
-    paid = np.maximum(e.unit_kl - e["free_bits"], 0).sum()
-    if e.full and e["capacity"] is None and paid > 2 * NEGLIGIBLE:
+    paid = np.maximum(report.unit_kl - _setting(model, "free_bits"), 0).sum()
+    if full and _setting(model, "capacity") is None and paid > 2 * NEGLIGIBLE:
         yield (
             f"a KL of {paid:.2f} nats carries no information: q(z|x) differs from the prior, but "
             "is the same for all x: perhaps too large a learning rate made the encoder ignore x: "
             "try a tenth of it"
         )
 
-
-def _kl_fell(e: Evidence) -> Iterator[str]:
-    kl = e.series("kl")
-    if e.full and kl.max(initial=0) > NEGLIGIBLE and kl[-1] < kl.max() / 4:
+    if full and kl.max(initial=0) > NEGLIGIBLE and kl[-1] < kl.max() / 4:
         yield (
             f"the KL was {kl.max():.2f} nats in epoch {kl.argmax() + 1} and fell to {kl[-1]:.2f}: "
             "perhaps its weight became too large (kl_warmup, kl_cycle), or an update was too large"
         )
+    yield from _free(model, report)
 
 
-def _unexplained(e: Evidence) -> Iterator[str]:
-    kl, epochs, D = e.series("kl"), len(e.model.history_), e.x.shape[1]
-    if e.full and len(kl) > 2 and kl.max() < NEGLIGIBLE:
+def _free(model: Model, report: CollapseReport) -> Iterator[str]:
+    free_bits, dead = _setting(model, "free_bits"), ~report.active
+    if dead.any() and report.unit_kl[dead].max() < free_bits:
         yield (
+            f"the KL of the dead units is below free_bits ({free_bits:g}), so it is not "
+            "penalised, and not the cause now"
+        )
+
+
+def _unexplained(model: Model, report: CollapseReport) -> str:
+    kl, epochs = _series(model, "kl"), len(model.history_)
+    if report.verdict == FULL and len(kl) > 2 and kl.max() < NEGLIGIBLE:
+        return (
             f"the KL was {kl[0]:.3f} nats in the first epoch and never above {kl.max():.3f}: "
             "perhaps the KL term dominated before the decoder learned to use z: try a VAE's "
             "kl_warmup or free_bits"
         )
-    elif epochs:
-        yield f"neither settings nor history ({epochs} epochs) explain it: perhaps train longer"
-    else:
-        yield (
-            "no history: the model is untrained, or was perhaps trained elsewhere, on a loss that "
-            f"averages rec (a beta of {D})"
-        )
+    if epochs:
+        return f"neither settings nor history ({epochs} epochs) explain it: perhaps train longer"
+    return (
+        "no history: the model is untrained, or was perhaps trained elsewhere, on a loss that "
+        f"averages rec (a beta of {model.n_features_})"
+    )
 
 
-def _spare(e: Evidence) -> Iterator[str]:
-    kl, on = e.unit_kl, e.active
-    enough = e.information > INFORMATIVE and on.any() and not on.all()
+def _spare(report: CollapseReport) -> Iterator[str]:
+    kl, on = report.unit_kl, report.active
+    enough = report.information > INFORMATIVE and on.any() and not on.all()
     if enough and kl[on].mean() > 4 * kl[~on].mean():
         yield (
             f"the active {on.sum()} units carry the information, with a KL of {kl[on].mean():.2f} "
             f"nats each (dead ones: {kl[~on].mean():.3f}); perhaps the data need no more units: "
             "this is normal for a large latent_dim, and not a collapse"
         )
-
-
-SETTINGS = (_beta, _capacity, _x_variance, _averaged)  # if one applies, dead units are not spare
-TRAINING = (_unstable, _uninformative_kl, _kl_fell, _free)
 
 
 def collapse_report(model: Model, X: Any, y: Any = None) -> CollapseReport:
@@ -209,17 +190,15 @@ def collapse_report(model: Model, X: Any, y: Any = None) -> CollapseReport:
     same_label = x
     if isinstance(model, Labelled) and y is not None:
         same_label = x[np.asarray(y)[some] == model.classes_[0]]
-    full = information < NEGLIGIBLE and not on.any()
-    e = Evidence(model, x, x_hat, on, kl, information, full)
     # the variance of all rows, if those of the label are equal
     variance = same_label.var(axis=0).sum() or x.var(axis=0).sum()
     limit, spread = log(len(some)), float(samples.var(axis=0).sum() / variance)
+    verdict = FULL if information < NEGLIGIBLE and not on.any() else PARTIAL
+    report = CollapseReport(verdict, len(X), on, kl, information, limit, spread, ())
 
-    findings = [text for rule in SETTINGS for text in rule(e)]
-    if information >= NEGLIGIBLE and (on.all() or (not findings and any(_spare(e)))):
-        verdict, findings = NONE if on.all() else SPARE, [*_spare(e)]
-    else:
-        verdict = FULL if e.full else PARTIAL
-        findings += [text for rule in TRAINING for text in rule(e)]
-        findings = findings or [*_unexplained(e)]
-    return CollapseReport(verdict, len(X), on, kl, information, limit, spread, tuple(findings))
+    blamed = [*_settings(model, report, x, x_hat)]
+    if information >= NEGLIGIBLE and (on.all() or (not blamed and any(_spare(report)))):
+        verdict = NONE if on.all() else SPARE
+        return replace(report, verdict=verdict, findings=tuple(_spare(report)))
+    findings = [*blamed, *_training(model, report)] or [_unexplained(model, report)]
+    return replace(report, findings=tuple(findings))

@@ -54,26 +54,24 @@ class Evaluation:
         return -self.rec - self.kl
 
     def __str__(self) -> str:
-        x = "x|y" if self.given_labels else "x"
-        rows = []
+        rows: list[tuple[str, Any, str]] = []
         if self.model == "Autoencoder":
-            rows.append(("-log p(x|z)", f"{self.rec:10.2f}", "the code is a point: no bound"))
+            rows.append(("-log p(x|z)", self.rec, "the code is a point: no bound"))
         else:
-            text = f"nats per example{_within(self.elbo_error)}"
-            rows.append(("ELBO", f"{self.elbo:10.2f}", text))
+            rows.append(("ELBO", self.elbo, f"nats per example{_within(self.elbo_error)}"))
             if self.log_likelihood is not None:
+                name = f"log p({'x|y' if self.given_labels else 'x'})     >="
                 text = f"importance-weighted bound{_within(self.standard_error)}"
-                rows.append((f"log p({x})     >=", f"{self.log_likelihood:8.2f}", text))
-            rows.append(("  -log p(x|z)", f"{self.rec:10.2f}", ""))
-            units = f"in {self.active_units} of {len(self.unit_kl)} units"
-            rows.append(("  KL", f"{self.kl:10.2f}", units))
+                rows.append((name, self.log_likelihood, text))
+            rows.append(("  -log p(x|z)", self.rec, ""))
+            rows.append(("  KL", self.kl, f"in {self.active_units} of {len(self.unit_kl)} units"))
             n = min(self.n, INFORMATION_ROWS)
             text = f"mutual information, estimated; {n:,} examples show at most {log(n):.2f}"
-            rows.append(("I(x; z)", f"{self.information:10.2f}", text))
+            rows.append(("I(x; z)", self.information, text))
+        lines = [f"{name:14}{value:11.2f}   {text}".rstrip() for name, value, text in rows]
         if self.error is not None:
             of = f"of the {self.labelled:,} examples with one of the labels that the model knows"
-            rows.append(("wrong labels", f"{100 * self.error:9.2f}%", of))
-        lines = [f"{name:14}{value:>11}   {text}".rstrip() for name, value, text in rows]
+            lines.append(f"wrong labels  {self.error:11.2%}   {of}")
         return "\n".join([*lines, "", *self._card()])
 
     def _card(self) -> list[str]:
@@ -128,9 +126,7 @@ def evaluate(
     given = model.needs_labels
     rows = prepare(model, X, y if given else None, binarize, step=1)
     y = model.check_labels(y, len(rows)) if isinstance(model, Labelled) and y is not None else None
-    if examples is not None:
-        examples = whole_number(examples, "examples")
-    if examples is not None and examples < len(rows):
+    if examples is not None and whole_number(examples, "examples") < len(rows):
         picked = noise.permutation(len(rows), seed=model.seed, stream=noise.PICK)[:examples]
         rows, y = rows[picked], None if y is None else y[picked]
         split = "random rows" if split == "all" else f"random rows of the {split}"
@@ -200,9 +196,8 @@ def compare(found: Evaluation, name: str) -> str:
         f", {row.value:.2f} published ({row.model}; {row.source}); smaller is better"
     )
     if row.k and found.k and found.k < row.k:
-        text += (
-            f"; with {row.k} samples instead of {found.k}, this bound would be at least as tight"
-        )
+        more = f"{row.k} samples instead of {found.k}"
+        text += f"; with {more}, this bound would be at least as tight"
     if row.pixels == "static":
         text += "; the binary images are our own sample, not the file of Larochelle & Murray"
     return text

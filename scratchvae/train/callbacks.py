@@ -14,8 +14,6 @@ from .protocol import Record, TrainableModel
 
 UNITS = {"s": 1, "m": 60, "h": 3600}  # seconds
 MAX_FRAMES = 60  # a longer run keeps every second epoch, or every fourth, ...
-POINTS = 48  # approximate number of latent points in a frame, which bounds the size of the file
-FRAME_SIDE = 400  # maximal width of a row of images in a frame, in pixels
 
 
 def is_best(record: Record, history: list[Record]) -> bool:
@@ -47,18 +45,19 @@ class LatentFrames:
 
     def __init__(self, model: TrainableModel) -> None:
         self.columns = frame_columns(model)
-        self.n = self.columns * max(2, min(self.columns, POINTS // self.columns))
-        self._frames: list[tuple[int, np.ndarray]] = []
+        # about 48 points a frame, which bounds the size of the file
+        self.n = self.columns * max(2, min(self.columns, 48 // self.columns))
+        self._frames: dict[int, np.ndarray] = {}
         self._before_last = self._frames
         self.add(model)
 
     @property
     def epochs(self) -> list[int]:
-        return [epoch for epoch, _ in self._frames]
+        return list(self._frames)
 
     @property
     def frames(self) -> list[np.ndarray]:
-        return [frame for _, frame in self._frames]
+        return list(self._frames.values())
 
     @classmethod
     def of(cls, model: TrainableModel) -> Self | None:
@@ -71,22 +70,21 @@ class LatentFrames:
         It replaces the frame of an interrupted epoch.
         """
         epoch, stride = len(model.history_), 1
-        if self._frames and self._frames[-1][0] >= epoch:
+        if self._frames and self.epochs[-1] >= epoch:
             self._frames = self._before_last
         while epoch > (MAX_FRAMES - 2) * stride:
             stride *= 2
-        earlier = [(e, frame) for e, frame in self._frames if e % stride == 0]
+        earlier = {e: frame for e, frame in self._frames.items() if e % stride == 0}
         image = np.rint(255 * np.clip(model.sample(self.n), 0, 1)).astype(np.uint8)
-        self._before_last, self._frames = self._frames, [*earlier, (epoch, image)]
+        self._before_last, self._frames = self._frames, earlier | {epoch: image}
 
     def __call__(self, trainer: Any, record: Any) -> None:
         self.add(trainer.model)
 
     def arrays(self, epoch: int) -> dict[str, np.ndarray]:
         """The frames up to this epoch, for a checkpoint: epochs (F,) and frames (F,n,D)"""
-        selected = self._frames if self._frames[-1][0] <= epoch else self._before_last
-        epochs, frames = ([frame[i] for frame in selected] for i in range(2))
-        return {"film_epochs": np.array(epochs), "film": np.array(frames)}
+        kept = self._frames if self.epochs[-1] <= epoch else self._before_last
+        return {"film_epochs": np.array(list(kept)), "film": np.array(list(kept.values()))}
 
     def resume(self, arrays: Mapping[str, Any]) -> None:
         """Load the frames of a checkpoint, if it has any that fit."""
@@ -94,12 +92,12 @@ class LatentFrames:
         if epochs is not None and frames is not None and len(epochs) == len(frames) > 0:
             same = frames.shape[1:] == self.frames[-1].shape and frames.dtype == np.uint8
             if same and epochs[-1] == self.epochs[-1]:
-                self._frames = list(zip(epochs.tolist(), frames, strict=True))
+                self._frames = dict(zip(epochs.tolist(), frames, strict=True))
 
 
 def frame_columns(model: TrainableModel) -> int:
     """Points per row of a frame: a multiple of the number of classes, so each has own columns."""
-    limit = max(2, min(8, FRAME_SIDE // (image_side(model.n_features_) + 2)))
+    limit = max(2, min(8, 400 // (image_side(model.n_features_) + 2)))  # 400 pixels wide
     classes = len(getattr(model, "classes_", ()))
     return classes * max(1, limit // classes) if 0 < classes <= 10 else limit
 
@@ -112,17 +110,13 @@ class CheckpointTimer:
 
     def __init__(self, every: int | str, checkpoint: Callable[[Any], Any] | None = None) -> None:
         self.checkpoint = checkpoint
-        self.steps = self.seconds = 0
         text = re.fullmatch(r"([0-9]{1,9})([smh]?)", str(every))
         if not text or int(text[1]) == 0:
-            raise InputError(
-                "checkpoint_every must be a number of steps (500) or a time (90s, 10m, 1h), got "
-                f"{every!r}"
-            )
-        if text[2]:
-            self.seconds = int(text[1]) * UNITS[text[2]]
-        else:
-            self.steps = int(text[1])
+            known = "a number of steps (500) or a time (90s, 10m, 1h)"
+            raise InputError(f"checkpoint_every must be {known}, got {every!r}")
+        number, unit = int(text[1]), text[2]
+        self.steps = 0 if unit else number
+        self.seconds = number * UNITS[unit] if unit else 0
         self.restart()
 
     def restart(self) -> None:

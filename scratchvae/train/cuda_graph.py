@@ -8,9 +8,9 @@ them for all steps of an epoch is copied to the device at once; each replay read
 
 import ctypes
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 
@@ -30,18 +30,10 @@ start = position * size; position += 1
 
 
 class Graphs:
-    """The steps of a `Trainer` on a GPU, as graphs that must equal `trainer.take_step`.
+    """The steps of a `Trainer` on one GPU, as graphs that must equal `trainer.take_step`.
 
-    Like CuPy's arrays, they belong to one device.
+    Raises OSError if the cuBLAS library is not found.
     """
-
-    @classmethod
-    def of(cls, trainer: Any) -> Self | None:
-        """The graphs of this trainer; None if the cuBLAS library is not found."""
-        try:
-            return cls(trainer)
-        except OSError:
-            return None
 
     def __init__(self, trainer: Any) -> None:
         xp = self.xp = trainer.xp
@@ -85,21 +77,20 @@ class Graphs:
 
     def _capture(self, B: int) -> tuple[Any, ...]:
         """The graph of a step of B rows, and all memory that it uses, which must stay allocated."""
-        trainer, pool = self.trainer, self.xp.cuda.MemoryPool()
+        trainer, branches, pool = self.trainer, self.branches, self.xp.cuda.MemoryPool()
         before = [a.copy() for a in trainer.arrays()]
         self.next = -1
         self.position.fill(0)
-        self.branches.gradients = trainer.model.gradients.array
+        branches.gradients = trainer.model.gradients.array
         self.xp.cuda.Device().synchronize()  # the caller may use any stream
         try:
-            with self.xp.cuda.using_allocator(pool.malloc), self.branches.main.stream:
-                with self.branches:
-                    self._compute(B)  # compiles and loads kernels, which a capture must not do
-                    self.branches.begin_capture()
-                    try:
-                        acts = self._compute(B)
-                    finally:  # a stream must not be left in capture
-                        graph = self.branches.end_capture()
+            with (
+                self.xp.cuda.using_allocator(pool.malloc),
+                branches.main.stream,
+                backend.standing_in(matmul=branches.matmul, sum=branches.sum),
+            ):
+                self._compute(B)  # compiles and loads kernels, which a capture must not do
+                graph, acts = branches.capture(lambda: self._compute(B))
         finally:
             self.xp.cuda.Device().synchronize()
             for a, copy in zip(trainer.arrays(), before, strict=True):
@@ -129,8 +120,8 @@ class Graphs:
 class Branches:
     """Two streams in capture, and the `matmul` and `sum` of ops during it.
 
-    Gradients of weights and biases are needed only by the update, so they are computed on the
-    second stream: in the graph they are a branch parallel to backpropagation.
+    Gradients of weights and biases, which only the update needs, are computed on the second stream:
+    in the graph they are a branch parallel to backpropagation.
     """
 
     def __init__(self, xp: Any) -> None:
@@ -139,24 +130,19 @@ class Branches:
         self.gradients: Array = None  # the vector that the branch writes into
         self.borrowed: list[Array] = []  # inputs of the branch, kept allocated until it ends
 
-    def __enter__(self) -> None:
-        self._standing_in = backend.standing_in(matmul=self.matmul, sum=self.sum)
-        self._standing_in.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self._standing_in.__exit__(*error)
-
-    def begin_capture(self) -> None:
+    def capture(self, compute: Callable[[], Any]) -> tuple[Any, Any]:
+        """The graph of what compute() launches, and its result."""
         self.main.stream.begin_capture()
-        with self.beside():
-            pass  # forks the second stream from the first, so that `join` is always valid
-
-    def end_capture(self) -> Any:
         try:
-            self.join()
-        finally:
+            with self.beside():
+                pass  # forks the second stream from the first, so that `join` is always valid
+            try:
+                result = compute()
+            finally:
+                self.join()
+        finally:  # a stream must not be left in capture
             graph = self.main.stream.end_capture()
-        return graph
+        return graph, result
 
     def _are_gradients(self, out: Array) -> bool:
         """Whether `out` is a view of the gradients, which only the update reads."""
@@ -165,19 +151,17 @@ class Branches:
 
     def matmul(self, a: Array, b: Array, out: Array = None) -> Array:
         """a (B,I) b (I,O)  ->  (B,O), of one dtype; each contiguous along one of its axes."""
-        if out is None:
-            out = self.xp.empty((a.shape[0], b.shape[1]), dtype=a.dtype)
-        elif self._are_gradients(out):
+        if self._are_gradients(out):
             with self.beside(a, b):
                 return self.side.multiply(a, b, out)
+        if out is None:
+            out = self.xp.empty((a.shape[0], b.shape[1]), dtype=a.dtype)
         return self.main.multiply(a, b, out)
 
     def sum(self, a: Array, axis: Any = None, out: Array = None, **options: Any) -> Array:
         """CuPy's `sum`; gradients are summed on the second stream."""
-        if self._are_gradients(out):
-            with self.beside(a):
-                return self.xp.sum(a, axis=axis, out=out, **options)
-        return self.xp.sum(a, axis=axis, out=out, **options)
+        with self.beside(a) if self._are_gradients(out) else nullcontext():
+            return self.xp.sum(a, axis=axis, out=out, **options)
 
     @contextmanager
     def beside(self, *operands: Array) -> Iterator[None]:

@@ -12,28 +12,24 @@ from contextlib import contextmanager
 from dataclasses import fields
 from inspect import unwrap
 from math import log, sqrt
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from ..backend import Array, array_module, noise, share_memory, to_numpy
+from ..backend.kernels import fused
 from ..backend.registry import OPS, keyword_only, positional
 from ..data.batches import to_float
 from ..errors import NonFiniteError
 from .protocol import TrainableModel
 
+IS_FIRST = "is the first tensor that holds a NaN or an infinity"
+FUSED = fused("y = x")(lambda x: x).__code__  # the same for all ops with a kernel
+
 
 class OpError(NonFiniteError):
     """An op returned a NaN or an infinity; the message names the op."""
-
-
-def stopped_at(epoch: int, step: int, what: str) -> NonFiniteError:
-    """The error that ends a run at this step."""
-    return NonFiniteError(
-        f"epoch {epoch}, step {step}: {what}; the model keeps its parameters from before: try a "
-        "smaller lr, clip the norm of the gradient, and check the scale of the data and beta"
-    )
 
 
 def first_bad(acts: Any, *mappings: Mapping[str, Array]) -> str | None:
@@ -57,13 +53,13 @@ def first_bad(acts: Any, *mappings: Mapping[str, Array]) -> str | None:
 
 
 def first_bad_example(model: TrainableModel, X: Array) -> str:
-    """The tensor and the example with the first NaN or infinity in the evaluation of X (N,D)."""
+    """In words, the tensor and the example with the first NaN or infinity in evaluating X (N,D)."""
     for row in range(len(X)):
         x = to_float(X[row : row + 1], model.workspace("x", 1, X.shape[1]))
         key = {"seed": model.seed, "stream": noise.TEST, "step": 0, "row": row}
         if name := first_bad(model.forward(x, model.draw_noise(1, **key))):
-            return f"{name} of example {row}, in the evaluation,"
-    return "the mean of the losses in the evaluation"
+            return f"{name} of example {row}, in the evaluation, {IS_FIRST}"
+    return f"the mean of the losses in the evaluation {IS_FIRST}"
 
 
 @contextmanager
@@ -80,13 +76,14 @@ def detect_anomaly() -> Iterator[None]:
     (`Trainer(cuda_graphs=False)`).
     """
     profile, of_threads = _OpProfile(), threading.getprofile()
+    profile.ended = False
     before: Any = sys.getprofile()
     threading.setprofile(profile)
     sys.setprofile(profile)
     try:
         yield
     finally:
-        profile.active = False  # for threads that are still running
+        profile.ended = True
         sys.setprofile(None)
         threading.setprofile(of_threads)
         if hasattr(before, "enable"):  # cProfile, whose object cannot be passed to setprofile
@@ -96,61 +93,45 @@ def detect_anomaly() -> Iterator[None]:
 
 
 class _OpProfile(threading.local):
-    """The profile function; it tracks the outermost op that is running in each thread."""
+    """The profile function; in each thread it follows the outermost op that is running."""
 
-    active = True
-
-    def __init__(self) -> None:
-        self.outputs: dict[CodeType, tuple[Callable[..., Any], list[str]]] = {}
-        self.wrappers: set[CodeType] = set()  # the wrapper of `fused`, one code for all ops
-        self.known = 0  # ops; more are registered where a model is first imported in the context
-        self.frame: FrameType | None = None
-        self.op: tuple[Callable[..., Any], list[str]] | None = None
-        self.inputs: dict[str, Any] = {}
-        self.quiet: Any = None
+    __slots__ = ("ended",)  # shared, unlike the rest, by all threads: some may still be running
+    frame: FrameType | None = None  # of that op
 
     def __call__(self, frame: FrameType, event: str, result: Any) -> None:
-        if event == "call" and self.frame is None and self.active:
-            if self.known != len(OPS):
-                self._find_ops()
-            self._enter(frame)
-        elif event == "return" and frame is self.frame and self.op is not None:
+        if event == "call" and self.frame is None and not self.ended:
+            if called := _called(frame):
+                self.frame, (self.op, self.inputs) = frame, called
+                self.quiet = np.errstate(all="ignore")  # OpError is more specific than a warning
+                self.quiet.__enter__()
+        elif event == "return" and frame is self.frame:
+            self.frame = None
             self.quiet.__exit__(None, None, None)
-            self.frame, (f, outputs) = None, self.op
             if result is None:  # it raised
                 return
             values = result if isinstance(result, tuple) else (result,)
-            for name, a in zip(outputs, values, strict=True):
+            for name, a in zip(keyword_only(self.op), values, strict=True):
                 if a is not None and not _finite(a):
-                    raise OpError(_describe(f.__name__, name, a, self.inputs))
+                    output = "y" if name == "out" else name
+                    raise OpError(_describe(self.op.__name__, output, a, self.inputs))
 
-    def _find_ops(self) -> None:
-        self.known = len(OPS)
-        for op in OPS.values():
-            for f, outputs in ((op.forward, ["y"]), (op.backward, keyword_only(op.backward))):
-                body = unwrap(f)
-                self.outputs[body.__code__] = body, outputs
-                if body is not f:
-                    self.wrappers.add(f.__code__)
 
-    def _enter(self, frame: FrameType) -> None:
-        wrapped = frame.f_code in self.wrappers
-        code = frame.f_locals["op"].__code__ if wrapped else frame.f_code
-        if code not in self.outputs:
-            return
-        self.frame, self.op = frame, self.outputs[code]
-        f, given = self.op[0], dict(frame.f_locals)
-        if wrapped:
-            given = dict(zip(positional(f), given["args"], strict=False)) | given["named"]
-        into = [given.pop(name, None) for name in keyword_only(f)]
-        inputs = {name: given[name] for name in positional(f)}
-        # inputs that the op overwrites are copied first, for the message
-        self.inputs = {
-            name: a.copy() if any(share_memory(a, b) for b in into) else a
-            for name, a in inputs.items()
-        }
-        self.quiet = np.errstate(all="ignore")  # OpError is more specific than a warning
-        self.quiet.__enter__()
+def _called(frame: FrameType) -> tuple[Callable[..., Any], dict[str, Any]] | None:
+    """The op that is called in this frame, and its inputs; None for any other function."""
+    wrapped = frame.f_code is FUSED
+    name = frame.f_locals["op"].__name__ if wrapped else frame.f_code.co_name
+    op = OPS.get(name.removesuffix("_backward"))
+    f: Any = op and (op.backward if name.endswith("_backward") else op.forward)
+    if not f or frame.f_code not in (f.__code__, unwrap(f).__code__):
+        return None
+    given = frame.f_locals
+    if wrapped:
+        given = dict(zip(positional(f), given["args"], strict=False)) | given["named"]
+    inputs = {name: given[name] for name in positional(f)}
+    for name, a in inputs.items():
+        if any(share_memory(a, given.get(output)) for output in keyword_only(f)):
+            inputs[name] = a.copy()  # as it was before the op overwrites it
+    return f, inputs
 
 
 def _finite(a: Array) -> bool:

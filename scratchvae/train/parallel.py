@@ -8,7 +8,6 @@ sizes, in one all-reduce per step, with the losses in the same message. Each ran
 all parameters. These stay equal to the last bit, which a hash verifies after each epoch.
 """
 
-import hashlib
 import os
 import signal
 import sys
@@ -24,6 +23,7 @@ from ..errors import InputError, NonFiniteError
 from .nonfinite import first_bad
 from .protocol import Record, TrainableModel
 from .signals import handling
+from .snapshot import data_hash
 from .trainer import Trainer
 
 EXTRA = 4  # numbers after the gradients in the message: sums of rec, kl, loss; requests to stop
@@ -74,10 +74,8 @@ class Ranks:
                 if self.comm.rank == 0:
                     raise
                 return 2
-            what = (
-                str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-            )
-            where = f"rank {self.comm.rank}: {what}; all ranks stop"
+            kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+            where = f"rank {self.comm.rank}: {kind}{error}; all ranks stop"
             print(f"scratchvae: error: {where}", file=sys.stderr, flush=True)
             time.sleep(0.5)  # lets mpiexec forward the message before it ends all ranks
             self.comm.Abort(2)
@@ -112,15 +110,11 @@ class ParallelTrainer(Trainer):
             self._staged = np.frombuffer(memory, model.dtype, len(self._message))
         self._wants_to_stop, self._signal = 0, int(signal.SIGINT)
         self._stop = self.xp.zeros(1, dtype=model.dtype)
-        for a in self.arrays():
-            self._from_first(a)
+        for a in self.arrays():  # all ranks start from rank 0's values
+            host = to_numpy(a)
+            self.comm.Bcast(host)
+            a[...] = self.xp.asarray(host)
         self.take_snapshot()
-
-    def _from_first(self, a: Array) -> None:
-        """Copy rank 0's values to all ranks."""
-        host = to_numpy(a)
-        self.comm.Bcast(host)
-        a[...] = self.xp.asarray(host)
 
     def take_step(self, rows: Array) -> tuple[Any, Any]:
         B, message = len(rows), self._message
@@ -131,7 +125,7 @@ class ParallelTrainer(Trainer):
             acts = self.forward(rows[own], numbers, own.start)
             self.backward(acts, numbers)
             message[:-EXTRA] *= (own.stop - own.start) / B  # weight the part's mean by its size
-            for i, values in enumerate(self._losses(acts)):
+            for i, values in enumerate((acts.rec, acts.kl, self.model.example_losses(acts))):
                 tail[i] = self.xp.sum(values)
         tail[-1] = self._wants_to_stop
         self._all_reduce()
@@ -178,12 +172,11 @@ class ParallelTrainer(Trainer):
 
     def _first_bad(self, acts: Any) -> str | None:
         found = self.comm.allgather(None if acts is None else first_bad(acts))
-        return next((name for name in found if name), None) or super()._first_bad(None)
+        return next(filter(None, found), None) or super()._first_bad(None)
 
     def _epoch(self, progress: Any, timer: Any) -> Record:
         record: Record = self.comm.bcast(super()._epoch(progress, timer))
-        own = hashlib.sha256(to_numpy(self.model.params_.array).tobytes()).hexdigest()
-        if len(set(self.comm.allgather(own))) > 1:
+        if len(set(self.comm.allgather(data_hash(self.model.params_.array)))) > 1:
             raise InputError(
                 f"after epoch {self.epoch + 1} the ranks hold different parameters: all must run "
                 "the same versions on the same kind of processor"

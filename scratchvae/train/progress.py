@@ -2,7 +2,7 @@
 
 import sys
 from math import isnan
-from typing import Any, Self
+from typing import Any
 
 from ..errors import GREEN, say, tinted
 
@@ -10,22 +10,20 @@ from ..errors import GREEN, say, tinted
 def so_far(means: Any, history: list[dict[str, float]], speed: float) -> str:
     """The text for a partial epoch: means of rec, kl, loss; active units of the epoch before."""
     rec, kl, loss = means
-    parts = [f"epoch {len(history) + 1}"]
-    parts += [f"loss {loss:.1f}", f"rec {rec:.1f}", f"kl {kl:.1f}"]
+    text = f"epoch {len(history) + 1}  loss {loss:.1f}  rec {rec:.1f}  kl {kl:.1f}"
     if history and not isnan(active := history[-1]["active_units"]):
-        parts.append(f"active {active:.0f}")
-    return "  ".join([*parts, f"{speed:.0f} images/s"])
+        text += f"  active {active:.0f}"
+    return f"{text}  {speed:.0f} images/s"
 
 
 def of_epoch(record: dict[str, float], epochs: int, speed: float, best: bool) -> str:
     """The line of a whole epoch: its losses; the lowest test loss so far is green."""
-    parts = [f"epoch {record['epoch']:3.0f}/{epochs}", f"train {record['train_loss']:8.2f}"]
+    text = f"epoch {record['epoch']:3.0f}/{epochs}  train {record['train_loss']:8.2f}"
     if not isnan(record["test_loss"]):
         test = f"test {record['test_loss']:8.2f}"
-        parts.append(tinted(test, GREEN) if best else test)
-        parts.append(f"active {record['active_units']:3.0f}")
-    parts += [f"rec {record['rec']:8.2f}", f"kl {record['kl']:6.2f}"]
-    return "  ".join([*parts, f"{record['seconds']:6.1f} s", f"{speed:.0f} images/s"])
+        text += f"  {tinted(test, GREEN) if best else test}  active {record['active_units']:3.0f}"
+    text += f"  rec {record['rec']:8.2f}  kl {record['kl']:6.2f}"
+    return f"{text}  {record['seconds']:6.1f} s  {speed:.0f} images/s"
 
 
 class Progress:
@@ -55,9 +53,6 @@ class Progress:
         elif self.verbose:
             say(text)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
+    def close(self) -> None:
         if self.bar is not None:
             self.bar.close()

@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *filter(None, [getattr(signal, "SIGHUP", None)]))
@@ -18,10 +18,8 @@ def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
     nohup, or "&" in a script, makes a process ignore some. It does nothing in a thread other than
     the main one, because only that receives signals.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    main = threading.current_thread() is threading.main_thread()
+    handled = [n for n in SIGNALS if main and signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in handled}
     try:
         yield
@@ -48,11 +46,9 @@ def interruptible() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def signals_ignored() -> Iterator[None]:
+def signals_ignored() -> AbstractContextManager[None]:
     """Context manager: signals are ignored while files are written."""
-    with handling(lambda number, frame: None):
-        yield
+    return handling(lambda number, frame: None)
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:

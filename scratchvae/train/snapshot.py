@@ -50,10 +50,9 @@ def data_hash(*splits: Array | None) -> str:
 def resumed_step(
     numbers: Mapping[str, Any], rows: int, data: str, epochs: int, steps_per_epoch: int
 ) -> int:
-    """The step of a checkpoint, whose `Trainer.state` numbers are compared with the resuming run.
+    """The step of a checkpoint. Raises InputError unless its `Trainer.state` numbers fit the run.
 
-    rows, data (a hash), epochs and steps_per_epoch are those of the resuming run. Raises InputError
-    if they are inconsistent.
+    rows, data (a hash), epochs and steps_per_epoch are those of the run that resumes.
     """
     if numbers.get("rows") != rows:
         raise InputError(

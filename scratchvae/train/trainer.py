@@ -7,7 +7,7 @@ update. Read `Trainer.take_step`, the training step, after `models/vae.py`.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext, suppress
 from functools import cache, partial
 from math import isfinite, nan
 from typing import Any
@@ -108,7 +108,8 @@ class Trainer:
         if cuda_graphs and plain and not detect_anomaly and self.xp is not np:
             from .cuda_graph import Graphs  # lazily: only a GPU needs it
 
-            self._graphs = Graphs.of(self)
+            with suppress(OSError):  # without the cuBLAS library
+                self._graphs = Graphs(self)
 
     @property
     def scheduled(self) -> bool:
@@ -156,7 +157,7 @@ class Trainer:
             with (
                 np.errstate(over="ignore", invalid="ignore"),
                 nonfinite.detect_anomaly() if self.detect_anomaly else nullcontext(),
-                Progress(total, self.step, verbose) as progress,
+                closing(Progress(total, self.step, verbose)) as progress,
             ):
                 while self.epoch < epochs:
                     record = self._epoch(progress, timer)
@@ -176,8 +177,7 @@ class Trainer:
         except nonfinite.OpError as error:
             del self.model.history_[done:]
             step = min(self.step + 1, (self.epoch + 1) * self.steps_per_epoch)
-            self.restore_snapshot()
-            raise nonfinite.stopped_at(self.epoch + 1, step, str(error)) from None
+            raise self._stopped(step, str(error)) from None
 
     def _epoch(self, progress: Progress, timer: CheckpointTimer) -> Record:
         model, total = self.model, self.steps_per_epoch
@@ -206,15 +206,13 @@ class Trainer:
                 self._timed = seen - untimed
                 history = model.history_[self._earlier_epochs :]
                 progress.show(self.step, so_far(losses_so_far / seen, history, self._speed))
-        rec, kl, loss, _ = to_numpy(self.sums) / len(self.X)
+        rec, kl, loss, _ = (to_numpy(self.sums) / len(self.X)).tolist()
         record = dict.fromkeys(COLUMNS, nan) | {"epoch": self.epoch + 1, "step": self.step}
-        record |= {"train_loss": float(loss), "rec": float(rec), "kl": float(kl)}
+        record |= {"train_loss": loss, "rec": rec, "kl": kl}
         X = self.X[:CHUNK] if self.X_test is None else self.X_test
         measured = losses(model, X)  # without a test split, only to check the last update
         if not isfinite(measured["loss"]):
-            error = self._error(self.step, nonfinite.first_bad_example(self.model, X))
-            self.restore_snapshot()
-            raise error
+            raise self._stopped(self.step, nonfinite.first_bad_example(self.model, X))
         self.take_snapshot()
         if self.X_test is not None:
             record |= {name: measured[name] for name in ("rec", "kl", "active_units")}
@@ -258,11 +256,9 @@ class Trainer:
 
     def add_losses(self, acts: Any) -> None:
         """Add the losses of a mini-batch to the sums of the epoch."""
-        for total, values in zip(self._totals, self._losses(acts), strict=True):
+        terms = acts.rec, acts.kl, self.model.example_losses(acts)
+        for total, values in zip(self._totals, terms, strict=True):
             total += self.xp.sum(values, dtype="float64")
-
-    def _losses(self, acts: Any) -> tuple[Array, Array, Array]:
-        return acts.rec, acts.kl, self.model.example_losses(acts)
 
     def update(self, numbers: StepNumbers) -> None:
         """Clip the gradients if required, and update the parameters by Adam."""
@@ -325,16 +321,20 @@ class Trainer:
             i = self.step - self.epoch * self.steps_per_epoch
             acts, _ = self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
             if name := self._first_bad(acts):
-                step = self.step
-                self.restore_snapshot()
-                raise self._error(step, name)
+                raise self._stopped(self.step, f"{name} {nonfinite.IS_FIRST}")
+        self.take_snapshot()
         name = "a loss, though not when the last steps are repeated, so this device"
-        raise self._error(last, name)
+        raise self._stopped(last, f"{name} {nonfinite.IS_FIRST}")
 
     def _first_bad(self, acts: Any) -> str | None:
         moments = {"m": self.adam.m, "v": self.adam.v}
         return nonfinite.first_bad(acts, self.model.gradients, self.model.params_, moments)
 
-    def _error(self, step: int, name: str) -> NonFiniteError:
-        what = f"{name} is the first tensor that holds a NaN or an infinity"
-        return nonfinite.stopped_at(self.epoch + 1, step, what)
+    def _stopped(self, step: int, what: str) -> NonFiniteError:
+        """Restore the snapshot; the error that ends the run at this step."""
+        self.restore_snapshot()
+        return NonFiniteError(
+            f"epoch {self.epoch + 1}, step {step}: {what}; the model keeps its parameters from "
+            "before: try a smaller lr, clip the norm of the gradient, and check the scale of the "
+            "data and beta"
+        )

@@ -304,6 +304,20 @@ def test_threads_that_are_started_within_it_are_checked_and_no_longer():
     assert found == ["relu"]
 
 
+def test_a_thread_that_outlives_the_context_is_no_longer_checked():
+    found, ended = [], threading.Event()
+
+    def look():
+        ended.wait()
+        found.append(ops.relu(np.full((1, 1), np.nan)))
+
+    with detect_anomaly():
+        (thread := threading.Thread(target=look)).start()
+    ended.set()
+    thread.join()
+    assert np.isnan(found[0]).all()
+
+
 def test_only_an_op_may_overflow_in_silence():
     with np.errstate(all="raise"), detect_anomaly():
         ops.sigmoid(np.full((1, 1), -1e3))
