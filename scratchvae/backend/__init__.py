@@ -49,18 +49,17 @@ def namespace(device: str) -> ModuleType:
         return np
     if device != "cuda":
         raise InputError(f"unknown device {device!r}: choose one of {', '.join(DEVICES)}")
+    pip = "pip install 'scratchvae[cuda12]' (or [cuda13], to match the driver)"
     try:
         import cupy
     except ImportError:
         raise InputError(
-            "device 'cuda' needs CuPy, which is not installed: pip install 'scratchvae[cuda12]' "
-            "(or [cuda13], to match the driver), or use device 'cpu'"
+            f"device 'cuda' needs CuPy, which is not installed: {pip}, or use device 'cpu'"
         ) from None
     if not cupy.is_available():
         raise InputError(
-            "device 'cuda' needs an NVIDIA GPU with a working driver, and CuPy finds none: "
-            "check that nvidia-smi runs, reinstall with pip install 'scratchvae[cuda12]' "
-            "(or [cuda13], to match the driver), or use device 'cpu'"
+            "device 'cuda' needs an NVIDIA GPU with a working driver, and CuPy finds none: check "
+            f"that nvidia-smi runs, reinstall with {pip}, or use device 'cpu'"
         )
     return cupy
 

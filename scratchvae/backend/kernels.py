@@ -135,7 +135,6 @@ def adam(
 ) -> None:
     """The update of `optim.Adam`; rate and floor are scalars or 1-element arrays."""
     inputs = "T g, T keep1, T keep2, T rate, T floor"
-    kernel = array_module(p).ElementwiseKernel
-    elementwise(kernel, "adam", inputs, "T p, T m, T v", ADAM)(
-        g, keep1, keep2, rate, floor, p, m, v
-    )
+    xp, outputs = array_module(p), "T p, T m, T v"
+    kernel = elementwise(xp.ElementwiseKernel, "adam", inputs, outputs, ADAM)
+    kernel(g, keep1, keep2, rate, floor, p, m, v)

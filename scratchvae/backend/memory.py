@@ -1,9 +1,7 @@
 """Named memory: one flat vector for all parameters, and workspace buffers reused by each step.
 
-`Flat` keeps all tensors of a model in one vector, so that Adam, a norm, an all-reduce or a
-checkpoint is one operation on `.array`, while the model reads `p.out_W`. `Workspace` returns the
-same buffer each time that a name is requested, because allocating a large temporary array costs
-more than computing in it.
+With all tensors of a model in one vector, Adam, a norm, an all-reduce or a checkpoint is one
+operation. Buffers are reused because allocating a large array costs more than computing in it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,11 +31,13 @@ class Flat(Mapping[str, Any]):
 
     array: Array
     shapes: Shapes
-    constants: dict[str, Array]
+    constants: dict[str, Array]  # `p.name` too, but no parameters: not in the mapping or the vector
 
-    def __init__(self, shapes: Shapes, xp: Any, dtype: Any) -> None:
-        array = empty(xp, (sum(map(prod, shapes.values())),), dtype)
-        array.fill(0)
+    def __init__(self, shapes: Shapes, xp: Any, dtype: Any, array: Array | None = None) -> None:
+        """array: memory for the tensors, which else is allocated, as zeros."""
+        if array is None:
+            array = empty(xp, (sum(map(prod, shapes.values())),), dtype)
+            array.fill(0)
         self._name(shapes, array)
 
     def _name(self, shapes: Shapes, array: Array) -> None:
@@ -46,10 +46,6 @@ class Flat(Mapping[str, Any]):
             views[name] = array[start : start + prod(shape)].reshape(shape)
             start += prod(shape)
         self.__dict__.update(array=array, shapes=dict(shapes), constants={}, _views=views)
-
-    def constant(self, name: str, value: Array) -> None:
-        """Set `p.name` to an array that is not a parameter: not in the mapping or the vector."""
-        self.constants[name] = value
 
     # the views of a copy belong to its own vector
     def __getstate__(self) -> Any:
@@ -62,11 +58,7 @@ class Flat(Mapping[str, Any]):
 
     def like(self, xp: Any, array: Array | None = None) -> "Flat":
         """A `Flat` of the same names, shapes and dtype: zeros, or views of the given array."""
-        if array is None:
-            return Flat(self.shapes, xp, self.array.dtype)
-        other = Flat.__new__(Flat)
-        other._name(self.shapes, array)
-        return other
+        return Flat(self.shapes, xp, self.array.dtype, array)
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]

@@ -19,9 +19,7 @@ INIT, TRAIN, TEST, SHUFFLE, BINARIZE, SAMPLE, SCORE, DATA, LABELS, FIXED, PICK =
 _MASK = 0xFFFFFFFF
 
 
-def philox(
-    c0: Array, c1: Array, c2: Array, c3: Array, key: int
-) -> tuple[Array, Array, Array, Array]:
+def philox(c0: Array, c1: Array, c2: Array, c3: Array, key: int) -> tuple[Array, ...]:
     """Philox4x32-10 on uint64 arrays of 32-bit words; returns four such arrays."""
     k0, k1 = key & _MASK, key >> 32
     for _ in range(10):

@@ -45,11 +45,8 @@ def keyword_only(f: Callable[..., Any]) -> list[str]:
 
 
 def positional(f: Callable[..., Any]) -> list[str]:
-    return [
-        p.name
-        for p in inspect.signature(f).parameters.values()
-        if p.kind is p.POSITIONAL_OR_KEYWORD
-    ]
+    parameters = inspect.signature(f).parameters.values()
+    return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
 
 
 def backward_of(forward: Callable[..., Any], **inputs: str) -> Callable[..., Any]:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from .. import ops
 from ..backend import Array
 from ..nets import mlp
-from .losses import reconstruction, reconstruction_backward
+from . import losses, vae
 from .model import Model
-from .vae import decode, decode_backward, encode_backward
 
 
 @dataclass(slots=True)
@@ -30,8 +29,8 @@ class Activations:
 def forward(p, x, ws, activation, likelihood):
     """x (B,D)  ->  the losses of each example, and all intermediate results."""
     enc, mu = encode(p, x, ws, activation)
-    dec, y = decode(p, mu, ws, activation)
-    rec = reconstruction(p, y, x, ws, likelihood)
+    dec, y = vae.decode(p, mu, ws, activation)
+    rec = losses.reconstruction(p, y, x, ws, likelihood)
     return Activations(x, enc, mu, dec, y, rec, ws.full("kl", 0, len(x)))
 
 
@@ -39,9 +38,9 @@ def backward(p, g, acts, ws, activation, likelihood):
     """Writes into g the gradient of the loss: the mean over the batch of rec."""
     B = len(acts.x)
     drec = ws.full("drec", 1 / B, B)
-    dy = reconstruction_backward(p, g, drec, acts.y, acts.x, ws, likelihood)
-    dmu = decode_backward(p, g, dy, acts.dec, ws, activation)
-    encode_backward(p, g, dmu, acts.enc, ws, activation)
+    dy = losses.reconstruction_backward(p, g, drec, acts.y, acts.x, ws, likelihood)
+    dmu = vae.decode_backward(p, g, dy, acts.dec, ws, activation)
+    vae.encode_backward(p, g, dmu, acts.enc, ws, activation)
 
 
 def encode(p, x, ws, activation):
@@ -79,5 +78,4 @@ class Autoencoder(Model):
     def encoder(self, x):
         return encode(self.params_, x, self._ws, self.activation)[1:]
 
-    def decoder(self, z):
-        return decode(self.params_, z, self._ws, self.activation)[1]
+    decoder = vae.VAE.decoder

@@ -1,8 +1,4 @@
-"""Lower bounds of log p(x), one per row, for `score_samples`.
-
-Without k, the evidence lower bound; with k samples of z, the importance-weighted bound, which
-tightens as k grows (Burda et al., arXiv:1509.00519).
-"""
+"""Lower bounds of log p(x), for `score_samples` (Burda et al., arXiv:1509.00519)."""
 
 from collections.abc import Iterator
 from math import inf
@@ -14,49 +10,31 @@ from ..backend import Array, array_module, noise
 from ..errors import InputError, whole_number
 
 
-def score_samples(
-    model: Any, X: Any, k: int | None = None, seed: int | None = None, *, y: Any = None
-) -> np.ndarray:
-    """A lower bound of log p(x) for each row of X (N,D): (N,), nats.
+def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
+    """A lower bound of log p(x) for each validated row of X: (N,), nats.
 
     Without k, the ELBO, log p(x|z) - KL, with as many samples of z as in training. With k, the
     importance-weighted bound, log (1/k) sum_j p(x, z_j) / q(z_j|x). Memory does not depend on k.
     """
-    X = model.check(X, y)
-    return of_rows(model, X, k, noise.check_seed(model.seed if seed is None else seed))
+    if k is not None:
+        k = whole_number(k, "k")
+        if not model.noisy:
+            raise InputError(
+                f"{type(model).__name__} draws no samples of z, so it has no importance-weighted "
+                "bound"
+            )
 
-
-def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
-    """`score_samples` of validated rows."""
-
-    def key(rows: slice, step: int) -> dict[str, int]:
-        return {"seed": seed, "stream": noise.SCORE, "step": step, "row": rows.start}
-
-    def elbo(rows: slice) -> tuple[Array]:
+    def bound(rows: slice) -> tuple[Array]:
         x = model.to_device(X[rows], "x")
-        acts = model.forward(x, model.draw_noise(len(x), **key(rows, 0)))
-        return (-acts.rec - acts.kl,)
+        key = {"seed": seed, "stream": noise.SCORE, "row": rows.start}
+        if k is None:
+            acts = model.forward(x, model.draw_noise(len(x), step=0, **key))
+            return (-acts.rec - acts.kl,)
+        codes, size = model.encoder(x), (len(x), model.latent_dim)
+        samples = (model.draw_noise(*size, step=j, **key) for j in range(k))
+        return (streaming_log_mean_exp(model.log_weight(x, codes, eps) for eps in samples),)
 
-    if k is None:
-        return model.map_rows(len(X), elbo)[0]
-    k = whole_number(k, "k")
-    if not model.noisy:
-        raise InputError(
-            f"{type(model).__name__} draws no samples of z, so it has no importance-weighted bound"
-        )
-
-    def importance_weighted(rows: slice) -> tuple[Array]:
-        x = model.to_device(X[rows], "x")
-        codes, Z = model.encoder(x), model.latent_dim
-
-        def log_weights() -> Iterator[Array]:
-            for j in range(k):
-                eps = model.draw_noise(len(x), width=Z, **key(rows, j))
-                yield model.log_weight(x, codes, eps)
-
-        return (streaming_log_mean_exp(log_weights()),)
-
-    return model.map_rows(len(X), importance_weighted)[0]
+    return model.map_rows(len(X), bound)[0]
 
 
 def streaming_log_mean_exp(terms: Iterator[Array]) -> Array:

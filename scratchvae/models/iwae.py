@@ -14,16 +14,8 @@ from .. import ops
 from ..backend import Array
 from ..backend import array_module as module
 from ..errors import InputError, whole_number
-from .losses import (
-    log_mean_exp,
-    log_mean_exp_backward,
-    log_prior_ratio,
-    log_prior_ratio_backward,
-    reconstruction,
-    reconstruction_backward,
-)
+from . import losses, vae
 from .model import Model
-from .vae import decode, decode_backward, encode, encode_backward
 
 OBJECTIVES = ("iwae", "vae")
 
@@ -49,27 +41,29 @@ class Activations:
 
 def forward(p, x, eps, ws, activation, likelihood, objective):
     """x (B,D), eps (B,KZ)  ->  the losses of each example, and all intermediate results."""
-    enc, mu, logvar = encode(p, x, ws, activation)
+    enc, mu, logvar = vae.encode(p, x, ws, activation)
     B, Z = mu.shape
     K = eps.shape[1] // Z
     eps = eps.reshape(B * K, Z)
-    mus, logvars, xs = (repeated(a, K, ws(name, B, K, a.shape[1])) for a, name in (
-        (mu, "mus"), (logvar, "logvars"), (x, "xs")))  # fmt: skip
+    mus, logvars = repeated(mu, K, "mus", ws), repeated(logvar, K, "logvars", ws)
+    xs = repeated(x, K, "xs", ws)
     z = ops.reparameterize(mus, logvars, eps, out=ws("z", B * K, Z))
-    dec, y = decode(p, z, ws, activation)
-    rec = reconstruction(p, y, xs, ws, likelihood)
-    log_w = log_prior_ratio(z, logvars, eps, out=ws("log_w", B * K))
+    dec, y = vae.decode(p, z, ws, activation)
+    rec = losses.reconstruction(p, y, xs, ws, likelihood)
+    log_w = losses.log_prior_ratio(z, logvars, eps, out=ws("log_w", B * K))
     log_w -= rec
     log_w, rec = log_w.reshape(B, K), rec.reshape(B, K).mean(axis=1)
-    loss = -log_mean_exp(log_w) if objective == "iwae" else -log_w.mean(axis=1)
+    loss = -losses.log_mean_exp(log_w) if objective == "iwae" else -log_w.mean(axis=1)
     kl = ops.gaussian_kl(mu, logvar, out=ws("kl", B))
     return Activations(xs, enc, mu, logvar, logvars, eps, z, dec, y, log_w, rec, kl, loss)
 
 
-def repeated(a, K, out):
-    """Each row K times: a (B,D)  ->  (BK,D), a view of out (B,K,D)"""
+def repeated(a, K, name, ws):
+    """Each row K times, in the named buffer: a (B,D)  ->  (BK,D)"""
+    B, D = a.shape
+    out = ws(name, B, K, D)
     out[...] = a[:, None]
-    return out.reshape(-1, a.shape[1])
+    return out.reshape(B * K, D)
 
 
 def backward(p, g, acts, ws, activation, likelihood, objective, dreg):
@@ -78,13 +72,13 @@ def backward(p, g, acts, ws, activation, likelihood, objective, dreg):
     dloss = ws.full("dloss", 1 / B, B)
     # forward: loss = -log_mean_exp(log_w),  log_w = log_prior_ratio - rec,  z = mu + std eps
     if objective == "iwae":
-        share = log_mean_exp_backward(dloss, acts.log_w)
+        share = losses.log_mean_exp_backward(dloss, acts.log_w)
     else:
         share = ws.full("share", 1 / (B * K), B, K)
     share = share.reshape(B * K)
-    dy = reconstruction_backward(p, g, share, acts.y, acts.x, ws, likelihood)
-    dz = decode_backward(p, g, dy, acts.dec, ws, activation)
-    dz_ratio, dlogvar_ratio = log_prior_ratio_backward(
+    dy = losses.reconstruction_backward(p, g, share, acts.y, acts.x, ws, likelihood)
+    dz = vae.decode_backward(p, g, dy, acts.dec, ws, activation)
+    dz_ratio, dlogvar_ratio = losses.log_prior_ratio_backward(
         -share, acts.z, dz=ws("dz_ratio", B * K, Z), dlogvar=ws("dlogvar_ratio", B * K, Z)
     )
     dz += dz_ratio
@@ -103,7 +97,7 @@ def backward(p, g, acts, ws, activation, likelihood, objective, dreg):
     dhead = ws("dhead", B, 2, Z)
     dmus.reshape(B, K, Z).sum(axis=1, out=dhead[:, 0])
     dlogvars.reshape(B, K, Z).sum(axis=1, out=dhead[:, 1])
-    encode_backward(p, g, dhead.reshape(B, 2 * Z), acts.enc, ws, activation)
+    vae.encode_backward(p, g, dhead.reshape(B, 2 * Z), acts.enc, ws, activation)
 
 
 @dataclass(eq=False, repr=False)
@@ -120,7 +114,6 @@ class IWAE(Model):
     dreg: bool = False
 
     kind = "iwae"
-    heads = ("fc_mu", "fc_logvar")
     loss_name = "negative bound of k samples"
 
     @property
@@ -134,7 +127,7 @@ class IWAE(Model):
             raise InputError(f"objective must be one of {choices}, got {self.objective!r}")
         if self.dreg and self.objective != "iwae":
             raise InputError("dreg estimates the gradient of objective='iwae' only")
-        return super().check_config()
+        super().check_config()
 
     @property
     def noise_width(self):
@@ -151,8 +144,4 @@ class IWAE(Model):
     def example_losses(self, acts):
         return acts.loss
 
-    def encoder(self, x):
-        return encode(self.params_, x, self._ws, self.activation)[1:]
-
-    def decoder(self, z):
-        return decode(self.params_, z, self._ws, self.activation)[1]
+    encoder, decoder = vae.VAE.encoder, vae.VAE.decoder

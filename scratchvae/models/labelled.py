@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..backend import Array, noise
+from ..backend import Array
+from ..backend.memory import Workspace
 from ..data.batches import check_codes
 from ..data.labels import UNLABELLED, known_labels, missing
 from ..errors import InputError, whole_number
@@ -16,11 +17,12 @@ from . import torch_names
 from .model import Model
 
 
-def joined(a: Array, b: Array, out: Array) -> Array:
-    """Concatenates a (B,I) and b (B,O) into out (B,I+O)."""
-    out[:, : a.shape[1]] = a
-    out[:, a.shape[1] :] = b
-    return out
+def joined(z: Array, y: Array, ws: Workspace) -> Array:
+    """The decoder's input: z (B,Z) and y (B,C)  ->  (B,Z+C)"""
+    Z = z.shape[1]
+    zy = ws("zy", len(z), Z + y.shape[1])
+    zy[:, :Z], zy[:, Z:] = z, y
+    return zy
 
 
 class Labelled(Model):
@@ -35,15 +37,12 @@ class Labelled(Model):
 
     def build(self, n_features: int, classes: Any = 10) -> Self:
         """Initialise the parameters. classes: the labels, or their number C (then 0 to C - 1)."""
-        self._set_classes(classes)
-        return super().build(n_features)
-
-    def _set_classes(self, classes: Any) -> None:
         if np.ndim(classes) == 0:
             classes = range(whole_number(classes, "classes"))
         self.classes_ = known_labels(classes)
         if np.ndim(classes) != 1 or len(self.classes_) == 0:
             raise InputError("classes must be a list of at least one label, or their number")
+        return super().build(n_features)
 
     def build_from(self, X: Any, y: Any = None) -> Self:
         X = self._to_learn(X)
@@ -79,16 +78,14 @@ class Labelled(Model):
             y = y[:, 0]
         if y.shape != (n,):
             raise InputError(f"y must hold one label per row, ({n},), got the shape {y.shape}")
-        if y.dtype.kind == "f":
-            if not np.isfinite(y).all():
-                raise InputError(
-                    "y holds a NaN or an infinity: the label of an unlabelled row is -1"
-                )
-            if (broken := y[y % 1 != 0]).size:
-                raise InputError(
-                    f"y must hold labels, whole numbers or names, not continuous values such as "
-                    f"{broken[0]:g}"
-                )
+        is_float = y.dtype.kind == "f"
+        if is_float and not np.isfinite(y).all():
+            raise InputError("y holds a NaN or an infinity: the label of an unlabelled row is -1")
+        if is_float and (broken := y[y % 1 != 0]).size:
+            raise InputError(
+                "y must hold labels, whole numbers or names, not continuous values such as "
+                f"{broken[0]:g}"
+            )
         if y.dtype.kind == "u" and not self.needs_labels and (y == np.iinfo(y.dtype).max).any():
             raise InputError(
                 f"y is {y.dtype}, where -1 becomes {np.iinfo(y.dtype).max}: pass y.astype(int) "
@@ -134,12 +131,8 @@ class Labelled(Model):
     # ------------------------------------------------------------------------------------ calls
 
     @property
-    def _row_width(self) -> int:
-        return self.n_features_ + len(self.classes_)
-
-    @property
-    def _code_width(self) -> int:
-        return self.latent_dim + len(self.classes_)
+    def _label_width(self) -> int:
+        return len(self.classes_)
 
     def encode(self, X: Any, y: Any = None) -> Any:
         """mu and logvar of q(z|x,y), both (N,Z), for the rows of X (N,D) and labels y (N,)."""
@@ -149,13 +142,8 @@ class Labelled(Model):
         return self.encode(X, y)[0]
 
     def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> np.ndarray:
-        self.fit(X, y, **settings)
         # equals a later `transform(X)`, if the model needs no labels
-        return self.transform(X, y if self.needs_labels else None)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """The mean of `score_samples` with these labels, nats per example."""
-        return float(self.score_samples(X, y=y).mean())
+        return self.fit(X, y, **settings).transform(X, y if self.needs_labels else None)
 
     def decode(self, z: Any, y: Any = None) -> np.ndarray:
         """The mean of p(x|z,y): z (N,Z), y (N,) or one label for all rows  ->  (N,D)"""
@@ -167,19 +155,14 @@ class Labelled(Model):
         if missing(y).any():
             raise InputError("decode needs the label of each code, but -1 means unlabelled")
         zy = np.concatenate((z, self._one_hot(y)), axis=1, dtype=self.dtype)
-        return self.map_rows(len(z), lambda r: (self._means(self.to_device(zy[r], "z")),))[0]
+        return self._each_row(self._means, zy, "z")
 
     def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
         """Encode each row with its label, and decode its code: X (N,D), y (N,)  ->  (N,D)"""
-        X = self.check(X, y)
-        return self.map_rows(len(X), lambda r: (self._reconstruct(self.to_device(X[r], "x")),))[0]
+        return self._each_row(self._reconstruct, self.check(X, y))
 
-    def _joined(self, z: Array, y: Array) -> Array:
-        """The decoder's input: z (B,Z) and y (B,C) concatenated."""
-        return joined(z, y, self._ws("zy", len(z), self._code_width))
-
-    def _reconstruct(self, x: Array) -> Array:
-        return self._means(self._joined(self.encoder(x)[0], self._label(x)))
+    def _decoder_input(self, z: Array, x: Array) -> Array:
+        return joined(z, self._label(x), self._ws)
 
     def _label(self, x: Array) -> Array:
         """The labels of rows, one-hot (B,C)."""
@@ -188,9 +171,8 @@ class Labelled(Model):
     def sample(self, n: int = 1, y: Any = None, *, seed: int | None = None) -> np.ndarray:
         """n new examples (n,D) of label y, or of labels y (n,); without y, cycles through all."""
         self._check_built()
-        n, seed = whole_number(n, "n"), noise.check_seed(self.seed if seed is None else seed)
+        z = self._codes_of_prior(n, seed)
         y = self.classes_[np.arange(n) % len(self.classes_)] if y is None else y
-        z = noise.normal(n, self.latent_dim, seed=seed, stream=noise.SAMPLE, dtype=self.dtype)
         return self.decode(z, y)
 
     def _build_for(self, arrays: Any) -> Self:

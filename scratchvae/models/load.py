@@ -100,12 +100,7 @@ def _load(path: Path, device: str | None) -> Loaded:
         return Loaded(_from_safetensors(path, device), {}, {})
     meta, arrays = checkpoint.read(path)
     with refusing(path, DamagedError):
-        own = {
-            name.removeprefix("param/"): arrays.pop(name)
-            for name in [*arrays]
-            if name.startswith("param/")
-        }
-        model = _from_checkpoint(path, meta, own, device)
+        model = _from_checkpoint(path, meta, arrays, device)
         model.history_ = _history(meta["history"])
         run = dict(meta["run"])
         if meta["version"] < 3 and isinstance(settings := run.get("settings"), dict):
@@ -124,9 +119,10 @@ def _load(path: Path, device: str | None) -> Loaded:
 
 
 def _from_checkpoint(
-    path: Path, meta: dict[str, Any], own: dict[str, np.ndarray], device: str | None
+    path: Path, meta: dict[str, Any], arrays: dict[str, np.ndarray], device: str | None
 ) -> Model:
-    """The model that `meta` describes, with these parameters."""
+    """The model that `meta` describes, with its parameters, which are taken out of `arrays`."""
+    own = {n.removeprefix("param/"): arrays.pop(n) for n in [*arrays] if n.startswith("param/")}
     try:
         model = planned(meta, len(own), device)
     except InputError as error:
@@ -186,11 +182,8 @@ def planned(about: Mapping[str, Any], tensors: int, device: str | None = None) -
     return model
 
 
-def inferred(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, Any]:
-    """The metadata of a VAE with these tensors, under PyTorch's names.
-
-    Raises InputError if no VAE has them.
-    """
+def inferred(tensors: torch_names.Kinds) -> dict[str, Any]:
+    """The metadata of a VAE with these PyTorch tensors. Raises InputError if no VAE has them."""
     hidden = sum(name.startswith("encoder.") and name.endswith(".weight") for name in tensors)
     shapes = [
         tensors.get(f"{layer}.weight", ("", ()))[1]

@@ -20,20 +20,9 @@ from ..backend.registry import SKIP, backward_of
 from ..data.labels import missing
 from ..errors import InputError, finite_number
 from ..nets import ACTIVATIONS, layer_shapes, mlp, mlp_backward
+from . import losses, vae
 from .iwae import repeated
 from .labelled import Labelled
-from .losses import (
-    log_mean_exp,
-    log_prior_ratio,
-    log_softmax,
-    reconstruction,
-    reconstruction_backward,
-    softmax_cross_entropy,
-    softmax_cross_entropy_backward,
-    unknown_class,
-    unknown_class_backward,
-)
-from .vae import decode, decode_backward
 
 
 @dataclass(slots=True)
@@ -44,7 +33,6 @@ class Activations:
     t: Array  # (B,C) the labels, one-hot; zeros for an unlabelled row
     cls: list[Array]  # x (B,D), then each hidden layer of the classifier (B,H)
     logits: Array  # (B,C) of q(y|x)
-    x1: Array  # (B,D) the pixels
     enc: list[Array]  # each hidden layer of the encoder (BC,H)
     mus: Array  # (BC,Z) means of q(z|x,y)
     logvars: Array  # (BC,Z) log of the variances of q(z|x,y)
@@ -67,13 +55,13 @@ def forward(p, x, t, eps, ws, activation, likelihood, alpha):
     logits = ops.linear(cls[-1], p.class_W, p.class_b, out=ws("logits", B, C))
 
     enc, mus, logvars = encode(p, x, C, ws, activation)
-    eps = repeated(eps, C, ws("epss", B, C, Z))
+    eps = repeated(eps, C, "epss", ws)
     z = ops.reparameterize(mus, logvars, eps, out=ws("z", B * C, Z))
     zy = ws("zy", B, C, Z + C)
     zy[:, :, :Z], zy[:, :, Z:] = z.reshape(B, C, Z), xp.eye(C)
-    dec, y = decode(p, zy.reshape(B * C, Z + C), ws, activation)
-    xs = repeated(x, C, ws("xs", B, C, x.shape[1]))
-    rec = reconstruction(p, y, xs, ws, likelihood).reshape(B, C)
+    dec, y = vae.decode(p, zy.reshape(B * C, Z + C), ws, activation)
+    xs = repeated(x, C, "xs", ws)
+    rec = losses.reconstruction(p, y, xs, ws, likelihood).reshape(B, C)
     kls = ops.gaussian_kl(mus, logvars, out=ws("kls", B * C)).reshape(B, C)
     cost = kls + rec + log(C)
 
@@ -81,14 +69,14 @@ def forward(p, x, t, eps, ws, activation, likelihood, alpha):
     # because it may be infinite where its weight is 0; rec + kl equals
     # sum_c t cost + unlabelled unknown_class(cost)
     unlabelled = 1 - t.sum(axis=1)
-    share = t + unlabelled[:, None] * xp.exp(log_softmax(logits))
+    share = t + unlabelled[:, None] * xp.exp(losses.log_softmax(logits))
     mu = (share[:, :, None] * mus.reshape(B, C, Z)).sum(axis=1)
     rec = (share * xp.where(share > 0, rec, 0)).sum(axis=1)
     rest = kls + log(C)
-    kl = (t * rest).sum(axis=1) + unlabelled * unknown_class(logits, rest)
-    loss = rec + kl + alpha * softmax_cross_entropy(logits, t)
+    kl = (t * rest).sum(axis=1) + unlabelled * losses.unknown_class(logits, rest)
+    loss = rec + kl + alpha * losses.softmax_cross_entropy(logits, t)
     return Activations(
-        xs, t, cls, logits, x, enc, mus, logvars, eps, z, dec, y, kls, cost, mu, rec, kl, loss
+        xs, t, cls, logits, enc, mus, logvars, eps, z, dec, y, kls, cost, mu, rec, kl, loss
     )  # fmt: skip
 
 
@@ -97,36 +85,23 @@ def backward(p, g, acts, ws, activation, likelihood, alpha, ramp):
     (B, C), Z = acts.t.shape, acts.z.shape[1]
     dloss = ws.full("dloss", 1 / B, B)
     # forward: loss = sum_c t cost + unlabelled unknown_class(cost) + alpha cross-entropy
-    dlogits, dcost = unknown_class_backward(
-        dloss * (1 - acts.t.sum(axis=1)),
-        acts.logits,
-        acts.cost - (1 - ramp) * acts.kls,
-        dcost=ws("dcost", B, C),
-    )
-    dlogits += softmax_cross_entropy_backward(alpha * dloss, acts.logits, acts.t)
+    dunknown, cost = dloss * (1 - acts.t.sum(axis=1)), acts.cost - (1 - ramp) * acts.kls
+    dcost = ws("dcost", B, C)
+    dlogits, dcost = losses.unknown_class_backward(dunknown, acts.logits, cost, dcost=dcost)
+    dlogits += losses.softmax_cross_entropy_backward(alpha * dloss, acts.logits, acts.t)
     dcost += acts.t * dloss[:, None]
 
     # the classifier
-    dh = ws("dcls", *acts.cls[-1].shape)
-    dh, _, _ = ops.linear_backward(
-        dlogits, acts.cls[-1], p.class_W, dx=dh, dW=g.class_W, db=g.class_b
-    )
+    h = acts.cls[-1]
+    dh = ws("dcls", *h.shape)
+    dh, _, _ = ops.linear_backward(dlogits, h, p.class_W, dx=dh, dW=g.class_W, db=g.class_b)
     mlp_backward(p, g, "cls", acts.cls, dh, activation, ws)
 
     # the conditional VAE of each class, weighted by dcost
     dcost = dcost.reshape(B * C)
-    dhead = ws("dhead", B * C, 2 * Z)
-    dmu, dlogvar = dhead[:, :Z], dhead[:, Z:]
-    dmu_kl, dlogvar_kl = ops.gaussian_kl_backward(
-        dcost, acts.mus, acts.logvars, dmu=ws("dmu_kl", B * C, Z), dlogvar=ws("dlv_kl", B * C, Z)
-    )
-    dmu_kl *= ramp
-    dlogvar_kl *= ramp
-    dy = reconstruction_backward(p, g, dcost, acts.y, acts.x, ws, likelihood)
-    dzy = decode_backward(p, g, dy, acts.dec, ws, activation)
-    ops.reparameterize_backward(dzy[:, :Z], acts.logvars, acts.eps, dmu=dmu, dlogvar=dlogvar)
-    dmu += dmu_kl
-    dlogvar += dlogvar_kl
+    dy = losses.reconstruction_backward(p, g, dcost, acts.y, acts.x, ws, likelihood)
+    dzy = vae.decode_backward(p, g, dy, acts.dec, ws, activation)
+    dhead = vae.latent_backward(dcost, dzy[:, :Z], acts.mus, acts.logvars, acts.eps, ws, ramp)
     encode_backward(p, g, dhead, acts, ws, activation)
 
 
@@ -135,28 +110,23 @@ def encode(p, x, C, ws, activation):
     (B, D), H = x.shape, p.first_W.shape[1]
     # rows of first_W: D for the pixels, then C for the labels
     W, V = p.first_W[:D], p.first_W[D:]
-    a = linear_each_class(x, W, V, p.first_b, out=ws("first", B, C, H))
+    a = linear_each_class(x, W, V, p.first_b, out=ws("first", B, C, H)).reshape(B * C, H)
     f, _ = ACTIVATIONS[activation]
-    a = a.reshape(-1, H)
-    enc = mlp(p, "enc", f(a, out=a), activation, ws)
-    head = ops.linear(enc[-1], p.head_W, p.head_b, out=ws("head", len(a), p.head_W.shape[1]))
-    Z = head.shape[1] // 2
-    return enc, head[:, :Z], head[:, Z:]
+    return vae.encode(p, f(a, out=a), ws, activation)
 
 
 def encode_backward(p, g, dhead, acts, ws, activation):
     """dhead (BC,2Z): the gradients of mu and logvar, side by side. x needs no gradient."""
-    enc, D, (B, C) = acts.enc, acts.x1.shape[1], acts.t.shape
+    enc, x, (B, C) = acts.enc, acts.cls[0], acts.t.shape
+    D = x.shape[1]
     dh = ws("denc", *enc[-1].shape)
     dh, _, _ = ops.linear_backward(dhead, enc[-1], p.head_W, dx=dh, dW=g.head_W, db=g.head_b)
     da = mlp_backward(p, g, "enc", enc, dh, activation, ws, dx=ws("da", *enc[0].shape))
     _, f_backward = ACTIVATIONS[activation]
     # forward: enc[0] = f(a),  a = linear_each_class(x)
-    da = f_backward(da, enc[0], dx=da)
-    linear_each_class_backward(
-        da.reshape(B, C, -1), acts.x1, p.first_W[:D],
-        dx=SKIP, dW=g.first_W[:D], dV=g.first_W[D:], db=g.first_b,
-    )  # fmt: skip
+    da = f_backward(da, enc[0], dx=da).reshape(B, C, -1)
+    W, dW, dV = p.first_W[:D], g.first_W[:D], g.first_W[D:]
+    linear_each_class_backward(da, x, W, dx=SKIP, dW=dW, dV=dV, db=g.first_b)
 
 
 def linear_each_class(x, W, V, b, *, out=None):
@@ -187,7 +157,6 @@ class SemiSupervisedVAE(Labelled):
     alpha: float = 50.0
 
     kind = "m2"
-    heads = ("fc_mu", "fc_logvar")
     scheduled = True
     needs_labels = False
 
@@ -200,10 +169,9 @@ class SemiSupervisedVAE(Labelled):
 
     def check_config(self):
         finite_number(self.alpha, "alpha")
-        xp = super().check_config()
+        super().check_config()
         if not self.hidden:
             raise InputError("SemiSupervisedVAE needs a hidden layer, such as hidden=(400,)")
-        return xp
 
     def _shapes(self):
         shapes = super()._shapes()
@@ -241,20 +209,19 @@ class SemiSupervisedVAE(Labelled):
     def mean_loss(self, acts):
         return acts.loss.mean()
 
-    def decoder(self, zy):
-        return decode(self.params_, zy, self._ws, self.activation)[1]
+    decoder = vae.VAE.decoder
 
-    def _logits(self, x):
+    def _logits(self, xt):
+        x, _ = self._split(xt)
         cls = mlp(self.params_, "cls", x, self.activation, self._ws)
         return ops.linear(cls[-1], self.params_.class_W, self.params_.class_b)
 
     def _label(self, xt):
         """The label of each row, one-hot; the most likely one for an unlabelled row."""
-        x, t = self._split(xt)
-        logits = self._logits(x)
+        _, t = self._split(xt)
+        best = self._logits(xt).argmax(axis=1)[:, None]
         unlabelled = 1 - t.sum(axis=1, keepdims=True)
-        classes = module(x).arange(t.shape[1])
-        return t + unlabelled * (classes == logits.argmax(axis=1)[:, None])
+        return t + unlabelled * (module(t).arange(t.shape[1]) == best)
 
     def encoder(self, xt):
         """mu and logvar (B,Z) of q(z|x,y), with y from `_label`"""
@@ -273,20 +240,17 @@ class SemiSupervisedVAE(Labelled):
         acts = forward(self.params_, x, t, eps, self._ws, self.activation, self.likelihood, 0)
         (B, C), xp = t.shape, module(x)
         rec = acts.cost - acts.kls - log(C)
-        log_w = log_prior_ratio(acts.z, acts.logvars, acts.eps).reshape(B, C) - rec
+        log_w = losses.log_prior_ratio(acts.z, acts.logvars, acts.eps).reshape(B, C) - rec
         unlabelled = t.sum(axis=1, keepdims=True) == 0
-        return log_mean_exp(xp.where(unlabelled | (t > 0), log_w, -inf))
+        return losses.log_mean_exp(xp.where(unlabelled | (t > 0), log_w, -inf))
 
     def predict_proba(self, X):
         """q(y|x) of each row, in the order of `classes_`.        X (N,D)  ->  (N,C)"""
-        X = self.check(X)
+        return self._each_row(self._probabilities, self.check(X))
 
-        def probabilities(rows):
-            x, _ = self._split(self.to_device(X[rows], "x"))
-            log_q = log_softmax(self._logits(x))
-            return (module(log_q).exp(log_q),)
-
-        return self.map_rows(len(X), probabilities)[0]
+    def _probabilities(self, xt):
+        log_q = losses.log_softmax(self._logits(xt))
+        return module(log_q).exp(log_q)
 
     def predict(self, X):
         """The most likely label of each row.        X (N,D)  ->  (N,)"""

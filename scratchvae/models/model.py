@@ -35,6 +35,7 @@ class Model(Parametric):
     scheduled: ClassVar[bool] = False  # whether backward reads ramp
     needs_labels: ClassVar[bool] = False  # whether each row must have a label
     loss_name: ClassVar[str] = "negative ELBO"
+    draws: Any = "one sample of z"  # how many the loss draws per example, in words
 
     def forward(self, x: Array, eps: Array) -> Any:
         """A dataclass of all results, in order; it has `mu` (B,Z), `rec` and `kl` (B,)."""
@@ -64,7 +65,9 @@ class Model(Parametric):
         """log p(x,z) / q(z|x) of one sample z for each example; codes: mu and logvar.  -> (B,)"""
         mu, logvar = codes
         z = ops.reparameterize(mu, logvar, eps, out=self._ws("z", *eps.shape))
-        rec = reconstruction(self.params_, self.decoder(z), x, self._ws, self.likelihood)
+        y = self.decoder(self._decoder_input(z, x))
+        pixels = x[:, : self.n_features_]
+        rec = reconstruction(self.params_, y, pixels, self._ws, self.likelihood)
         return log_prior_ratio(z, logvar, eps) - rec
 
     def build_from(self, X: Any, y: Any = None) -> Self:
@@ -76,12 +79,13 @@ class Model(Parametric):
     def _to_learn(self, X: Any) -> np.ndarray:
         """X as (N,D). Raises InputError if the likelihood of X has no maximum."""
         X = check_images(X, unit_interval=self.unit_interval)
-        if self.likelihood == "continuous_bernoulli" and X.size:
-            if ((X == 0) | (X == (255 if X.dtype == np.uint8 else 1))).all():
-                raise InputError(
-                    "all pixels are 0 or 1, where the density of likelihood='continuous_bernoulli' "
-                    "has no bound: use likelihood='bernoulli'"
-                )
+        white = 255 if X.dtype == np.uint8 else 1
+        continuous = self.likelihood == "continuous_bernoulli"
+        if continuous and X.size and ((X == 0) | (X == white)).all():
+            raise InputError(
+                "all pixels are 0 or 1, where the density of likelihood='continuous_bernoulli' has "
+                "no bound: use likelihood='bernoulli'"
+            )
         return X
 
     def check(self, X: Any, y: Any = None) -> np.ndarray:
@@ -92,11 +96,6 @@ class Model(Parametric):
     def to_device(self, rows: np.ndarray, name: str) -> Array:
         """Copy rows from the host, as floating point, into the named buffer on the device."""
         return to_float(self._ws.xp.asarray(rows), self._ws(name, *rows.shape))
-
-    @property
-    def draws(self) -> str:
-        """The number of samples of z per example in the loss, in words."""
-        return "one sample of z"
 
     # -------------------------------------------------------------------------------- learning
 
@@ -166,10 +165,7 @@ class Model(Parametric):
         return self.map_rows(len(X), lambda rows: self.encoder(self.to_device(X[rows], "x")))
 
     def draw_noise(self, n: int, width: int | None = None, **key: int) -> Array:
-        """Noise for n rows, starting at `row`, on the device; None if forward reads no noise.
-
-        width defaults to `noise_width`.
-        """
+        """Noise (n, width or noise_width) on the device, keyed; None if forward reads none."""
         if not self.noisy:
             return None
         return noise.normal(n, width or self.noise_width, **key, dtype=self.dtype, xp=self._ws.xp)
@@ -179,6 +175,10 @@ class Model(Parametric):
         parts = [[to_numpy(a).copy() for a in f(rows)] for rows in chunks(n, CHUNK)]
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
+    def _each_row(self, f: Callable[[Array], Array], rows: np.ndarray, name: str = "x") -> Array:
+        """Apply f to the rows on the device; name: the buffer that they are copied to."""
+        return self.map_rows(len(rows), lambda r: (f(self.to_device(rows[r], name)),))[0]
+
     def _means(self, z: Array) -> Array:
         """z (B,Z)  ->  the mean of p(x|z), (B,D)"""
         return likelihood_mean(self.decoder(z), self.likelihood)
@@ -187,21 +187,26 @@ class Model(Parametric):
         """The mean of p(x|z) for each code: z (N,Z)  ->  (N,D); Bernoulli means lie in [0, 1]."""
         self._check_built()
         z = check_codes(z, self.latent_dim, "z")
-        return self.map_rows(len(z), lambda r: (self._means(self.to_device(z[r], "z")),))[0]
+        return self._each_row(self._means, z, "z")
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Encode each row to its code, and decode that: X (N,D)  ->  (N,D)"""
-        X = self.check(X)
-        return self.map_rows(len(X), lambda r: (self._reconstruct(self.to_device(X[r], "x")),))[0]
+        return self._each_row(self._reconstruct, self.check(X))
 
     def _reconstruct(self, x: Array) -> Array:
-        return self._means(self.encoder(x)[0])
+        return self._means(self._decoder_input(self.encoder(x)[0], x))
+
+    def _decoder_input(self, z: Array, x: Array) -> Array:
+        """z (B,Z), or z with the label of x beside it."""
+        return z
 
     def sample(self, n: int = 1, *, seed: int | None = None) -> np.ndarray:
         """n new examples, (n,D): means of p(x|z), z from N(0, 1). seed defaults to `self.seed`."""
+        return self.decode(self._codes_of_prior(n, seed))
+
+    def _codes_of_prior(self, n: int, seed: int | None) -> np.ndarray:
         n, seed = whole_number(n, "n"), noise.check_seed(self.seed if seed is None else seed)
-        z = noise.normal(n, self.latent_dim, seed=seed, stream=noise.SAMPLE, dtype=self.dtype)
-        return self.decode(z)
+        return noise.normal(n, self.latent_dim, seed=seed, stream=noise.SAMPLE, dtype=self.dtype)
 
     def score_samples(
         self, X: Any, k: int | None = None, *, y: Any = None, seed: int | None = None
@@ -213,12 +218,12 @@ class Model(Parametric):
         `models/bounds.py`. For a model with labels, y (N,) makes it a bound of log p(x|y), or of
         log p(x, y). seed defaults to `self.seed`.
         """
-        return bounds.score_samples(self, X, k, seed, y=y)
+        rows = self.check(X, y)
+        return bounds.of_rows(self, rows, k, noise.check_seed(self.seed if seed is None else seed))
 
     def transform(self, X: Any) -> Array:
         """The code of each row: the mean of q(z|x).        X (N,D)  ->  (N,Z)"""
-        codes = self.encode(X)
-        return codes[0] if isinstance(codes, tuple) else codes
+        return self.encode_rows(self.check(X))[0]
 
     def inverse_transform(self, z: Any) -> Array:
         """`decode`, under scikit-learn's name.        z (N,Z)  ->  (N,D)"""
@@ -229,7 +234,7 @@ class Model(Parametric):
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`, nats per example, for a hyper-parameter search."""
-        return float(self.score_samples(X).mean())
+        return float(self.score_samples(X, y=y).mean())
 
     # -------------------------------------------------------------------------------- saving
 

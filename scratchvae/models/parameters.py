@@ -1,8 +1,7 @@
 """The base class of `Model`: hyper-parameters, named parameters, and workspace buffers.
 
-`build` initialises the parameters from the seed; `state_dict` converts them to PyTorch's names and
-shapes. Hyper-parameters follow scikit-learn's conventions: its `clone`, pipelines and searches
-work, and it is not a dependency. Training and prediction are in `model.py`.
+Hyper-parameters follow scikit-learn's conventions: its `clone`, pipelines and searches work, and it
+is not a dependency. Training and prediction are in `model.py`.
 """
 
 import inspect
@@ -13,7 +12,7 @@ from dataclasses import KW_ONLY, dataclass
 from math import log
 from typing import Any, ClassVar, Self
 
-from ..backend import Array, namespace, noise
+from ..backend import Array, namespace, noise, to_numpy
 from ..backend.memory import Flat, Workspace
 from ..errors import InputError, finite_number, whole_number
 from ..nets import ACTIVATIONS, layer_shapes
@@ -21,17 +20,14 @@ from . import torch_names
 from .losses import LIKELIHOODS, output_with_mean
 
 INITS = ("uniform", "glorot", "small")
-DTYPES = ("float32", "float64")
-# the hyper-parameters that must not change after `build`: they fix the parameters and their meaning
-FIXED_BY_BUILD = (
-    "latent_dim",
-    "hidden",
-    "activation",
-    "likelihood",
-    "x_variance",
-    "dtype",
-    "device",
-)
+CHOICES = {
+    "activation": tuple(ACTIVATIONS),
+    "likelihood": LIKELIHOODS,
+    "init": INITS,
+    "dtype": ("float32", "float64"),
+}
+# hyper-parameters that must not change after `build`: they fix the parameters and their meaning
+FIXED = ("latent_dim", "hidden", "activation", "likelihood", "x_variance", "dtype", "device")
 
 
 def not_fitted(message: str) -> InputError:
@@ -85,7 +81,7 @@ class Parametric:
     seed: int = 0
 
     # PyTorch's names for the parts, each (H,Z), of the encoder's last layer
-    heads: ClassVar[tuple[str, ...]]
+    heads: ClassVar[tuple[str, ...]] = ("fc_mu", "fc_logvar")
 
     # -------------------------------------------------------- scikit-learn's estimator interface
 
@@ -102,10 +98,9 @@ class Parametric:
         names = self._names()
         for name in params:
             if name not in names:
-                known = ", ".join(names)
                 raise InputError(
-                    f"{type(self).__name__} has no hyper-parameter {name!r}: {known} (epochs, "
-                    "lr and others are arguments of fit)"
+                    f"{type(self).__name__} has no hyper-parameter {name!r}: {', '.join(names)} "
+                    "(epochs, lr and others are arguments of fit)"
                 )
         for name, value in params.items():
             setattr(self, name, value)
@@ -139,19 +134,14 @@ class Parametric:
 
     # --------------------------------------------------------------------------- building
 
-    def check_config(self) -> Any:
-        """The device's array module. Raises InputError for the first invalid hyper-parameter."""
+    def check_config(self) -> None:
+        """Raises InputError for the first invalid hyper-parameter."""
         whole_number(self.latent_dim, "latent_dim")
         if isinstance(self.hidden, str) or not isinstance(self.hidden, Sequence):
             raise InputError(f"hidden must be layer widths such as (400,), got {self.hidden!r}")
         for width in self.hidden:
             whole_number(width, "each layer width in hidden")
-        for name, choices in (
-            ("activation", tuple(ACTIVATIONS)),
-            ("likelihood", LIKELIHOODS),
-            ("init", INITS),
-            ("dtype", DTYPES),
-        ):
+        for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
                 raise InputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
@@ -160,7 +150,7 @@ class Parametric:
             if self.likelihood != "gaussian":
                 raise InputError(f"x_variance means nothing for likelihood={self.likelihood!r}")
         noise.check_seed(self.seed)
-        return namespace(self.device)
+        namespace(self.device)
 
     def build(self, n_features: int) -> Self:
         """Initialise the parameters, from the seed, for data of this width.
@@ -175,19 +165,18 @@ class Parametric:
     def _allocate(self) -> None:
         """Allocate all parameters, as zeros. `_plan` must have been called."""
         xp = namespace(self.device)
-        self._built = {name: getattr(self, name) for name in FIXED_BY_BUILD}
+        self._built = {name: getattr(self, name) for name in FIXED}
         self.params_ = Flat(self._shapes(), xp, self.dtype)
         self.history_: list[dict[str, float]] = []
         if self.x_variance is not None:
             value = xp.full(1, log(self.x_variance), dtype=self.dtype)
-            self.params_.constant("x_logvar", value)
+            self.params_.constants["x_logvar"] = value
         self._make_buffers()
 
-    def _plan(self, n_features: int) -> dict[str, tuple[int, ...]]:
-        """Validate the hyper-parameters; the shapes of all parameters. Allocates nothing."""
+    def _plan(self, n_features: int) -> None:
+        """Validate the hyper-parameters and the width. Allocates nothing."""
         self.check_config()
         self.n_features_ = whole_number(n_features, "n_features")
-        return self._shapes()
 
     def _initialise(self) -> None:
         xp = self._ws.xp
@@ -252,14 +241,9 @@ class Parametric:
             self._make_buffers()
 
     @property
-    def _row_width(self) -> int:
-        """Columns of the encoder's input."""
-        return self.n_features_
-
-    @property
-    def _code_width(self) -> int:
-        """Columns of the decoder's input."""
-        return self.latent_dim
+    def _label_width(self) -> int:
+        """Columns of a label, beside x for the encoder and beside z for the decoder."""
+        return 0
 
     @property
     def unit_interval(self) -> bool:
@@ -272,21 +256,19 @@ class Parametric:
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of all parameters; weights are (fan in, fan out)."""
-        enc, dec = (self._row_width, *self.hidden), (self._code_width, *reversed(self.hidden))
-        width = len(self.heads) * self.latent_dim
+        D, Z, C = self.n_features_, self.latent_dim, self._label_width
+        enc, dec = (D + C, *self.hidden), (Z + C, *reversed(self.hidden))
+        width = len(self.heads) * Z
+        variance_is_learned = self.likelihood == "gaussian" and self.x_variance is None
         return {
             **layer_shapes("enc", enc),
             "head_W": (enc[-1], width),
             "head_b": (width,),
             **layer_shapes("dec", dec),
-            "out_W": (dec[-1], self.n_features_),
-            "out_b": (self.n_features_,),
-            **self._likelihood_shapes(),
+            "out_W": (dec[-1], D),
+            "out_b": (D,),
+            **({"x_logvar": (1,)} if variance_is_learned else {}),
         }
-
-    def _likelihood_shapes(self) -> dict[str, tuple[int, ...]]:
-        learned = self.likelihood == "gaussian" and self.x_variance is None
-        return {"x_logvar": (1,)} if learned else {}
 
     def _layers(self) -> list[torch_names.Layer]:
         return list(torch_names.layers(len(self.hidden), self.heads, self.latent_dim))
@@ -317,9 +299,8 @@ class Parametric:
         Builds the model for the width of the first layer. Raises InputError, and changes nothing,
         if a name is missing or unknown, a shape differs, or a value is not finite.
         """
-        arrays = torch_names.read_state(state)
-        new = copy(self)
-        new._build_for(arrays)
+        arrays = {name: to_numpy(a) for name, a in state.items()}
+        new = copy(self)._build_for(arrays)
         torch_names.from_torch(new._layers(), arrays, new.params_)
         self.__dict__.update(new.__dict__)
         return self

@@ -5,15 +5,17 @@ and a `decoder = Sequential(Linear, ReLU, ..., Linear)`. Its weights are (out, i
 out).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..backend import array_module, to_numpy
+from ..backend.memory import Flat, Shapes
 from ..errors import InputError
 
 Layer = tuple[str, str, slice]  # own prefix, PyTorch's prefix, columns of the own tensor
+Kinds = Mapping[str, tuple[str, tuple[int, ...]]]  # dtype and shape of each tensor
 
 
 def layers(n_hidden: int, heads: tuple[str, ...], latent_dim: int) -> Iterator[Layer]:
@@ -29,33 +31,31 @@ def layers(n_hidden: int, heads: tuple[str, ...], latent_dim: int) -> Iterator[L
 
 def to_torch(layers: list[Layer], own: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Own tensors, or their gradients, under PyTorch's names: copies, on the host."""
-    own = {name: np.array(to_numpy(a)) for name, a in own.items()}
-    state = {}
-    for prefix, theirs, columns in layers:
-        state[f"{theirs}.weight"] = np.ascontiguousarray(own[f"{prefix}_W"][:, columns].T)
-        state[f"{theirs}.bias"] = own[f"{prefix}_b"][columns].copy()
-    return state | {name: own[name] for name in _others(layers, own)}
+    return {
+        theirs: np.array(to_numpy(own[name])[..., columns].T, order="C")
+        for theirs, name, columns in _tensors(layers, own)
+    }
 
 
-def shapes(layers: list[Layer], own: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+def shapes(layers: list[Layer], own: Shapes) -> Shapes:
     """The shapes of `to_torch`'s tensors, from the shapes of the own tensors."""
-    state: dict[str, tuple[int, ...]] = {}
+    state = {}
+    for theirs, name, columns in _tensors(layers, own):
+        *fan_in, width = own[name]
+        state[theirs] = (len(range(width)[columns]), *fan_in)
+    return state
+
+
+def _tensors(layers: list[Layer], own: Iterable[str]) -> Iterator[tuple[str, str, slice]]:
+    """PyTorch's name of each tensor, the own tensor that holds its transpose, and the columns."""
+    layered = set()
     for prefix, theirs, columns in layers:
-        fan_in, width = own[f"{prefix}_W"]
-        width = len(range(width)[columns])
-        state[f"{theirs}.weight"], state[f"{theirs}.bias"] = (width, fan_in), (width,)
-    return state | {name: own[name] for name in _others(layers, own)}
-
-
-def _others(layers: list[Layer], own: Mapping[str, Any]) -> list[str]:
-    """Own tensors outside the layers, which keep their names."""
-    layered = {f"{prefix}_{kind}" for prefix, _, _ in layers for kind in "Wb"}
-    return [name for name in own if name not in layered]
-
-
-def read_state(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The state's values, any array-likes, as NumPy arrays."""
-    return {name: np.asarray(to_numpy(a)) for name, a in state.items()}
+        yield f"{theirs}.weight", f"{prefix}_W", columns
+        yield f"{theirs}.bias", f"{prefix}_b", columns
+        layered |= {f"{prefix}_W", f"{prefix}_b"}
+    for name in own:
+        if name not in layered:
+            yield name, name, slice(None)
 
 
 def width(layer: str, arrays: Mapping[str, np.ndarray]) -> int:
@@ -66,15 +66,8 @@ def width(layer: str, arrays: Mapping[str, np.ndarray]) -> int:
     return arrays[name].shape[1]
 
 
-def misfit(
-    found: Mapping[str, tuple[str, tuple[int, ...]]],
-    wanted: Mapping[str, tuple[int, ...]],
-    dtype: str | None = None,
-) -> str:
-    """How tensors differ from the wanted names, shapes and dtype (None: any); "" if they match.
-
-    found: dtype and shape of each tensor.
-    """
+def misfit(found: Kinds, wanted: Shapes, dtype: str | None = None) -> str:
+    """How tensors differ from the wanted names, shapes and dtype (None: any); "" if they match."""
     if odd := sorted(found.keys() ^ wanted.keys()):
         more = ", ..." if len(odd) > 3 else ""
         return f"tensors missing or unexpected: {', '.join(odd[:3])}{more}"
@@ -85,16 +78,13 @@ def misfit(
     return ""
 
 
-def from_torch(
-    layers: list[Layer], arrays: Mapping[str, np.ndarray], own: Mapping[str, Any]
-) -> None:
+def from_torch(layers: list[Layer], arrays: Mapping[str, np.ndarray], own: Flat) -> None:
     """Write arrays under PyTorch's names into own tensors.
 
     Raises InputError, and writes nothing, if they do not fit or hold a value that is not finite.
     """
     found = {name: (str(a.dtype), a.shape) for name, a in arrays.items()}
-    wanted = shapes(layers, {name: a.shape for name, a in own.items()})
-    if reason := misfit(found, wanted):
+    if reason := misfit(found, shapes(layers, own.shapes)):
         raise InputError(reason)
     for name, a in arrays.items():
         if a.dtype.kind not in "biuf" or not np.isfinite(a).all():
@@ -102,15 +92,7 @@ def from_torch(
     write(layers, arrays.__getitem__, own)
 
 
-def write(layers: list[Layer], read: Callable[[str], np.ndarray], own: Mapping[str, Any]) -> None:
+def write(layers: list[Layer], read: Callable[[str], np.ndarray], own: Flat) -> None:
     """Read the tensors under PyTorch's names, one at a time, into own tensors of fitting shapes."""
-    for prefix, theirs, columns in layers:
-        W, b = own[f"{prefix}_W"], own[f"{prefix}_b"]
-        W[:, columns] = _like(W, read(f"{theirs}.weight").T)
-        b[columns] = _like(b, read(f"{theirs}.bias"))
-    for name in _others(layers, own):
-        own[name][...] = _like(own[name], read(name))
-
-
-def _like(tensor: Any, a: np.ndarray) -> Any:
-    return array_module(tensor).asarray(a)
+    for theirs, name, columns in _tensors(layers, own):
+        own[name][..., columns] = array_module(own[name]).asarray(read(theirs).T)

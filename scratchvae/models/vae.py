@@ -58,23 +58,30 @@ def backward(p, g, acts, ws, beta, activation, likelihood):
 
     beta is a scalar, or (Z,), one value per latent unit.
     """
-    B, Z = acts.z.shape
+    B = len(acts.x)
     drec = dkl = ws.full("dlosses", 1 / B, B)
-    dhead = ws("dhead", B, 2 * Z)
-    dmu, dlogvar = dhead[:, :Z], dhead[:, Z:]
-
-    # mu and logvar are used twice, in kl and in z, so their gradients add
-    dmu_kl, dlogvar_kl = ops.gaussian_kl_backward(
-        dkl, acts.mu, acts.logvar, dmu=ws("dmu_kl", B, Z), dlogvar=ws("dlogvar_kl", B, Z)
-    )
     dy = reconstruction_backward(p, g, drec, acts.y, acts.x, ws, likelihood)
     dz = decode_backward(p, g, dy, acts.dec, ws, activation)
-    ops.reparameterize_backward(dz, acts.logvar, acts.eps, dmu=dmu, dlogvar=dlogvar)
+    dhead = latent_backward(dkl, dz, acts.mu, acts.logvar, acts.eps, ws, beta)
+    encode_backward(p, g, dhead, acts.enc, ws, activation)
+
+
+def latent_backward(dkl, dz, mu, logvar, eps, ws, beta):
+    """dkl (B,), dz (B,Z)  ->  dhead (B,2Z): the gradients of mu and logvar, side by side."""
+    # forward: z = reparameterize(mu, logvar, eps),  kl = gaussian_kl(mu, logvar)
+    B, Z = mu.shape
+    dhead = ws("dhead", B, 2 * Z)
+    dmu, dlogvar = dhead[:, :Z], dhead[:, Z:]
+    dmu_kl, dlogvar_kl = ops.gaussian_kl_backward(
+        dkl, mu, logvar, dmu=ws("dmu_kl", B, Z), dlogvar=ws("dlogvar_kl", B, Z)
+    )
+    ops.reparameterize_backward(dz, logvar, eps, dmu=dmu, dlogvar=dlogvar)
     dmu_kl *= beta
     dlogvar_kl *= beta
+    # mu and logvar are used twice, in kl and in z, so their gradients add
     dmu += dmu_kl
     dlogvar += dlogvar_kl
-    encode_backward(p, g, dhead, acts.enc, ws, activation)
+    return dhead
 
 
 def encode(p, x, ws, activation):
@@ -86,7 +93,7 @@ def encode(p, x, ws, activation):
 
 
 def encode_backward(p, g, dhead, enc, ws, activation):
-    """dhead (B,2Z): the gradients of mu and logvar, side by side. x needs no gradient."""
+    """dhead (B,2Z): the gradients of mu and logvar. x needs no gradient."""
     # forward: enc = mlp(x),  (mu, logvar) = enc[-1] W + b
     dh = ws("denc", *enc[-1].shape) if len(enc) > 1 else SKIP
     dh, _, _ = ops.linear_backward(dhead, enc[-1], p.head_W, dx=dh, dW=g.head_W, db=g.head_b)
@@ -120,12 +127,11 @@ class VAE(Model):
     capacity: float | None = None
 
     kind = "vae"
-    heads = ("fc_mu", "fc_logvar")
     scheduled = True
 
     def check_config(self):
         check_kl_charge(self.beta, self.free_bits, self.capacity)
-        return super().check_config()
+        super().check_config()
 
     def forward(self, x, eps):
         return forward(self.params_, x, eps, self._ws, self.activation, self.likelihood)

@@ -7,7 +7,6 @@ from scratchvae import VAE, Autoencoder, ops
 from scratchvae.backend import noise
 from scratchvae.evaluate import evaluate
 from scratchvae.models import losses as densities
-from scratchvae.models.bounds import score_samples as bound
 from scratchvae.train import Trainer
 from scratchvae.train.measure import losses
 from scratchvae.train.optim import Adam
@@ -203,7 +202,7 @@ def test_bounds_are_in_order(linear_vae):
     vae.params_.head_b[2:] += 1.5  # logvar: too wide a posterior
     vae.params_.head_W[:, 0] *= 0.8
     exact = exact_log_likelihood(vae, X).mean()
-    elbo, *bounds = (bound(vae, X, k).mean() for k in (None, 5, 50, 2000))
+    elbo, *bounds = (vae.score_samples(X, k).mean() for k in (None, 5, 50, 2000))
     assert elbo + 0.1 < bounds[0]
     assert bounds[0] + 0.05 < bounds[1]
     assert bounds[1] < bounds[2] < exact + 0.01
@@ -213,7 +212,7 @@ def test_bounds_are_in_order(linear_vae):
 def test_the_bound_of_one_sample_is_the_elbo_on_average(tiny):
     vae, x, _ = tiny
     x = np.repeat(x[:1], 4000, axis=0)
-    one, elbo = bound(vae, x, 1), bound(vae, x, seed=9)
+    one, elbo = vae.score_samples(x, 1), vae.score_samples(x, seed=9)
     error = np.hypot(one.std(), elbo.std()) / len(x) ** 0.5
     assert abs(one.mean() - elbo.mean()) < 5 * error
 
