@@ -39,6 +39,10 @@ class DamagedError(CheckpointError):
     """A checkpoint is damaged; an older one may be intact."""
 
 
+class DataWarning(UserWarning):
+    """The data are valid, but a model would probably learn them badly."""
+
+
 class CheckpointWarning(UserWarning):
     """A checkpoint is damaged, and another one is used instead."""
 

@@ -87,7 +87,7 @@ c0 = (p1 >> 32) ^ c1 ^ k0; c1 = p1 & 0xFFFFFFFF; c2 = (p0 >> 32) ^ c3 ^ k1; c3 =
 k0 = (k0 + 0x9E3779B9) & 0xFFFFFFFF; k1 = (k1 + 0xBB67AE85) & 0xFFFFFFFF;
 """
 _PHILOX = f"""
-word c0 = block; word c1 = row + quotient(i, width); word c2 = step; word c3 = stream;
+word c0 = block; word c1 = row + each * quotient(i, width); word c2 = step; word c3 = stream;
 word k0 = key & 0xFFFFFFFF; word k1 = key >> 32; word p0 = 0; word p1 = 0;
 {10 * _ROUND}
 """
@@ -114,14 +114,17 @@ _RANDOM = {
 }
 
 
-def random(kind: str, y: Array, *, seed: int, stream: int, step: Any = 0, row: int = 0) -> Array:
+def random(kind: str, y: Array, *, seed: int, stream: int, step: Any = 0, row: Any = 0) -> Array:
     """Fill y (n, width) as `noise.bits`, `uniform` or `normal`; step may be a 1-element array."""
     dtype, formula = _RANDOM[kind]
-    inputs = "uint64 key, uint64 stream, uint64 step, uint64 row, uint64 width, uint64 blocks"
+    inputs = "uint64 key, uint64 stream, uint64 step, uint64 row, uint64 each, "
+    inputs += "uint64 width, uint64 blocks"
     xp = array_module(y)
     kernel = elementwise(xp.ElementwiseKernel, kind, inputs, f"{dtype} y", formula)
     width = y.shape[1]
-    kernel(seed, stream, step, row, width, -(-width // 4), y)
+    each = int(np.ndim(row) == 0)  # rows are numbered from `row` on, or have a key each
+    row = row if each else row[:, None]
+    kernel(seed, stream, step, row, each, width, -(-width // 4), y)
     return y
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import check_seed as check_seed
-from . import Array, kernels
+from . import Array, array_module, kernels
 
 # Streams make the uses of one seed independent. Append only: their numbers are part of every key.
-INIT, TRAIN, TEST, SHUFFLE, BINARIZE, SAMPLE, SCORE, DATA, LABELS, FIXED, PICK = range(11)
+INIT, TRAIN, TEST, SHUFFLE, BINARIZE, SAMPLE, SCORE, DATA, LABELS, FIXED, PICK, KEYS = range(12)
 
 _MASK = 0xFFFFFFFF
 
@@ -31,20 +31,21 @@ def philox(c0: Array, c1: Array, c2: Array, c3: Array, key: int) -> tuple[Array,
 
 
 def bits(
-    n: int, width: int, *, seed: int, stream: int, step: int = 0, row: int = 0, xp: Any = np
+    n: int, width: int, *, seed: int, stream: int, step: int = 0, row: Any = 0, xp: Any = np
 ) -> Array:
-    """32 random bits for each entry of rows `row` to `row + n - 1`: uint64 (n, width), < 2**32.
+    """32 random bits for each entry of n rows: uint64 (n, width), < 2**32.
 
-    On a GPU this, `uniform` and `normal` are one kernel each, and step may be a 1-element array.
+    row is the number of the first row, or a key of each, uint64 (n,), as `row_keys` returns. On a
+    GPU this, `uniform` and `normal` are one kernel each, and step may be a 1-element array.
     """
     key = {"seed": int(seed), "stream": stream, "step": step, "row": row}
     if xp is not np:
         return kernels.random("bits", xp.empty((n, width), xp.uint64), **key)
     blocks = -(-width // 4)
     block = np.arange(blocks, dtype=np.uint64)[None, :]
-    rows = np.arange(row, row + n, dtype=np.uint64)[:, None]
+    rows = np.arange(row, row + n, dtype=np.uint64) if np.ndim(row) == 0 else row
     zero = np.zeros((n, blocks), dtype=np.uint64)
-    words = philox(zero + block, zero + rows, zero + step, zero + stream, int(seed))
+    words = philox(zero + block, zero + rows[:, None], zero + step, zero + stream, int(seed))
     return np.concatenate(words, axis=1)[:, :width]
 
 
@@ -69,6 +70,20 @@ def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: i
     angle = w[:, half:] * (2.0 * np.pi * 2.0**-32)
     z = np.concatenate((radius * np.cos(angle), radius * np.sin(angle)), axis=1)
     return z[:, :width].astype(dtype)
+
+
+def row_keys(x: Array) -> Array:
+    """A key of each row's values: x (N,D)  ->  uint64 (N,), < 2**32.
+
+    Rows that are equal as float32 have the same key on every device, wherever they stand. It is the
+    upper half of sum_d a_d x_d mod 2**64, with x_d as 32 bits and random a_d: multilinear hashing
+    (Lemire & Kaser, arXiv:1202.4961).
+    """
+    xp = array_module(x)
+    with np.errstate(over="ignore"):  # beyond float32
+        words = (x.astype("float32") + 0).view("uint32")  # -0 + 0 = 0
+    a = bits(2, x.shape[1], seed=0, stream=KEYS, xp=xp)
+    return ((a[0] << 32 | a[1]) * words).sum(axis=1) >> 32
 
 
 def permutation(n: int, *, seed: int, stream: int = SHUFFLE, epoch: int = 0, xp: Any = np) -> Array:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 
-from ..errors import RED, CheckpointWarning, InputError, NonFiniteError, tinted, warn
+from ..errors import RED, CheckpointWarning, DataWarning, InputError, NonFiniteError, tinted, warn
 from . import parser
 
 
@@ -48,7 +48,8 @@ def _run(argv: Sequence[str] | None) -> int:
     arguments = top.parse_args(argv)
     module = import_module(f".{arguments.module}", __name__)  # lazily: --help needs none of them
     with warnings.catch_warnings():
-        warnings.simplefilter("always", CheckpointWarning)
+        for kind in (CheckpointWarning, DataWarning):
+            warnings.simplefilter("always", kind)
         warnings.showwarning = lambda message, *where, **more: warn(str(message))
         code: int = getattr(module, arguments.command)(arguments) or 0  # most return nothing
     try:

@@ -14,7 +14,7 @@ from ..files.reading import is_text
 from ..files.run_folder import candidates
 from ..models import MODELS
 from ..models.load import Loaded, load_newest
-from ..train import Trainer
+from ..train.optim import TRAINING
 
 
 def _declared(call: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
@@ -26,12 +26,10 @@ def _declared(call: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
 # a name has the same default in each model
 _of_models = {k: v for model in MODELS.values() for k, v in _declared(model).items()}
 del _of_models["dtype"]  # the command line has no option for it
+_training = {name: _of_models.pop(name) for name in ("epochs", *TRAINING)}
 _last = {name: _of_models.pop(name) for name in ("seed", "device")}
-_of_trainer = _declared(Trainer)
 
-MODEL_SETTINGS = (*_of_models, *_last)
-# the parameters of the Trainer that a run records
-TRAINER_SETTINGS = ("batch_size", "lr", "kl_warmup", "kl_cycle", "binarize", "clip_norm")
+MODEL_SETTINGS = (*_of_models, *_training, *_last)
 _declarations: dict[str, tuple[Any, Any]] = {  # in the order of config.json
     "model": ("vae", str),
     "data": ("strokes", str),
@@ -39,8 +37,8 @@ _declarations: dict[str, tuple[Any, Any]] = {  # in the order of config.json
     **_of_models,
     "labels": (None, int | None),
     "leave_out": (None, Sequence[str] | None),
+    **_training,
     "epochs": (20, int),
-    **{name: _of_trainer[name] for name in TRAINER_SETTINGS},
     "patience": (None, int | None),
     **_last,
 }

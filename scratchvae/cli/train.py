@@ -22,6 +22,7 @@ from ..models.load import Loaded
 from ..pictures import gallery
 from ..train import EarlyStopping, Trainer
 from ..train.callbacks import CheckpointTimer, LatentFrames
+from ..train.optim import TRAINING
 from ..train.signals import exit_code, interruptible, signals_ignored
 from . import settings
 from .run_keeper import RunKeeper, epochs_of
@@ -51,11 +52,11 @@ def _train(
         model.check_config()
         model.build_from(X, y)
     else:
-        model = loaded.model
+        model = loaded.model.set_params(epochs=chosen["epochs"])
     trainer = make_trainer(
         model, X, test.X, y=y, y_test=test.y if model.needs_labels else None,
         detect_anomaly=a.detect_anomaly,
-        **{name: chosen[name] for name in settings.TRAINER_SETTINGS},
+        **{name: chosen[name] for name in TRAINING},
     )  # fmt: skip
     frames = LatentFrames.of(model) if writes else None
     if loaded is not None:

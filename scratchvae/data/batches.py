@@ -18,15 +18,12 @@ BINARIZE = ("none", "static", "dynamic")
 ROUNDING = 1e-6  # allowed distance from [0, 1], for rounding errors in scaled data
 
 
-def check_images(
-    X: Any, n_features: int | None = None, unit_interval: bool = True, model: str = "the model"
-) -> np.ndarray:
-    """Images or rows as an array (N,D), uint8 (0 to 255) or floating point.
+def check_rows(X: Any, n_features: int | None = None, model: str = "the model") -> np.ndarray:
+    """Images or rows as an array (N,D) of finite numbers.
 
-    (N, height, width) is flattened. Booleans become 0 and 255. Floating-point values must be finite
-    and, with `unit_interval` (pixel likelihoods), lie in [0, 1]. `n_features` is the width that
-    `model` expects. Raises InputError for anything else; some messages use the wording that
-    scikit-learn's estimator checks require.
+    (N, height, width) is flattened. Booleans become uint8 pixels, 0 and 255. `n_features` is the
+    width that `model` expects. Raises InputError for anything else; some messages use the wording
+    that scikit-learn's estimator checks require.
     """
     kind = type(X).__name__
     if hasattr(X, "toarray"):
@@ -55,25 +52,11 @@ def check_images(
         )
     if X.dtype == np.bool_:
         return X.view(np.uint8) * np.uint8(255)
-    if X.size == 0:
-        return X
-    low, high = X.min(), X.max()
-    if X.dtype == np.uint8:
-        if high == 1 and len(X) > 1:
-            raise InputError(
-                "uint8 pixels run from 0 to 255, but these are all 0 or 1: pass X.astype(bool)"
-            )
-        return X
-    if not (np.isfinite(low) and np.isfinite(high)):
+    if X.dtype.kind == "f" and not np.isfinite([X.min(initial=0), X.max(initial=0)]).all():
         row, column = np.argwhere(~np.isfinite(X))[0]
         value = "NaN" if np.isnan(X[row, column]) else X[row, column]
         raise InputError(
             f"the data hold {value} at row {row}, column {column}: fill or drop such values"
-        )
-    if unit_interval and (low < -ROUNDING or high > 1 + ROUNDING):
-        raise InputError(
-            f"pixels must lie in [0, 1], but these reach from {low:.6g} to {high:.6g}: scale them, "
-            "pass uint8 (0 to 255), or use likelihood='gaussian'"
         )
     return X
 
@@ -104,24 +87,22 @@ def to_float(batch: Array, out: Array) -> Array:
     return out
 
 
-def binarized(x: Array, **key: int) -> Array:
-    """Replace x, in place, by Bernoulli samples: 1 with probability x, else 0.
-
-    key: seed, stream, step and row of the noise.
-    """
+def binarized(x: Array, **key: Any) -> Array:
+    """Replace x, in place, by Bernoulli samples: 1 with probability x, else 0; keyed by row."""
     xp = array_module(x)
     return xp.less(noise.uniform(*x.shape, **key, dtype=x.dtype, xp=xp), x, out=x)
 
 
-def binarized_once(X: np.ndarray, n_pixels: int, *, seed: int, step: int) -> np.ndarray:
-    """One Bernoulli sample of a whole data set, uint8 of 0 and 255.
+def binarized_once(X: np.ndarray, n_pixels: int, *, seed: int) -> np.ndarray:
+    """One Bernoulli sample of a whole data set, uint8 of 0 and 255; the same for equal images.
 
     Only the first n_pixels columns are sampled; the others are one-hot labels.
     """
     out = np.empty(X.shape, dtype=np.uint8)
     for rows in chunks(len(X), 4096):
         x = to_float(X[rows], np.empty(X[rows].shape, dtype=np.float32))
-        binarized(x[:, :n_pixels], seed=seed, stream=noise.FIXED, step=step, row=rows.start)
+        pixels = x[:, :n_pixels]
+        binarized(pixels, seed=seed, stream=noise.FIXED, row=noise.row_keys(pixels))
         out[rows] = x * 255
     return out
 

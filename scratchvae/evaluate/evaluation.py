@@ -123,8 +123,9 @@ def evaluate(
     each. `examples` evaluates so many random rows. `data`, `split` and `left_out` (labels excluded
     from training) are names for the printed protocol.
     """
+    model = model.view()
     given = model.needs_labels
-    rows = prepare(model, X, y if given else None, binarize, step=1)
+    rows = prepare(model, X, y if given else None, binarize)
     y = model.check_labels(y, len(rows)) if isinstance(model, Labelled) and y is not None else None
     if examples is not None and whole_number(examples, "examples") < len(rows):
         picked = noise.permutation(len(rows), seed=model.seed, stream=noise.PICK)[:examples]
@@ -137,7 +138,7 @@ def evaluate(
         variance = scores.var(dtype=np.float64) if np.isfinite(scores).all() else inf
         found["standard_error"] = standard_error(variance, len(scores))
     if model.noisy:
-        mu, logvar = model.encode_rows(rows)
+        mu, logvar = model.map_rows(model.encoder, rows)
         found["unit_kl"] = tuple(unit_kl(mu, logvar).tolist())
         some = np.linspace(0, len(mu) - 1, min(len(mu), INFORMATION_ROWS)).astype(int)
         mu, logvar = mu[some], logvar[some]
@@ -147,7 +148,8 @@ def evaluate(
         learned = np.isin(y, model.classes_)  # other labels cannot be predicted
         found["labelled"] = int(learned.sum())
         if learned.any():
-            predicted = model.predict(rows[learned][:, : model.n_features_])
+            best = model.probabilities(rows[learned]).argmax(axis=1)
+            predicted = model.classes_[best]
             found["error"] = classification_error(y[learned], predicted)
     return Evaluation(
         **found, n=len(rows), model=type(model).__name__, widths=model.widths, draws=model.draws,

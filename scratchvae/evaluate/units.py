@@ -50,8 +50,11 @@ def means(model: Model, X: Any, labels: dict[str, Any]) -> tuple[np.ndarray, np.
 
 def pixels(model: Model, X: Any, labels: dict[str, Any], settings: dict[str, Any]) -> np.ndarray:
     """The rows as `evaluate` uses them: binarised, if the run's settings say so."""
-    rows = prepare(model, X, labels.get("y"), settings.get("binarize", "none"), step=1)
-    return rows[:, : model.n_features_]
+    binarize = settings.get("binarize", "none")
+    if binarize == "none":
+        return X
+    rows = prepare(model, X, labels.get("y"), binarize)[:, : model.n_features_]
+    return rows // (255 // model.rows_.white)
 
 
 class Units(NamedTuple):

@@ -6,6 +6,7 @@ and history. It has no durations, so the same run writes the same bytes.
 version 1    the history has the seconds of each epoch, and a run has no hash of its data
 version 2    a run's settings repeat the hyper-parameters of its model
 version 3    they do not
+version 4    the model has the format of its rows: shape, columns and scale
 """
 
 import json
@@ -21,8 +22,8 @@ from .atomic import write_atomically
 from .npz import read_npz
 from .reading import DAMAGE, refusing
 
-VERSION = 3
-READABLE = (1, 2, 3)
+VERSION = 4
+READABLE = (1, 2, 3, 4)
 
 
 def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from .atomic import write_atomically
 from .reading import open_at_once, refusing, regular
 
 SUFFIX = ".safetensors"
-KEY, VERSION = "scratchvae", 1
+KEY, VERSION, READABLE = "scratchvae", 2, (1, 2)
 MAX_HEADER = 1 << 20  # bytes of names, shapes and metadata; reading needs up to 20 times as much
 DTYPES = {"F32": "float32", "F64": "float64"}  # NumPy's names of the format's dtypes
 
@@ -38,7 +38,9 @@ def write(path: Path, meta: Mapping[str, Any], tensors: Mapping[str, np.ndarray]
     sums = {name: _checksum(a) for name, a in tensors.items()}
     text = json.dumps(about | {"sha256": _checksum(about, sums)})
     if len(text) > MAX_HEADER // 2:
-        raise InputError(f"the model has too many labels for a {SUFFIX} file: save it as .npz")
+        raise InputError(
+            f"the model has too many labels or columns for a {SUFFIX} file: save it as .npz"
+        )
     data = as_bytes(tensors, {KEY: text})
     write_atomically(path, lambda f: f.write(data))
 
@@ -116,9 +118,9 @@ def _read_meta(text: str) -> dict[str, Any]:
     meta = json.loads(text)
     if not isinstance(meta, dict) or "version" not in meta:
         raise InputError(f"the {KEY!r} of its metadata does not describe a model")
-    if meta["version"] != VERSION:
+    if meta["version"] not in READABLE:
         raise InputError(
-            f"it has version {meta['version']!r}, but this scratchvae reads {VERSION}: use the "
-            "scratchvae that wrote it"
+            f"it has version {meta['version']!r}, but this scratchvae reads "
+            f"{' and '.join(map(str, READABLE))}: use the scratchvae that wrote it"
         )
     return meta

@@ -24,17 +24,17 @@ def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
                 "bound"
             )
 
-    def bound(rows: slice) -> tuple[Array]:
-        x = model.to_device(X[rows], "x")
-        key = {"seed": seed, "stream": noise.SCORE, "row": rows.start}
+    def bound(x: Array) -> tuple[Array]:
+        pixels = x[:, : model.n_features_]  # so that a row has the same noise with any label
+        key = {"seed": seed, "stream": noise.SCORE, "row": noise.row_keys(pixels)}
         if k is None:
-            acts = model.forward(x, model.draw_noise(len(x), step=0, **key))
+            acts = model.forward(x, model.draw_noise(len(x), **key))
             return (-acts.rec - acts.kl,)
         codes, size = model.encoder(x), (len(x), model.latent_dim)
         samples = (model.draw_noise(*size, step=j, **key) for j in range(k))
         return (streaming_log_mean_exp(model.log_weight(x, codes, eps) for eps in samples),)
 
-    return model.map_rows(len(X), bound)[0]
+    return model.map_rows(bound, X)[0]
 
 
 def streaming_log_mean_exp(terms: Iterator[Array]) -> Array:

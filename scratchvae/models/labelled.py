@@ -13,8 +13,9 @@ from ..backend.memory import Workspace
 from ..data.batches import check_codes
 from ..data.labels import UNLABELLED, known_labels, missing
 from ..errors import InputError, whole_number
-from . import torch_names
+from ..files import torch_names
 from .model import Model
+from .parameters import reads
 
 
 def joined(z: Array, y: Array, ws: Workspace) -> Array:
@@ -44,14 +45,13 @@ class Labelled(Model):
             raise InputError("classes must be a list of at least one label, or their number")
         return super().build(n_features)
 
-    def build_from(self, X: Any, y: Any = None) -> Self:
-        X = self._to_learn(X)
+    def _build_for_rows(self, rows: np.ndarray, y: Any) -> None:
         if y is None:
             raise InputError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None: give a "
                 "label for each row"
             )
-        y = self.check_labels(y, len(X))
+        y = self.check_labels(y, len(rows))
         try:
             known = known_labels(y)
         except TypeError:
@@ -62,8 +62,7 @@ class Labelled(Model):
             raise InputError(
                 f"{type(self).__name__} has no label to learn from: all of y is {UNLABELLED}"
             )
-        self.build(X.shape[1], known)
-        return self._set_output_bias(X)
+        self.build(rows.shape[1], known)
 
     # ---------------------------------------------------------------------------------- labels
 
@@ -134,9 +133,10 @@ class Labelled(Model):
     def _label_width(self) -> int:
         return len(self.classes_)
 
+    @reads
     def encode(self, X: Any, y: Any = None) -> Any:
         """mu and logvar of q(z|x,y), both (N,Z), for the rows of X (N,D) and labels y (N,)."""
-        return self.encode_rows(self.check(X, y))
+        return self.map_rows(self.encoder, self.check(X, y))
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         return self.encode(X, y)[0]
@@ -145,6 +145,7 @@ class Labelled(Model):
         # equals a later `transform(X)`, if the model needs no labels
         return self.fit(X, y, **settings).transform(X, y if self.needs_labels else None)
 
+    @reads
     def decode(self, z: Any, y: Any = None) -> np.ndarray:
         """The mean of p(x|z,y): z (N,Z), y (N,) or one label for all rows  ->  (N,D)"""
         self._check_built()
@@ -155,11 +156,12 @@ class Labelled(Model):
         if missing(y).any():
             raise InputError("decode needs the label of each code, but -1 means unlabelled")
         zy = np.concatenate((z, self._one_hot(y)), axis=1, dtype=self.dtype)
-        return self._each_row(self._means, zy, "z")
+        return self._decoded(zy)
 
+    @reads
     def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
         """Encode each row with its label, and decode its code: X (N,D), y (N,)  ->  (N,D)"""
-        return self._each_row(self._reconstruct, self.check(X, y))
+        return self._reconstructed(self.check(X, y))
 
     def _decoder_input(self, z: Array, x: Array) -> Array:
         return joined(z, self._label(x), self._ws)
@@ -168,6 +170,7 @@ class Labelled(Model):
         """The labels of rows, one-hot (B,C)."""
         return self._split(x)[1]
 
+    @reads
     def sample(self, n: int = 1, y: Any = None, *, seed: int | None = None) -> np.ndarray:
         """n new examples (n,D) of label y, or of labels y (n,); without y, cycles through all."""
         self._check_built()

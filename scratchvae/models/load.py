@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data.labels import read_classes
+from ..data.rows import RowFormat
 from ..errors import CheckpointError, CheckpointWarning, DamagedError, InputError, whole_number
-from ..files import checkpoint, safetensors
+from ..files import checkpoint, safetensors, torch_names
 from ..files.reading import UnreadableFile, refusing
 from ..files.run_folder import COLUMNS, NEWEST, candidates
-from . import torch_names
+from ..train.optim import TRAINING
 from .autoencoder import Autoencoder
 from .cvae import ConditionalVAE
 from .iwae import IWAE
@@ -103,8 +104,11 @@ def _load(path: Path, device: str | None) -> Loaded:
         model = _from_checkpoint(path, meta, arrays, device)
         model.history_ = _history(meta["history"])
         run = dict(meta["run"])
-        if meta["version"] < 3 and isinstance(settings := run.get("settings"), dict):
-            # those versions repeated the hyper-parameters there; the model's own copy is used
+        if meta["version"] < 4 and isinstance(settings := run.get("settings"), dict):
+            # hyper-parameters of training stood there; so did the model's, before version 3, whose
+            # other copy is used
+            trained = {n: v for n, v in settings.items() if n in ("epochs", *TRAINING)}
+            model.set_params(**trained).check_config()
             run["settings"] = {n: v for n, v in settings.items() if n not in HYPERPARAMETERS}
     for name, a in arrays.items():
         if name not in RUN_ARRAYS:
@@ -179,6 +183,10 @@ def planned(about: Mapping[str, Any], tensors: int, device: str | None = None) -
         model.classes_ = read_classes(about.get("classes"))
     width: Any = about.get("n_features")
     model._plan(width)
+    if (rows := about.get("rows")) is None:  # of an earlier version, which divided all uint8 by 255
+        model.rows_ = RowFormat(model.n_features_, pixels=True)
+    else:
+        model.rows_ = RowFormat.read(rows, model.n_features_)
     return model
 
 

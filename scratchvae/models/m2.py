@@ -23,6 +23,7 @@ from ..nets import ACTIVATIONS, layer_shapes, mlp, mlp_backward
 from . import losses, vae
 from .iwae import repeated
 from .labelled import Labelled
+from .parameters import reads
 
 
 @dataclass(slots=True)
@@ -244,14 +245,20 @@ class SemiSupervisedVAE(Labelled):
         unlabelled = t.sum(axis=1, keepdims=True) == 0
         return losses.log_mean_exp(xp.where(unlabelled | (t > 0), log_w, -inf))
 
+    @reads
     def predict_proba(self, X):
         """q(y|x) of each row, in the order of `classes_`.        X (N,D)  ->  (N,C)"""
-        return self._each_row(self._probabilities, self.check(X))
+        return self.probabilities(self.check(X))
+
+    def probabilities(self, rows):
+        """`predict_proba` of rows as `check` returns them."""
+        return self.map_rows(self._probabilities, rows)[0]
 
     def _probabilities(self, xt):
         log_q = losses.log_softmax(self._logits(xt))
-        return module(log_q).exp(log_q)
+        return (module(log_q).exp(log_q),)
 
+    @reads
     def predict(self, X):
         """The most likely label of each row.        X (N,D)  ->  (N,)"""
         best = self.predict_proba(X).argmax(axis=1)

@@ -14,15 +14,22 @@ import numpy as np
 from .. import ops
 from ..backend import Array, noise, to_numpy
 from ..backend.memory import Flat
-from ..data.batches import check_codes, check_images, chunks, to_float
+from ..data.batches import check_codes, check_rows, chunks, to_float
 from ..data.labels import read_classes
+from ..data.rows import RowFormat
 from ..errors import InputError, whole_number
 from ..files import checkpoint, safetensors
 from ..train import Trainer
-from ..train.measure import CHUNK
+from ..train.optim import TRAINING
 from . import bounds
+from .estimator import unknown_name
 from .losses import likelihood_mean, log_prior_ratio, reconstruction
-from .parameters import Parametric
+from .parameters import Parametric, reads
+
+# Rows that are computed together by the methods that read a model. The last block is padded, so
+# that a row's result does not depend on the rows beside it: BLAS rounds a product of another number
+# of rows differently.
+BLOCK = 128
 
 
 class Model(Parametric):
@@ -70,15 +77,32 @@ class Model(Parametric):
         rec = reconstruction(self.params_, y, pixels, self._ws, self.likelihood)
         return log_prior_ratio(z, logvar, eps) - rec
 
-    def build_from(self, X: Any, y: Any = None) -> Self:
-        """Initialise the parameters for these data."""
-        X = self._to_learn(X)
-        self.build(X.shape[1])
-        return self._set_output_bias(X)
+    def build_from(
+        self, X: Any, y: Any = None, *, scale: str | None = None, columns: Any = None
+    ) -> Self:
+        """Initialise the parameters for these data, and learn the format of their rows.
 
-    def _to_learn(self, X: Any) -> np.ndarray:
-        """X as (N,D). Raises InputError if the likelihood of X has no maximum."""
-        X = check_images(X, unit_interval=self.unit_interval)
+        scale defaults to the hyper-parameter, and columns to the names that X has.
+        """
+        self.check_config()
+        form = RowFormat.learned(
+            X,
+            scale=self.scale if scale is None else scale,
+            unit_interval=self.unit_interval,
+            columns=columns,
+        )
+        rows = self._to_learn(form, X)
+        self._build_for_rows(rows, y)
+        self.rows_ = form
+        return self._set_output_bias(rows)
+
+    def _build_for_rows(self, rows: np.ndarray, y: Any) -> None:
+        self.build(rows.shape[1])
+
+    def _to_learn(self, form: RowFormat, X: Any) -> np.ndarray:
+        """X (N,D), scaled. Raises InputError if the likelihood of X has no maximum."""
+        X = form.check(X, type(self).__name__)
+        X = form.scaled(X, self.dtype, self.unit_interval)
         white = 255 if X.dtype == np.uint8 else 1
         continuous = self.likelihood == "continuous_bernoulli"
         if continuous and X.size and ((X == 0) | (X == white)).all():
@@ -89,13 +113,23 @@ class Model(Parametric):
         return X
 
     def check(self, X: Any, y: Any = None) -> np.ndarray:
-        """X as (N,D) on the host. Raises InputError if it does not fit the model. Ignores y."""
-        self._check_built()
-        return check_images(X, self.n_features_, self.unit_interval, type(self).__name__)
+        """X as scaled rows (N,D) on the host, for `forward`; y is for models with labels.
 
-    def to_device(self, rows: np.ndarray, name: str) -> Array:
-        """Copy rows from the host, as floating point, into the named buffer on the device."""
-        return to_float(self._ws.xp.asarray(rows), self._ws(name, *rows.shape))
+        Raises InputError if X does not fit the model.
+        """
+        self._check_built()
+        X = self.rows_.check(X, type(self).__name__)
+        return self.rows_.scaled(X, self.dtype, self.unit_interval)
+
+    def to_device(self, rows: np.ndarray, name: str, n: int | None = None) -> Array:
+        """Copy rows from the host, as floating point, into the named buffer on the device.
+
+        n > len(rows) pads them with rows of zeros.
+        """
+        out = self._ws(name, len(rows) if n is None else n, *rows.shape[1:])
+        to_float(self._ws.xp.asarray(rows), out[: len(rows)])
+        out[len(rows) :] = 0
+        return out
 
     # -------------------------------------------------------------------------------- learning
 
@@ -106,25 +140,29 @@ class Model(Parametric):
         *,
         X_test: Any = None,
         y_test: Any = None,
-        epochs: int = 10,
         verbose: bool = False,
         callbacks: Any = (),
+        scale: str | None = None,
+        epochs: int | None = None,
         **settings: Any,
     ) -> Self:
         """Learn from X (N,D) from scratch; returns self.
 
         X holds uint8 pixels (0 to 255) or floating point in [0, 1]; y, the labels (N,), is ignored
-        by models without labels. `X_test` is evaluated after each epoch. `settings` are those of
-        `scratchvae.train.Trainer` (batch_size, lr, kl_warmup, ...), and `callbacks` of its `run`.
-        Ctrl-C keeps what was learned. Raises InputError for invalid input, and NonFiniteError at a
-        NaN, after restoring the parameters from before that step.
+        by models without labels. `X_test` is evaluated after each epoch. scale, epochs and
+        `settings`, those of `scratchvae.train.Trainer` (batch_size, lr, kl_warmup, ...), default to
+        the hyper-parameters of the same names; `callbacks` are those of its `run`. Ctrl-C keeps
+        what was learned. Raises InputError for invalid input, and NonFiniteError at a NaN, after
+        restoring the parameters from before that step.
         """
-        whole_number(epochs, "epochs")
-        known = inspect.signature(Trainer).parameters
+        known = [*inspect.signature(Trainer).parameters][5:]
         for name in settings:
             if name not in known:
-                raise InputError(f"fit has no setting {name!r}: epochs, {', '.join([*known][3:])}")
-        twin = type(self)(**self.get_params()).build_from(X, y)
+                known = ["X_test", "y_test", "callbacks", "scale", "epochs", *known]
+                raise unknown_name(name, known, "fit has no argument")
+        epochs = whole_number(self.epochs if epochs is None else epochs, "epochs")
+        twin = type(self)(**self.get_params()).build_from(X, y, scale=scale)
+        settings = {name: getattr(self, name) for name in TRAINING} | settings
         # raises before this model changes
         trainer = Trainer(twin, X, X_test, y=y, y_test=y_test, **settings)
         self.__dict__.update(twin.__dict__)
@@ -143,55 +181,63 @@ class Model(Parametric):
         model's own names; `state_dict(gradients)` converts them to PyTorch's names.
         """
         if not hasattr(self, "params_"):
-            self.build(check_images(x, unit_interval=False).shape[1])
-        x = self.check(x, y)
+            self.build(check_rows(x).shape[1])
+        view = self.view()
+        x = view.check(x, y)
         if len(x) == 0:
             raise InputError("the mean loss of no examples is undefined: pass at least one row")
-        if eps is None and not self.noisy:
-            eps = np.zeros((len(x), self.noise_width))
-        eps = self.to_device(check_codes(eps, self.noise_width, "eps", len(x)), "eps")
-        acts = self.forward(self.to_device(x, "x"), eps)
-        self.backward(self._grads, acts)
-        loss = float(self.mean_loss(acts))
-        return loss, {name: to_numpy(g).copy() for name, g in self._grads.items()}
+        if eps is None and not view.noisy:
+            eps = np.zeros((len(x), view.noise_width))
+        eps = view.to_device(check_codes(eps, view.noise_width, "eps", len(x)), "eps")
+        acts, grads = view.forward(view.to_device(x, "x"), eps), view.params_.like(view.xp)
+        view.backward(grads, acts)
+        return float(view.mean_loss(acts)), {name: to_numpy(g) for name, g in grads.items()}
 
     # ----------------------------------------------------------------------------------- using
 
+    @reads
     def encode(self, X: Any) -> Any:
         """mu and logvar, both (N,Z): the Gaussian q(z|x) of each row of X (N,D)."""
-        return self.encode_rows(self.check(X))
+        return self.map_rows(self.encoder, self.check(X))
 
-    def encode_rows(self, X: np.ndarray) -> tuple[np.ndarray, ...]:
-        return self.map_rows(len(X), lambda rows: self.encoder(self.to_device(X[rows], "x")))
-
-    def draw_noise(self, n: int, width: int | None = None, **key: int) -> Array:
+    def draw_noise(self, n: int, width: int | None = None, **key: Any) -> Array:
         """Noise (n, width or noise_width) on the device, keyed; None if forward reads none."""
         if not self.noisy:
             return None
         return noise.normal(n, width or self.noise_width, **key, dtype=self.dtype, xp=self._ws.xp)
 
-    def map_rows(self, n: int, f: Callable[[slice], tuple[Array, ...]]) -> tuple[np.ndarray, ...]:
-        """Apply f to slices that cover n rows; concatenate the results on the host."""
-        parts = [[to_numpy(a).copy() for a in f(rows)] for rows in chunks(n, CHUNK)]
+    def map_rows(
+        self, f: Callable[[Array], tuple[Array, ...]], rows: np.ndarray, name: str = "x"
+    ) -> tuple[np.ndarray, ...]:
+        """Apply f to the rows on the device, BLOCK at a time; the results (N,...), on the host."""
+        parts = []
+        for block in chunks(len(rows), BLOCK):
+            n = block.stop - block.start
+            results = f(self.to_device(rows[block], name, BLOCK))
+            parts.append([to_numpy(a[:n]).copy() for a in results])
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
-
-    def _each_row(self, f: Callable[[Array], Array], rows: np.ndarray, name: str = "x") -> Array:
-        """Apply f to the rows on the device; name: the buffer that they are copied to."""
-        return self.map_rows(len(rows), lambda r: (f(self.to_device(rows[r], name)),))[0]
 
     def _means(self, z: Array) -> Array:
         """z (B,Z)  ->  the mean of p(x|z), (B,D)"""
         return likelihood_mean(self.decoder(z), self.likelihood)
 
+    @reads
     def decode(self, z: Any) -> np.ndarray:
         """The mean of p(x|z) for each code: z (N,Z)  ->  (N,D); Bernoulli means lie in [0, 1]."""
         self._check_built()
         z = check_codes(z, self.latent_dim, "z")
-        return self._each_row(self._means, z, "z")
+        return self._decoded(z)
 
+    def _decoded(self, z: np.ndarray) -> np.ndarray:
+        return self.rows_.unscaled(self.map_rows(lambda z: (self._means(z),), z, "z")[0])
+
+    @reads
     def reconstruct(self, X: Any) -> np.ndarray:
         """Encode each row to its code, and decode that: X (N,D)  ->  (N,D)"""
-        return self._each_row(self._reconstruct, self.check(X))
+        return self._reconstructed(self.check(X))
+
+    def _reconstructed(self, rows: np.ndarray) -> np.ndarray:
+        return self.rows_.unscaled(self.map_rows(lambda x: (self._reconstruct(x),), rows)[0])
 
     def _reconstruct(self, x: Array) -> Array:
         return self._means(self._decoder_input(self.encoder(x)[0], x))
@@ -200,6 +246,7 @@ class Model(Parametric):
         """z (B,Z), or z with the label of x beside it."""
         return z
 
+    @reads
     def sample(self, n: int = 1, *, seed: int | None = None) -> np.ndarray:
         """n new examples, (n,D): means of p(x|z), z from N(0, 1). seed defaults to `self.seed`."""
         return self.decode(self._codes_of_prior(n, seed))
@@ -218,12 +265,15 @@ class Model(Parametric):
         `models/bounds.py`. For a model with labels, y (N,) makes it a bound of log p(x|y), or of
         log p(x, y). seed defaults to `self.seed`.
         """
-        rows = self.check(X, y)
-        return bounds.of_rows(self, rows, k, noise.check_seed(self.seed if seed is None else seed))
+        model = self.view()
+        rows = model.check(X, y)
+        seed = noise.check_seed(model.seed if seed is None else seed)
+        return bounds.of_rows(model, rows, k, seed)
 
+    @reads
     def transform(self, X: Any) -> Array:
         """The code of each row: the mean of q(z|x).        X (N,D)  ->  (N,Z)"""
-        return self.encode_rows(self.check(X))[0]
+        return self.map_rows(self.encoder, self.check(X))[0]
 
     def inverse_transform(self, z: Any) -> Array:
         """`decode`, under scikit-learn's name.        z (N,Z)  ->  (N,D)"""
@@ -249,6 +299,8 @@ class Model(Parametric):
                 f"a {type(self).__name__} cannot be saved: load_model reads only the models of "
                 "scratchvae"
             )
+        if callable(self.lr):
+            raise InputError("a function as hyper-parameter lr cannot be saved: pass it to fit")
         classes = getattr(self, "classes_", None)
         if classes is not None:
             classes = read_classes(classes.tolist()).tolist()  # raises if they could not be read
@@ -257,6 +309,7 @@ class Model(Parametric):
             "config": self.get_params(),
             "n_features": self.n_features_,
             "classes": classes,
+            "rows": self.rows_.describe(),
         }
 
     def save(

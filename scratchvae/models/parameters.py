@@ -4,19 +4,22 @@ Hyper-parameters follow scikit-learn's conventions: its `clone`, pipelines and s
 is not a dependency. Training and prediction are in `model.py`.
 """
 
-import inspect
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import KW_ONLY, dataclass
+from functools import wraps
 from math import log
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from ..backend import Array, namespace, noise, to_numpy
 from ..backend.memory import Flat, Workspace
+from ..data.batches import BINARIZE
+from ..data.rows import RowFormat, check_scale
 from ..errors import InputError, finite_number, whole_number
+from ..files import torch_names
 from ..nets import ACTIVATIONS, layer_shapes
-from . import torch_names
+from ..train.optim import check_training
+from .estimator import Estimator, not_fitted
 from .losses import LIKELIHOODS, output_with_mean
 
 INITS = ("uniform", "glorot", "small")
@@ -24,30 +27,28 @@ CHOICES = {
     "activation": tuple(ACTIVATIONS),
     "likelihood": LIKELIHOODS,
     "init": INITS,
+    "binarize": BINARIZE,
     "dtype": ("float32", "float64"),
 }
 # hyper-parameters that must not change after `build`: they fix the parameters and their meaning
 FIXED = ("latent_dim", "hidden", "activation", "likelihood", "x_variance", "dtype", "device")
 
 
-def not_fitted(message: str) -> InputError:
-    """An InputError that is also scikit-learn's NotFittedError, if scikit-learn is imported.
+Method = TypeVar("Method", bound=Callable[..., Any])
 
-    It is looked up in `sys.modules`, because only code that imported it can catch its error.
-    """
-    exceptions = sys.modules.get("sklearn.exceptions")
-    if exceptions is None:
-        return InputError(message)
 
-    class NotFitted(InputError, exceptions.NotFittedError):  # type: ignore[misc, name-defined]
-        def __reduce__(self) -> Any:
-            return not_fitted, self.args
+def reads(method: Method) -> Method:
+    """Decorator of a method that reads a model: it runs on a view of the model, for threads."""
 
-    return NotFitted(message)
+    @wraps(method)
+    def on_view(self: "Parametric", *args: Any, **named: Any) -> Any:
+        return method(self.view(), *args, **named)
+
+    return cast(Method, on_view)
 
 
 @dataclass(eq=False, repr=False)
-class Parametric:
+class Parametric(Estimator):
     """A scikit-learn estimator whose parameters are named views of one vector.
 
     latent_dim      number of latent units, Z
@@ -60,12 +61,20 @@ class Parametric:
                     +-sqrt(6 / (fan in + fan out)), with zero biases ("glorot"); or from
                     N(0, 0.001^2), with zero biases ("small")
     bias_from_data  whether `fit` initialises the output bias so that the output is the mean pixel
+    epochs, batch_size, lr, kl_warmup, kl_cycle, binarize, clip_norm
+                    settings of training, see `scratchvae.train.Trainer`; arguments of `fit` with
+                    the same names override them
+    scale           how `fit` scales the data: "none"; "bytes" (divided by 255); "minmax" (to
+                    [0, 1]); or "standard" (to mean 0 and standard deviation 1). All later data are
+                    scaled alike, and what the model decodes is scaled back. uint8 pixels are
+                    always divided by 255; see `data/rows.py`
     dtype           "float32" or "float64"
     device          "cpu" or "cuda"
     seed            seed of all random numbers, from 0 to 2**64 - 1
 
-    Learned attributes end in an underscore: `n_features_` (width of the data), `params_` (the named
-    parameters, on the device), `history_` (one dict per epoch: the columns of metrics.csv).
+    Learned attributes end in an underscore: `n_features_` (width of the data), `rows_` (its shape,
+    column names and scale, a `RowFormat`), `params_` (the named parameters, on the device),
+    `history_` (one dict per epoch: the columns of metrics.csv).
     """
 
     latent_dim: int = 32
@@ -76,61 +85,20 @@ class Parametric:
     x_variance: float | None = None
     init: str = "uniform"
     bias_from_data: bool = False
+    scale: str = "none"
+    epochs: int = 10
+    batch_size: int = 128
+    lr: float | Callable[[float], float] = 1e-3
+    kl_warmup: float = 0
+    kl_cycle: float = 0
+    binarize: str = "none"
+    clip_norm: float | None = None
     dtype: str = "float32"
     device: str = "cpu"
     seed: int = 0
 
     # PyTorch's names for the parts, each (H,Z), of the encoder's last layer
     heads: ClassVar[tuple[str, ...]] = ("fc_mu", "fc_logvar")
-
-    # -------------------------------------------------------- scikit-learn's estimator interface
-
-    @classmethod
-    def _names(cls) -> list[str]:
-        return list(inspect.signature(cls).parameters)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyper-parameters: `type(model)(**model.get_params())` is an untrained copy."""
-        return {name: getattr(self, name) for name in self._names()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change hyper-parameters for the next `fit`, which validates them."""
-        names = self._names()
-        for name in params:
-            if name not in names:
-                raise InputError(
-                    f"{type(self).__name__} has no hyper-parameter {name!r}: {', '.join(names)} "
-                    "(epochs, lr and others are arguments of fit)"
-                )
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        """The first four hyper-parameters, and those that differ from their defaults."""
-        defaults = inspect.signature(type(self)).parameters
-        shown = [
-            f"{name}={value!r}"
-            for i, (name, value) in enumerate(self.get_params().items())
-            if i < 4 or value != defaults[name].default
-        ]
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-    def __sklearn_tags__(self) -> Any:
-        # lazily: only scikit-learn calls this
-        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
-
-        return Tags(
-            estimator_type=None,
-            target_tags=TargetTags(required=False),
-            transformer_tags=TransformerTags(preserves_dtype=[]),
-            input_tags=InputTags(three_d_array=True),
-        )
-
-    @property
-    def n_features_in_(self) -> int:
-        """`n_features_`, under scikit-learn's name."""
-        return self.n_features_
 
     # --------------------------------------------------------------------------- building
 
@@ -149,6 +117,9 @@ class Parametric:
             finite_number(self.x_variance, "x_variance", above=0)
             if self.likelihood != "gaussian":
                 raise InputError(f"x_variance means nothing for likelihood={self.likelihood!r}")
+        check_scale(self.scale)
+        whole_number(self.epochs, "epochs")
+        check_training(self)
         noise.check_seed(self.seed)
         namespace(self.device)
 
@@ -177,6 +148,7 @@ class Parametric:
         """Validate the hyper-parameters and the width. Allocates nothing."""
         self.check_config()
         self.n_features_ = whole_number(n_features, "n_features")
+        self.rows_ = RowFormat(self.n_features_, pixels=self.unit_interval)
 
     def _initialise(self) -> None:
         xp = self._ws.xp
@@ -214,12 +186,12 @@ class Parametric:
 
     @property
     def workspace(self) -> Workspace:
-        """The named buffers of `forward` and `backward`."""
+        """The named buffers of `forward` and `backward`: those of a training run, or of a view."""
         return self._ws
 
     @property
     def gradients(self) -> Flat:
-        """The gradients that `backward` writes, one per parameter: views of one flat vector."""
+        """The gradients of a training step, one per parameter: views of one flat vector."""
         return self._grads
 
     @gradients.setter
@@ -230,6 +202,18 @@ class Parametric:
     def widths(self) -> str:
         """The widths of the encoder's layers, such as "784-400-20"."""
         return "-".join(map(str, (self.n_features_, *self.hidden, self.latent_dim)))
+
+    def view(self) -> Self:
+        """This model with a workspace of its own: any number of threads may each use a view.
+
+        A view shares the parameters, and keeps those that it began with if `fit` replaces them.
+        Every public method that reads a model computes in a view.
+        """
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        if "params_" in view.__dict__:
+            view._ws = Workspace(view._ws.xp, view.dtype)
+        return view
 
     # a copy allocates its own buffers
     def __getstate__(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.batches import are_images, check_images, to_float
+from ..data.batches import are_images, to_float
 from ..evaluate.units import Data, Units, means, units_of
 from ..files import run_folder as runs
 from ..files.atomic import write_atomically
@@ -48,9 +48,10 @@ def decoded(model: Model, codes: np.ndarray, y: Any) -> np.ndarray:
 
 
 def as_floats(model: Model, X: np.ndarray) -> np.ndarray:
-    """The rows as floating point, to be drawn."""
-    X = check_images(X, model.n_features_, unit_interval=model.unit_interval)
-    return to_float(X, np.empty(X.shape, dtype=np.float64))
+    """The rows as floating point, as `reconstruct` returns them."""
+    X = model.rows_.check(X, type(model).__name__)
+    X = model.rows_.scaled(X, "float64", model.unit_interval)
+    return model.rows_.unscaled(to_float(X, np.empty(X.shape, dtype=np.float64)))
 
 
 def samples(model: Model, n: int, seed: int | None = None) -> Picture:

@@ -17,16 +17,14 @@ ACTIVE = 0.01  # a unit is active if the variance of its codes exceeds this (Bur
 def losses(model: TrainableModel, X: Array) -> dict[str, Any]:
     """Means of rec, kl and loss over X (N,D), nats; the ELBO's standard error; the active units.
 
-    The noise is keyed by row, so two evaluations differ only by the model. All results are copied
-    to the host in one transfer.
+    All results are copied to the host in one transfer.
     """
     xp = model.xp
     Z = model.latent_dim
     sums = xp.zeros(4 + 2 * Z, dtype="float64")
     for rows in chunks(len(X), CHUNK):
         x = to_float(X[rows], model.workspace("x", *X[rows].shape))
-        key = {"seed": model.seed, "stream": noise.TEST, "step": 0, "row": rows.start}
-        acts = model.forward(x, model.draw_noise(len(x), **key))
+        acts = evaluated(model, x)
         square = xp.square(acts.rec + acts.kl, dtype="float64")
         for i, values in enumerate((acts.rec, acts.kl, model.example_losses(acts), square)):
             sums[i] += xp.sum(values, dtype="float64")
@@ -43,12 +41,22 @@ def losses(model: TrainableModel, X: Array) -> dict[str, Any]:
     }
 
 
+def evaluated(model: TrainableModel, x: Array) -> Any:
+    """The activations of rows x (B,D) on the device.
+
+    The noise is keyed by the values of each row: it has the same losses wherever it stands, and two
+    evaluations differ only by the model.
+    """
+    row = noise.row_keys(x[:, : model.n_features_])  # without labels
+    return model.forward(x, model.draw_noise(len(x), seed=model.seed, stream=noise.TEST, row=row))
+
+
 def standard_error(variance: float, n: int) -> float | None:
     """The standard error of the mean of n numbers with this variance; None if n is 1."""
     return float(max(variance, 0.0) / (n - 1)) ** 0.5 if n > 1 else None
 
 
-def prepare(model: TrainableModel, X: Any, y: Any, binarize: str, *, step: int) -> np.ndarray:
+def prepare(model: TrainableModel, X: Any, y: Any, binarize: str) -> np.ndarray:
     """X, validated against the model and, unless binarize is "none", binarised once."""
     check_binarize(model, binarize)
     X = model.check(X, y)
@@ -56,7 +64,7 @@ def prepare(model: TrainableModel, X: Any, y: Any, binarize: str, *, step: int) 
         raise InputError("the data hold no examples: pass at least one row")
     if binarize == "none":
         return X
-    return binarized_once(X, model.n_features_, seed=model.seed, step=step)
+    return binarized_once(X, model.n_features_, seed=model.seed)
 
 
 def check_binarize(model: TrainableModel, binarize: str) -> None:
@@ -66,4 +74,9 @@ def check_binarize(model: TrainableModel, binarize: str) -> None:
     if binarize != "none" and model.likelihood != "bernoulli":
         raise InputError(
             f"binarize={binarize!r} needs likelihood='bernoulli', not {model.likelihood!r}"
+        )
+    if binarize != "none" and model.rows_.fitted:
+        raise InputError(
+            f"binarize={binarize!r} needs pixels, which scale={model.rows_.scale!r} changes: use "
+            "scale='none' or 'bytes'"
         )

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, array_module, noise, share_memory, to_numpy
+from ..backend import Array, array_module, share_memory, to_numpy
 from ..backend.kernels import fused
 from ..backend.registry import OPS, keyword_only, positional
 from ..data.batches import to_float
 from ..errors import NonFiniteError
+from .measure import evaluated
 from .protocol import TrainableModel
 
 IS_FIRST = "is the first tensor that holds a NaN or an infinity"
@@ -56,8 +57,7 @@ def first_bad_example(model: TrainableModel, X: Array) -> str:
     """In words, the tensor and the example with the first NaN or infinity in evaluating X (N,D)."""
     for row in range(len(X)):
         x = to_float(X[row : row + 1], model.workspace("x", 1, X.shape[1]))
-        key = {"seed": model.seed, "stream": noise.TEST, "step": 0, "row": row}
-        if name := first_bad(model.forward(x, model.draw_noise(1, **key))):
+        if name := first_bad(evaluated(model, x)):
             return f"{name} of example {row}, in the evaluation, {IS_FIRST}"
     return f"the mean of the losses in the evaluation {IS_FIRST}"
 

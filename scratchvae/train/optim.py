@@ -7,6 +7,7 @@ import numpy as np
 
 from ..backend import Array, array_module, kernels
 from ..backend.memory import empty
+from ..errors import InputError, finite_number, whole_number
 
 # On the CPU the update processes the vector in blocks that fit into the cache.
 BLOCK = 65_536
@@ -14,6 +15,21 @@ BLOCK = 65_536
 # can be a hundred times slower. So the tiniest are set to zero every FLUSH steps. (CuPy's kernels
 # treat subnormal numbers as zero anyway.)
 FLUSH = 50
+# the settings of a `Trainer` that are hyper-parameters of the models, too
+TRAINING = ("batch_size", "lr", "kl_warmup", "kl_cycle", "binarize", "clip_norm")
+
+
+def check_training(of: Any) -> None:
+    """Raises InputError if one of these attributes, numbers of TRAINING, is invalid."""
+    whole_number(of.batch_size, "batch_size")
+    if not callable(of.lr):
+        finite_number(of.lr, "lr", above=0)
+    finite_number(of.kl_warmup, "kl_warmup")
+    finite_number(of.kl_cycle, "kl_cycle")
+    if of.clip_norm is not None:
+        finite_number(of.clip_norm, "clip_norm", above=0)
+    if of.kl_warmup and of.kl_cycle:
+        raise InputError("kl_warmup and kl_cycle exclude each other: choose one")
 
 
 class Adam:

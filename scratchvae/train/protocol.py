@@ -11,6 +11,7 @@ import numpy as np
 
 from ..backend import Array
 from ..backend.memory import Flat, Workspace
+from ..data.rows import RowFormat
 
 Record = dict[str, float]  # of an epoch: the columns of metrics.csv
 
@@ -23,6 +24,7 @@ class TrainableModel(Protocol):
     likelihood: str
     latent_dim: int
     n_features_: int
+    rows_: RowFormat
     params_: Flat
     history_: list[Record]  # one record per epoch
     gradients: Flat  # written by `backward`

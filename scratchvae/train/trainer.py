@@ -16,12 +16,12 @@ import numpy as np
 
 from ..backend import Array, noise, to_numpy
 from ..data.batches import binarized, to_float
-from ..errors import InputError, NonFiniteError, finite_number, whole_number
+from ..errors import InputError, NonFiniteError, whole_number
 from ..files.run_folder import COLUMNS
 from . import nonfinite
 from .callbacks import CheckpointTimer, is_best
 from .measure import CHUNK, check_binarize, losses, prepare
-from .optim import Adam, StepNumbers, clip, ramp
+from .optim import Adam, StepNumbers, check_training, clip, ramp
 from .progress import Progress, of_epoch, so_far
 from .protocol import Record, TrainableModel
 from .snapshot import Snapshot, data_hash, load_arrays, resumed_step
@@ -71,27 +71,21 @@ class Trainer:
         detect_anomaly: bool = False,
     ) -> None:
         self.model = model
-        self.batch_size = whole_number(batch_size, "batch_size")
-        self.lr = lr if callable(lr) else finite_number(lr, "lr", above=0)
-        self.kl_warmup = finite_number(kl_warmup, "kl_warmup")
-        self.kl_cycle = finite_number(kl_cycle, "kl_cycle")
-        self.clip_norm = clip_norm
-        if clip_norm is not None:
-            self.clip_norm = finite_number(clip_norm, "clip_norm", above=0)
+        self.batch_size, self.lr, self.clip_norm = batch_size, lr, clip_norm
+        self.kl_warmup, self.kl_cycle = kl_warmup, kl_cycle
+        check_training(self)
         self.detect_anomaly = detect_anomaly
-        if kl_warmup and kl_cycle:
-            raise InputError("kl_warmup and kl_cycle exclude each other: choose one")
         if self.scheduled and not model.scheduled:
             name = type(model).__name__
             raise InputError(f"{name} has no KL term to schedule: leave kl_warmup, kl_cycle out")
         self.binarize = binarize
         self.xp = model.xp
         check_binarize(model, binarize)
-        X = prepare(model, X, y, "static" if binarize == "static" else "none", step=0)
+        X = prepare(model, X, y, "static" if binarize == "static" else "none")
         self.X = self.xp.asarray(X)
         self.X_test = None
         if X_test is not None:
-            self.X_test = self.xp.asarray(prepare(model, X_test, y_test, binarize, step=1))
+            self.X_test = self.xp.asarray(prepare(model, X_test, y_test, binarize))
         if adam and "lr" in adam:
             raise InputError("pass the step size as lr, not among Adam's other settings")
         settings = {} if callable(self.lr) else {"lr": self.lr}
@@ -335,6 +329,6 @@ class Trainer:
         self.restore_snapshot()
         return NonFiniteError(
             f"epoch {self.epoch + 1}, step {step}: {what}; the model keeps its parameters from "
-            "before: try a smaller lr, clip the norm of the gradient, and check the scale of the "
-            "data and beta"
+            "before: check the scale of the data (scale='standard', --scale standard) and beta, "
+            "try a smaller lr, or clip the norm of the gradient"
         )

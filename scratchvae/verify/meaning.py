@@ -13,8 +13,10 @@ import numpy as np
 
 from ..backend import to_numpy
 from ..backend.noise import INIT, SAMPLE, normal
+from ..data.batches import chunks
 from ..data.labels import UNLABELLED
 from ..gradcheck.report import Finding, within
+from ..train.measure import CHUNK
 
 DRAWS = 20_000  # of z, over all examples
 ROWS = 2_000  # of the bounds
@@ -88,9 +90,11 @@ def _sampler(model: Any, x: np.ndarray, seed: int) -> Iterator[Finding]:
         noise = model.draw_noise(len(picked), width=model.latent_dim, **key)
         acts = model.forward(model.to_device(picked, "x"), noise)
         prior = log(acts.t.shape[1]) if hasattr(acts, "t") else 0.0  # -log p(y)
-        return *_of_label(acts, "mu", "logvar", "z"), acts.kl - prior
+        found = *_of_label(acts, "mu", "logvar", "z"), acts.kl - prior
+        return tuple(to_numpy(a).copy() for a in found)
 
-    mu, logvar, z, kl = model.map_rows(DRAWS, draw)
+    parts = zip(*(draw(part) for part in chunks(DRAWS, CHUNK)), strict=True)
+    mu, logvar, z, kl = (np.concatenate(part) for part in parts)
     u = (z - mu) * np.exp(-logvar / 2)
     limit = ERRORS / DRAWS**0.5
     off = float(np.abs(u.mean(axis=0)).max())

@@ -76,8 +76,9 @@ def test_each_use_of_a_seed_has_a_key_of_its_own(monkeypatch, rng):
     keys, bits, X, y = set(), noise.bits, rng.random((6, 9)), np.arange(6) % 2
 
     def spy(*args, seed, stream, step=0, **rest):
-        assert seed == 3
-        keys.add((stream, step))
+        if stream != noise.KEYS:  # the keys of rows are the same for every seed
+            assert seed == 3
+            keys.add((stream, step))
         return bits(*args, seed=seed, stream=stream, step=step, **rest)
 
     monkeypatch.setattr(noise, "bits", spy)
@@ -95,6 +96,43 @@ def test_each_use_of_a_seed_has_a_key_of_its_own(monkeypatch, rng):
         keys.clear()
         use()
         assert keys == wanted
+
+
+def test_rows_with_keys_have_the_numbers_of_their_keys():
+    key = {"seed": 7, "stream": 3, "step": 2}
+    keys = np.array([5, 0, 5, 2**32 - 1], dtype=np.uint64)
+    found = noise.normal(4, 9, **key, row=keys)
+    for i, row in enumerate(keys):
+        np.testing.assert_array_equal(found[i : i + 1], noise.normal(1, 9, **key, row=int(row)))
+
+
+def test_equal_rows_have_equal_keys_and_others_do_not():
+    pixels = np.arange(256, dtype=np.uint8).reshape(32, 8)
+    x = pixels / 255
+    keys = noise.row_keys(x)
+    assert keys.dtype == np.uint64
+    assert keys.max() < 2**32
+    assert len(np.unique(keys)) == 32
+    np.testing.assert_array_equal(noise.row_keys(pixels / np.float32(255)), keys)
+    np.testing.assert_array_equal(noise.row_keys(x[::-1].copy())[::-1], keys)
+    np.testing.assert_array_equal(noise.row_keys(np.asfortranarray(x)), keys)
+    np.testing.assert_array_equal(
+        noise.row_keys(np.full((1, 3), -0.0)), noise.row_keys(x[:1, :3] * 0)
+    )
+    assert noise.row_keys(x[:, ::-1].copy())[0] != keys[0]  # the order of the columns counts
+    assert np.isfinite(noise.row_keys(np.full((1, 3), 1e300))).all()
+
+
+def test_keys_of_similar_rows_are_spread(rng):
+    """Rows that differ in one bit of one pixel: no bit of the key is constant, none is likely."""
+    x = np.full((4096, 60), 0.5, dtype=np.float32)
+    x[np.arange(4096), rng.integers(60, size=4096)] += rng.integers(1, 200, 4096) * np.float32(
+        2**-24
+    )
+    keys = np.unique(noise.row_keys(x))
+    assert len(keys) > 0.9 * len(np.unique(x, axis=0))
+    share = ((keys[:, None] >> np.arange(32, dtype=np.uint64)) & np.uint64(1)).mean(axis=0)
+    assert (abs(share - 0.5) < 5 * 0.5 / len(keys) ** 0.5).all()
 
 
 def test_uniforms_are_uniform_and_never_one():

@@ -262,7 +262,7 @@ def test_a_collapse_is_said_after_training_and_by_evaluate(data, tmp_path, capsy
     run = tmp_path / "run"
     train(data, run, "--beta", "1000", "--binarize", "static")
     model, X = load_model(run), load_data(data, "test")[0]
-    said = str(collapse_report(model, prepare(model, X, None, "static", step=1)))
+    said = str(collapse_report(model, prepare(model, X, None, "static")))
     assert said.startswith("full collapse")
     out = capsys.readouterr().out
     assert "binarised once" in out
@@ -542,7 +542,7 @@ def test_scores_are_of_binary_pixels_where_the_run_saw_those(data, tmp_path, cap
     assert "binarised" in capsys.readouterr().out
     scores = [float(row["score"]) for row in table(run / "anomaly.csv")]
     model, X = load_model(run), load_data(data, "test")[0]
-    binary = prepare(model, X, None, "static", step=1)
+    binary = prepare(model, X, None, "static")
     np.testing.assert_allclose(scores, -model.score_samples(binary), atol=1e-6)
     assert abs(scores + model.score_samples(X)).max() > 0.1
     found = numbers(tmp_path, "traverse", run, "--row", "4", "--steps", "3")

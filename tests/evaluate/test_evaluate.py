@@ -70,7 +70,7 @@ def test_binary_pixels_are_those_that_the_test_loss_of_a_run_is_of(rng):
     vae = VAE(latent_dim=3, hidden=(7,), seed=2).fit(X, X_test=X, epochs=1, binarize="dynamic")
     found = evaluate(vae, X, binarize="dynamic")
     assert found.loss == pytest.approx(vae.history_[-1]["test_loss"], rel=1e-12)
-    assert found.rec == evaluate(vae, binarized_once(X, X.shape[1], seed=2, step=1)).rec
+    assert found.rec == evaluate(vae, binarized_once(X, X.shape[1], seed=2)).rec
 
 
 def test_the_card_says_what_was_measured(rng):
@@ -189,7 +189,7 @@ def test_more_rows_than_pass_at_a_time(vae, rng, monkeypatch):
     X = rng.random((30, 9))
     whole = evaluate(vae, X, k=3)
     monkeypatch.setattr("scratchvae.train.measure.CHUNK", 7)
-    monkeypatch.setattr("scratchvae.models.model.CHUNK", 7)
+    monkeypatch.setattr("scratchvae.models.model.BLOCK", 7)
     pieces = evaluate(vae, X, k=3)
     for field in dataclasses.fields(whole):
         a, b = (getattr(found, field.name) for found in (whole, pieces))
@@ -209,7 +209,7 @@ def test_the_elbo_has_a_standard_error(vae, rng):
     X = rng.random((30, 9))
     found = evaluate(vae, X)
     x = vae.to_device(X, "x")
-    acts = vae.forward(x, vae.draw_noise(30, seed=2, stream=noise.TEST, step=0, row=0))
+    acts = vae.forward(x, vae.draw_noise(30, seed=2, stream=noise.TEST, row=noise.row_keys(x)))
     error = np.std(acts.rec + acts.kl, ddof=1) / 30**0.5
     assert found.elbo_error == pytest.approx(error, rel=1e-4)
     one = evaluate(vae, X[:1], k=2)
@@ -240,8 +240,8 @@ def test_a_mean_of_weights_that_are_0():
 
 def test_pixels_are_the_same_whether_labels_stand_beside_them(rng):
     X, y = rng.random((30, 9)), np.arange(30) % 4
-    plain = prepare(VAE().build(9), X, None, "dynamic", step=1)
-    beside = prepare(ConditionalVAE().build(9, 4), X, y, "dynamic", step=1)
+    plain = prepare(VAE().build(9), X, None, "dynamic")
+    beside = prepare(ConditionalVAE().build(9, 4), X, y, "dynamic")
     np.testing.assert_array_equal(beside[:, :9], plain)
     np.testing.assert_array_equal(beside[:, 9:], 255 * np.eye(4)[y])
 

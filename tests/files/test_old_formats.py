@@ -61,7 +61,7 @@ def test_a_file_of_today_holds_each_hyper_parameter_once(image_file, tmp_path):
     argv += ["--epochs", "1"]
     assert main([*argv, "--free-bits", "0.1", "--quiet", "--out", str(out)]) == 0
     meta, _ = checkpoint.read(out / "checkpoint.npz")
-    assert meta["version"] == checkpoint.VERSION == 3
+    assert meta["version"] == checkpoint.VERSION == 4
     assert not meta["config"].keys() & meta["run"]["settings"].keys()
     assert meta["config"]["free_bits"] == 0.1
     assert load_model(out).free_bits == 0.1
@@ -70,7 +70,7 @@ def test_a_file_of_today_holds_each_hyper_parameter_once(image_file, tmp_path):
 def test_a_newer_format_is_refused_in_a_sentence(tmp_path, monkeypatch):
     from scratchvae import VAE, CheckpointError
 
-    monkeypatch.setattr(checkpoint, "VERSION", 4)
+    monkeypatch.setattr(checkpoint, "VERSION", 5)
     VAE(latent_dim=1, hidden=()).build(4).save(tmp_path / "m.npz")
-    with pytest.raises(CheckpointError, match="version 4, but this scratchvae reads 1, 2 and 3"):
+    with pytest.raises(CheckpointError, match="version 5, but this scratchvae reads 1, 2, 3 and 4"):
         load(tmp_path / "m.npz")

@@ -91,7 +91,7 @@ def test_another_version_is_no_damage(train_run):
     """An older checkpoint must not be taken for a newer program's."""
     _, folder = train_run("a")
     forge(folder / "checkpoint.npz", lambda meta: meta.update(version=9))
-    with pytest.raises(CheckpointError, match="version 9, but this scratchvae reads 1, 2 and 3"):
+    with pytest.raises(CheckpointError, match="version 9, but this scratchvae reads 1, 2, 3 and 4"):
         load_model(folder)
 
 

@@ -202,7 +202,8 @@ def test_the_label_is_worth_something(rng):
 def test_the_weight_of_a_sample_is_a_ratio_of_densities(cls, prior, batch):
     x, y = batch[0], np.array([2, 0, 1, 1])
     model = cls(**SMALL).build(9, 3)
-    eps = noise.normal(4, 3, seed=1, stream=noise.SCORE, dtype="float64")
+    key = {"seed": 1, "stream": noise.SCORE, "row": noise.row_keys(x)}
+    eps = noise.normal(4, 3, **key, dtype="float64")
     mu, logvar = model.encode(x, y)
     z = mu + np.exp(logvar / 2) * eps
     p = model.decode(z, y)

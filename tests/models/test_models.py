@@ -24,7 +24,7 @@ def test_the_default_is_the_blog_posts_architecture():
     assert vae.get_params() == {
         **{"latent_dim": 32, "hidden": (400,), "activation": "relu", "likelihood": "bernoulli"},
         **{"beta": 1.0, "free_bits": 0.0, "capacity": None, "x_variance": None},
-        **{"init": "uniform", "bias_from_data": False},
+        **{"init": "uniform", "bias_from_data": False, "scale": "none"},
         **{"dtype": "float32", "device": "cpu", "seed": 0},
     }
     assert {name: a.shape for name, a in vae.params_.items()} == {
@@ -116,15 +116,19 @@ def test_many_rows_are_the_same_as_few(model, monkeypatch):
                 model.score_samples(X), model.decode(z), model.sample(11)]  # fmt: skip
 
     whole = everything()
-    monkeypatch.setattr(base, "CHUNK", 4)
+    monkeypatch.setattr(base, "BLOCK", 4)
     for a, b in zip(whole, everything(), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
 
 
 def test_each_row_and_each_use_of_the_seed_has_noise_of_its_own(model):
     if isinstance(model, VAE):
-        scores = model.score_samples(np.full((5, 9), 0.5))
-        assert len(np.unique(scores)) == 5
+        X = np.random.default_rng(0).random((5, 9))
+        seen = []
+        draw = model.draw_noise
+        model.draw_noise = lambda *args, **key: seen.append(draw(*args, **key)) or seen[-1]
+        model.score_samples(X)
+        assert len(np.unique(seen[0][:5])) == 15
     z = noise.normal(4, 3, seed=2, stream=noise.SAMPLE)
     np.testing.assert_array_equal(model.sample(4), model.decode(z))
 
@@ -270,8 +274,8 @@ def meta(path, change):
         (lambda p: rewrite(p, meta=np.array("{")), "not a readable checkpoint"),
         (lambda p: rewrite(p, meta=np.array("[]")), "not a readable checkpoint"),
         (
-            lambda p: rewrite(p, meta=meta(p, lambda m: m.update(version=4))),
-            "version 4, but .* reads 1, 2 and 3",
+            lambda p: rewrite(p, meta=meta(p, lambda m: m.update(version=5))),
+            "version 5, but .* reads 1, 2, 3 and 4",
         ),
         (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(version=0))), "version 0, but"),
         (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(model="x"))), "known are ae, vae"),

@@ -237,7 +237,7 @@ def too_early(model):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": 2}, ["version 2", "reads 1"]),
+        ({"version": 3}, ["version 3", "reads 1 and 2"]),
         ({"model": "gan"}, ["'gan'", "vae, iwae"]),
         ({"model": ["vae"]}, ["['vae']"]),
         ({"config": 1}, ["must map names to values"]),

@@ -73,6 +73,7 @@ class ndarray:
             "copy",
             "fill",
             "argmax",
+            "view",
         ):
             return lambda *args, **kwargs: _call(getattr(np.ndarray, name), (self, *args), kwargs)
         raise AttributeError(f"the double of CuPy has no ndarray.{name}")

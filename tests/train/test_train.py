@@ -121,8 +121,8 @@ def test_static_binarisation_is_that_of_the_data_set(X):
 
     vae = small().build(9)
     trainer = Trainer(vae, X, X, binarize="static")
-    np.testing.assert_array_equal(trainer.X, binarized_once(X, X.shape[1], seed=0, step=0))
-    np.testing.assert_array_equal(trainer.X_test, binarized_once(X, X.shape[1], seed=0, step=1))
+    np.testing.assert_array_equal(trainer.X, binarized_once(X, X.shape[1], seed=0))
+    np.testing.assert_array_equal(trainer.X_test, binarized_once(X, X.shape[1], seed=0))
 
 
 def test_the_seconds_of_an_epoch_are_its_own(X, monkeypatch):

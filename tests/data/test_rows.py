@@ -1,0 +1,304 @@
+"""The format of a model's rows: their scale, their shape, the names of their columns."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scratchvae import VAE, InputError, load_model
+from scratchvae.data.rows import RowFormat, check_columns
+from scratchvae.errors import DataWarning
+
+GAUSSIAN = {"latent_dim": 2, "hidden": (8,), "likelihood": "gaussian"}
+SMALL = {"latent_dim": 2, "hidden": (8,)}
+
+
+@pytest.fixture
+def table(rng):
+    """Columns of other sizes, one of them constant."""
+    X = rng.normal(size=(60, 4)) * [1, 100, 0.01, 0] + [0, 500, -3, 7]
+    return X.astype(np.float64)
+
+
+class Frame:
+    """What a DataFrame shows of itself: columns, a shape, and an array."""
+
+    def __init__(self, X, columns):
+        self.X, self.columns, self.shape, self.ndim = X, columns, X.shape, X.ndim
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.X, dtype=dtype)
+
+    def __len__(self):
+        return len(self.X)
+
+
+def learned(X, scale="none", unit_interval=False, **more):
+    return RowFormat.learned(X, scale=scale, unit_interval=unit_interval, **more)
+
+
+# ----------------------------------------------------------------------------------------- scale
+
+
+@pytest.mark.parametrize("scale", ["minmax", "standard"])
+def test_columns_are_scaled_and_scaled_back(scale, table):
+    form = learned(table, scale)
+    scaled = form.scaled(form.check(table, "VAE"), "float64", False)
+    if scale == "standard":
+        np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-9)
+        np.testing.assert_allclose(scaled.std(axis=0), [1, 1, 1, 0], atol=1e-9)
+    else:
+        np.testing.assert_allclose(scaled.min(axis=0), 0)
+        np.testing.assert_allclose(scaled.max(axis=0), [1, 1, 1, 0])
+    np.testing.assert_allclose(form.unscaled(scaled), table)
+
+
+def test_images_have_one_scale_for_all_pixels(rng):
+    X = rng.uniform(-1, 3, size=(20, 4, 5))
+    for scale in ("minmax", "standard"):
+        form = learned(X, scale)
+        assert len(form.offset) == len(form.factor) == 1
+    assert form.offset[0] == pytest.approx(X.mean())
+    assert form.factor[0] == pytest.approx(X.std())
+
+
+def test_what_was_fitted_is_applied_to_new_rows_and_undone(table):
+    vae = VAE(**GAUSSIAN, scale="standard", seed=0).fit(table, epochs=300, batch_size=20, lr=1e-2)
+    assert np.abs(vae.reconstruct(table) - table).mean(axis=0)[1] < 60  # of a deviation of 100
+    samples = vae.sample(500)
+    off = np.abs(samples.mean(axis=0) - table.mean(axis=0))
+    assert (off < [1, 60, 0.01, 0.1]).all()
+    by_hand = (table - table.mean(axis=0)) / np.where(table.std(axis=0) > 0, table.std(axis=0), 1)
+    plain = VAE(**GAUSSIAN).load_state_dict(vae.state_dict())
+    np.testing.assert_allclose(vae.encode(table), plain.encode(by_hand), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        vae.score_samples(table), plain.score_samples(by_hand, seed=0), rtol=1e-3
+    )
+    np.testing.assert_array_equal(
+        vae.inverse_transform(vae.transform(table)), vae.reconstruct(table)
+    )
+
+
+@pytest.mark.parametrize("scale", ["none", "bytes", "minmax", "standard"])
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_the_scale_is_saved(scale, suffix, table, tmp_path):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors", reason="safetensors is not installed")
+    table = table / [1, 100, 1, 1]
+    vae = VAE(**GAUSSIAN, scale=scale).fit(table, epochs=1)
+    vae.save(tmp_path / f"m{suffix}")
+    again = load_model(tmp_path / f"m{suffix}")
+    assert again.rows_ == vae.rows_
+    np.testing.assert_array_equal(again.score_samples(table[3:4]), vae.score_samples(table)[3:4])
+    np.testing.assert_array_equal(again.reconstruct(table), vae.reconstruct(table))
+
+
+def test_fit_may_override_the_scale(table):
+    vae = VAE(**GAUSSIAN).fit(table, epochs=1, scale="standard")
+    assert vae.scale == "none"
+    assert vae.rows_.scale == "standard"
+
+
+def test_a_gaussian_table_of_bytes_is_that_of_the_same_numbers(rng):
+    X = rng.integers(0, 18, size=(50, 6))
+    models = [VAE(**GAUSSIAN, seed=0).fit(X.astype(t), epochs=3) for t in ("u1", "i8", "f4", "f8")]
+    for model in models[1:]:
+        np.testing.assert_array_equal(model.params_.array, models[0].params_.array)
+        np.testing.assert_array_equal(
+            model.score_samples(X.astype("u1")), models[0].score_samples(X.astype("f8"))
+        )
+
+
+def test_bytes_of_images_are_pixels_for_a_gaussian_too(rng):
+    X = rng.integers(0, 256, size=(50, 3, 2), dtype=np.uint8)
+    a = VAE(**GAUSSIAN, seed=0).fit(X, epochs=2)
+    b = VAE(**GAUSSIAN, seed=0).fit(X.astype("f4") / np.float32(255), epochs=2)
+    np.testing.assert_array_equal(a.params_.array, b.params_.array)
+
+
+def test_zeros_and_ones_in_bytes_are_binary_pixels(rng):
+    X = (rng.random((50, 9)) < 0.5).astype(np.uint8)
+    a, b = (VAE(**SMALL, seed=0).fit(rows, epochs=2) for rows in (X, X.astype(bool)))
+    np.testing.assert_array_equal(a.params_.array, b.params_.array)
+    np.testing.assert_array_equal(a.score_samples(X), b.score_samples(X * 255))
+    with pytest.raises(InputError, match="fitted on pixels that are 0 or 1"):
+        a.encode(X * 255)
+
+
+@pytest.mark.parametrize("as_type", ["u1", "f8", "i8"])
+def test_scale_bytes_divides_whatever_the_dtype(as_type, rng):
+    X = rng.integers(0, 256, size=(50, 9)).astype(as_type)
+    vae = VAE(**SMALL, seed=0).fit(X, epochs=1, scale="bytes")
+    plain = VAE(**SMALL, seed=0).fit(X / 255, epochs=1)
+    np.testing.assert_array_equal(vae.params_.array, plain.params_.array)
+    np.testing.assert_allclose(vae.reconstruct(X), plain.reconstruct(X / 255) * 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ([[0, 255]], r"reach from 0 to 255: pass scale='bytes' \(--scale bytes\), which divides"),
+        ([[0, 16]], r"reach from 0 to 16: pass scale='minmax' \(--scale minmax\), which maps"),
+        ([[-1, 1]], r"reach from -1 to 1: pass scale='minmax'"),
+        ([[-0.1, 0.5]], r"must lie in \[0, 1\], but these reach from -0.1 to 0.5"),
+        ([[-300, 2500]], r"reach from -300 to 2500: if they are no pixels, use likelihood='gauss"),
+    ],
+)
+def test_pixels_out_of_range_get_the_remedy_for_their_range(X, message):
+    with pytest.raises(InputError, match=message):
+        VAE(**SMALL).fit(np.array(X, dtype=float), epochs=1)
+
+
+def test_the_remedies_work(rng):
+    for X, scale in (
+        (rng.integers(0, 256, (30, 9)) * 1.0, "bytes"),
+        (rng.integers(0, 17, (30, 9)) * 1.0, "minmax"),
+        (rng.uniform(-1, 1, (30, 9)), "minmax"),
+        (rng.integers(0, 17, (30, 9)).astype(np.uint8), "minmax"),
+    ):
+        vae = VAE(**SMALL).fit(X, epochs=1, scale=scale)
+        assert vae.reconstruct(X).max() > 0.5 * X.max() - 1
+
+
+def test_data_that_would_be_learned_badly_are_warned_of(rng, table):
+    with pytest.warns(DataWarning, match=r"column 1 reaches .* pass scale='standard'"):
+        VAE(**GAUSSIAN).build_from(table)
+    with pytest.warns(DataWarning, match=r"column 'b' reaches"):
+        VAE(**GAUSSIAN).build_from(Frame(table, ["a", "b", "c", "d"]))
+    digits = rng.integers(0, 17, (30, 64)).astype(np.uint8)
+    with pytest.warns(DataWarning, match="largest of these uint8 pixels is 16, .* scale='minmax'"):
+        VAE(**SMALL).fit(digits, epochs=1)
+
+
+def test_new_rows_outside_the_range_of_training_are_refused_by_place(rng):
+    vae = VAE(**SMALL).fit(rng.uniform(0, 5, (40, 3)), epochs=1, scale="minmax")
+    with pytest.raises(InputError, match="7 at row 1, column 2 is outside the range"):
+        vae.encode([[1, 1, 1], [1, 1, 7]])
+
+
+def test_an_unknown_likelihood_is_told_before_anything_about_data():
+    with pytest.raises(InputError, match="likelihood must be one of"):
+        VAE(likelihood="mse").fit([[-5.0, 900.0]])
+    with pytest.raises(InputError, match="scale must be one of none, bytes, minmax, standard"):
+        VAE(scale="zscore").fit([[-5.0, 900.0]])
+    with pytest.raises(InputError, match="scale must be one of"):
+        VAE().fit([[0.5, 0.5]], scale="zscore")
+
+
+def test_binary_images_and_a_scale_of_their_own_exclude_each_other(rng):
+    with pytest.raises(InputError, match="binarize='dynamic' needs pixels"):
+        VAE(**SMALL).fit(rng.random((20, 9)), scale="minmax", binarize="dynamic")
+
+
+# ----------------------------------------------------------------------------------------- shape
+
+
+@pytest.mark.parametrize(
+    ("shape", "image"),
+    [
+        ((16, 64), (16, 64)),
+        ((5, 4, 3), (5, 4, 3)),
+        ((3, 5, 4), (5, 4, 3)),
+        ((5, 4, 1), (5, 4)),
+        ((1, 5, 4), (5, 4)),
+        ((2, 2, 2, 2), None),
+    ],
+)
+def test_shapes_are_kept_and_drawn(shape, image, rng, tmp_path):
+    X = rng.random((12, *shape))
+    vae = VAE(**SMALL).fit(X, epochs=1)
+    assert vae.rows_.shape == shape
+    assert vae.rows_.image_shape == image
+    vae.save(tmp_path / "m.npz")
+    assert load_model(tmp_path / "m.npz").rows_.shape == shape
+    if image:
+        drawn = vae.rows_.images(X.reshape(12, -1))
+        assert drawn.shape == (12, *image)
+        if shape == (3, 5, 4):
+            np.testing.assert_array_equal(drawn[0, 2, 1], X[0, :, 2, 1])
+        else:
+            np.testing.assert_array_equal(drawn.ravel(), X.ravel())
+    else:
+        with pytest.raises(InputError, match="nothing to draw"):
+            vae.rows_.images(X.reshape(12, -1))
+
+
+def test_flat_rows_are_images_only_where_they_could_be_square():
+    assert RowFormat(784, True).image_shape == (28, 28)
+    assert RowFormat(13, True).image_shape is None
+    assert RowFormat(1, True).image_shape is None
+    assert RowFormat(4, True, columns=("a", "b", "c", "d")).image_shape is None
+
+
+def test_rows_of_another_shape_are_refused(rng):
+    vae = VAE(**SMALL).fit(rng.random((12, 5, 4)), epochs=1)
+    with pytest.raises(
+        InputError, match=r"fitted on rows of shape \(5, 4\), but these have \(4, 5\)"
+    ):
+        vae.encode(rng.random((2, 4, 5)))
+    assert vae.encode(rng.random((2, 20)))[0].shape == (2, 2)
+
+
+def test_pictures_use_the_range_of_the_data(rng):
+    X = rng.uniform(-3, 5, (30, 4, 4))
+    form = learned(X)
+    assert form.images(X.reshape(30, -1)).min() == 0
+    assert form.images(X.reshape(30, -1)).max() == 1
+    byte_images = rng.integers(0, 256, (30, 4, 4)) * 1.0
+    form = learned(byte_images, "bytes", unit_interval=True)
+    np.testing.assert_allclose(form.images(byte_images.reshape(30, -1)), byte_images / 255)
+    assert learned(rng.uniform(0.2, 0.6, (9, 4, 4))).images(np.full(16, 0.5)).max() == 0.5
+
+
+# --------------------------------------------------------------------------------------- columns
+
+
+def test_names_of_columns_stay_with_the_model(table, tmp_path):
+    names = ["age", "size", "weight", "id"]
+    vae = VAE(**GAUSSIAN, scale="standard").fit(Frame(table, names), epochs=1)
+    np.testing.assert_array_equal(vae.feature_names_in_, names)
+    vae.save(tmp_path / "m.npz")
+    again = load_model(tmp_path / "m.npz")
+    assert again.rows_.columns == tuple(names)
+    again.encode(Frame(table, names))
+    again.encode(table)
+    with pytest.raises(InputError, match=r"must be in the same order as they were in fit"):
+        again.encode(Frame(table[:, ::-1], names[::-1]))
+    with pytest.raises(InputError, match=r"unseen at fit time: extra.*now missing: id"):
+        again.encode(Frame(table, ["age", "size", "weight", "extra"]))
+    assert not hasattr(VAE(**GAUSSIAN, scale="standard").fit(table, epochs=1), "feature_names_in_")
+    assert not hasattr(VAE(), "feature_names_in_")
+    check_columns(None, ("a",), "VAE")
+
+
+# ------------------------------------------------------------------------------ untrusted formats
+
+
+GOOD = RowFormat(6, True, shape=(2, 3), scale="standard", offset=(1.0,), factor=(2.0,))
+
+
+def test_what_is_described_is_read():
+    for form in (GOOD, RowFormat(6, False), replace(GOOD, shape=None, columns=tuple("abcdef"))):
+        assert RowFormat.read(json.loads(json.dumps(form.describe())), 6) == form
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pixels": 1}, {"white": 254}, {"shape": [6, 2]}, {"shape": [-2, -3]}, {"shape": "ab"},
+        {"shape": [2.0, 3.0]}, {"columns": ["a"]}, {"columns": [1] * 6}, {"columns": 5},
+        {"scale": "log"}, {"scale": ["none"]}, {"offset": [1, 2]}, {"offset": [float("nan")]},
+        {"factor": [0.0]}, {"factor": [-1.0]}, {"factor": []}, {"factor": ["a"]}, {"low": 1.0},
+        {"high": None}, {"other": 1}, {"offset": 1.0}, {"low": True, "high": 2.0},
+    ],
+)  # fmt: skip
+def test_formats_from_files_are_not_trusted(change):
+    with pytest.raises(InputError, match="the format of its rows is invalid"):
+        RowFormat.read(GOOD.describe() | change, 6)
+
+
+@pytest.mark.parametrize("about", [None, [], "text", 5, {}])
+def test_formats_that_are_none(about):
+    with pytest.raises(InputError, match="the format of its rows is invalid"):
+        RowFormat.read(about, 6)
