@@ -23,17 +23,13 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-SUFFIXES = {
-    *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"),
-}
+SUFFIXES = set(".png .jpg .jpeg .gif .bmp .tif .tiff .webp .ppm .pgm .pbm".split())
 # made by operating systems and file servers; names with a leading dot are hidden too
 HIDDEN = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")  # the first that exists
 
-# what Pillow raises for damaged files, besides DAMAGE
-PILLOW = (IndexError, AttributeError, MemoryError, ZeroDivisionError, AssertionError)
-# Pillow's modes: "I;16" is 16-bit grey, "I" too where the format has no deeper pixels
+# Pillow's modes; 16-bit grey is "I" in some versions, where other formats hold 32 bits
 GREY_16 = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
 GREY = {"1", "L", "LA", *GREY_16}
 COLOUR = {"P", "PA", "RGB", "RGBX", "RGBA", "RGBa", "CMYK", "YCbCr"}
@@ -41,7 +37,7 @@ IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION = 256, 257, 274  # tags of TIFF and EXIF
 ROTATED = (5, 6, 7, 8)  # orientations that exchange height and width
 
 MAX_BYTES = 1 << 33  # of the result
-MAX_SIDE = 8192  # pixels, of a size asked for
+MAX_SIDE = 8192  # pixels, of `size`
 MANY = 1000  # pictures: from here on, a progress bar
 
 
@@ -101,10 +97,9 @@ def read_images(
     size: (height, width) in pixels. Every picture is resized to it, by Pillow's Lanczos filter,
       which averages where it shrinks. Nothing is cropped: another aspect ratio is stretched. None:
       all pictures must have the same size.
-    grey: whether to read grey or colour. None: colour if one picture is stored in colour, even
-      where it looks grey, or has a palette.
-    verbose: count skipped files in a warning; show a progress bar on a terminal from 1,000 pictures
-      on.
+    grey: whether to read grey or colour. None: colour if one picture is stored in colour or with a
+      palette, even where it looks grey.
+    verbose: count skipped files in a warning; show a progress bar on a terminal if there are many.
 
     Size and colour are decided over both splits, so that their shapes agree.
 
@@ -116,16 +111,19 @@ def read_images(
     size = None if size is None else _checked_size(size)
     listings = _listings(folder, split, verbose)
     chosen = list(listings.values()) if split == "all" else [listings[split]]
-    every = [path for listing in listings.values() for path in listing.paths]
+    every = [path for paths, _ in listings.values() for path in paths]
     shape = _survey(_shown(every, "reading headers", verbose), size, grey)
-    paths = [path for listing in chosen for path in listing.paths]
+    paths = [path for paths, _ in chosen for path in paths]
     total = len(paths) * prod(shape)
-    if total > MAX_BYTES:
+    try:
+        if total > MAX_BYTES:
+            raise MemoryError
+        X = np.empty((len(paths), *shape), np.uint8)
+    except MemoryError:
         raise DataError(
-            f"{folder}: {len(paths):,} pictures of {_by(shape)} pixels take {total:,} bytes, more "
-            f"than the {MAX_BYTES:,} that are read: choose a smaller --size (size=)"
-        )
-    X = np.empty((len(paths), *shape), np.uint8)
+            f"{folder}: {len(paths):,} pictures of {_by(shape)} pixels take {total:,} bytes, and "
+            f"memory or the limit of {MAX_BYTES:,} forbids it: choose a smaller --size (size=)"
+        ) from None
     for row, path in zip(X, _shown(paths, "reading pictures", verbose), strict=True):
         pixels = _pixels(path, size, grey=len(shape) == 2)
         if pixels.shape != row.shape:
@@ -134,61 +132,51 @@ def read_images(
                 "save it again, or resize all pictures with --size 32 (size=32)"
             )
         row[...] = pixels
-    classes = [listing.y for listing in chosen if listing.y is not None]
+    classes = [y for _, y in chosen if y is not None]
     return Images(X, np.concatenate(classes) if len(classes) == len(chosen) else None)
 
 
-class _Listing(NamedTuple):
-    paths: list[str]
-    y: np.ndarray | None  # the class of each
+_Listing = tuple[list[str], np.ndarray | None]  # paths, and the class of each
 
 
 def _listings(folder: Path, split: str, verbose: bool) -> dict[str, _Listing]:
     """The pictures of each split, or of "all"; what is skipped is counted in a warning."""
-    splits, others = _splits(folder)
+    splits, unread = _splits(folder)
     if split != "all" and split not in splits:
         raise DataError(f"{folder} has no split {split!r}: make sub-folders train/ and test/ in it")
     skipped: list[str] = []
-    if not splits:
-        listings = {"all": _listed(folder, skipped)}
-    else:
-        loose = next(_pictures(folder, skipped, depth=0), None)
-        if loose is not None:
+    if splits:
+        if loose := next(_pictures(folder, skipped, depth=0), None):
             raise _mixed(folder, loose, f"{splits['train']}/")
         listings = {name: _listed(folder / splits[name], skipped) for name in splits}
+        if verbose and unread:
+            read = " and ".join(splits.values())
+            warn(f"{folder}: only {read} are read, not {', '.join(unread)}")
+    else:
+        listings = {"all": _listed(folder, skipped)}
     if verbose and skipped:
-        warn(f"{folder}: skipped {_others(skipped)}")
-    if verbose and others:
-        warn(f"{folder}: only {' and '.join(splits.values())} are read, not {', '.join(others)}")
+        warn(f"{folder}: {len(skipped):,} skipped that are no pictures, such as {min(skipped)}")
     return listings
 
 
 def _listed(folder: Path, skipped: list[str]) -> _Listing:
-    other: list[str] = []
-    names = list(_pictures(folder, other))
+    others: list[str] = []
+    names = list(_pictures(folder, others))
     if not names:
-        found = f", only {_others(other)}" if other else ""
+        seen = f" (other files: {len(others):,}, such as {min(others)})" if others else ""
         raise DataError(
-            f"{folder} holds no pictures{found}: PNG, JPEG, GIF, BMP, TIFF, WebP and PPM files are "
-            "read"
+            f"{folder} holds no pictures{seen}: PNG, JPEG, GIF, BMP, TIFF, WebP and PPM are read"
         )
-    skipped += other
-    names.sort()
-    names.sort(key=lambda name: re.sub("[0-9]+", lambda digits: digits[0].zfill(20), name))
+    skipped += others
+    names.sort(key=lambda name: (re.sub("[0-9]+", lambda n: n[0].zfill(20), name), name))
     loose = next((name for name in names if "/" not in name), None)
     deeper = next((name for name in names if "/" in name), None)
-    if loose is not None and deeper is not None:
+    if loose and deeper:
         raise _mixed(folder, loose, deeper)
-    paths = [f"{folder}{os.sep}{name}" for name in names]
-    if deeper is None:
-        return _Listing(paths, None)
-    classes = [name.partition("/")[0] for name in names]
-    for name in classes:
-        if not is_text(name):
-            raise DataError(
-                f"{folder / name}: the name of a class must be valid Unicode: rename it"
-            )
-    return _Listing(paths, np.array(classes))
+    classes = [name.partition("/")[0] for name in names] if deeper else []
+    if bad := next((name for name in classes if not is_text(name)), None):
+        raise DataError(f"{folder / bad}: the name of a class must be Unicode: rename it")
+    return [os.path.join(folder, name) for name in names], np.array(classes) if deeper else None
 
 
 def _mixed(folder: Path, loose: str, deeper: str) -> DataError:
@@ -196,12 +184,6 @@ def _mixed(folder: Path, loose: str, deeper: str) -> DataError:
         f"{folder} holds pictures directly ({loose}) and in sub-folders ({deeper}): put all into "
         "sub-folders, one a class, or none"
     )
-
-
-def _others(names: list[str]) -> str:
-    if len(names) == 1:
-        return f"1 file that is no picture, {names[0]}"
-    return f"{len(names):,} files that are no pictures, such as {min(names)}"
 
 
 def _splits(folder: Path) -> tuple[dict[str, str], list[str]]:
@@ -223,19 +205,18 @@ def _pictures(folder: Path, skipped: list[str], depth: float = inf) -> Iterator[
     """
     queue, seen = [""], set()
     for here in queue:
-        place = folder / here
+        place, deeper = folder / here, []
         with refusing(place, DataError):
             status = os.stat(place)
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-            deeper = []
             with os.scandir(place) as entries:
                 for entry in entries:
+                    name = here + entry.name
                     if _hidden(entry.name):
                         continue
-                    name = here + entry.name
-                    if _is_folder(entry):
+                    elif _is_folder(entry):
                         deeper.append(f"{name}/")
                     elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
                         yield name
@@ -268,10 +249,9 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    try:
-        height, width = (whole_number(side, "--size (size=)") for side in size)
-    except TypeError:
-        raise InputError(f"size must be (height, width) in pixels, got {size!r}") from None
+    if np.shape(size) != (2,):
+        raise InputError(f"size must be (height, width) in pixels, got {size!r}")
+    height, width = (whole_number(side, "--size (size=)") for side in size)
     if max(height, width) > MAX_SIDE:
         raise InputError(f"--size (size=) must be <= {MAX_SIDE} pixels, got {max(height, width)}")
     return height, width
@@ -280,19 +260,14 @@ def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
 @contextmanager
 def _opened(path: str) -> "Iterator[ImageFile]":
     """The picture in a file, not decoded yet; whatever Pillow raises becomes a DataError."""
-    from PIL import Image, features  # lazily: importing scratchvae stays cheap
+    from PIL import Image  # lazily: importing scratchvae stays cheap
 
     bombs = (Image.DecompressionBombWarning, Image.DecompressionBombError)
-    with (
-        refusing(Path(path), DataError, *PILLOW),
-        warnings.catch_warnings(),
-        open_at_once(Path(path)) as f,
-    ):
+    file = Path(path)
+    with refusing(file, DataError, MemoryError), warnings.catch_warnings(), open_at_once(file) as f:
         warnings.simplefilter("ignore")  # about metadata, of which only EXIF's orientation is used
         warnings.simplefilter("error", bombs[0])
         regular(f)
-        if path.lower().endswith(".webp") and not features.check("webp"):
-            raise UnreadableFile("is WebP, which this Pillow was built without: install its wheel")
         try:
             with Image.open(f, formats=FORMATS) as image:
                 deep = image.mode == "I" and image.format not in ("PNG", "PPM")
@@ -336,12 +311,10 @@ def _upright_size(image: "ImageFile") -> tuple[int, int]:
     width, height = image.size
     if tags := getattr(image, "tag_v2", None):  # TIFF: some versions of Pillow swap them at once
         width, height = tags[IMAGE_WIDTH], tags[IMAGE_LENGTH]
-    try:
-        # not image.getexif(), which decodes a PNG
-        orientation = Image.Image.getexif(image).get(ORIENTATION)
-    except DAMAGE:  # as in `_pixels`
-        orientation = None
-    return (width, height) if orientation in ROTATED else (height, width)
+    with suppress(*DAMAGE):  # as in `_pixels`; image.getexif() would decode a PNG
+        if Image.Image.getexif(image).get(ORIENTATION) in ROTATED:
+            return width, height
+    return height, width
 
 
 def _pixels(path: str, size: tuple[int, int] | None, *, grey: bool) -> np.ndarray:
