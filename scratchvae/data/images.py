@@ -90,9 +90,9 @@ def read_images(
     Sub-folders are classes, as for ImageFolder: what is below photos/cat/, at any depth, is a
     "cat". Without sub-folders y is None. Sub-folders train/ (or training/) and test/ (testing/,
     else val/, valid/, validation/), in upper or lower case, are splits; `split` is "train", "test",
-    or "all" for both, in this order. Pictures are sorted by path, numbers by value (2.png before
-    10.png). Other files, hidden files and hidden folders are skipped; a folder that symbolic links
-    reach twice is read once.
+    or "all" for both, in this order. Size and colour are decided over both, so that shapes agree.
+    Pictures are sorted by path, numbers by value (2.png before 10.png). Other files, hidden files
+    and hidden folders are skipped; a folder that symbolic links reach twice is read once.
 
     size: (height, width) in pixels. Every picture is resized to it, by Pillow's Lanczos filter,
       which averages where it shrinks. Nothing is cropped: another aspect ratio is stretched. None:
@@ -100,8 +100,6 @@ def read_images(
     grey: whether to read grey or colour. None: colour if one picture is stored in colour or with a
       palette, even where it looks grey.
     verbose: count skipped files in a warning; show a progress bar on a terminal if there are many.
-
-    Size and colour are decided over both splits, so that their shapes agree.
 
     Raises DataError, with the file or folder, for a damaged or missing file, more pixels than
     Pillow's limit (Image.MAX_IMAGE_PIXELS), a result of more than 8 GiB, pictures of different
@@ -150,12 +148,12 @@ def _listings(folder: Path, split: str, verbose: bool) -> dict[str, _Listing]:
             raise _mixed(folder, loose, f"{splits['train']}/")
         listings = {name: _listed(folder / splits[name], skipped) for name in splits}
         if verbose and unread:
-            read = " and ".join(splits.values())
-            warn(f"{folder}: only {read} are read, not {', '.join(unread)}")
+            warn(f"{folder}: only {' and '.join(splits.values())} are read, not {unread[0]!r}")
     else:
         listings = {"all": _listed(folder, skipped)}
     if verbose and skipped:
-        warn(f"{folder}: {len(skipped):,} skipped that are no pictures, such as {min(skipped)}")
+        named = f"{len(skipped):,}, such as {min(skipped)!r}"
+        warn(f"{folder}: files that are no pictures were skipped: {named}")
     return listings
 
 
@@ -169,14 +167,13 @@ def _listed(folder: Path, skipped: list[str]) -> _Listing:
         )
     skipped += others
     names.sort(key=lambda name: (re.sub("[0-9]+", lambda n: n[0].zfill(20), name), name))
-    loose = next((name for name in names if "/" not in name), None)
-    deeper = next((name for name in names if "/" in name), None)
-    if loose and deeper:
-        raise _mixed(folder, loose, deeper)
-    classes = [name.partition("/")[0] for name in names] if deeper else []
+    classes = [name.partition("/")[0] for name in names if "/" in name]
+    if classes and len(classes) < len(names):
+        loose = next(name for name in names if "/" not in name)
+        raise _mixed(folder, loose, f"{classes[0]}/")
     if bad := next((name for name in classes if not is_text(name)), None):
         raise DataError(f"{folder / bad}: the name of a class must be Unicode: rename it")
-    return [os.path.join(folder, name) for name in names], np.array(classes) if deeper else None
+    return [os.path.join(folder, name) for name in names], np.array(classes) if classes else None
 
 
 def _mixed(folder: Path, loose: str, deeper: str) -> DataError:
