@@ -48,6 +48,17 @@ def refused(folder, *args, **options):
     return str(error.value)
 
 
+def scan_backwards(monkeypatch):
+    """From here on, folders list their entries in reversed order."""
+    scandir = os.scandir
+
+    def backwards(path):
+        with scandir(path) as entries:
+            return nullcontext(sorted(entries, key=lambda entry: entry.name, reverse=True))
+
+    monkeypatch.setattr(os, "scandir", backwards)
+
+
 def outcome(folder, **options):
     """What reading gives: an array, or the sentence of a refusal."""
     try:
@@ -412,23 +423,11 @@ def test_files_are_sorted_by_path_with_numbers_by_value(tmp_path):
 def test_the_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
     for i in range(12):
         save(tmp_path / "ab"[i % 2] / f"{i}.png", np.full((1, 1), i, np.uint8))
+    save(tmp_path / "a" / "00.png", np.full((1, 1), 99, np.uint8))  # as a number equal to 0.png
     before = read_images(tmp_path).X
-    scandir = os.scandir
-
-    class Backwards:
-        def __init__(self, path):
-            with scandir(path) as entries:
-                self.entries = sorted(entries, key=lambda e: e.name, reverse=True)
-
-        def __enter__(self):
-            return self.entries
-
-        def __exit__(self, *exception):
-            pass
-
-    monkeypatch.setattr(os, "scandir", Backwards)
+    scan_backwards(monkeypatch)
     np.testing.assert_array_equal(read_images(tmp_path).X, before)
-    assert before.ravel().tolist() == [0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9, 11]
+    assert before.ravel().tolist() == [0, 99, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9, 11]
 
 
 @pytest.mark.parametrize(
@@ -450,8 +449,9 @@ def test_splits(tmp_path, train, test):
         assert y.tolist() == labels
 
 
-def test_test_goes_before_val_which_is_then_not_read(tmp_path, capsys):
-    for name in ("train", "val", "test"):
+def test_test_goes_before_val_which_is_then_not_read(tmp_path, monkeypatch, capsys):
+    scan_backwards(monkeypatch)
+    for name in ("train", "val", "test", "zoo", ".git"):
         save(tmp_path / name / "a.png", np.full((1, 1), len(name), np.uint8))
     X, y = read_images(tmp_path, "test", verbose=True)
     assert X.tolist() == [[[4]]]
@@ -539,9 +539,10 @@ def test_a_folder_without_pictures_says_what_it_holds(tmp_path):
     remedy = "PNG, JPEG, GIF, BMP, TIFF, WebP and PPM are read"
     assert refused(tmp_path) == f"{tmp_path} holds no pictures: {remedy}"
     (tmp_path / "cat").mkdir()
-    (tmp_path / "cat" / "b.heic").write_bytes(b"x")
+    for name in ("c.heic", "b.heic", "d.heic"):
+        (tmp_path / "cat" / name).write_bytes(b"x")
     assert refused(tmp_path) == (
-        f"{tmp_path} holds no pictures (other files: 1, such as cat/b.heic): {remedy}"
+        f"{tmp_path} holds no pictures (other files: 3, such as cat/b.heic): {remedy}"
     )
     save(tmp_path / "train" / "a.png")
     (tmp_path / "test").mkdir()
