@@ -30,7 +30,7 @@ TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")  # the first that exists
 
 # Pillow's modes; 16-bit grey is "I" in some versions, where other formats hold 32 bits
-GREY_16 = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
+GREY_16 = {"I;16", "I;16B", "I"}
 GREY = {"1", "L", "LA", *GREY_16}
 COLOUR = {"P", "PA", "RGB", "RGBX", "RGBA", "RGBa", "CMYK", "YCbCr"}
 IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION = 256, 257, 274  # tags of TIFF and EXIF

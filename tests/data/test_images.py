@@ -194,6 +194,24 @@ def test_cmyk_becomes_rgb(tmp_path):
     np.testing.assert_allclose(read_images(tmp_path).X[1], [[[255, 0, 0]] * 2], atol=3)
 
 
+@pytest.mark.parametrize("mode", ["RGBX", "YCbCr", "PA", "RGBA"])
+def test_other_kinds_of_colour_in_tiff_files(tmp_path, mode):
+    red = Image.new("P", (2, 1)) if mode == "PA" else Image.new("RGB", (2, 1), (255, 0, 0))
+    if mode == "PA":
+        red.putpalette([255, 0, 0])
+    save(tmp_path / "a.tif", red.convert(mode))
+    np.testing.assert_allclose(read_images(tmp_path).X, [[[[255, 0, 0]] * 2]], atol=2)
+
+
+def test_premultiplied_alpha_of_tiff_files(tmp_path):
+    path = save(tmp_path / "a.tif", np.array([[[100, 0, 0, 128]]], np.uint8))
+    data = path.read_bytes()
+    extra_sample = struct.pack("<HHIH", 338, 3, 1, 2)  # an alpha channel that is not premultiplied
+    assert extra_sample in data
+    path.write_bytes(data.replace(extra_sample, struct.pack("<HHIH", 338, 3, 1, 1)))
+    np.testing.assert_allclose(read_images(tmp_path).X, [[[[227, 127, 127]]]], atol=2)
+
+
 @pytest.mark.parametrize("mode", ["I", "F", "LAB"])
 def test_pixels_of_unknown_range_are_refused(tmp_path, mode):
     path = save(tmp_path / "a.tif", Image.new(mode, (3, 2)))
@@ -609,6 +627,13 @@ def test_linked_classes_and_files_are_read(tmp_path):
     (tmp_path / "photos" / "cat").symlink_to(tmp_path / "store" / "x")
     (tmp_path / "photos" / "dog" / "b.png").symlink_to(tmp_path / "store" / "x" / "a.png")
     assert read_images(tmp_path / "photos").y.tolist() == ["cat", "dog"]
+
+
+def test_the_order_decides_which_of_two_names_of_a_folder_is_its_class(tmp_path, monkeypatch):
+    save(tmp_path / "b" / "a.png")
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    scan_backwards(monkeypatch)
+    assert read_images(tmp_path).y.tolist() == ["a"]
 
 
 def test_links_to_nothing_and_to_themselves_are_named(tmp_path):
