@@ -199,7 +199,9 @@ def test_other_kinds_of_colour_in_tiff_files(tmp_path, mode):
     red = Image.new("P", (2, 1)) if mode == "PA" else Image.new("RGB", (2, 1), (255, 0, 0))
     if mode == "PA":
         red.putpalette([255, 0, 0])
-    save(tmp_path / "a.tif", red.convert(mode))
+    with Image.open(save(tmp_path / "a.tif", red.convert(mode))) as image:
+        if mode == "YCbCr" and image.mode != mode:
+            pytest.skip("this Pillow cannot read the YCbCr that it writes")
     np.testing.assert_allclose(read_images(tmp_path).X, [[[[255, 0, 0]] * 2]], atol=2)
 
 
