@@ -343,8 +343,8 @@ def test_a_large_jpeg_is_not_decoded_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(
         JpegImageFile, "load", lambda image: decoded.append(image.size) or load(image)
     )
-    read_images(tmp_path, size=(32, 20))
-    assert decoded[0] == (100, 100)
+    read_images(tmp_path, size=(40, 20))
+    assert decoded[0] == (200, 200)  # the smallest of 400, 200 and 100 from 3 x 40 pixels on
 
 
 def test_colour_if_one_picture_has_colour(tmp_path):
@@ -352,9 +352,10 @@ def test_colour_if_one_picture_has_colour(tmp_path):
     assert read_images(tmp_path).X.shape == (1, 3, 4)
     assert read_images(tmp_path, grey=False).X.shape == (1, 3, 4, 3)
     save(tmp_path / "b.png", np.stack([GREY] * 3, axis=2))  # its channels are equal
+    save(tmp_path / "c.png")
     X = read_images(tmp_path).X
-    np.testing.assert_array_equal(X, np.stack([np.stack([GREY] * 3, axis=2)] * 2))
-    np.testing.assert_array_equal(read_images(tmp_path, grey=True).X, [GREY] * 2)
+    np.testing.assert_array_equal(X, np.stack([np.stack([GREY] * 3, axis=2)] * 3))
+    np.testing.assert_array_equal(read_images(tmp_path, grey=True).X, [GREY] * 3)
 
 
 def test_grey_is_the_luminance(tmp_path):
