@@ -32,7 +32,7 @@ TEST = ("test", "testing", "val", "valid", "validation")  # the first that exist
 # Pillow's modes; 16-bit grey is "I" in some versions, where other formats hold 32 bits
 GREY_16 = {"I;16", "I;16B", "I"}
 GREY = {"1", "L", "LA", *GREY_16}
-COLOUR = {"P", "PA", "RGB", "RGBX", "RGBA", "RGBa", "CMYK", "YCbCr"}
+COLOUR = {"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION = 256, 257, 274  # tags of TIFF and EXIF
 ROTATED = (5, 6, 7, 8)  # orientations that exchange height and width
 
@@ -322,9 +322,7 @@ def _pixels(path: str, size: tuple[int, int] | None, *, grey: bool) -> np.ndarra
         if size:  # decode a JPEG at 1/2, 1/4 or 1/8 of its size, if that is 3 times what is wanted
             image.draft(None, (3 * max(size), 3 * max(size)))
         image.load()
-        with suppress(
-            *DAMAGE
-        ):  # damaged EXIF data: as viewers do, show the picture as it is stored
+        with suppress(*DAMAGE):  # damaged EXIF data: the picture stays as it is stored
             ImageOps.exif_transpose(image, in_place=True)
         flat: Image.Image = image
         if image.mode in GREY_16:

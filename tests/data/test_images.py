@@ -818,6 +818,16 @@ def test_memory_that_does_not_suffice_is_a_sentence(tmp_path, monkeypatch):
     assert "1 pictures of 3 x 4 pixels take 12 bytes, and memory or the limit" in refused(tmp_path)
 
 
+def test_memory_that_a_damaged_file_asks_for_is_a_sentence(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png")
+
+    def opened(*args, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", opened)
+    assert refused(tmp_path) == f"{path} {DAMAGED}"
+
+
 def test_a_text_bomb_in_a_png_is_refused(tmp_path):
     text = b"key\0\0" + zlib.compress(bytes(1 << 23))
     chunk = struct.pack(">I", len(text)) + b"zTXt" + text
