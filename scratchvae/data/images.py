@@ -32,7 +32,7 @@ TEST = ("test", "testing", "val", "valid", "validation")  # the first that exist
 # Pillow's modes; 16-bit grey is "I" in some versions, where other formats hold 32 bits
 GREY_16 = {"I;16", "I;16B", "I"}
 GREY = {"1", "L", "LA", *GREY_16}
-COLOUR = {"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
+COLOUR = {"P", "PA", "RGB", "RGBX", "RGBA", "CMYK", "YCbCr"}  # RGBX: older versions
 IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION = 256, 257, 274  # tags of TIFF and EXIF
 ROTATED = (5, 6, 7, 8)  # orientations that exchange height and width
 
