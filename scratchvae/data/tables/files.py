@@ -1,0 +1,144 @@
+"""Open the files of tables: rows of text from CSV, TSV and Excel, a DataFrame from Parquet.
+
+Whatever a file claims is checked before memory is taken for it. Parquet needs pandas and pyarrow,
+Excel openpyxl; they are imported when such a file is read.
+"""
+
+import csv
+import gzip
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from itertools import chain
+from typing import IO, Any
+
+from ...files.reading import UnreadableFile, limit
+
+MAX_COLUMNS = 200_000
+MAX_LINE = 32 * MAX_COLUMNS  # bytes
+MAX_ROWS = 1 << 20  # of an Excel sheet
+FREE = 1 << 28  # bytes: a compressed table may expand to so many, whatever its ratio
+
+Tell = Callable[[str], None]
+Rows = Iterator[tuple[int, list[str]]]  # each row with the number of its line
+
+
+class Lines:
+    """The lines of a binary file as text. `number`: of the last one, from 1."""
+
+    def __init__(self, f: IO[bytes] | gzip.GzipFile, most: float) -> None:
+        self.f, self.most = f, most
+        self.number = self.offset = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while raw := self.f.readline(MAX_LINE + 1):
+            self.number += 1
+            if len(raw) > MAX_LINE:
+                raise UnreadableFile(
+                    f"has more than {MAX_LINE:,} bytes in line {self.number}, the most that are "
+                    "read: is it a table?"
+                )
+            if self.offset + len(raw) > self.most:
+                raise UnreadableFile(
+                    f"expands to more than {self.most:,} bytes: decompress it if you trust it, and "
+                    "give that file"
+                )
+            yield self._decoded(raw)
+            self.offset += len(raw)
+
+    def _decoded(self, raw: bytes) -> str:
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as error:
+            raise UnreadableFile(
+                f"is not UTF-8 text (byte {self.offset + error.start:,}, in line {self.number}): "
+                'save it as UTF-8, which Excel calls "CSV UTF-8"'
+            ) from None
+        if "\0" in text:
+            raise UnreadableFile(
+                f"is binary, not text (line {self.number} has a zero byte): is it another kind of "
+                "file?"
+            )
+        if "\r" in text.rstrip("\r\n"):
+            raise UnreadableFile(
+                f"has a carriage return inside line {self.number}: save it again with the line "
+                'ends of Unix or Windows, as Excel\'s "CSV UTF-8" has'
+            )
+        return text.removeprefix("\ufeff") if self.number == 1 else text
+
+
+def text_rows(lines: Lines, separator: str) -> Rows:
+    """The rows of CSV or TSV. Another separator is detected where the first line lacks it."""
+    text = iter(lines)
+    first = next((line for line in text if line.strip()), "")
+    if first.lstrip().lower().startswith(("<!doctype", "<html")):
+        raise UnreadableFile("is a web page, not a table: download the raw file")
+    unquoted = re.sub(r'"[^"]*"', "", first)
+    separator = next((s for s in f"{separator},;\t" if s in unquoted), separator)
+    reader = csv.reader(
+        chain([first], text), delimiter=separator, strict=True, skipinitialspace=True
+    )
+    try:
+        for row in reader:
+            yield lines.number, row
+    except csv.Error as error:
+        raise UnreadableFile(
+            f"breaks the rules of CSV in line {lines.number} ({error}): is a quotation mark "
+            "missing, or one too many?"
+        ) from None
+
+
+def excel_rows(f: IO[bytes], size: int, tell: Tell) -> Rows:
+    (openpyxl,) = _optional("openpyxl")
+    with zipfile.ZipFile(f) as content:
+        expanded = sum(member.file_size for member in content.infolist())
+    if expanded > most(size):
+        raise UnreadableFile(
+            f"claims to expand from {size:,} to {expanded:,} bytes, more than are read: save the "
+            "table as CSV"
+        )
+    sheets = openpyxl.load_workbook(f, read_only=True, data_only=True).worksheets
+    if not sheets:
+        raise UnreadableFile("has no sheet with a table")
+    if len(sheets) > 1:
+        tell(f"reading {sheets[0].title!r}, the first of its {len(sheets)} sheets")
+    sheets[0].reset_dimensions()  # a claim, to which each row would be padded
+    width = 0
+    for number, cells in enumerate(sheets[0].iter_rows(values_only=True), 1):
+        if number > MAX_ROWS:
+            raise UnreadableFile(f"claims more than {MAX_ROWS:,} rows, the most of an Excel sheet")
+        row = ["" if cell is None else str(cell) for cell in cells]
+        while row and not row[-1].strip():
+            row.pop()
+        width = width or len(row)
+        yield number, row + [""] * (width - len(row))
+
+
+def parquet_frame(f: IO[bytes], size: int) -> Any:
+    pandas, parquet = _optional("pandas", "pyarrow.parquet")
+    claim = parquet.read_metadata(f)
+    groups = map(claim.row_group, range(claim.num_row_groups))
+    n = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
+    if 8 * n > most(size):
+        raise UnreadableFile(
+            f"claims {n:,} values in {size:,} bytes, more than are read: save the table as CSV"
+        )
+    f.seek(0)
+    # text stays a dictionary: each value could be as long as the file
+    return pandas.read_parquet(f, engine="pyarrow", read_dictionary=claim.schema.names)
+
+
+def most(size: int) -> int:
+    """The maximal expanded size of a compressed table, in bytes."""
+    return max(limit(size), FREE)
+
+
+def _optional(*names: str) -> list[Any]:
+    try:
+        return [import_module(name) for name in names]
+    except ImportError:
+        needed = [name.partition(".")[0] for name in names]
+        raise UnreadableFile(
+            f"needs {' and '.join(needed)} to be read: pip install {' '.join(needed)}"
+        ) from None

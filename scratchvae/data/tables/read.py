@@ -1,0 +1,254 @@
+"""Read tables: CSV and TSV, plain or gzipped, Parquet and Excel.
+
+Each column holds numbers, except one that may hold labels. A value becomes float() of its text.
+Nothing is guessed in silence: what is not a number, or is missing, is refused with its place.
+Parquet needs pandas and pyarrow, Excel openpyxl; they are imported when such a file is read.
+"""
+
+import gzip
+import warnings
+import zipfile
+from array import array
+from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import chain, islice
+from math import inf, isnan, nan
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from ...errors import DataError, InputError, say
+from ...files.reading import UnreadableFile, open_at_once, refusing, regular
+from .columns import LABEL_NAMES, Columns, labels_of, number_of, numbers_of
+from .files import MAX_COLUMNS, Lines, Rows, Tell, excel_rows, most, parquet_frame, text_rows
+
+SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".xlsx")
+# what pandas, pyarrow and openpyxl raise for damaged files, besides the usual
+MORE = (AttributeError, IndexError, AssertionError, MemoryError, zipfile.LargeZipFile)
+
+
+class Table(NamedTuple):
+    """X (N,D) float64; labels y (N,), int64 or text, or None; names of the D columns, or None."""
+
+    X: np.ndarray
+    y: np.ndarray | None
+    columns: tuple[str, ...] | None
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table by its ending, in any case."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def read_table(
+    path: Path,
+    *,
+    label_column: str | int | None = None,
+    missing: str | None = None,
+    verbose: bool = False,
+) -> Table:
+    """The table in a file. An Excel file is read for its first sheet.
+
+    label_column  the labels' column, by name or number (from 0, also as text); None: the one named
+                  label, labels, class, target or y, in any case, if there is one; "": none
+    missing       "mean" fills missing values with the mean of their column; None refuses them
+    verbose       say which columns were set apart, and what was filled
+
+    The first row is a header if it holds text, unless that stands above more text, where only
+    `label_column` as a number tells that there is no header; or if it is 0, 1, 2, ..., as pandas
+    numbers columns. Rows without any value are skipped. A nameless first column that counts the
+    rows is left out. Booleans are 1 and 0. Labels that are whole numbers become int64, and a
+    missing one -1 (unlabelled); all others are text, and none may be missing.
+
+    Raises DataError if the file cannot be read or is not such a table, and InputError for an
+    unknown `missing`.
+    """
+    _check_missing(missing)
+    tell = _teller(path, verbose)
+    name = path.name.lower()
+    with refusing(path, DataError, *MORE), open_at_once(path) as f:
+        if name.endswith(".parquet"):
+            content = _from_frame(parquet_frame(f, regular(f)), label_column)
+        elif name.endswith(".xlsx"):
+            with warnings.catch_warnings():  # about styles and extensions, which are not read
+                warnings.simplefilter("ignore")
+                content = _from_rows(excel_rows(f, regular(f), tell), "row {}", label_column)
+        else:
+            content = _from_text(f, "\t" if ".tsv" in name else ",", label_column)
+        return _finished(content, missing, tell)
+
+
+def from_frame(
+    frame: Any,
+    *,
+    label_column: str | int | None = None,
+    missing: str | None = None,
+    verbose: bool = False,
+    source: str | Path = "the DataFrame",
+) -> Table:
+    """The table in a pandas DataFrame, by the rules of `read_table`; its index is not read.
+
+    Raises DataError, with a message that begins with `source`.
+    """
+    _check_missing(missing)
+    try:
+        return _finished(_from_frame(frame, label_column), missing, _teller(source, verbose))
+    except UnreadableFile as reason:
+        raise DataError(f"{source} {reason}") from None
+
+
+def _check_missing(missing: str | None) -> None:
+    if missing not in (None, "mean"):
+        raise InputError(f"--missing (missing=) must be mean, or be left out, got {missing!r}")
+
+
+def _teller(source: str | Path, verbose: bool) -> Tell:
+    return lambda text: say(f"{source}: {text}") if verbose else None
+
+
+class _Content(NamedTuple):
+    """A table with NaN for missing values; `apart` has the texts of columns that are no data."""
+
+    X: np.ndarray
+    columns: Columns
+    apart: dict[int, list[str]]
+    where: Callable[[int], str]  # names row i in messages
+
+
+def _from_text(f: IO[bytes], separator: str, label_column: str | int | None) -> _Content:
+    size = regular(f)
+    gzipped = f.read(2) == b"\x1f\x8b"
+    f.seek(0)
+    with gzip.open(f) if gzipped else nullcontext(f) as stream:
+        lines = Lines(stream, most(size) if gzipped else inf)
+        return _from_rows(text_rows(lines, separator), "line {}", label_column)
+
+
+def _from_rows(rows: Rows, place: str, label_column: str | int | None) -> _Content:
+    """place: how to name a row by its number in the file."""
+    rows = ((n, row) for n, row in rows if any(map(str.strip, row)))
+    head = list(islice(rows, 2))
+    if not head:
+        raise UnreadableFile("is empty: get it again")
+    start, first = place.format(head[0][0]), [text.strip() for text in head[0][1]]
+    width = len(first)
+    if width > MAX_COLUMNS:
+        raise UnreadableFile(f"has {width:,} columns, but at most {MAX_COLUMNS:,} are read")
+    header = _has_header(first, head[1][1] if len(head) > 1 else [], label_column)
+    columns = Columns(first if header else None, width, label_column)
+    if header:
+        del head[0]
+    apart: dict[int, list[str]] = {k: [] for k in sorted(columns.apart, reverse=True)}
+    values, at = array("d"), array("q")
+    for n, row in chain(head, rows):
+        if len(row) != width:
+            raise UnreadableFile(
+                f"has {len(row)} values in {place.format(n)}, but {width} in {start}: is it cut "
+                "off, or is a separator or quotation mark missing?"
+            )
+        for k in apart:  # from the right
+            apart[k].append(row.pop(k))
+        numbers = numbers_of(row)
+        if isinstance(numbers, list) and None in numbers:
+            j = numbers.index(None)
+            raise columns.text_refused(columns.kept[j], row[j], place.format(n))
+        values.extend(numbers)  # type: ignore[arg-type]
+        at.append(n)
+    if not at:
+        raise UnreadableFile("has a header, but no rows: get it again")
+    X = np.frombuffer(values).reshape(len(at), len(columns.kept))
+    return _Content(X, columns, apart, lambda i: place.format(at[i]))
+
+
+def _has_header(first: list[str], second: list[str], label_column: str | int | None) -> bool:
+    text = [j for j, value in enumerate(first) if number_of(value) is None]
+    if not text:  # columns that pandas numbered, with or without its index?
+        counted = first[1:] if first[0] == "" else first
+        return len(counted) > 2 and counted == [str(j) for j in range(len(counted))]
+    if len(text) == len(first) or not second:
+        return True
+    below = [number_of(second[j]) for j in text if j < len(second)]
+    if any(number is not None and not isnan(number) for number in below):
+        return True
+    if any(name == label_column or name.lower() in LABEL_NAMES for name in first):
+        return True
+    if label_column is not None and str(label_column).isdecimal():
+        return False
+    raise UnreadableFile(
+        "begins with a row of numbers and text that may be its header, or may not: add a line of "
+        f"column names at the top, or name the labels' column, as in --label-column {text[0]} "
+        f"(label_column={text[0]})"
+    )
+
+
+def _from_frame(frame: Any, label_column: str | int | None) -> _Content:
+    names = [str(name).strip() for name in frame.columns]
+    if not len(frame):
+        raise UnreadableFile("has no rows")
+    columns = Columns(names, len(names), label_column)
+    X = np.empty((len(frame), len(columns.kept)))
+    for j, k in enumerate(columns.kept):
+        series = frame.iloc[:, k]
+        if series.dtype.kind in "biuf":
+            X[:, j] = series.to_numpy(np.float64, na_value=nan)
+            continue
+        for i, value in enumerate(map(str, series)):
+            number = number_of(value)
+            if number is None:
+                raise columns.text_refused(k, value, _row(i))
+            X[i, j] = number
+    apart = {k: [str(value) for value in frame.iloc[:, k]] for k in columns.apart}
+    return _Content(X, columns, apart, _row)
+
+
+def _row(i: int) -> str:
+    return f"row {i} (counted from 0)"
+
+
+def _finished(content: _Content, missing: str | None, tell: Tell) -> Table:
+    X, columns, apart, where = content
+    if columns.index is not None:
+        counts = np.array([number_of(text) for text in apart[columns.index]], np.float64)
+        if not any(np.array_equal(counts, np.arange(len(X)) + start) for start in (0, 1)):
+            raise UnreadableFile(
+                "has no name for its first column, which does not count the rows: name it, or "
+                "leave it out"
+            )
+        tell("left out the first column, which has no name and counts the rows")
+    y = None
+    if columns.label is not None:
+        y = labels_of(apart[columns.label], where)
+        tell(f"the labels are {columns.called(columns.label)}")
+    _fill(content, missing, tell)
+    return Table(X, y, columns.names)
+
+
+def _fill(content: _Content, missing: str | None, tell: Tell) -> None:
+    """Fill missing values in place, or refuse them; refuse infinities."""
+    X, columns, _, where = content
+
+    def first(which: np.ndarray) -> str:
+        i, j = divmod(int(which.argmax()), X.shape[1])
+        return f"{where(i)}, {columns.called(columns.kept[j])}"
+
+    if (infinite := np.isinf(X)).any():
+        raise UnreadableFile(
+            f"holds an infinity in {first(infinite)}: replace it by a number, or leave the row out"
+        )
+    absent = np.isnan(X)
+    if not (count := int(absent.sum())):
+        return
+    if missing is None:
+        raise UnreadableFile(
+            f"has no value in {first(absent)}, one of {count:,} missing: fill them by --missing "
+            "mean (missing='mean'), or leave out such rows"
+        )
+    for j, k in enumerate(columns.kept):
+        if not absent[:, j].any():
+            continue
+        known = X[~absent[:, j], j]
+        if not len(known):
+            raise UnreadableFile(f"has no value at all in {columns.called(k)}: leave it out")
+        X[absent[:, j], j] = (known / len(known)).sum()  # divided first: the sum may overflow
+    tell(f"filled {count:,} missing values with the means of their columns")
