@@ -3,7 +3,7 @@
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import isnan, nan
 
 import numpy as np
@@ -29,7 +29,7 @@ def number_of(text: str) -> float | None:
     return WORDS.get(text.strip().lower())
 
 
-def numbers_of(row: list[str]) -> array[float] | list[float | None]:
+def numbers_of(row: list[str]) -> Sequence[float | None]:
     """`number_of` each value; an array if none is a word or text."""
     try:
         if "_" not in "".join(row):

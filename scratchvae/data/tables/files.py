@@ -8,7 +8,7 @@ import csv
 import gzip
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from itertools import chain
 from typing import IO, Any
@@ -90,6 +90,7 @@ def text_rows(lines: Lines, separator: str) -> Rows:
 
 
 def excel_rows(f: IO[bytes], size: int, tell: Tell) -> Rows:
+    """The rows of an Excel file's first sheet, without the empty cells at their end."""
     (openpyxl,) = _optional("openpyxl")
     with zipfile.ZipFile(f) as content:
         expanded = sum(member.file_size for member in content.infolist())
@@ -116,17 +117,38 @@ def excel_rows(f: IO[bytes], size: int, tell: Tell) -> Rows:
 
 
 def parquet_frame(f: IO[bytes], size: int) -> Any:
-    pandas, parquet = _optional("pandas", "pyarrow.parquet")
-    claim = parquet.read_metadata(f)
-    groups = map(claim.row_group, range(claim.num_row_groups))
-    n = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
-    if 8 * n > most(size):
+    """The pandas DataFrame in a Parquet file."""
+    packages = "pandas", "pyarrow", "pyarrow.parquet"
+    pandas, arrow, parquet = _optional(*packages)
+    try:
+        claim = parquet.read_metadata(f)
+        leaves = [claim.schema.column(j) for j in range(claim.num_columns)]
+        # row_group(i).column(j) knows more, but pyarrow ends the process there for damaged files
+        rows = sum(claim.row_group(i).num_rows for i in range(claim.num_row_groups))
+        _check_parquet(leaves, rows, size)
+        f.seek(0)
+        # text becomes categories: one text may be as long as the file, and stand in each row
+        names = [leaf.path for leaf in leaves]
+        return pandas.read_parquet(f, engine="pyarrow", read_dictionary=names)
+    except arrow.ArrowException:
+        raise UnreadableFile("is damaged, or another kind of file: get it again") from None
+    except ImportError:  # pandas needs another version
+        raise _needs(packages) from None
+
+
+def _check_parquet(leaves: list[Any], rows: int, size: int) -> None:
+    for leaf in leaves:
+        if leaf.path != leaf.name:
+            raise UnreadableFile(
+                f"holds lists or records ({leaf.path!r}), not a value for each row and column: "
+                "give each of their numbers a column of its own"
+            )
+    expanded = rows * sum(max(8, leaf.length) for leaf in leaves)
+    if expanded > most(size):
         raise UnreadableFile(
-            f"claims {n:,} values in {size:,} bytes, more than are read: save the table as CSV"
+            f"claims to expand from {size:,} to {expanded:,} bytes, more than are read: save the "
+            "table as CSV"
         )
-    f.seek(0)
-    # text stays a dictionary: each value could be as long as the file
-    return pandas.read_parquet(f, engine="pyarrow", read_dictionary=claim.schema.names)
 
 
 def most(size: int) -> int:
@@ -138,7 +160,11 @@ def _optional(*names: str) -> list[Any]:
     try:
         return [import_module(name) for name in names]
     except ImportError:
-        needed = [name.partition(".")[0] for name in names]
-        raise UnreadableFile(
-            f"needs {' and '.join(needed)} to be read: pip install {' '.join(needed)}"
-        ) from None
+        raise _needs(names) from None
+
+
+def _needs(names: Iterable[str]) -> UnreadableFile:
+    packages = dict.fromkeys(name.partition(".")[0] for name in names)
+    return UnreadableFile(
+        f"needs {' and '.join(packages)}: pip install --upgrade {' '.join(packages)}"
+    )

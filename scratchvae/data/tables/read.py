@@ -7,9 +7,8 @@ Parquet needs pandas and pyarrow, Excel openpyxl; they are imported when such a 
 
 import gzip
 import warnings
-import zipfile
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from itertools import chain, islice
 from math import inf, isnan, nan
@@ -24,8 +23,6 @@ from .columns import LABEL_NAMES, Columns, labels_of, number_of, numbers_of
 from .files import MAX_COLUMNS, Lines, Rows, Tell, excel_rows, most, parquet_frame, text_rows
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".xlsx")
-# what pandas, pyarrow and openpyxl raise for damaged files, besides the usual
-MORE = (AttributeError, IndexError, AssertionError, MemoryError, zipfile.LargeZipFile)
 
 
 class Table(NamedTuple):
@@ -67,7 +64,7 @@ def read_table(
     _check_missing(missing)
     tell = _teller(path, verbose)
     name = path.name.lower()
-    with refusing(path, DataError, *MORE), open_at_once(path) as f:
+    with refusing(path, DataError), open_at_once(path) as f:
         if name.endswith(".parquet"):
             content = _from_frame(parquet_frame(f, regular(f)), label_column)
         elif name.endswith(".xlsx"):
@@ -144,8 +141,8 @@ def _from_rows(rows: Rows, place: str, label_column: str | int | None) -> _Conte
     for n, row in chain(head, rows):
         if len(row) != width:
             raise UnreadableFile(
-                f"has {len(row)} values in {place.format(n)}, but {width} in {start}: is it cut "
-                "off, or is a separator or quotation mark missing?"
+                f"should hold {width} values in each row, as in {start}, but holds {len(row)} in "
+                f"{place.format(n)}: is it cut off, or is a separator or quotation mark missing?"
             )
         for k in apart:  # from the right
             apart[k].append(row.pop(k))
@@ -193,13 +190,21 @@ def _from_frame(frame: Any, label_column: str | int | None) -> _Content:
         if series.dtype.kind in "biuf":
             X[:, j] = series.to_numpy(np.float64, na_value=nan)
             continue
-        for i, value in enumerate(map(str, series)):
+        for i, value in enumerate(_texts(series)):
             number = number_of(value)
             if number is None:
                 raise columns.text_refused(k, value, _row(i))
             X[i, j] = number
-    apart = {k: [str(value) for value in frame.iloc[:, k]] for k in columns.apart}
+    apart = {k: list(_texts(frame.iloc[:, k])) for k in columns.apart}
     return _Content(X, columns, apart, _row)
+
+
+def _texts(series: Any) -> Iterable[str]:
+    """The values as text. Rows of one category share it, which pandas would copy for each."""
+    if series.dtype.name != "category":
+        return map(str, series)
+    texts = [*map(str, series.cat.categories), ""]  # a missing value has the code -1
+    return (texts[code] for code in series.cat.codes)
 
 
 def _row(i: int) -> str:
@@ -241,8 +246,8 @@ def _fill(content: _Content, missing: str | None, tell: Tell) -> None:
         return
     if missing is None:
         raise UnreadableFile(
-            f"has no value in {first(absent)}, one of {count:,} missing: fill them by --missing "
-            "mean (missing='mean'), or leave out such rows"
+            f"has no value in {first(absent)} ({count:,} missing in all): fill such gaps by "
+            "--missing mean (missing='mean'), or leave out their rows"
         )
     for j, k in enumerate(columns.kept):
         if not absent[:, j].any():
@@ -251,4 +256,4 @@ def _fill(content: _Content, missing: str | None, tell: Tell) -> None:
         if not len(known):
             raise UnreadableFile(f"has no value at all in {columns.called(k)}: leave it out")
         X[absent[:, j], j] = (known / len(known)).sum()  # divided first: the sum may overflow
-    tell(f"filled {count:,} missing values with the means of their columns")
+    tell(f"missing values, now the means of their columns: {count:,}")
