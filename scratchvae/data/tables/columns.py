@@ -112,7 +112,9 @@ def _label(names: list[str] | None, width: int, wanted: str | int | None) -> int
                 f"has no header, hence no column {_shown(wanted)}: give the number of the labels' "
                 "column, from 0, as in --label-column 0 (label_column=0)"
             )
-        few = ", ".join(map(_shown, names[:8])) + (", ..." if len(names) > 8 else "")
+        few = ", ".join(map(_shown, names[:8])) + (
+            f" and {len(names) - 8} more" if len(names) > 8 else ""
+        )
         raise UnreadableFile(f"has no column {_shown(wanted)} for the labels: it has {few}")
     number = whole_number(
         int(wanted) if isinstance(wanted, str) else wanted, "label_column", least=0

@@ -1,0 +1,642 @@
+"""Tables: CSV and TSV, Excel and Parquet; headers, labels, gaps; invalid and hostile files."""
+
+import gzip
+import io
+import os
+import sys
+import tracemalloc
+import zipfile
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scratchvae import DataError, InputError
+from scratchvae.data import tables
+from scratchvae.data.tables import files
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Write a file and read it as a table."""
+
+    def read_content(content, name="t.csv", **options):
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return tables.read_table(path, **options)
+
+    return read_content
+
+
+def is_refused(read, content, sentence, **options):
+    with pytest.raises(DataError) as error:
+        read(content, **options)
+    message = str(error.value)
+    assert sentence in message
+    assert options.get("name", "t.csv") in message
+    assert "\n" not in message
+    assert not message.endswith(" ...")  # the remedy is not cut off
+
+
+def is_table(table, X, y=None, columns=None):
+    np.testing.assert_array_equal(table.X, X)
+    assert table.X.dtype == np.float64
+    assert table.X.flags.writeable
+    assert table.columns == columns
+    if y is None:
+        assert table.y is None
+    else:
+        assert table.y.tolist() == y
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        *((f"A.b{suffix}", True) for suffix in tables.SUFFIXES),
+        *(("A.CSV", True), ("A.Csv.GZ", True), ("A.XLSX", True)),
+        *(("A.txt", False), ("A.csv.zip", False), ("csv", False), ("A.gz", False)),
+    ],
+)
+def test_a_table_is_known_by_its_ending(tmp_path, name, known):
+    assert tables.is_table(tmp_path / name) is known
+
+
+# what is read
+
+
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("a,b\n1,2.5\n-3e4,4\n", ("a", "b")),
+        ("1,2.5\n-3e4,4\n", None),
+        ("a,b\n1,2.5\n-3e4,4", ("a", "b")),  # no line end at the end
+        ("\ufeffa,b\r\n1,2.5\r\n-3e4,4\r\n", ("a", "b")),
+        ("\n  \n a , b \n\n1 , 2.5\n ,\n-3e4,4\n\n", ("a", "b")),
+        ('"a","b, c"\n"1", "2.5"\n-3e4,4\n', ("a", "b, c")),
+        ('a,"b\nc"\n1,2.5\n-3e4,4\n', ("a", "b\nc")),
+        ("a;b\n1;2.5\n-3e4;4\n", ("a", "b")),
+        ('"a,x";b\n1;2.5\n-3e4;4\n', ("a,x", "b")),
+        ("a\tb\n1\t2.5\n-3e4\t4\n", ("a", "b")),
+        ("Größe,b\n1,2.5\n-3e4,4\n", ("Größe", "b")),
+        (",a,b\n0,1,2.5\n1,-3e4,4\n", ("a", "b")),  # pandas' index is left out
+        (",a,b\n1,1,2.5\n2,-3e4,4\n", ("a", "b")),
+        ("Unnamed: 0,a,b\n0,1,2.5\n1,-3e4,4\n", ("a", "b")),
+    ],
+)
+def test_csv(read, content, columns):
+    is_table(read(content), [[1, 2.5], [-3e4, 4]], columns=columns)
+
+
+def test_tsv_and_gzip_are_read_by_content(read):
+    tsv = "a,x\tb\n1\t2\n"
+    is_table(read(tsv, "t.tsv"), [[1, 2]], columns=("a,x", "b"))
+    is_table(read(gzip.compress(tsv.encode()), "t.TSV.gz"), [[1, 2]], columns=("a,x", "b"))
+    is_table(read(gzip.compress(b"a,b\n1,2\n")), [[1, 2]], columns=("a", "b"))
+    is_table(read("a,b\n1,2\n", "t.csv.gz"), [[1, 2]], columns=("a", "b"))
+    is_table(read("a,b\n1,2\n", "t.tsv"), [[1, 2]], columns=("a", "b"))
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_numbers_are_exact(read, numbers):
+    is_table(read("a\n" + "\n".join(map(repr, numbers))), np.array(numbers)[:, None], None, ("a",))
+
+
+def test_a_row_with_words_is_as_exact_as_others(read):
+    content = "a,b\n0.1,TRUE\n0.1,False\n"
+    is_table(read(content), [[0.1, 1], [0.1, 0]], columns=("a", "b"))
+
+
+def test_columns_that_pandas_numbered_are_a_header(read):
+    is_table(read("0,1,2\n5,6,7\n"), [[5, 6, 7]], columns=("0", "1", "2"))
+    is_table(read(",0,1,2\n0,5,6,7\n"), [[5, 6, 7]], columns=("0", "1", "2"))
+    is_table(read("0,1\n5,6\n"), [[0, 1], [5, 6]])  # which may as well be values
+    is_table(read("0,1,3\n5,6,7\n"), [[0, 1, 3], [5, 6, 7]])
+
+
+def test_memory_is_near_that_of_the_result(read, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("label," + ",".join(f"p{i}" for i in range(400)) + "\n")
+    with path.open("a") as f:
+        f.writelines(",".join(["7", *["123.25"] * 400]) + "\n" for _ in range(1000))
+    tracemalloc.start()
+    table = tables.read_table(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert table.X.shape == (1000, 400)
+    assert peak < 1.5 * table.X.nbytes
+
+
+# labels
+
+
+@pytest.mark.parametrize("name", ["label", "labels", "class", "target", "y", "Label", "CLASS", "Y"])
+def test_labels_are_found_by_the_name_of_their_column(read, name):
+    table = read(f"a,{name},b\n1,0,2\n3,1,4\n")
+    is_table(table, [[1, 2], [3, 4]], [0, 1], ("a", "b"))
+    assert table.y.dtype == np.int64
+
+
+@pytest.mark.parametrize("label_column", ["kind", "1", 1, np.int64(1)])
+def test_labels_by_name_or_number(read, label_column):
+    table = read("a,kind,y\n1,cat,2\n3,a dog ,4\n", label_column=label_column)
+    is_table(table, [[1, 2], [3, 4]], ["cat", "a dog"], ("a", "y"))
+
+
+def test_a_name_of_digits_goes_before_a_number(read):
+    is_table(read("a,0\n1,2\n", label_column="0"), [[1]], [2], ("a",))
+
+
+def test_labels_beside_an_index_that_is_left_out(read):
+    is_table(read(",label,a\n0,7,1\n1,8,2\n"), [[1], [2]], [7, 8], ("a",))
+    is_table(read("y,a,label\n1,2,3\n", label_column="label"), [[1, 2]], [3], ("y", "a"))
+    is_table(read(",a\n5,1\n5,2\n", label_column=0), [[1], [2]], [5, 5], ("a",))
+
+
+def test_an_empty_name_means_no_labels(read):
+    is_table(read("x,y\n1,2.5\n", label_column=""), [[1, 2.5]], columns=("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        (["1", "2.0", "-3"], [1, 2, -3]),
+        (["1", "", "NA"], [1, -1, -1]),
+        (["true", "False", "?"], [1, 0, -1]),
+        (["1", "2.5", "1e300"], ["1", "2.5", "1e300"]),
+        (["inf", "2", "1_0"], ["inf", "2", "1_0"]),
+        (["x", "1", "true"], ["x", "1", "true"]),
+    ],
+)
+def test_labels_are_whole_numbers_or_text(read, values, labels):
+    table = read("label,a\n" + "".join(f"{value},5\n" for value in values))
+    is_table(table, [[5]] * 3, labels, ("a",))
+    assert table.y.dtype.kind == ("U" if isinstance(labels[0], str) else "i")
+
+
+def test_text_without_a_label_is_refused(read):
+    is_refused(read, "label,a\nx,5\nNone,6\n", "has no label in line 3: only whole numbers may")
+
+
+def test_a_label_has_a_limited_length(read):
+    is_table(read(f"label,a\n{'x' * 200},5\n"), [[5]], ["x" * 200], ("a",))
+    is_refused(
+        read, f"label,a\n{'x' * 201},5\n", "a label of 201 characters in line 2: at most 200"
+    )
+
+
+def test_labels_that_cannot_be_found(read):
+    two = "has columns 'label', 'Y', and each may hold the labels: choose one, as in "
+    is_refused(read, "label,Y,a\n1,2,3\n", two + "--label-column label (label_column='label')")
+    no = "has no column 'c' for the labels: it has 'a', 'b'"
+    is_refused(read, "a,b\n1,2\n", no, label_column="c")
+    many = ",".join(f"n{i}" for i in range(9))
+    row = ",".join("1" * 9)
+    is_refused(read, f"{many}\n{row}\n", "'n7' and 1 more", label_column="c")
+    no_header = "has no header, hence no column 'c': give the number of the labels' column, from 0"
+    is_refused(read, "1,2\n", no_header, label_column="c")
+    out = "has 2 columns, so the labels' column is one of 0 to 1, not 2"
+    is_refused(read, "a,b\n1,2\n", out, label_column=2)
+    is_refused(read, "a,b\n1,2\n", out, label_column="2")
+    for wrong in (-1, 1.0, True):
+        is_refused(read, "a,b\n1,2\n", "must be a whole number >= 0, got", label_column=wrong)
+    alone = "has no column of numbers besides the labels"
+    is_refused(read, "label\n1\n", alone)
+    is_refused(read, ",label\n0,1\n", alone)
+
+
+def test_a_first_row_of_numbers_and_text_is_a_header_only_where_that_is_certain(read):
+    rows = "5.1,3.5,setosa\n4.9,3.0,setosa\n"
+    unsure = "may be its header, or may not: add a line of column names at the top, or name"
+    is_refused(read, rows, unsure)
+    is_refused(read, rows, "--label-column 2 (label_column=2)")
+    X = [[5.1, 3.5], [4.9, 3.0]]
+    is_table(read(rows, label_column=2), X, ["setosa"] * 2)
+    is_table(read(rows, label_column="2"), X, ["setosa"] * 2)
+    header = "2019,2020,kind\n"
+    is_table(read(header + rows, label_column="kind"), X, ["setosa"] * 2, ("2019", "2020"))
+    header = "2019,2020,Class\n"
+    is_table(read(header + rows), X, ["setosa"] * 2, ("2019", "2020"))
+    is_table(read("2019,b\n1,2\n"), [[1, 2]], columns=("2019", "b"))  # text above a number
+    is_refused(read, "5.1,a\n", "has a header, but no rows")
+    is_refused(read, "5.1,a\n1\n", unsure)
+    is_refused(read, "5.1,a\n1,\n", unsure)
+
+
+# missing values, text and infinities
+
+
+@pytest.mark.parametrize("word", ["", " ", "NA", "n/a", "N/A", "NaN", "-nan", "Null", "None", "?"])
+def test_missing_values_are_refused_or_filled(read, word):
+    content = f"a,b,label\n1,2,0\n3,{word},1\n8,5,0\n{word},5,1\n"
+    is_refused(
+        read,
+        content,
+        "has no value in line 3, column 'b' (2 missing in all): fill such gaps by --missing mean "
+        "(missing='mean'), or leave out their rows",
+    )
+    table = read(content, missing="mean")
+    is_table(table, [[1, 2], [3, 4], [8, 5], [4, 5]], [0, 1, 0, 1], ("a", "b"))
+
+
+def test_means_of_huge_values_do_not_overflow(read):
+    is_table(read("1e308,1\n1e308,1\n,1\n", missing="mean"), [[1e308, 1]] * 3)
+
+
+def test_a_column_without_any_value_is_refused(read):
+    none = "has no value at all in column 'b': leave it out"
+    is_refused(read, "a,b\n1,\n2,?\n", none, missing="mean")
+
+
+@pytest.mark.parametrize("missing", ["max", "", True, 0])
+def test_an_unknown_way_to_fill_is_refused_before_the_file_is_opened(tmp_path, missing):
+    with pytest.raises(InputError, match=r"--missing \(missing=\) must be mean, or be left out"):
+        tables.read_table(tmp_path / "none.csv", missing=missing)
+    with pytest.raises(InputError, match=r"--missing \(missing=\) must be mean, or be left out"):
+        tables.from_frame(None, missing=missing)
+
+
+@pytest.mark.parametrize("missing", [None, "mean"])
+@pytest.mark.parametrize("word", ["inf", "-Infinity", "1e999"])
+def test_infinities_are_refused(read, word, missing):
+    told = "holds an infinity in line 4, column 'b': replace it by a number, or leave the row out"
+    is_refused(read, f"a,b\n1,2\n\n3,{word}\n", told, missing=missing)
+
+
+@pytest.mark.parametrize("text", ["red", "1_000", "2026-01-01", "0x10", "1,2 kg", "12:30", "-"])
+def test_text_is_refused_with_its_place_and_the_remedies(read, text):
+    found = f"holds '{text}' in line 3, column 'b', which is no number: "
+    choose = "choose it by --label-column b (label_column='b') if it holds labels, "
+    encode = "encode that column as numbers, or leave it out of the file"
+    is_refused(read, f'a,b\n1,2\n3,"{text}"\n', found + choose + encode)
+    is_refused(read, f'a,b,y\n1,2,3\n3,"{text}",3\n', found + encode)
+    unnamed = "in line 2, column 1 (counted from 0), which is no number: "
+    choose = "choose it by --label-column 1 (label_column=1) if it holds labels, "
+    is_refused(read, f'1,2\n3,"{text}"\n', unnamed + choose + encode)
+
+
+def test_long_text_is_cut_so_that_the_remedy_is_seen(read):
+    long = "x" * 5000
+    is_refused(read, f"{long},b\n{long},1\n2,3\n", "or leave it out of the file")
+    is_refused(read, f"{long},b\n1,2\n", "has no column 'y' for", label_column="y")
+
+
+@pytest.mark.parametrize("text", ["1,5", "-1,234.5", "1,234,567"])
+def test_decimal_commas_and_thousands_are_refused(read, text):
+    told = (
+        f"holds '{text}' in line 2, column 'a': write numbers with a decimal point, and without "
+        "separators of thousands"
+    )
+    is_refused(read, f"a;b\n{text};2\n", told)
+    is_refused(read, f'a,b\n"{text}",2\n', told)
+
+
+# the form of the table
+
+
+@pytest.mark.parametrize("content", ["", "\n", "\r\n \n", "\ufeff", ",,\n,,\n"])
+def test_empty_files(read, content):
+    is_refused(read, content, "is empty: get it again")
+    is_refused(read, gzip.compress(content.encode()), "is empty: get it again", name="t.csv.gz")
+
+
+def test_headers_that_are_refused(read):
+    is_refused(read, "a,b\n", "has a header, but no rows: get it again")
+    is_refused(read, "a,b,a\n1,2,3\n", "has two columns named 'a': rename one")
+    is_refused(read, "y,y,a\n1,2,3\n", "has two columns named 'y': rename one")
+    nameless = "has no name for column 2 (counted from 0): name it, or leave it out"
+    is_refused(read, "a,b,\n1,2,\n", nameless)
+    is_refused(read, "a,b,Unnamed: 2,\n1,2,3,4\n", nameless)
+
+
+@pytest.mark.parametrize("index", ["1,0", "0,2", "2,3", "x,y", ",1", "0,1_0"])
+def test_a_nameless_first_column_counts_the_rows_or_is_refused(read, index):
+    content = ",a\n" + "".join(f"{i},5\n" for i in index.split(","))
+    is_refused(read, content, "has no name for its first column, which does not count the rows")
+
+
+def test_rows_of_another_length_are_named(read):
+    told = "should hold 2 values in each row, as in line 2, but holds {} in line 5: is it cut off"
+    is_refused(read, "\n1,2\n3,4\n\n5\n", told.format(1))
+    is_refused(read, "\na,b\n3,4\n\n5,6,7\n", told.format(3))
+
+
+def test_columns_are_limited(read, monkeypatch):
+    monkeypatch.setattr("scratchvae.data.tables.read.MAX_COLUMNS", 3)
+    is_table(read("1,2,3\n"), [[1, 2, 3]])
+    is_refused(read, "1,2,3,4\n", "has 4 columns, but at most 3 are read")
+
+
+# hostile files
+
+
+@pytest.mark.parametrize("page", ["<!DOCTYPE html>\n<html>", "\n <HTML lang=en>\n"])
+def test_web_pages(read, page):
+    is_refused(read, page, "is a web page, not a table: download the raw file")
+
+
+@pytest.mark.parametrize("gz", [False, True])
+def test_other_encodings_are_named_by_the_byte_and_the_line(read, gz):
+    def told(content, sentence):
+        is_refused(read, gzip.compress(content) if gz else content, sentence)
+
+    remedy = 'save it as UTF-8, which Excel calls "CSV UTF-8"'
+    told("a,b\n1,Größe\n".encode("latin-1"), f"(byte 8, in line 2): {remedy}")
+    told("a,b\n1,2\n".encode("utf-16"), f"is not UTF-8 text (byte 0, in line 1): {remedy}")
+    told("a,b\n1,2\n".encode("utf-16-le"), "is binary, not text (line 1 has a zero byte)")
+    told(b"a,b\n1,2\n3,\x00\n", "is binary, not text (line 3 has a zero byte)")
+
+
+def test_rules_of_csv(read):
+    broken = "breaks the rules of CSV in line {}"
+    is_refused(read, 'a,b\n1,"2\n3,4\n', broken.format(3) + " (unexpected end of data)")
+    is_refused(read, 'a,b\n"1"2,3\n', broken.format(2))
+    is_refused(read, "a,b\n1," + "2" * 200_000 + "\n", broken.format(2) + " (field larger than")
+    is_refused(read, "a,b\r1,2\r", "has a carriage return inside line 1: save it again with")
+
+
+def test_lines_and_fields_are_limited(read):
+    told = f"has more than {files.MAX_LINE:,} bytes in line 2, the most that are read"
+    is_refused(read, "a,b\n" + "1" * 10_000_000, told)
+    is_refused(read, gzip.compress(b"a,b\n" + b"1" * 10_000_000), told)
+
+
+def test_bombs_are_refused_and_what_compresses_well_is_read(read, monkeypatch):
+    bomb = gzip.compress(b"0.000000,1\n" * 200_000)
+    assert len(read(bomb).X) == 200_000
+    monkeypatch.setattr(files, "FREE", 0)
+    most = 100 * len(bomb) + (1 << 20)
+    is_refused(read, bomb, f"expands to more than {most:,} bytes: decompress it if you trust it")
+    assert len(read(b"0.000000,1\n" * 200_000).X) == 200_000
+
+
+def test_every_truncation_is_a_table_or_refused(read):
+    whole = b'a,"b",label\r\n1,2.5,"x, y"\r\n\n3,"4",z\n'
+    assert len(read(whole).X) == 2
+    read_rows = {n for n in range(len(whole)) if rows_read(read, whole[:n]) in (1, 2)}
+    # cut in the last label, before it, or at the end of a row
+    assert {whole.index(b"\r\n\n"), whole.index(b"\n3") + 1, len(whole) - 1} <= read_rows
+    whole = gzip.compress(whole)
+    for length in range(len(whole)):
+        with pytest.raises(DataError):
+            read(whole[:length])
+
+
+def rows_read(read, content):
+    try:
+        table = read(content, missing="mean")
+    except DataError as error:
+        return 0 if "\n" not in str(error) else str(error)
+    assert np.isfinite(table.X).all()
+    assert min(table.X.shape) > 0
+    return len(table.X)
+
+
+@given(st.binary(max_size=60) | st.text(alphabet='01.,;"\n\ty_-eE?na', max_size=60))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_file_holds_is_a_table_or_refused(read, content):
+    assert rows_read(read, content) in range(61)
+
+
+def test_no_file_a_folder_a_loop_and_a_pipe(tmp_path):
+    path = tmp_path / "t.csv"
+    with pytest.raises(DataError, match=r"there is no file .*t\.csv: check the path"):
+        tables.read_table(path)
+    path.symlink_to(path)
+    with pytest.raises(DataError, match=r"t\.csv cannot be read: "):
+        tables.read_table(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DataError, match=r"t\.csv cannot be read: "):
+        tables.read_table(path)
+    if hasattr(os, "mkfifo"):
+        for name in ("p.csv", "p.xlsx", "p.parquet"):
+            os.mkfifo(tmp_path / name)
+            with pytest.raises(DataError, match="is not a regular file"):
+                tables.read_table(tmp_path / name)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read every file"
+)
+def test_a_file_without_permission(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("1,2\n")
+    path.chmod(0)
+    with pytest.raises(DataError, match="cannot be read: Permission denied"):
+        tables.read_table(path)
+
+
+def test_what_was_decided_is_said_if_verbose(read, capsys):
+    content = ",a,kind\n0,,x\n1,3,y\n"
+    read(content, label_column="kind", missing="mean")
+    assert capsys.readouterr().out == ""
+    read(content, label_column="kind", missing="mean", verbose=True)
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition("t.csv: ")[2] for line in said] == [
+        "left out the first column, which has no name and counts the rows",
+        "the labels are column 'kind'",
+        "missing values, now the means of their columns: 1",
+    ]
+
+
+# Excel and Parquet
+
+
+@pytest.mark.parametrize(
+    ("name", "absent", "sentence"),
+    [
+        ("t.xlsx", "openpyxl", "needs openpyxl: pip install --upgrade openpyxl"),
+        ("t.parquet", "pandas", "needs pandas and pyarrow: pip install --upgrade pandas pyarrow"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named(read, monkeypatch, name, absent, sentence):
+    monkeypatch.setitem(sys.modules, absent, None)
+    is_refused(read, "PAR1", sentence, name=name)
+
+
+def workbook(*sheets):
+    """The bytes of an Excel file; each sheet a list of rows."""
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for rows in sheets:
+        sheet = book.create_sheet()
+        for row in rows:
+            sheet.append(row)
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
+def with_member(content, name, change):
+    """A ZIP file with one member changed."""
+    changed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(changed, "w") as new:
+        for member in old.namelist():
+            text = old.read(member)
+            new.writestr(member, change(text) if member == name else text)
+    return changed.getvalue()
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def test_excel(read, capsys):
+    rows = [[], ["a", "b", "label"], [1, True, "x"], [None, None, None], [0.1, "0.25", "y"], []]
+    table = read(workbook(rows, [["other"]]), "t.xlsx", verbose=True)
+    is_table(table, [[1, 1], [0.1, 0.25]], ["x", "y"], ("a", "b"))
+    assert "reading 'Sheet', the first of its 2 sheets" in capsys.readouterr().out
+    is_table(read(workbook([[1, 2], [3, 4]]), "t.xlsx"), [[1, 2], [3, 4]])
+    table = read(workbook([[None, "a"], [0, 5], [1, None]]), "t.xlsx", missing="mean")
+    is_table(table, [[5], [5]], columns=("a",))
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([], "is empty"),
+        ([["a", "b"], [1, None]], "has no value in row 2, column 'b' (1 missing in all)"),
+        ([["a", "b"], [1, date(2026, 1, 2)]], "holds '2026-01-02 00:00:00' in row 2, column 'b'"),
+        ([["a", "b"], [1, "=A2"]], "has no value in row 2, column 'b'"),
+        ([["a", "a"], [1, 2]], "has two columns named 'a'"),
+        ([["a", "b"], [1, 2, 3]], "should hold 2 values in each row, as in row 1, but holds 3 in"),
+    ],
+)
+def test_excel_is_refused_by_the_same_rules(read, rows, sentence):
+    is_refused(read, workbook(rows), sentence, name="t.xlsx")
+
+
+def test_hostile_excel_files(read, monkeypatch):
+    content = workbook([["a", "b"], [1, 2]])
+    for length in range(0, len(content), 7):
+        is_refused(read, content[:length], "is damaged, or another kind", name="t.xlsx")
+    far = with_member(content, SHEET, lambda text: text.replace(b'r="2"', b'r="2000000000"'))
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "MAX_ROWS", 1000)
+        is_refused(read, far, "claims more than 1,000 rows", name="t.xlsx")
+    claim = with_member(content, SHEET, lambda text: text.replace(b"A1:B2", b"A1:XFD1048576"))
+    assert claim != content
+    is_table(read(claim, "t.xlsx"), [[1, 2]], columns=("a", "b"))
+    none = with_member(content, "xl/workbook.xml", without_sheets)
+    is_refused(read, none, "has no sheet with a table", name="t.xlsx")
+    monkeypatch.setattr(files, "FREE", 0)
+    bomb = io.BytesIO(content)
+    with zipfile.ZipFile(bomb, "a", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("xl/more.xml", b" " * 5_000_000)
+    is_refused(read, bomb.getvalue(), "bytes, more than are read: save the table", name="t.xlsx")
+
+
+def without_sheets(text):
+    start, end = text.index(b"<sheets>"), text.index(b"</sheets>")
+    return text[:start] + b"<sheets>" + text[end:]
+
+
+@pytest.fixture
+def pd():
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    return pytest.importorskip("pandas", reason="pandas is not installed")
+
+
+@pytest.fixture(params=["frame", "parquet"])
+def taken(pd, request, tmp_path):
+    """Read a DataFrame, as it is and by way of a Parquet file."""
+
+    def take(columns, **options):
+        frame = pd.DataFrame(columns)
+        if request.param == "frame":
+            return tables.from_frame(frame, source="t.csv", **options)
+        path = tmp_path / "t.csv.parquet"
+        frame.to_parquet(path)
+        return tables.read_table(path, **options)
+
+    return take
+
+
+def test_frames(pd, taken, capsys):
+    columns = {
+        "a": np.array([1, 2], np.uint8),
+        "b": np.array([0.1, 2], np.float32),
+        "c": [True, False],
+        "d": pd.array([1, None], dtype="Int64"),
+        "e": pd.Categorical(["1.5", None]),
+        "label": ["x", "y"],
+    }
+    table = taken(columns, missing="mean", verbose=True)
+    X = [[1, np.float32(0.1), 1, 1, 1.5], [2, 2, 0, 1, 1.5]]
+    is_table(table, X, ["x", "y"], ("a", "b", "c", "d", "e"))
+    said = capsys.readouterr().out
+    assert "t.csv" in said
+    assert "the labels are column 'label'" in said
+    table = taken({"a": [1, 2], "kind": pd.Categorical([3, 4])}, label_column=1)
+    is_table(table, [[1], [2]], [3, 4], ("a",))
+
+
+def test_frames_are_refused_by_the_same_rules(pd, taken):
+    gap = "has no value in row 1 (counted from 0), column 'b' (1 missing in all)"
+    is_refused(taken, {"a": [1, 2], "b": [1, np.nan]}, gap)
+    text = "in row 1 (counted from 0), column 'b', which is no number"
+    is_refused(taken, {"a": [1, 2], "b": ["1", "u"]}, f"holds 'u' {text}")
+    is_refused(taken, {"a": [1, 2], "b": pd.Categorical(["1", "u"])}, f"holds 'u' {text}")
+    dates = pd.to_datetime([None, "2026-01-02"])
+    is_refused(taken, {"a": [1, 2], "b": dates}, f"holds '2026-01-02 00:00:00' {text}")
+    infinity = "holds an infinity in row 0 (counted from 0), column 'a'"
+    is_refused(taken, {"a": [np.inf, 2]}, infinity)
+    is_refused(taken, {"a": np.zeros(0)}, "has no rows")
+    is_refused(taken, {"y": [1, 2]}, "has no column of numbers besides the labels")
+
+
+def test_the_frames_own_columns_and_index(pd):
+    frame = pd.DataFrame([[1, 2], [3, 4]], index=["p", "q"])
+    is_table(tables.from_frame(frame), [[1, 2], [3, 4]], columns=("0", "1"))
+    frame.columns = ["a", "a"]
+    with pytest.raises(DataError, match="the DataFrame has two columns named 'a': rename one"):
+        tables.from_frame(frame)
+
+
+def parquet(columns, **options):
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from pyarrow.parquet import write_table
+
+    content = io.BytesIO()
+    write_table(pyarrow.table(columns), content, **options)
+    return content.getvalue()
+
+
+def test_hostile_parquet_files(read, pd, monkeypatch):
+    content = parquet({"a": [1.0, 2.0]})
+    is_table(read(content, "t.parquet"), [[1], [2]], columns=("a",))
+    for length in range(0, len(content), 7):
+        is_refused(read, content[:length], "is damaged, or another kind", name="t.parquet")
+    lists = "holds lists or records ('b.list.element'), not a value for each row and column"
+    is_refused(read, parquet({"a": [1.0], "b": [[2.0]]}), lists, name="t.parquet")
+    records = "holds lists or records ('b.c'), not"
+    is_refused(read, parquet({"a": [1.0], "b": [{"c": 2.0}]}), records, name="t.parquet")
+
+    def no_version(*args, **options):
+        raise ImportError("pandas requires another pyarrow")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pd, "read_parquet", no_version)
+        is_refused(read, content, "needs pandas and pyarrow: pip", name="t.parquet")
+
+
+def test_parquet_that_expands(read, pd, monkeypatch):
+    many = parquet({"a": np.zeros(200_000)}, compression="zstd")
+    assert len(read(many, "t.parquet").X) == 200_000
+    monkeypatch.setattr(files, "FREE", 0)
+    told = f"claims to expand from {len(many):,} to 1,600,000 bytes, more than are read"
+    is_refused(read, many, told, name="t.parquet")
+
+
+def test_one_long_text_in_each_row_of_parquet_is_kept_once(read, pd):
+    text = ["x" * 200_000] * 300
+    content = parquet({"a": np.zeros(300), "b": text}, compression="zstd")
+    assert len(content) < 100_000
+    tracemalloc.start()
+    is_refused(read, content, "has a label of 200,000", name="t.parquet", label_column="b")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
