@@ -641,3 +641,28 @@ def test_one_long_text_in_each_row_of_parquet_is_kept_once(read, pd):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20_000_000
+
+
+def test_the_claim_of_parquet_counts_values_of_a_fixed_length(read, pd, monkeypatch):
+    import pyarrow
+
+    wide = pyarrow.array([b"x" * 20_000] * 300, pyarrow.binary(20_000))
+    monkeypatch.setattr(files, "FREE", 0)
+    content = parquet({"a": wide}, compression="zstd")
+    is_refused(read, content, "to 6,000,000 bytes, more than are read", name="t.parquet")
+
+
+def test_errors_of_pyarrow_are_refused(read, pd, monkeypatch):
+    import pyarrow
+
+    def fail(*args, **options):
+        raise pyarrow.ArrowException("a column is damaged")
+
+    monkeypatch.setattr(pd, "read_parquet", fail)
+    content = parquet({"a": [1.0]})
+    is_refused(read, content, "is damaged, or another kind of file: get it again", name="t.parquet")
+
+
+def test_blank_cells_at_the_end_of_a_row_of_excel_are_no_columns(read):
+    table = read(workbook([["a", "b", " "], [1, 2, None, " "]]), "t.xlsx")
+    is_table(table, [[1, 2]], columns=("a", "b"))
