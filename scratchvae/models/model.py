@@ -26,10 +26,10 @@ from .estimator import unknown_name
 from .losses import likelihood_mean, log_prior_ratio, reconstruction
 from .parameters import Parametric, reads
 
-# Rows that are computed together by the methods that read a model. The last block is padded, so
-# that a row's result does not depend on the rows beside it: BLAS rounds a product of another number
-# of rows differently.
-BLOCK = 128
+# Rows that the methods that read a model compute together, on the CPU and on a GPU. The last block
+# is padded, so that a row's result does not depend on the rows beside it: BLAS rounds a product of
+# another number of rows differently.
+BLOCK, BLOCK_GPU = 128, 512
 
 
 class Model(Parametric):
@@ -210,10 +210,10 @@ class Model(Parametric):
         self, f: Callable[[Array], tuple[Array, ...]], rows: np.ndarray, name: str = "x"
     ) -> tuple[np.ndarray, ...]:
         """Apply f to the rows on the device, BLOCK at a time; the results (N,...), on the host."""
-        parts = []
-        for block in chunks(len(rows), BLOCK):
+        parts, size = [], BLOCK if self._ws.xp is np else BLOCK_GPU
+        for block in chunks(len(rows), size):
             n = block.stop - block.start
-            results = f(self.to_device(rows[block], name, BLOCK))
+            results = f(self.to_device(rows[block], name, size))
             parts.append([to_numpy(a[:n]).copy() for a in results])
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 

@@ -9,7 +9,8 @@ import pytest
 
 HERE = Path(__file__).parents[1] / "reliability"
 SCRIPTS = (
-    *("kill", "disk", "interrupts", "replaced", "flips", "forged", "fuzz", "same_bytes", "soak"),
+    *("kill", "disk", "interrupts", "replaced", "flips", "forged", "fuzz", "same_bytes"),
+    *("threads", "soak"),
 )
 
 

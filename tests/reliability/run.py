@@ -25,7 +25,7 @@ PAGE = common.ROOT / "docs" / "reliability.md"
 MARKS = "<!-- counts: begin -->", "<!-- counts: end -->"
 SCRIPTS = (
     *("kill", "disk", "interrupts", "replaced", "downloads"),
-    *("flips", "forged", "fuzz", "same_bytes", "soak"),
+    *("flips", "forged", "fuzz", "same_bytes", "threads", "soak"),
 )
 APART = "soak"
 
