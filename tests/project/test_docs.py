@@ -40,6 +40,8 @@ def test_the_python_of_the_documents_runs(code, tmp_path, monkeypatch, capsys):
     if "m2.score(" in code:
         assert names["m2"].classes_.tolist() == list(range(10))
         assert names["m2"].score(names["X"][2000:], names["y"][2000:]) > 0.8
+    if "ThreadingHTTPServer" in code:
+        assert out == "True\n"
     if "mutation_score(" in code:
         assert out in code_and_output("gradient_checks.md")
 
