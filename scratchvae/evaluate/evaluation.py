@@ -48,6 +48,7 @@ class Evaluation:
     information: float | None = None  # estimate of I(x; z), from at most INFORMATION_ROWS rows
     error: float | None = None  # error rate of the classifier, on rows with a learned label
     labelled: int = 0  # the number of those rows
+    scale: str = "none"  # of the data, of whose scaled values these are the nats
 
     @property
     def elbo(self) -> float:
@@ -81,6 +82,8 @@ class Evaluation:
             "static": "binarised once, at random; training used one binary version too",
             "dynamic": "binarised once, at random; training used a new binary version each step",
         }[self.pixels]
+        if self.scale != "none":
+            pixels = f"scaled ({self.scale}); the nats are those of the scaled values"
         samples = self.draws if self.k is None else f"{self.k} samples for the bound"
         lines = [
             f"data        {self.split} of {self.data}, {self.n:,} examples",
@@ -155,6 +158,7 @@ def evaluate(
         **found, n=len(rows), model=type(model).__name__, widths=model.widths, draws=model.draws,
         epochs=len(model.history_), likelihood=model.likelihood, data=data, split=split,
         left_out=left_out, pixels=binarize, seed=model.seed, given_labels=given, k=k,
+        scale=model.rows_.scale,
     )  # fmt: skip
 
 

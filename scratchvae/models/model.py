@@ -189,9 +189,10 @@ class Model(Parametric):
         if eps is None and not view.noisy:
             eps = np.zeros((len(x), view.noise_width))
         eps = view.to_device(check_codes(eps, view.noise_width, "eps", len(x)), "eps")
-        acts, grads = view.forward(view.to_device(x, "x"), eps), view.params_.like(view.xp)
-        view.backward(grads, acts)
-        return float(view.mean_loss(acts)), {name: to_numpy(g) for name, g in grads.items()}
+        acts = view.forward(view.to_device(x, "x"), eps)
+        view.backward(view.gradients, acts)
+        loss = float(view.mean_loss(acts))
+        return loss, {name: to_numpy(g) for name, g in view.gradients.items()}
 
     # ----------------------------------------------------------------------------------- using
 
@@ -263,7 +264,8 @@ class Model(Parametric):
         Without k, the evidence lower bound with the closed-form KL and as many samples of z as
         training draws (one; k for an IWAE). With k, the importance-weighted bound of
         `models/bounds.py`. For a model with labels, y (N,) makes it a bound of log p(x|y), or of
-        log p(x, y). seed defaults to `self.seed`.
+        log p(x, y). Of scaled data, it is a density of the scaled values. The noise is keyed by
+        the values of a row and by seed (default `self.seed`): a row has one score, wherever it is.
         """
         model = self.view()
         rows = model.check(X, y)

@@ -46,7 +46,7 @@ def test_noise_is_the_same_on_every_device(xp):
     ("cls", "config"),
     [
         (VAE, {}),
-        (VAE, {"likelihood": "gaussian", "activation": "tanh"}),
+        (VAE, {"likelihood": "gaussian", "activation": "tanh", "scale": "bytes"}),
         (VAE, {"hidden": (6, 5), "activation": "softplus"}),
         (Autoencoder, {}),
     ],

@@ -79,6 +79,13 @@ def test_the_card_says_what_was_measured(rng):
     assert "pixels      grey, in [0, 1]\nmeasured    7 samples for the bound, seed 5" in text
 
 
+def test_the_card_says_how_the_data_were_scaled(rng):
+    X = rng.normal(size=(30, 4)) * 9
+    model = VAE(latent_dim=2, hidden=(), likelihood="gaussian", scale="standard")
+    text = str(evaluate(model.fit(X, epochs=1), X))
+    assert "pixels      scaled (standard); the nats are those of the scaled values\n" in text
+
+
 def test_an_autoencoder_has_no_elbo(rng):
     X = rng.random((30, 9))
     model = Autoencoder(latent_dim=3, hidden=(7,)).fit(X, epochs=1)

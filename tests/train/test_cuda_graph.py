@@ -54,7 +54,7 @@ RUNS = {
     "cycles": (VAE, {"activation": "tanh"}, {"kl_cycle": 0.7, "adam": {"beta2": 0.9, "v0": 1e-3}}),
     "free bits": (VAE, {"free_bits": 0.1}, {"kl_warmup": 2}),
     "capacity": (VAE, {"capacity": 2.0}, {"kl_warmup": 2}),
-    "gaussian": (VAE, {"likelihood": "gaussian", "activation": "softplus"}, {}),
+    "gaussian": (VAE, {"likelihood": "gaussian", "activation": "softplus", "scale": "bytes"}, {}),
     "continuous": (VAE, {"likelihood": "continuous_bernoulli"}, {}),
     "autoencoder": (Autoencoder, {}, {}),
     "iwae": (IWAE, {"k": 4}, {"binarize": "dynamic"}),
