@@ -261,7 +261,9 @@ def _opened(path: str) -> "Iterator[ImageFile]":
 
     bombs = (Image.DecompressionBombWarning, Image.DecompressionBombError)
     file = Path(path)
-    with refusing(file, DataError, MemoryError), warnings.catch_warnings(), open_at_once(file) as f:
+    # Pillow asserts that a picture of mode P has a palette
+    refused = refusing(file, DataError, MemoryError, AssertionError)
+    with refused, warnings.catch_warnings(), open_at_once(file) as f:
         warnings.simplefilter("ignore")  # about metadata, of which only EXIF's orientation is used
         warnings.simplefilter("error", bombs[0])
         regular(f)

@@ -818,6 +818,12 @@ def test_memory_that_does_not_suffice_is_a_sentence(tmp_path, monkeypatch):
     assert "1 pictures of 3 x 4 pixels take 12 bytes, and memory or the limit" in refused(tmp_path)
 
 
+def test_a_palette_that_is_missing(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(2, 2, bytes(6), kind=3))
+    with pytest.raises(DataError, match=r"a.png is damaged, or another kind of file"):
+        read_images(tmp_path)
+
+
 def test_memory_that_a_damaged_file_asks_for_is_a_sentence(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png")
 

@@ -17,7 +17,7 @@ import forge
 import made
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from subjects import READERS, Reader, read_checkpoint, value
+from subjects import BROUGHT, READERS, Reader, read_checkpoint, read_csv, read_picture, value
 
 from scratchvae.errors import DataError
 from scratchvae.files.run_folder import seconds_of_epochs, write_metrics
@@ -75,6 +75,12 @@ def made_of(reader, good):
     """The strategy of files made part by part, and what one that is accepted must be read as."""
     if reader is METRICS:
         return made.tables(), reader.read
+    if reader.suffix == ".png":
+        return made.png_files(good), reader.read
+    if reader.read is read_picture:
+        return made.damaged_files(good), reader.read
+    if reader.read is read_csv:
+        return made.csv_files(packed=reader.packed), reader.read
     if reader.suffix == ".safetensors":
         return made.tensor_files(good), reader.read
     if "checkpoint" in reader.name:
@@ -140,7 +146,7 @@ METRICS = Reader(
     "metrics.csv", "metrics.csv", DataError,
     lambda path: value(seconds_of_epochs(path.parent)), make_table, checked=False,
 )  # fmt: skip
-ALL = [*READERS, METRICS]
+ALL = [*READERS, METRICS, *BROUGHT]
 
 
 def fuzz(reader, path, examples, key, counts):

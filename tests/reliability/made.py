@@ -3,6 +3,7 @@
 import gzip
 import struct
 import zipfile
+import zlib
 from math import prod
 
 import forge
@@ -178,3 +179,61 @@ def tables(draw):
     head = draw(st.one_of(st.just(",".join(COLUMNS)), st.text(max_size=20)))
     text = "\n".join([head, *map(",".join, rows)])
     return text.encode(draw(st.sampled_from(["utf-8", "utf-16"])), "replace")
+
+
+cell = st.sampled_from(
+    6 * ["1", "-2.5", "3e4", "0", "label", "a", "b"]
+    + [
+        "",
+        "NA",
+        "nan",
+        "inf",
+        "1e999",
+        "x" * 300,
+        '"1',
+        '1"',
+        "1_0",
+        "\u0661",
+        "true",
+        "?",
+        "1,5",
+        "\x00",
+    ]
+)
+
+
+@st.composite
+def csv_files(draw, packed=False):
+    """Rows of cells, with separators, quotes, ends of lines and encodings of their own."""
+    separator = draw(st.sampled_from([",", ",", ";", "\t"]))
+    end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    width = st.just(draw(st.integers(0, 4))) if draw(st.booleans()) else st.integers(0, 5)
+    row = width.flatmap(lambda n: st.lists(cell, min_size=n, max_size=n))
+    lines = [separator.join(cells) for cells in draw(st.lists(row, max_size=6))]
+    text = end.join(lines) + draw(st.sampled_from(["", end, '"', end + end]))
+    encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-7"]))
+    content = text.encode(encoding)
+    return gzip.compress(content, mtime=0) if packed else content
+
+
+@st.composite
+def png_files(draw, good):
+    """A PNG whose chunks are damaged, left out or doubled, with checksums that are right."""
+    chunks, at = [], 8
+    while at < len(good):
+        (size,) = struct.unpack_from(">I", good, at)
+        chunks.append(good[at + 4 : at + 8 + size])  # the name, and what it holds
+        at += 12 + size
+    for _ in range(draw(st.integers(1, 3))):
+        i = draw(st.integers(0, len(chunks) - 1))
+        kind = draw(st.integers(0, 5))
+        if kind == 0:
+            chunks[i : i + 1] = 2 * [chunks[i]]
+        elif kind == 1 and len(chunks) > 1:
+            del chunks[i]
+        else:
+            chunks[i] = chunks[i][:4] + damaged(chunks[i][4:], [draw(edit)])
+    out = good[:8]
+    for chunk in chunks:
+        out += struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return out

@@ -8,14 +8,18 @@ import gzip
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from scratchvae import IWAE, VAE, CheckpointError, DataError, InputError, load_data, load_model
 from scratchvae.data.idx import read_idx
+from scratchvae.data.images import read_images
+from scratchvae.data.tables import read_table
 from scratchvae.models.load import load
 from scratchvae.train import Trainer
 
@@ -101,7 +105,7 @@ def make_npy(path):
     np.save(path, np.random.default_rng(0).random((5, 3), dtype=np.float32))
 
 
-def read_images(path):
+def read_idx_images(path):
     return value(read_idx(path, 3))
 
 
@@ -132,10 +136,56 @@ READERS = [
     Reader("npz", ".npz", DataError, read_data, make_npz),
     Reader("npz, compressed", ".npz", DataError, read_data, make_packed, packed=True),
     Reader("npy", ".npy", DataError, read_data, make_npy, checked=False),
-    Reader("IDX", "-ubyte", DataError, read_images, make_idx, checked=False),
-    Reader("IDX, gzipped", "-ubyte.gz", DataError, read_images, make_gzipped, packed=True),
+    Reader("IDX", "-ubyte", DataError, read_idx_images, make_idx, checked=False),
+    Reader("IDX, gzipped", "-ubyte.gz", DataError, read_idx_images, make_gzipped, packed=True),
 ]
 if SAFETENSORS:
     READERS.append(
         Reader("safetensors", ".safetensors", CheckpointError, read_safetensors, make_safetensors)
     )
+
+
+# ------------------------------------------------- what people bring: read by Pillow and by csv
+
+
+def read_picture(path):
+    """A folder of one picture, at its size and at another; as hashes, since it may be large."""
+    read = (read_images(path.parent, size=size).X for size in (None, (4, 5)))
+    return value([(X.shape, sha256(X).hexdigest()) for X in read])
+
+
+def picture(kind, mode, **options):
+    """A function that writes a picture of this format and mode."""
+
+    def make(path):
+        pixels = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+        Image.fromarray(pixels).convert(mode).save(path, kind, **options)
+
+    return make
+
+
+def read_csv(path):
+    return value(read_table(path))
+
+
+def make_csv(path):
+    text = ("label,a,b\n" + "".join(f"{i % 3},{i / 7},{-i}\n" for i in range(9))).encode()
+    path.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+
+
+PICTURES = {
+    "PNG": (".png", picture("PNG", "RGB")),
+    "PNG, palette": (".png", picture("PNG", "P")),
+    "JPEG": (".jpg", picture("JPEG", "RGB")),
+    "GIF": (".gif", picture("GIF", "P")),
+    "BMP": (".bmp", picture("BMP", "RGB")),
+    "TIFF": (".tif", picture("TIFF", "RGB", compression="tiff_lzw")),
+}
+BROUGHT = [
+    Reader(f"picture, {kind}", suffix, DataError, read_picture, make, checked=False)
+    for kind, (suffix, make) in PICTURES.items()
+]
+BROUGHT += [
+    Reader("table, CSV", ".csv", DataError, read_csv, make_csv, checked=False),
+    Reader("table, CSV, gzipped", ".csv.gz", DataError, read_csv, make_csv, packed=True),
+]
