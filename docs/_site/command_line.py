@@ -12,8 +12,10 @@ def argument(action):
     choices = "|".join(map(str, action.choices or ()))
     metavar = action.metavar or choices or action.dest.upper()
     value = " ".join(metavar) if isinstance(metavar, tuple) else metavar
+    if action.nargs == "?":
+        value = f"[{value}]"
     if not action.option_strings:
-        return f"[{value}]" if action.nargs == "?" else value
+        return value
     return f"{', '.join(action.option_strings)} {value}"
 
 

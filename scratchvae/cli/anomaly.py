@@ -17,7 +17,9 @@ from ..evaluate.units import Data, need_labels, pixels
 from ..files.atomic import write_csv
 from ..models import Model
 from ..pictures import gallery
+from .settings import check_that_data_exist
 from .shared import data_of, open_run, output, save_picture
+from .train import data_splits
 
 
 def anomaly(a: argparse.Namespace) -> None:
@@ -30,12 +32,17 @@ def anomaly(a: argparse.Namespace) -> None:
             f"{path} must end in .csv: it is a table of row, score and label, with a picture beside"
         )
     named = _anomalous(a, settings, data)
-    labels: dict[str, Any] = {"y": y} if model.needs_labels else {}
-    if labels:
-        need_labels(type(model), y, name)
-    scores = -model.score_samples(pixels(model, X, labels, settings), a.samples, **labels)
-
+    scores = _scores(model, X, y, name, settings, a.samples)
     columns = {"row": range(len(X)), "score": [f"{score:.6f}" for score in scores.tolist()]}
+    marks = ""
+    if a.contamination is not None:
+        limit, n = _threshold(a, model, settings)
+        above = scores > limit
+        columns["anomaly"] = above.astype(int).tolist()
+        marks = (
+            f"anomaly: a score above {limit:.2f}, the {1 - a.contamination:g} quantile of the "
+            f"{n:,} training examples; so are {above.sum():,} of {len(X):,}"
+        )
     if y is not None:
         columns["label"] = y.tolist()
     write_csv(path, columns, zip(*columns.values(), strict=True))
@@ -43,8 +50,33 @@ def anomaly(a: argparse.Namespace) -> None:
     if are_images(model.n_features_):
         _draw(model, data, scores, a.n, named, path.with_suffix(".png"))
     print(_summary(model, a, settings, data, scores))
+    if marks:
+        print(marks)
     if named and y is not None:
         print(_ranking_quality(scores, y, named))
+
+
+def _scores(
+    model: Model, X: Any, y: Any, name: str, settings: dict[str, Any], k: int | None
+) -> np.ndarray:
+    labels: dict[str, Any] = {"y": y} if model.needs_labels else {}
+    if labels:
+        need_labels(type(model), y, name)
+    return -model.score_samples(pixels(model, X, labels, settings), k, **labels)
+
+
+def _threshold(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> tuple[float, int]:
+    """The 1 - contamination quantile of the training examples' scores, and their number."""
+    if "data" not in settings:
+        raise InputError(
+            f"{a.run_folder} does not name the data of its training, whose scores --contamination "
+            "needs: leave it out, or name the folder of the run"
+        )
+    check_that_data_exist(settings, a.run_folder)
+    moved = {} if a.data_dir is None else {"data_dir": a.data_dir}
+    X, y, test = data_splits(settings | moved)
+    scores = _scores(model, X, y, test.name, settings, a.samples)
+    return float(np.quantile(scores, 1 - a.contamination)), len(X)
 
 
 def _anomalous(a: argparse.Namespace, settings: dict[str, Any], data: Data) -> list[Any]:

@@ -4,20 +4,23 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..data.labels import known_labels, labels_named
 from ..data.load import NAMED, load_data, shown_name
 from ..errors import InputError
 from ..evaluate import compare
-from ..evaluate.units import need_labels, units_of, with_labels
+from ..evaluate.units import means, need_labels, units_of, with_labels
 from ..files import run_folder as runs
 from ..files import safetensors
 from ..files.atomic import write_atomically
 from ..models import MODELS, Labelled, Model, load_model
-from ..pictures import explorer, gallery
+from ..pictures import SHOWN, explorer, gallery
 from ..train.measure import ACTIVE
 from .parser import STEPS, STEPS_OF_GIF
 from .settings import DEFAULTS, flag, model_config, refuse_what_does_not_apply
 from .shared import check_picture, collapse, data_of, measure, open_run, output, save_picture, write
+from .tables import Table, check_table, decoded_rows, write_table
 
 
 def evaluate(a: argparse.Namespace) -> None:
@@ -33,12 +36,19 @@ def evaluate(a: argparse.Namespace) -> None:
 
 def sample(a: argparse.Namespace) -> None:
     model, _ = open_run(a)
+    drawn = {"draw": True} if a.draw else {}
     if a.label is None:
-        return write(output(a), gallery.samples(model, a.n, a.seed))
-    images = model.sample(a.n, **_label(model, a.label), seed=a.seed)
-    title = f"samples of label {a.label}"
-    picture = gallery.Picture(images, lambda plots: plots.samples(images, title))
-    write(output(a, runs.SAMPLES_OF_LABEL), picture)
+        path, picture = output(a), gallery.samples(model, a.n, a.seed, **drawn)
+    else:
+        images = model.sample(a.n, **_label(model, a.label), seed=a.seed, **drawn)
+        title = f"samples of label {a.label}{gallery.DRAWN if a.draw else ''}"
+        picture = gallery.Picture(images, lambda plots: plots.samples(images, title))
+        path = output(a, runs.SAMPLES_OF_LABEL)
+    y = None
+    if isinstance(model, Labelled):
+        labels = model.classes_ if a.label is None else [_label(model, a.label)["y"]]
+        y = np.resize(labels, a.n)  # in turn
+    write(path, picture, decoded_rows(model, picture.numbers, y))
 
 
 def _label(model: Model, text: str | None) -> dict[str, Any]:
@@ -55,9 +65,25 @@ def _label(model: Model, text: str | None) -> dict[str, Any]:
 
 def reconstruct(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
+    path = output(a)
     X, y, name, _ = data_of(a, settings)
-    X, y = X[: a.n], None if y is None else y[: a.n]
-    write(output(a), gallery.reconstructions(model, X, with_labels(model, X, y, name)))
+    n = a.n or (len(X) if path.suffix in (".csv", ".npz") else SHOWN)
+    X, y = X[:n], None if y is None else y[:n]
+    picture = gallery.reconstructions(model, X, with_labels(model, X, y, name))
+    write(path, picture, decoded_rows(model, picture.numbers, y))
+
+
+def encode(a: argparse.Namespace) -> None:
+    """Write mu and logvar of q(z|x), or the codes of a model without noise."""
+    model, settings = open_run(a)
+    path = output(a)
+    check_table(path)
+    X, y, name, _ = data_of(a, settings)
+    mu, logvar = means(model, X, with_labels(model, X, y, name))
+    codes = {"mu": mu} if logvar is None else {"mu": mu, "logvar": logvar}
+    columns = [f"{part}{i}" for part in codes for i in range(model.latent_dim)]
+    write_table(path, Table(codes, columns, y))
+    print(path)
 
 
 def interpolate(a: argparse.Namespace) -> None:

@@ -4,11 +4,8 @@ Each command is registered with the module of this folder that defines a functio
 """
 
 import argparse
-from collections.abc import Sequence
-from contextlib import suppress
 from inspect import signature
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ..data.batches import BINARIZE
 from ..errors import InputError
@@ -22,10 +19,26 @@ from ..nets import ACTIVATIONS
 from ..pictures import SHOWN
 from ..train import Trainer
 from ..version import __version__
-from .settings import DEFAULTS, TYPES
+from .options import (
+    count,
+    file,
+    fraction,
+    index,
+    names,
+    number_of,
+    option,
+    picture,
+    place,
+    result,
+    setting,
+    split,
+    switch,
+)  # fmt: skip
 
 PROG = "scratchvae"
+AUTO = "auto"  # of --resume
 STEPS, STEPS_OF_GIF = 12, 24  # images of an interpolation
+KINDS = ".png, .svg, .pdf, .csv, .npy or .npz"
 RUN = "folder of a run, or a saved model"
 DATA_DIR = "folder of the mnist or fashion-mnist files"
 
@@ -37,104 +50,14 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (see {self.prog}{which} --help)")
 
 
-# ----------------------------------------------------------------------------- types of arguments
-
-
-def number_of(kind: type, least: float | None = None) -> Any:
-    """An argparse type with a specific error message."""
-
-    def convert(text: str) -> Any:
-        with suppress(ValueError):
-            number = kind(text)
-            if least is None or number >= least:
-                return number
-        noun = "a whole number" if kind is int else "a number"
-        bound = "" if least is None else f" >= {least:g}"
-        raise argparse.ArgumentTypeError(f"{noun}{bound} is needed, got {text!r}")
-
-    return convert
-
-
-def widths(text: str) -> tuple[int, ...]:
-    """ "400" or "512,256": layer widths; "none": no hidden layer."""
-    with suppress(ValueError):
-        return () if text == "none" else tuple(map(int, text.split(",")))
-    raise argparse.ArgumentTypeError(f"widths such as 400 or 512,256, or none; got {text!r}")
-
-
-def names(text: str) -> tuple[str, ...]:
-    """ "3" or "3,5": labels, as text."""
-    labels = tuple(part.strip() for part in text.split(","))
-    if not all(labels):
-        raise argparse.ArgumentTypeError(f"labels such as 3 or 3,5; got {text!r}")
-    return labels
-
-
-count = number_of(int, 1)
-index = number_of(int, 0)
-FROM_TEXT = {
-    int: number_of(int),
-    float: number_of(float),
-    str: str,
-    Sequence[int]: widths,
-    Sequence[str]: names,
-}
-
-# ---------------------------------------------------------------------------- kinds of options
-
-
-def option(to: Any, usage: str, text: str, **more: Any) -> None:
-    """Add an option, written as "-o/--output FILE"; {default} in its help text is filled in."""
-    flags, _, metavar = usage.partition(" ")
-    if metavar:
-        more["metavar"] = metavar
-    help = text.format(default=_written(more.get("default")))
-    to.add_argument(*flags.split("/"), help=help, **more)
-
-
-def switch(to: Any, flag: str, text: str) -> None:
-    to.add_argument(flag, action="store_true", help=text)
-
-
-def setting(to: Any, usage: str, text: str, **more: Any) -> None:
-    """Add the option of a setting, with its type and default.
-
-    An option that is not given sets no attribute, so that --resume knows which were given.
-    """
-    name = usage.split()[0].removeprefix("--").replace("-", "_")
-    kind = TYPES[name]
-    own = {"action": "store_true"} if kind is bool else {"type": FROM_TEXT[kind]}
-    text = text.format(default=_written(DEFAULTS[name]))
-    option(to, usage, text, default=argparse.SUPPRESS, **own | more)
-
-
-def _written(default: Any) -> str:
-    """A default in the syntax of the command line."""
-    if isinstance(default, tuple):
-        return ",".join(map(str, default))
-    return f"{default:g}" if isinstance(default, float) else str(default)
-
-
-def result(to: Any, kinds: str, name: str, default: str | None = None) -> None:
-    """Add --output; `result` is the file name without it."""
-    option(to, "-o/--output FILE", f"{kinds}; default {default or f'RUN/{name}'}", type=Path)
-    to.set_defaults(result=name)
-
-
-def picture(to: Any, n: int, name: str, text: str = "how many, default {default}") -> None:
-    """Add -n and --output."""
-    option(to, "-n", text, type=count, default=n)
-    result(to, ".png, .svg, .pdf or .npy", name)
-
-
 # ------------------------------------------------------------------------------ options of train
 
 
 def train_options(t: Parser) -> None:
     g = t.add_argument_group("data")
     text = "default {default}; PATH: .npy, .npz (X, y), or a folder of IDX files"
-    setting(g, "--data strokes|mnist|fashion-mnist|PATH", text)
-    setting(g, "--data-dir DIR", DATA_DIR)
+    setting(g, "--data strokes|mnist|fashion-mnist|PATH", text, type=place)
+    setting(g, "--data-dir DIR", DATA_DIR, type=place)
     text = "first download the missing files of mnist or fashion-mnist, and verify them"
     switch(g, "--download", text)
     setting(g, "--binarize", "make grey pixels binary", choices=BINARIZE)
@@ -160,9 +83,12 @@ def train_options(t: Parser) -> None:
     switch(g, "--detect-anomaly", text)
     setting(g, "--seed", "seed of all random numbers, default {default}")
     setting(g, "--device", "cpu or cuda, default {default}")
-    option(g, "--out DIR", "folder of the run, default runs/MODEL-DATA")
+    option(g, "--out DIR", "folder of the run, default runs/MODEL-DATA", type=place)
+    text = "a new run, with the parameters and settings of this run or saved model"
+    setting(g, "--init-from RUN", text, type=place)
     either = g.add_mutually_exclusive_group()
-    switch(either, "--resume", "continue the run in the folder")
+    text = "continue the run in the folder; auto: or start it, and succeed if it is finished"
+    option(either, "--resume auto", text, nargs="?", const=True, default=False, choices=(AUTO,))
     switch(either, "--overwrite", "replace the run in the folder")
     switch(g, "--mpi", "split each mini-batch over the ranks of mpiexec")
     switch(g, "--quiet", "print nothing but errors")
@@ -218,12 +144,12 @@ def parser() -> Parser:
         name: str, example: str, text: str, module: str = "look", data: bool = True
     ) -> Parser:
         sub = command(name, example, text, module)
-        option(sub, "run_folder RUN", RUN)
+        option(sub, "run_folder RUN", RUN, type=place)
         option(sub, "--device", "cpu or cuda, default that of the run")
         if data:
             text = "other data than the run's: their test split, or all of a file without splits"
-            option(sub, "--data NAME|PATH", text)
-            option(sub, "--data-dir DIR", DATA_DIR)
+            option(sub, "--data NAME|PATH", text, type=place)
+            option(sub, "--data-dir DIR", DATA_DIR, type=place)
         return sub
 
     example = "--data mnist --data-dir ~/mnist --latent-dim 20 --out runs/mnist"
@@ -239,12 +165,20 @@ def parser() -> Parser:
     option(e, "--compare", text, choices=tuple(PUBLISHED))
 
     s = on_run("sample", "runs/mnist -o new.png", "Decode new examples.", data=False)
-    picture(s, 100, "samples.png")
+    picture(s, 100, "samples.png", kinds=KINDS)
     option(s, "--seed", "default that of the run", type=index)
     option(s, "--label", "cvae, m2: samples of this label; default each label in turn")
+    switch(s, "--draw", "draw from p(x|z), rather than take its mean")
 
     r = on_run("reconstruct", "runs/mnist", "Encode and decode test examples.")
-    picture(r, SHOWN, "reconstructions.png")
+    text = f"how many, default {SHOWN}, or all in a .csv or .npz"
+    picture(r, None, "reconstructions.png", text, KINDS)
+    split(r)
+
+    text = "Write the code of each row: mu and logvar of q(z|x)."
+    c = on_run("encode", "runs/mnist --split train -o codes.npz", text)
+    result(c, ".csv, .npy or .npz", runs.CODES)
+    split(c)
 
     text = "Decode the codes between pairs of test examples; of one label each, for cvae and m2."
     i = on_run("interpolate", "runs/mnist --steps 10", text)
@@ -271,36 +205,39 @@ def parser() -> Parser:
     text = "Write a page for the browser: a latent plane to drag in, and a gradient in numbers."
     result(on_run("explore", "runs/mnist", text), ".html", runs.EXPLORER)
 
-    text = "Score test examples by how unlikely they are, and draw the extremes."
+    text = "Score examples by how unlikely they are, and draw the extremes."
     a = on_run("anomaly", "runs/mnist --anomalous 3", text, "anomaly")
     option(a, "-n", "examples in the picture, default {default}", type=count, default=24)
     result(a, ".csv, the picture beside it as .png", runs.SCORES)
+    split(a)
     option(a, "--samples K", "score by the K-sample bound", type=count)
+    text = "mark scores above the 1 - C quantile of those of the training data"
+    option(a, "--contamination C", text, type=fraction)
     text = "labels that count as anomalous, default those left out of training"
     option(a, "--anomalous LABEL[,LABEL...]", text, type=names)
 
     text = "Write the model as a safetensors file, which PyTorch and others read."
     o = command("export", "runs/mnist -o mnist.safetensors", text)
-    option(o, "run_folder RUN", RUN)
+    option(o, "run_folder RUN", RUN, type=place)
     result(o, ".safetensors", runs.EXPORT, f"RUN/{runs.EXPORT}, or beside a saved model")
 
     text = "Check every gradient of this package, or of your file, by finite differences."
     v = command("verify", "my_layers.py", text, "verify")
     text = "check each pair f, f_backward in it; inputs from inputs_f() or a decorator"
-    option(v, "file FILE.py", text, type=Path, nargs="?")
+    option(v, "file FILE.py", text, type=file, nargs="?")
     text = "instead, plant bugs in every gradient, and report whether the checks detect them"
     switch(v, "--teeth", text)
     option(v, "--seed", "seed of the random inputs, default {default}", type=index, default=0)
     text = "also draw the error of every gradient: .png, .svg or .pdf"
-    option(v, "-o/--output FILE", text, type=Path)
+    option(v, "-o/--output FILE", text, type=file)
 
     text = "Draw a model with its shapes, its loss and every gradient."
     d = command("diagram", "--hidden 400,200 --latent-dim 10 -o vae.svg", text)
     text = f"{RUN}; without it, the model that train would begin with"
-    option(d, "run_folder RUN", text, nargs="?")
+    option(d, "run_folder RUN", text, type=place, nargs="?")
     name = "diagram.svg"
     result(d, ".svg, .png or .pdf", name, f"{name}, in the folder of the run")
-    setting(d, "--data NAME|PATH", "data set for the input width, default {default}")
-    setting(d, "--data-dir DIR", DATA_DIR)
+    setting(d, "--data NAME|PATH", "data set for the input width, default {default}", type=place)
+    setting(d, "--data-dir DIR", DATA_DIR, type=place)
     model_options(d)
     return top

@@ -1,18 +1,22 @@
-"""The settings of a run: defaults and types, which model reads which, and what --resume may change.
+"""The settings of a run: defaults and types, which model reads which, and what may change.
+
+`to_resume` and `to_begin_from` say what a run that continues another may change.
 
 They come from the command line, or from a checkpoint, which is not trusted.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from inspect import signature
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
 
-from ..errors import CheckpointError, InputError
+from ..data.load import NAMED
+from ..errors import CheckpointError, DataError, InputError, whole_number
 from ..files.reading import is_text
 from ..files.run_folder import candidates
-from ..models import MODELS
+from ..models import MODELS, Model
 from ..models.load import Loaded, load_newest
 from ..train.optim import TRAINING
 
@@ -40,6 +44,8 @@ _declarations: dict[str, tuple[Any, Any]] = {  # in the order of config.json
     **_training,
     "epochs": (20, int),
     "patience": (None, int | None),
+    "init_from": (None, str | None),
+    "init_steps": (None, int | None),  # of that run; no option
     **_last,
 }
 # the first type of a union: None is allowed where it is the default
@@ -52,7 +58,13 @@ DEFAULTS: dict[str, Any] = {
     for name, (default, _) in _declarations.items()
 }
 
-FREE_ON_RESUME = ("data_dir", "epochs", "patience", "device")
+# new values of "data" must name the same data, which their hash shows
+FREE_ON_RESUME = ("data", "data_dir", "epochs", "patience", "device")
+# what the parameters of a model mean; the other settings may change when a run begins with them
+KEPT_BY_INIT_FROM = (
+    *("model", "latent_dim", "hidden", "activation", "likelihood", "x_variance", "init"),
+    *("bias_from_data", "scale"),
+)
 _scheduled = tuple(name for name, model in MODELS.items() if model.scheduled)
 # settings that are not hyper-parameters and that only some models read
 ONLY = {
@@ -112,15 +124,20 @@ def of_run(path: Path | str, loaded: Loaded) -> dict[str, Any]:
     found = run.get("settings")
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} holds no settings of its run: it is damaged")
-    own = {name: v for name, v in model.get_params().items() if name in DEFAULTS}
     known = of_checkpoint(DEFAULTS)
     for name, value in found.items():
         ignored = name in known and value != known[name] and is_ignored(model.kind, name)
         if name not in known or not _fits(name, value) or ignored:
             raise CheckpointError(f"{path} holds an invalid setting {name!r}: it is damaged")
-    settings = DEFAULTS | own | {"model": model.kind} | found
+    settings = _of_model(model) | found
     # JSON has lists, but no tuples
     return {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
+
+
+def _of_model(model: Model) -> dict[str, Any]:
+    """The hyper-parameters of a model, and the defaults of all other settings."""
+    own = {name: v for name, v in model.get_params().items() if name in DEFAULTS}
+    return DEFAULTS | own | {"model": model.kind}
 
 
 def _fits(name: str, value: Any) -> bool:
@@ -147,8 +164,52 @@ def to_resume(folder: Path, given: dict[str, Any]) -> tuple[Path, dict[str, Any]
     refuse_what_does_not_apply(given.get("model", settings["model"]), given)
     for name, value in given.items():
         if name not in FREE_ON_RESUME and value != settings[name]:
+            old = settings[name]
+            trained = f"without {flag(name)}" if old is None else f"with {flag(name)} {old}"
             raise InputError(
-                f"{folder} was trained with {flag(name)} {settings[name]}, so it cannot resume "
-                f"with {value}: leave {flag(name)} out, or start a new run with another --out"
+                f"{folder} was trained {trained}, so it cannot resume with {value}: leave "
+                f"{flag(name)} out, or start a new run with another --out"
             )
     return path, settings | given, loaded
+
+
+def check_data_of_resumed(path: Path, loaded: Loaded, chosen: dict[str, Any]) -> None:
+    """Raises InputError if the data are gone, or cannot be shown to be those of the checkpoint."""
+    if loaded.run["version"] < 4 and chosen["binarize"] != "none":
+        raise InputError(
+            f"{path} is of an earlier version, which drew the binary pixels of --binarize "
+            f"{chosen['binarize']} otherwise: finish this run with that version, or train again"
+        )
+    if chosen["data"] != of_run(path, loaded)["data"] and "data" not in loaded.run:
+        raise InputError(
+            f"{path} is of the first version, which kept no hash of the data, so nothing shows "
+            f"that {chosen['data']} holds the same: leave --data out"
+        )
+    check_that_data_exist(chosen, path.parent)
+
+
+def to_begin_from(path: str, loaded: Loaded, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a new run with the parameters of a run or model: its own, and `given`."""
+    own = of_run(path, loaded) or _of_model(loaded.model)
+    for name in KEPT_BY_INIT_FROM:
+        if given.get(name, own[name]) != own[name]:
+            raise InputError(
+                f"--init-from {path} has the parameters of {flag(name)} {own[name]}, so the new "
+                f"run cannot have {given[name]}: leave {flag(name)} out, or --init-from"
+            )
+    history = loaded.model.history_
+    steps = loaded.run.get("step", history[-1]["step"] if history else None)
+    if steps is not None:
+        whole_number(steps, f"the step of {path}", least=0)
+    chosen = own | given | {"init_steps": steps}
+    check_that_data_exist(chosen, path)
+    return chosen
+
+
+def check_that_data_exist(settings: dict[str, Any], run: Path | str) -> None:
+    """Raises DataError if a run's data are a file or folder that is gone."""
+    data = settings["data"]
+    if data not in NAMED and not os.path.exists(data):
+        raise DataError(
+            f"{run} was trained on {data}, which is gone: if it moved, add --data and its new path"
+        )

@@ -15,7 +15,10 @@ from ..files.atomic import write_atomically
 from ..models import Model
 from ..models.load import load
 from ..pictures.gallery import Picture
-from .settings import of_run
+from .settings import check_that_data_exist, of_run
+from .tables import SUFFIXES, Table, write_table
+
+SPLITS = {"test": "test split", "train": "training split", "all": "rows"}  # in words
 
 
 def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
@@ -32,15 +35,23 @@ def output(a: argparse.Namespace, name: str | None = None) -> Path:
 
 
 def data_of(a: argparse.Namespace, settings: dict[str, Any]) -> Data:
-    """The test split of the run's data or of --data; all rows of another file without splits."""
+    """The test split of the run's data or of --data; all rows of another file without splits.
+
+    A command that has --split takes that, and all rows of any file without splits in --data.
+    """
     own = settings.get("data")
     name = a.data or own
     if name is None:
         raise InputError(f"{a.run_folder} does not name its data: name it with --data")
+    if a.data is None:
+        check_that_data_exist(settings, a.run_folder)
     other = own is None or (name != own and Path(name).resolve() != Path(own))
-    split = "all" if other and not has_splits(name) else "test"
+    split = getattr(a, "split", None)
+    if split is None:
+        whole = other or ("split" in a and a.data is not None)
+        split = "all" if whole and not has_splits(name) else "test"
     X, y = load_data(name, split, a.data_dir or settings.get("data_dir"))
-    return Data(X, y, shown_name(name), "rows" if split == "all" else "test split")
+    return Data(X, y, shown_name(name), SPLITS[split])
 
 
 def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) -> Evaluation:
@@ -62,9 +73,11 @@ def collapse(model: Model, data: Data, settings: dict[str, Any], *quiet: str) ->
     return "" if found.verdict in (NONE, *quiet) else f"\n{found}"
 
 
-def write(path: Path, picture: Picture) -> None:
-    """Write a picture, its numbers (.npy) or its animation (.gif), and print the path."""
-    if path.suffix == ".npy":
+def write(path: Path, picture: Picture, table: Table | None = None) -> None:
+    """Write a picture, its numbers (.npy), its animation (.gif) or its table; print the path."""
+    if table is not None and path.suffix in SUFFIXES:
+        write_table(path, table)
+    elif path.suffix == ".npy":
         write_atomically(path, lambda f: np.save(f, picture.numbers))
     elif path.suffix == ".gif" and picture.animation is not None:
         from ..pictures import animation  # lazily: matplotlib is slow to import
@@ -72,7 +85,8 @@ def write(path: Path, picture: Picture) -> None:
         animation.save_animation(picture.animation(animation), path)
     else:
         others = "" if picture.animation is None else ", .gif (an animation)"
-        check_picture(path, f"{others} or .npy (the numbers)")
+        numbers = " or .npy" if table is None else ", .csv, .npy or .npz"
+        check_picture(path, f"{others}{numbers} (the numbers)")
         from ..pictures import plots
 
         plots.save_figure(picture.figure(plots), path)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,15 +18,27 @@ from ..evaluate.units import Data, need_labels
 from ..files import run_folder as runs
 from ..files.atomic import alone_in
 from ..models import MODELS, Labelled, Model
-from ..models.load import Loaded
+from ..models.load import Loaded, load
 from ..pictures import gallery
 from ..train import EarlyStopping, Trainer
 from ..train.callbacks import CheckpointTimer, LatentFrames
 from ..train.optim import TRAINING
 from ..train.signals import exit_code, interruptible, signals_ignored
 from . import settings
+from .parser import AUTO
 from .run_keeper import RunKeeper, epochs_of
 from .shared import collapse, measure
+
+
+class Start(NamedTuple):
+    """How a run begins: new, or from its own checkpoint, or with the parameters of another."""
+
+    settings: dict[str, Any]
+    folder: Path
+    source: Path | None = None  # the checkpoint that it resumes from
+    loaded: Loaded | None = None  # the content of that
+    origin: Loaded | None = None  # the content of --init-from
+    finished: bool = False  # whether nothing is left to do
 
 
 def train(a: argparse.Namespace) -> int:
@@ -45,14 +57,13 @@ def _train(
 ) -> int:
     """Prepare, run, report. writes: whether this process writes the folder and prints."""
     tell = say if writes and not a.quiet else lambda text: None
-    chosen, folder, source, loaded = _prepare(a, writes, stack)
-    X, y, test = _data(chosen)
-    if loaded is None:
-        model = MODELS[chosen["model"]](**settings.model_config(chosen))
-        model.check_config()
-        model.build_from(X, y)
-    else:
-        model = loaded.model.set_params(epochs=chosen["epochs"])
+    start = _prepare(a, writes, stack)
+    chosen, folder, source, loaded, *_ = start
+    if start.finished:
+        tell(f"{folder} is finished: nothing is left to do")
+        return 0
+    X, y, test = data_splits(chosen)
+    model = _model(start, X, y)
     trainer = make_trainer(
         model, X, test.X, y=y, y_test=test.y if model.needs_labels else None,
         detect_anomaly=a.detect_anomaly,
@@ -71,12 +82,14 @@ def _train(
             epochs = trainer.epoch
     if keeper:
         runs.open_folder(folder)
-        if source is None:
+        if source is None or loaded is None:
             stack.enter_context(alone_in(folder))
             runs.refuse_if_taken(folder, a.overwrite)
         else:
             keeper.resume(source, trainer)
             tell(f"resuming from {source}: {epochs_of(trainer)} complete, step {trainer.step}")
+            if chosen["data"] != settings.of_run(source, loaded)["data"]:
+                tell(f"{chosen['data']} holds the data of the run, by their SHA-256")
             if trainer.epoch < epochs:  # the page becomes outdated
                 (folder / runs.INDEX).unlink(missing_ok=True)
     labelled = ""
@@ -85,6 +98,9 @@ def _train(
     tell(
         f"{model!r}\n{len(X):,} training{labelled} and {len(test.X):,} test examples of {test.name}"
     )
+    if start.origin is not None:
+        of = "" if chosen["init_steps"] is None else f" after step {chosen['init_steps']}"
+        tell(f"beginning with the parameters of {chosen['init_from']}{of}")
     callbacks = [*filter(None, [frames, keeper, stopping])]
     code = _run(a, trainer, epochs, callbacks, keeper)
     if code or not keeper:
@@ -108,34 +124,59 @@ def _train(
     return 0
 
 
-def _prepare(
-    a: argparse.Namespace, writes: bool, stack: ExitStack
-) -> tuple[dict[str, Any], Path, Path | None, Loaded | None]:
-    """Settings and folder of the run, and the checkpoint that it resumes from; data are fetched."""
+def _model(start: Start, X: Any, y: Any) -> Model:
+    """The model of the run, with its first parameters."""
+    if start.loaded is not None:
+        return start.loaded.model.set_params(epochs=start.settings["epochs"])
+    config = settings.model_config(start.settings)
+    if start.origin is None:
+        model = MODELS[start.settings["model"]](**config)
+        model.check_config()
+        return model.build_from(X, y)
+    model = start.origin.model.set_params(**config)
+    model.check_config()
+    model.history_ = []
+    return model
+
+
+def _prepare(a: argparse.Namespace, writes: bool, stack: ExitStack) -> Start:
+    """How the run begins; its data are fetched."""
     given = {name: getattr(a, name) for name in settings.DEFAULTS if hasattr(a, name)}
     for name in ("data", "data_dir"):
         value = given.get(name)
         if value and not (name == "data" and value in NAMED) and Path(value).exists():
             given[name] = str(Path(value).resolve())  # independent of the working directory
+    if origin := given.get("init_from"):
+        if not a.out:
+            raise InputError("--init-from begins a new run: name its folder with --out")
+        given["init_from"] = str(Path(origin).resolve())
     chosen = settings.DEFAULTS | given
     folder = Path(a.out or f"runs/{chosen['model']}-{Path(chosen['data']).stem}")
     CheckpointTimer(a.checkpoint_every)  # refuses an interval that it cannot read
-    source = loaded = None
-    if a.resume:
+    if a.resume and (a.resume != AUTO or runs.candidates(folder)):
         if writes and folder.is_dir():
             stack.enter_context(alone_in(folder))
         source, chosen, loaded = settings.to_resume(folder, given)
+        start = Start(chosen, folder, source, loaded)
         # a run without its page was stopped while drawing, and drawing is resumed
-        finished = source.name == runs.NEWEST and (folder / runs.INDEX).exists()
-        if len(loaded.model.history_) >= chosen["epochs"] and finished:
+        drawn = source.name == runs.NEWEST and (folder / runs.INDEX).exists()
+        if drawn and a.resume == AUTO and _is_over(loaded, chosen):
+            return start._replace(finished=True)
+        if drawn and len(loaded.model.history_) >= chosen["epochs"]:
             raise InputError(
                 f"{folder} has already finished {len(loaded.model.history_)} epochs: pass a larger "
                 "--epochs to continue"
             )
+        settings.check_data_of_resumed(source, loaded, chosen)
     else:
         runs.refuse_if_taken(folder, a.overwrite)
+        origin = None
+        if path := chosen["init_from"]:
+            origin = load(path, given.get("device"))
+            chosen = settings.to_begin_from(path, origin, given)
         settings.refuse_what_does_not_apply(chosen["model"], given)
         settings.refuse_binary_pixels_that_are_not(chosen)
+        start = Start(chosen, folder, origin=origin)
     whole_number(chosen["epochs"], "--epochs")
     if chosen["patience"] is not None:
         EarlyStopping(chosen["patience"])  # refuses it before data are fetched
@@ -143,7 +184,16 @@ def _prepare(
         fetch(chosen["data"], chosen["data_dir"], verbose=writes and not a.quiet)
         if chosen["data_dir"]:  # it may not have existed before
             chosen["data_dir"] = str(Path(chosen["data_dir"]).resolve())
-    return chosen, folder, source, loaded
+    return start
+
+
+def _is_over(loaded: Loaded, chosen: dict[str, Any]) -> bool:
+    """Whether the run had all its epochs, or early stopping has ended it."""
+    history, patience = loaded.model.history_, chosen["patience"]
+    if len(history) >= chosen["epochs"]:
+        return True
+    epoch_ended = bool(history) and history[-1]["step"] == loaded.run.get("step")
+    return patience is not None and epoch_ended and EarlyStopping(patience).is_over(history)
 
 
 def _run(
@@ -182,7 +232,7 @@ def _report(
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")
 
 
-def _data(settings: dict[str, Any]) -> tuple[Any, Any, Data]:
+def data_splits(settings: dict[str, Any]) -> tuple[Any, Any, Data]:
     """Both splits; the training split without the examples and labels that settings exclude."""
     y: Any
     name = shown_name(settings["data"])

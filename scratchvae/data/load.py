@@ -7,6 +7,7 @@ import numpy as np
 
 from ..backend import noise
 from ..errors import DataError, InputError
+from ..files.home import expanded
 from ..files.npz import read_npy, read_npz
 from ..files.reading import refusing
 from . import idx, strokes
@@ -75,7 +76,7 @@ def fetch(name: str | Path, data_dir: str | Path | None = None, *, verbose: bool
 
 def has_splits(name: str | Path) -> bool:
     """Whether the data have a training and a test split; a file of one array has none."""
-    path = Path(name)
+    path = Path(expanded(name))
     if path.suffix not in (".npy", ".npz") or path.is_dir():
         return True
     return OWN_SPLITS <= _arrays(path).keys()
@@ -85,7 +86,8 @@ def shown_name(name: str | Path) -> str:
     """The name of the data in messages; a file or folder named like a data set is distinguished."""
     if name in NAMED:
         return str(name)
-    return Path(name).name + ("/" if Path(name).is_dir() else "")
+    path = Path(expanded(name))
+    return path.name + ("/" if path.is_dir() else "")
 
 
 Split = tuple[np.ndarray, np.ndarray | None]
@@ -105,7 +107,7 @@ def _load(name: str | Path, split: str, data_dir: str | Path | None) -> Split:
         return X, y
     if name in IDX_SETS:
         return _from_folders(_folders(str(name), data_dir), split, str(name))
-    path = Path(name)
+    path = Path(expanded(name))
     if path.is_dir():
         return _from_folders([path], split, str(name))
     if path.suffix not in (".npy", ".npz"):
@@ -121,7 +123,8 @@ def _folders(name: str, data_dir: str | Path | None) -> list[Path]:
     if data_dir is None:
         data_dir = os.environ.get("SCRATCHVAE_DATA") or None
     if data_dir is not None:
-        return [Path(data_dir) / name, Path(data_dir)]
+        data_dir = Path(expanded(data_dir))
+        return [data_dir / name, data_dir]
     return [Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "scratchvae" / name]
 
 

@@ -9,6 +9,7 @@ index.html        a page with the pictures and the numbers
 *.png             the pictures that apply, and those that the commands draw
 training.gif      the same latent points decoded after each epoch
 anomaly.csv       the scores that `anomaly` writes
+codes.csv         the codes that `encode` writes
 explorer.html     the page that `explore` writes
 model.safetensors the model that `export` writes
 """
@@ -33,6 +34,7 @@ CHECKPOINTS = (NEWEST, BEST, INCOMING)
 COLUMNS = ("epoch", "step", "train_loss", "test_loss", "rec", "kl", "active_units", "seconds")
 METRICS, CONFIG = "metrics.csv", "config.json"
 SCORES, SAMPLES_OF_LABEL, EXPLORER = "anomaly.csv", "samples_of_label.png", "explorer.html"
+CODES = "codes.csv"
 INDEX, FILM, EXPORT = "index.html", "training.gif", "model.safetensors"
 ONLY_BY_TRAIN = ("loss.png", "unit_kl.png", "latent.png")
 TRAIN_PICTURES = (  # drawn by `train`, where they apply
@@ -40,7 +42,7 @@ TRAIN_PICTURES = (  # drawn by `train`, where they apply
     *("reconstructions.png", "samples.png", "manifold.png", "traversals.png", "interpolations.png"),
 )
 PICTURES = (*TRAIN_PICTURES, FILM, "anomaly.png", SAMPLES_OF_LABEL, "diagram.svg")
-FILES = (*CHECKPOINTS, METRICS, CONFIG, SCORES, EXPLORER, EXPORT, INDEX, *PICTURES)
+FILES = (*CHECKPOINTS, METRICS, CONFIG, SCORES, CODES, EXPLORER, EXPORT, INDEX, *PICTURES)
 MAX_METRICS = 1 << 26  # bytes: about a million epochs
 
 

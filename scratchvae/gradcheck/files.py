@@ -7,6 +7,7 @@ nothing else is executed.
 """
 
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +45,7 @@ def check_file(path: str | Path, *, seed: int = 0) -> Iterator[Report]:
     Raises InputError where the file cannot be run or holds no pair, and, after the reports of all
     the others, where a pair cannot be checked.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     functions = _functions(path)
     names = [name for name in functions if f"{name}_backward" in functions]
     if not names:

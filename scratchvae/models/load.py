@@ -18,6 +18,7 @@ from ..data.labels import read_classes
 from ..data.rows import RowFormat
 from ..errors import CheckpointError, CheckpointWarning, DamagedError, InputError, whole_number
 from ..files import checkpoint, safetensors, torch_names
+from ..files.home import expanded
 from ..files.reading import UnreadableFile, refusing
 from ..files.run_folder import COLUMNS, NEWEST, candidates
 from ..train.optim import TRAINING
@@ -43,7 +44,7 @@ class Loaded(NamedTuple):
     """The content of a file; `run` and `arrays` are empty if it holds no training run."""
 
     model: Model
-    run: dict[str, Any]  # numbers and settings of the run
+    run: dict[str, Any]  # numbers and settings of the run, and the version of their format
     arrays: dict[str, Any]  # arrays of the run
 
 
@@ -60,7 +61,7 @@ def load_model(path: str | Path, device: str | None = None) -> Model:
 
 def load(path: str | Path, device: str | None = None) -> Loaded:
     """As `load_model`, with the state of the training run."""
-    return load_newest(Path(path), device)[1]
+    return load_newest(Path(expanded(path)), device)[1]
 
 
 def load_newest(path: Path, device: str | None = None) -> tuple[Path, Loaded]:
@@ -119,7 +120,7 @@ def _load(path: Path, device: str | None) -> Loaded:
                 f"{path}: {name} has the wrong dtype or number of dimensions, or holds a NaN or an "
                 "infinity"
             )
-    return Loaded(model, run, arrays)
+    return Loaded(model, run and run | {"version": meta["version"]}, arrays)
 
 
 def _from_checkpoint(

@@ -19,6 +19,7 @@ from ..data.labels import read_classes
 from ..data.rows import RowFormat
 from ..errors import InputError, whole_number
 from ..files import checkpoint, safetensors
+from ..files.home import expanded
 from ..train import Trainer
 from ..train.optim import TRAINING
 from . import bounds
@@ -327,7 +328,7 @@ class Model(Parametric):
         too. run and arrays make it a checkpoint of a training run: its settings, and
         `Trainer.state`.
         """
-        path, meta = Path(path), self.describe()
+        path, meta = Path(expanded(path)), self.describe()
         if path.suffix == safetensors.SUFFIX:
             return safetensors.write(path, meta, self.state_dict())
         # without the durations, the same run writes the same bytes

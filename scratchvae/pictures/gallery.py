@@ -21,6 +21,7 @@ from ..train.callbacks import LatentFrames
 from . import SHOWN
 from .page import page
 
+DRAWN = ", drawn from p(x|z)"  # rather than its means
 ACROSS = 2.5  # standard deviations by which a traversal moves a unit, in both directions
 
 
@@ -54,15 +55,20 @@ def as_floats(model: Model, X: np.ndarray) -> np.ndarray:
     return model.rows_.unscaled(to_float(X, np.empty(X.shape, dtype=np.float64)))
 
 
-def samples(model: Model, n: int, seed: int | None = None) -> Picture:
-    """New examples; of a model with labels, each label has columns of its own."""
+def samples(model: Model, n: int, seed: int | None = None, **how: Any) -> Picture:
+    """New examples; of a model with labels, each label has columns of its own.
+
+    how: other arguments of `sample`.
+    """
     columns = None
     title = "samples from the prior" if model.noisy else "decoded from N(0, 1): no prior"
     if isinstance(model, Labelled):
         labels = model.classes_.tolist()[:n]
         columns = len(labels) * max(1, round(n**0.5 / len(labels)))
         title = f"samples of each label in turn: {', '.join(map(str, labels))}"
-    images = model.sample(n, seed=seed)
+    if how.get("draw"):
+        title += DRAWN
+    images = model.sample(n, seed=seed, **how)
     return Picture(images, lambda plots: plots.samples(images, title, columns), title)
 
 

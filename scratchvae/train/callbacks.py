@@ -30,7 +30,11 @@ class EarlyStopping:
     def __call__(self, trainer: Any, record: Record) -> bool:
         if isnan(record["test_loss"]):
             raise InputError("early stopping needs a test split: pass X_test")
-        series = [r["test_loss"] for r in trainer.model.history_]
+        return self.is_over(trainer.model.history_)
+
+    def is_over(self, history: list[Record]) -> bool:
+        """Whether a run with this history has ended."""
+        series = [r["test_loss"] for r in history]
         return len(series) - 1 - int(np.argmin(series)) >= self.patience
 
 

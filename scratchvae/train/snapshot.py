@@ -57,12 +57,13 @@ def resumed_step(
     if numbers.get("rows") != rows:
         raise InputError(
             f"the run was trained on {numbers.get('rows')} examples, but the data now hold "
-            f"{rows}: resume with the same data"
+            f"{rows}: resume with the same data, or let a new run begin with this one's parameters "
+            "(--init-from)"
         )
     if numbers.get("data", data) != data:
         raise InputError(
-            "the run was trained on other data, with the same number of examples: "
-            "resume with the same data"
+            "the run was trained on other data, with the same number of examples (SHA-256 "
+            f"{str(numbers['data'])[:12]!r}..., not {data[:12]!r}...): resume with the same data"
         )
     step = whole_number(numbers.get("step"), "the step of the checkpoint", least=0)
     if not 0 <= step - epochs * steps_per_epoch <= steps_per_epoch:

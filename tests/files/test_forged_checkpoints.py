@@ -95,7 +95,9 @@ def test_forged_settings(run, capsys, name, value):
         (lambda m: m["run"].update(data="0"), "trained on other data"),
         (lambda m: m["run"].pop("settings"), "no settings"),
         (lambda m: m["run"]["settings"].update(batch_size=0), "batch_size"),
-        (lambda m: m["run"]["settings"].update(data="/nonexistent.npz"), "no file"),
+        (lambda m: m["run"]["settings"].update(data="/nonexistent.npz"), "npz, which is gone"),
+        (lambda m: m["run"]["settings"].update(data="/\x1b.npz"), "/\\x1b.npz, which is gone"),
+        (lambda m: m["run"].update(version="x", data="0"), "trained on other data"),
     ],
 )
 def test_a_forged_run_cannot_go_on(run, capsys, change, message):

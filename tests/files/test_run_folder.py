@@ -119,7 +119,7 @@ def test_the_first_format_goes_on(train_run, monkeypatch):
 
     def older(meta):
         meta["version"] = 1
-        del meta["run"]["data"], meta["run"]["settings"]["clip_norm"]
+        del meta["run"]["data"], meta["config"]["clip_norm"]
         meta["run"]["seconds"] = 0.5
         meta["history"] = [{**record, "seconds": 1.5} for record in meta["history"]]
 

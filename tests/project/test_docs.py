@@ -81,6 +81,37 @@ def test_the_commands_of_the_documents_exist(text):
                 assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), command
 
 
+def test_the_nightly_guide_does_what_it_says(tmp_path, monkeypatch, capsys):
+    """Its blocks in turn, and then the lines of the scheduler once more."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "guides" / "nightly.md").read_text()
+
+    def call(line):
+        words = shlex.split(line.split("&&")[-1])
+        assert words[0] == "scratchvae"
+        assert cli.main(words[1:]) == 0, line
+        return capsys.readouterr().out
+
+    said = []
+    for language, code in re.findall(r"```(python|sh)\n(.*?)```", text, re.DOTALL):
+        if language == "python":
+            exec(compile(code, "nightly.md", "exec"), {})
+        else:
+            said += map(call, code.splitlines())
+    assert "so are" in said[1]
+    assert "beginning with the parameters of" in said[3]
+    rows = [line.split(",") for line in Path("scores.csv").read_text().splitlines()]
+    assert rows[0] == ["row", "score", "anomaly"]
+    assert [row[0] for row in rows[1:]] == [str(i) for i in range(100)]
+    marked = [int(row[0]) for row in rows if row[2] == "1"]
+    assert {95, 96, 97, 98, 99} <= set(marked)
+    assert len(marked) <= 8
+    assert len(Path("codes.csv").read_text().splitlines()) == 101
+    train, anomaly = re.search(r"```text\n(.*?)```", text, re.DOTALL)[1].splitlines()
+    assert call(train) == ""
+    assert "so are" in call(anomaly)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_lead_to_files_that_exist(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
