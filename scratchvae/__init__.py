@@ -19,15 +19,16 @@ from .version import __version__ as __version__
 if TYPE_CHECKING:
     from .data.load import load_data
     from .errors import CheckpointError, CheckpointWarning, DataError, InputError, NonFiniteError
+    from .evaluate.outliers import AnomalyDetector
     from .models import IWAE, VAE, Autoencoder, ConditionalVAE, SemiSupervisedVAE, load_model
 
 __all__ = ["IWAE", "VAE", "Autoencoder", "ConditionalVAE", "SemiSupervisedVAE", "load_model"]
 __all__ += ["CheckpointError", "CheckpointWarning", "DataError", "InputError", "NonFiniteError"]
-__all__ += ["load_data"]
+__all__ += ["AnomalyDetector", "load_data"]
 
 # public name: the module that defines it, imported on first access
 _HOMES = {n: ".errors" if n.endswith(("Error", "Warning")) else ".models" for n in __all__}
-_HOMES["load_data"] = ".data.load"
+_HOMES |= {"AnomalyDetector": ".evaluate.outliers", "load_data": ".data.load"}
 _ROOMS = ("backend", "data", "errors", "evaluate", "files", "models", "nets", "ops", "train")
 
 gradcheck.provide(

@@ -19,6 +19,10 @@ class InputError(ValueError):
     """Invalid input. The message says what is wrong and what to do."""
 
 
+class InputTypeError(InputError, TypeError):
+    """Invalid input of a kind for which Python raises TypeError: an unknown argument, no number."""
+
+
 class _FileError(InputError):
     """The message may quote a file: control characters are escaped, and a long text is cut."""
 

@@ -14,7 +14,9 @@ from ..errors import check_seed as check_seed
 from . import Array, array_module, kernels
 
 # Streams make the uses of one seed independent. Append only: their numbers are part of every key.
-INIT, TRAIN, TEST, SHUFFLE, BINARIZE, SAMPLE, SCORE, DATA, LABELS, FIXED, PICK, KEYS = range(12)
+INIT, TRAIN, TEST, SHUFFLE, BINARIZE, SAMPLE, SCORE, DATA, LABELS, FIXED, PICK, KEYS, DRAW = range(
+    13
+)
 
 _MASK = 0xFFFFFFFF
 

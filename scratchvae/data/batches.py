@@ -5,14 +5,13 @@ per pixel, on the GPU too.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from math import isqrt
 from typing import Any
 
 import numpy as np
 
 from ..backend import Array, array_module, noise, to_numpy
-from ..errors import InputError
+from ..errors import InputError, InputTypeError
 
 BINARIZE = ("none", "static", "dynamic")
 ROUNDING = 1e-6  # allowed distance from [0, 1], for rounding errors in scaled data
@@ -26,12 +25,22 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
     that scikit-learn's estimator checks require.
     """
     kind = type(X).__name__
+    if isinstance(X, tuple) and [getattr(part, "ndim", 0) > 1 for part in X] == [True, False]:
+        raise InputError(
+            "data must be one array, got a tuple of data and labels, as load_data returns it: "
+            "unpack it, X, y = load_data(...), and pass X and y"
+        )
     if hasattr(X, "toarray"):
         raise InputError(f"data must be a dense array, got a sparse {kind}: pass X.toarray()")
     X = _array(X, "data")
     if X.dtype.kind == "O" and X.ndim:
-        with suppress(TypeError, ValueError):
+        try:
             X = X.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            refused = InputTypeError if isinstance(error, TypeError) else InputError
+            raise refused(
+                f"data must be real numbers, got a {kind} of dtype object: {error}"
+            ) from None
     if X.dtype.kind not in "buif":
         hint = "Complex data not supported: " if X.dtype.kind == "c" else ""
         raise InputError(f"{hint}data must be real numbers, got a {kind} of dtype {X.dtype}")

@@ -53,7 +53,7 @@ def labels_named(names: Sequence[str], known: Any) -> list[Any]:
     there = by_text(known)
     for name in names:
         if name not in there:
-            choices = ", ".join(map(str, np.asarray(known).tolist())) or "none"
+            choices = ", ".join(map(repr, np.asarray(known).tolist())) or "none"
             raise InputError(f"unknown label {name!r}: the labels are {choices}")
     return [there[name] for name in names]
 

@@ -58,9 +58,8 @@ class RowFormat:
         """
         check_scale(scale)
         columns = column_names(X) if columns is None else tuple(columns)
-        shape = tuple(map(int, np.shape(X)[1:])) if np.ndim(X) > 2 else None
         rows = check_rows(X)
-        D = rows.shape[1]
+        D, shape = rows.shape[1], _image_shape(X)
         pixels = unit_interval or shape is not None or D == 28 * 28
         found = cls(D, pixels, shape=shape, columns=columns, scale=scale)
         if rows.size == 0:
@@ -246,6 +245,12 @@ class RowFormat:
                 raise InputError(f"{name} does not fit")
 
 
+def _image_shape(X: Any) -> tuple[int, ...] | None:
+    """The shape of each row of X, or None if the rows are flat."""
+    shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
+    return tuple(map(int, shape[1:])) if len(shape) > 2 else None
+
+
 def check_scale(scale: Any) -> None:
     """Raises InputError for an unknown scale."""
     if scale not in SCALES:
@@ -262,7 +267,12 @@ def column_names(X: Any) -> tuple[str, ...] | None:
 
 
 def check_columns(known: tuple[str, ...] | None, given: tuple[str, ...] | None, model: str) -> None:
-    """Raises InputError if both are named, and not alike; in scikit-learn's words."""
+    """Raises InputError if both are named, and not alike; in scikit-learn's words.
+
+    Warns if only the given ones are named.
+    """
+    if known is None and given is not None:
+        _warn(f"X has feature names, but {model} was fitted without feature names")
     if known is None or given is None or known == given:
         return
     lines = ["The feature names should match those that were passed during fit."]

@@ -1,7 +1,8 @@
 """Evaluation of models: bounds, metrics and posterior collapse, reported with their protocol.
 
 `evaluation.py` evaluates a model, `published.py` holds published numbers, `metrics.py` has pure
-functions of arrays. Nothing here draws, or knows the command line.
+functions of arrays, and `outliers.py` a detector with a threshold. Nothing here draws, or knows the
+command line.
 """
 
 from typing import TYPE_CHECKING

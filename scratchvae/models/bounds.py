@@ -10,19 +10,24 @@ from ..backend import Array, array_module, noise
 from ..errors import InputError, whole_number
 
 
+def check_samples(model: Any, k: int | None) -> None:
+    """Raises InputError if k is no number of samples, or the model draws none."""
+    if k is None:
+        return
+    whole_number(k, "k")
+    if not model.noisy:
+        raise InputError(
+            f"{type(model).__name__} draws no samples of z, so it has no importance-weighted bound"
+        )
+
+
 def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
     """A lower bound of log p(x) for each validated row of X: (N,), nats.
 
     Without k, the ELBO, log p(x|z) - KL, with as many samples of z as in training. With k, the
     importance-weighted bound, log (1/k) sum_j p(x, z_j) / q(z_j|x). Memory does not depend on k.
     """
-    if k is not None:
-        k = whole_number(k, "k")
-        if not model.noisy:
-            raise InputError(
-                f"{type(model).__name__} draws no samples of z, so it has no importance-weighted "
-                "bound"
-            )
+    check_samples(model, k)
 
     def bound(x: Array) -> tuple[Array]:
         pixels = x[:, : model.n_features_]  # so that a row has the same noise with any label

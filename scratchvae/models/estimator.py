@@ -6,6 +6,7 @@ not a dependency.
 
 import inspect
 import sys
+from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Self
@@ -13,7 +14,8 @@ from typing import Any, Self
 import numpy as np
 
 from ..data.rows import RowFormat
-from ..errors import InputError
+from ..errors import InputError, InputTypeError
+from ..train import Trainer
 
 # arguments of other libraries, and what they are called here
 OTHER_NAMES = {
@@ -30,11 +32,22 @@ OTHER_NAMES = {
 }
 
 
-def unknown_name(name: str, known: Any, what: str) -> InputError:
-    """The error for an unknown argument, which names the nearest of those that are known."""
-    nearest = OTHER_NAMES.get(name) or next(iter(get_close_matches(name, known, 1)), None)
-    hint = f", perhaps {nearest}" if nearest else ""
-    return InputError(f"{what} {name!r}{hint}: choose among {', '.join(known)}")
+# arguments of `fit` that are no settings of the `Trainer`, nor hyper-parameters
+FIT = ("X_test", "y_test", "verbose", "callbacks")
+
+
+def unknown_name(name: str, known: Any, what: str, others: Any, where: str) -> InputError:
+    """The error for an unknown argument: says which of the known ones was probably meant.
+
+    others are the arguments of `where`, to which it may belong.
+    """
+    meant = OTHER_NAMES.get(name, name)
+    argument = meant.partition("=")[0]
+    if argument in others:
+        return InputTypeError(f"{what} {name!r}: pass {meant} to {where}")
+    nearest = [meant] if argument in known else get_close_matches(name, known, 1)
+    hint = f", perhaps {nearest[0]}" if nearest else ""
+    return InputTypeError(f"{what} {name!r}{hint}: choose among {', '.join(known)}")
 
 
 def not_fitted(message: str) -> InputError:
@@ -53,29 +66,47 @@ def not_fitted(message: str) -> InputError:
     return NotFitted(message)
 
 
-class Estimator:
-    """What scikit-learn asks of an estimator whose hyper-parameters are a dataclass's fields."""
+class HyperParameters:
+    """What scikit-learn asks of a class whose hyper-parameters are a dataclass's fields."""
 
-    n_features_: int
-    rows_: RowFormat
-    latent_dim: int
+    def __new__(cls, *args: Any, **named: Any) -> Self:
+        cls._check_names(named)
+        return super().__new__(cls)
 
     @classmethod
     def _names(cls) -> list[str]:
         return list(inspect.signature(cls).parameters)
 
+    @classmethod
+    def _check_names(cls, given: Iterable[str]) -> None:
+        """Raises InputError for a name that is no hyper-parameter."""
+        known = cls._names()
+        for name in given:
+            if name not in known:
+                what = f"{cls.__name__} has no hyper-parameter"
+                raise unknown_name(name, known, what, FIT, "fit")
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The hyper-parameters: `type(model)(**model.get_params())` is an untrained copy."""
-        return {name: getattr(self, name) for name in self._names()}
+        """The hyper-parameters: `type(model)(**model.get_params())` is an untrained copy.
+
+        With deep, also those of hyper-parameters that have some, as in model__lr.
+        """
+        own = {name: getattr(self, name) for name in self._names()}
+        parts = {n: v for n, v in own.items() if deep and hasattr(v, "get_params")}
+        nested = {f"{n}__{k}": v for n, part in parts.items() for k, v in part.get_params().items()}
+        return own | nested
 
     def set_params(self, **params: Any) -> Self:
         """Change hyper-parameters for the next `fit`, which validates them."""
-        names = self._names()
-        for name in params:
-            if name not in names:
-                raise unknown_name(name, names, f"{type(self).__name__} has no hyper-parameter")
-        for name, value in params.items():
-            setattr(self, name, value)
+        self._check_names(name.partition("__")[0] for name in params)
+        for name in sorted(params, key=lambda name: "__" in name):
+            owner, _, nested = name.partition("__")
+            if not nested:
+                setattr(self, name, params[name])
+            elif hasattr(part := getattr(self, owner), "set_params"):
+                part.set_params(**{nested: params[name]})
+            else:
+                raise InputError(f"{owner} is {part!r}, which has no hyper-parameter {nested!r}")
         return self
 
     def __repr__(self) -> str:
@@ -83,10 +114,18 @@ class Estimator:
         defaults = inspect.signature(type(self)).parameters
         shown = [
             f"{name}={value!r}"
-            for i, (name, value) in enumerate(self.get_params().items())
+            for i, (name, value) in enumerate(self.get_params(deep=False).items())
             if i < 4 or value != defaults[name].default
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class Estimator(HyperParameters):
+    """What scikit-learn asks of a model: its tags, the calls that it makes, names of columns."""
+
+    n_features_: int
+    rows_: RowFormat
+    latent_dim: int
 
     def __sklearn_tags__(self) -> Any:
         # lazily: only scikit-learn calls this
@@ -98,6 +137,26 @@ class Estimator:
             transformer_tags=TransformerTags(preserves_dtype=[]),
             input_tags=InputTags(three_d_array=True),
         )
+
+    def check_fit_settings(self, settings: Iterable[str]) -> None:
+        """Raises InputError for an argument of `fit` that it and the `Trainer` do not know."""
+        trainers = list(inspect.signature(Trainer).parameters)[5:]
+        for name in settings:
+            if name not in trainers:
+                known = [*FIT, "scale", "epochs", *trainers]
+                others, where = set(self._names()) - set(known), f"{type(self).__name__}(...)"
+                raise unknown_name(name, known, "fit has no argument", others, where)
+
+    def inverse_transform(self: Any, z: Any) -> np.ndarray:
+        """`decode`, under scikit-learn's name.        z (N,Z)  ->  (N,D)"""
+        return self.decode(z)
+
+    def fit_transform(self: Any, X: Any, y: Any = None, **settings: Any) -> Any:
+        return self.fit(X, y, **settings).transform(X)
+
+    def score(self: Any, X: Any, y: Any = None) -> float:
+        """The mean of `score_samples`, nats per example, for a hyper-parameter search."""
+        return float(self.score_samples(X, y=y).mean())
 
     # --------------------------------------------------------------------------------- columns
 
@@ -114,7 +173,20 @@ class Estimator:
         return np.array(self.rows_.columns, dtype=object)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """The names of the columns of `transform`: vae0, vae1, ... (Z,), of text."""
+        """The names of the columns of `transform`: vae0, vae1, ... (Z,), of text.
+
+        input_features, if given, must be the names of the training data.
+        """
+        if not hasattr(self, "n_features_"):
+            raise not_fitted(f"this {type(self).__name__} has no columns: call fit first")
+        if input_features is not None:
+            if (n := len(input_features)) != self.n_features_:
+                raise InputError(
+                    f"input_features should have length equal to the {self.n_features_} features "
+                    f"of the training data, got {n}"
+                )
+            if self.rows_.columns not in (None, tuple(input_features)):
+                raise InputError("input_features is not equal to feature_names_in_")
         prefix = type(self).__name__.lower()
         return np.array([f"{prefix}{i}" for i in range(self.latent_dim)], dtype=object)
 

@@ -4,6 +4,7 @@ A label is C one-hot columns after the D pixels of its row, all zero if the row 
 mini-batches, training and evaluation need no code for labels.
 """
 
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..backend import Array
 from ..backend.memory import Workspace
 from ..data.batches import check_codes
 from ..data.labels import UNLABELLED, known_labels, missing
-from ..errors import InputError, whole_number
+from ..errors import DataWarning, InputError, whole_number
 from ..files import torch_names
 from .model import Model
 from .parameters import reads
@@ -62,6 +63,13 @@ class Labelled(Model):
             raise InputError(
                 f"{type(self).__name__} has no label to learn from: all of y is {UNLABELLED}"
             )
+        if len(known) == 1 and missing(y).any():
+            warnings.warn(
+                f"one class is left in y, {known.tolist()[0]!r}, because {UNLABELLED} means "
+                f"unlabelled: if {UNLABELLED} is a class, name the classes 0 and 1",
+                DataWarning,
+                stacklevel=4,
+            )
         self.build(rows.shape[1], known)
 
     # ---------------------------------------------------------------------------------- labels
@@ -98,7 +106,7 @@ class Labelled(Model):
         if self.needs_labels and missing(y).any():
             raise InputError(
                 f"{type(self).__name__} needs the label of each row, but y holds {UNLABELLED}, "
-                "which means unlabelled"
+                "which means unlabelled: leave such rows out, or name the classes from 0 on"
             )
         return y
 
@@ -111,7 +119,7 @@ class Labelled(Model):
             if label in place:
                 hot[i, place[label]] = True
             elif not unlabelled[i]:
-                known = ", ".join(map(str, place))
+                known = ", ".join(map(repr, place))
                 raise InputError(f"label {label!r} is not one of the learned classes: {known}")
         return hot
 
@@ -138,10 +146,10 @@ class Labelled(Model):
         """mu and logvar of q(z|x,y), both (N,Z), for the rows of X (N,D) and labels y (N,)."""
         return self.map_rows(self.encoder, self.check(X, y))
 
-    def transform(self, X: Any, y: Any = None) -> np.ndarray:
-        return self.encode(X, y)[0]
+    def transform(self, X: Any, y: Any = None) -> Any:
+        return self._as_output(self.encode(X, y)[0], X)
 
-    def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> np.ndarray:
+    def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> Any:
         # equals a later `transform(X)`, if the model needs no labels
         return self.fit(X, y, **settings).transform(X, y if self.needs_labels else None)
 
@@ -149,14 +157,16 @@ class Labelled(Model):
     def decode(self, z: Any, y: Any = None) -> np.ndarray:
         """The mean of p(x|z,y): z (N,Z), y (N,) or one label for all rows  ->  (N,D)"""
         self._check_built()
-        z = check_codes(z, self.latent_dim, "z")
+        return self._decoded(self._with_labels(check_codes(z, self.latent_dim, "z"), y))
+
+    def _with_labels(self, z: np.ndarray, y: Any) -> np.ndarray:
+        """The decoder's input: z (N,Z) and y (N,), or one label for all rows  ->  (N,Z+C)"""
         if y is None:
             raise InputError("decode needs a label: pass y, one for all codes or one per code")
         y = self.check_labels(np.full(len(z), y) if np.ndim(y) == 0 else y, len(z))
         if missing(y).any():
             raise InputError("decode needs the label of each code, but -1 means unlabelled")
-        zy = np.concatenate((z, self._one_hot(y)), axis=1, dtype=self.dtype)
-        return self._decoded(zy)
+        return np.concatenate((z, self._one_hot(y)), axis=1, dtype=self.dtype)
 
     @reads
     def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
@@ -171,12 +181,18 @@ class Labelled(Model):
         return self._split(x)[1]
 
     @reads
-    def sample(self, n: int = 1, y: Any = None, *, seed: int | None = None) -> np.ndarray:
-        """n new examples (n,D) of label y, or of labels y (n,); without y, cycles through all."""
+    def sample(
+        self, n: int = 1, y: Any = None, *, draw: bool = False, seed: int | None = None
+    ) -> np.ndarray:
+        """n new examples (n,D) of label y, or of labels y (n,); without y, cycles through all.
+
+        They are the means of p(x|z,y), z from N(0, 1), or with draw=True draws from it.
+        """
         self._check_built()
         z = self._codes_of_prior(n, seed)
         y = self.classes_[np.arange(n) % len(self.classes_)] if y is None else y
-        return self.decode(z, y)
+        zy = self._with_labels(z, y)
+        return self._drawn(zy, seed) if draw else self._decoded(zy)
 
     def _build_for(self, arrays: Any) -> Self:
         classes = torch_names.width("decoder.0", arrays) - self.latent_dim

@@ -40,6 +40,25 @@ RUN_ARRAYS = {  # arrays of the optimiser, the epoch and the animation: kind of 
 }
 
 
+# what the files of other programs are, by their ending, and how their weights can be used here
+_BY_HAND = "pass them to load_state_dict under the names and in the shapes of state_dict()"
+_PYTORCH = (
+    "is a file of PyTorch, and reading it can run code: in PyTorch, write the weights with "
+    "safetensors.torch.save_file(model.state_dict(), 'm.safetensors'), and load that file"
+)
+_PICKLE = (
+    "is a pickle, and reading it can run code: if you trust it, open it with pickle or joblib, and "
+    "save the model with model.save('m.npz')"
+)
+_KERAS = f"is a file of Keras: in Keras, take the arrays of model.get_weights(), and {_BY_HAND}"
+FOREIGN = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin"), _PYTORCH),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PICKLE),
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), _KERAS),
+    ".onnx": f"is a graph of ONNX: read its arrays with onnx.numpy_helper.to_array, and {_BY_HAND}",
+}
+
+
 class Loaded(NamedTuple):
     """The content of a file; `run` and `arrays` are empty if it holds no training run."""
 
@@ -98,9 +117,15 @@ def _step(loaded: Loaded) -> int:
 def _load(path: Path, device: str | None) -> Loaded:
     if not path.exists():
         raise CheckpointError(f"there is no run or saved model {path}: check the path")
-    if path.suffix == safetensors.SUFFIX:
+    suffix = path.suffix.lower()
+    if suffix == safetensors.SUFFIX:
         return Loaded(_from_safetensors(path, device), {}, {})
-    meta, arrays = checkpoint.read(path)
+    try:
+        meta, arrays = checkpoint.read(path)
+    except DamagedError:
+        if suffix in FOREIGN:  # and none that an earlier `save` gave this name
+            raise CheckpointError(f"{path} {FOREIGN[suffix]}") from None
+        raise
     with refusing(path, DamagedError):
         model = _from_checkpoint(path, meta, arrays, device)
         model.history_ = _history(meta["history"])

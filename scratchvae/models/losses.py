@@ -51,6 +51,23 @@ def likelihood_mean(y, likelihood):
     return continuous_bernoulli_mean(y) if likelihood == "continuous_bernoulli" else y
 
 
+def likelihood_draw(p, y, noise, likelihood):
+    """A draw from p(x|z): y (B,D)  ->  (B,D)
+
+    noise (B,D) is standard normal for "gaussian", and uniform in [0, 1) for the others.
+    """
+    xp = module(y)
+    if likelihood == "gaussian":
+        return y + xp.exp(p.x_logvar / 2) * noise
+    if likelihood == "bernoulli":
+        return xp.less(noise, ops.sigmoid(y, out=y), out=noise)
+    # the inverse of F(x) = (exp(l x) - 1) / (exp(l) - 1) at the noise, for l = -|y|, which cannot
+    # overflow; l > 0 mirrors the density at 1/2, and l = 0 makes it uniform
+    size = xp.maximum(xp.abs(y), 1e-6)
+    x = xp.log1p(noise * xp.expm1(-size)) / -size
+    return xp.where(y > 0, 1 - x, x)
+
+
 def output_with_mean(mean, likelihood):
     """Inverse of `likelihood_mean`: mean (D,)  ->  y (D,). Pixels are clipped to [0.001, 0.999]."""
     if likelihood == "gaussian":

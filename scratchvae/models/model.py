@@ -4,8 +4,8 @@ These methods validate their arrays, copy them to the device, and return NumPy c
 `forward` and `backward` rely on validated input.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,7 +14,7 @@ import numpy as np
 from .. import ops
 from ..backend import Array, noise, to_numpy
 from ..backend.memory import Flat
-from ..data.batches import check_codes, check_rows, chunks, to_float
+from ..data.batches import check_codes, check_rows, chunks
 from ..data.labels import read_classes
 from ..data.rows import RowFormat
 from ..errors import InputError, whole_number
@@ -23,8 +23,7 @@ from ..files.home import expanded
 from ..train import Trainer
 from ..train.optim import TRAINING
 from . import bounds
-from .estimator import unknown_name
-from .losses import likelihood_mean, log_prior_ratio, reconstruction
+from .losses import likelihood_draw, likelihood_mean, log_prior_ratio, reconstruction
 from .parameters import Parametric, reads
 
 # Rows that the methods that read a model compute together, on the CPU and on a GPU. The last block
@@ -122,16 +121,6 @@ class Model(Parametric):
         X = self.rows_.check(X, type(self).__name__)
         return self.rows_.scaled(X, self.dtype, self.unit_interval)
 
-    def to_device(self, rows: np.ndarray, name: str, n: int | None = None) -> Array:
-        """Copy rows from the host, as floating point, into the named buffer on the device.
-
-        n > len(rows) pads them with rows of zeros.
-        """
-        out = self._ws(name, len(rows) if n is None else n, *rows.shape[1:])
-        to_float(self._ws.xp.asarray(rows), out[: len(rows)])
-        out[len(rows) :] = 0
-        return out
-
     # -------------------------------------------------------------------------------- learning
 
     def fit(
@@ -156,11 +145,7 @@ class Model(Parametric):
         what was learned. Raises InputError for invalid input, and NonFiniteError at a NaN, after
         restoring the parameters from before that step.
         """
-        known = [*inspect.signature(Trainer).parameters][5:]
-        for name in settings:
-            if name not in known:
-                known = ["X_test", "y_test", "callbacks", "scale", "epochs", *known]
-                raise unknown_name(name, known, "fit has no argument")
+        self.check_fit_settings(settings)
         epochs = whole_number(self.epochs if epochs is None else epochs, "epochs")
         twin = type(self)(**self.get_params()).build_from(X, y, scale=scale)
         settings = {name: getattr(self, name) for name in TRAINING} | settings
@@ -249,13 +234,33 @@ class Model(Parametric):
         return z
 
     @reads
-    def sample(self, n: int = 1, *, seed: int | None = None) -> np.ndarray:
-        """n new examples, (n,D): means of p(x|z), z from N(0, 1). seed defaults to `self.seed`."""
-        return self.decode(self._codes_of_prior(n, seed))
+    def sample(self, n: int = 1, *, draw: bool = False, seed: int | None = None) -> np.ndarray:
+        """n new examples, (n,D): the means of p(x|z) at n codes z from N(0, 1).
+
+        draw=True draws from each p(x|z) instead, so that the examples vary as the data do. seed
+        defaults to `self.seed`.
+        """
+        self._check_built()
+        z = self._codes_of_prior(n, seed)
+        return self._drawn(z, seed) if draw else self._decoded(z)
 
     def _codes_of_prior(self, n: int, seed: int | None) -> np.ndarray:
         n, seed = whole_number(n, "n"), noise.check_seed(self.seed if seed is None else seed)
         return noise.normal(n, self.latent_dim, seed=seed, stream=noise.SAMPLE, dtype=self.dtype)
+
+    def _drawn(self, z: np.ndarray, seed: int | None) -> np.ndarray:
+        """A draw from p(x|z) for each row of z, keyed by its number."""
+        key = {"seed": self.seed if seed is None else seed, "stream": noise.DRAW}
+        parts: list[np.ndarray] = []
+        for block in chunks(len(z), BLOCK):
+            parts += self.map_rows(partial(self._draw, row=block.start, **key), z[block], "z")
+        return self.rows_.unscaled(np.concatenate(parts))
+
+    def _draw(self, z: Array, **key: Any) -> tuple[Array]:
+        y, gaussian = self.decoder(z), self.likelihood == "gaussian"
+        kind = noise.normal if gaussian else noise.uniform
+        values = kind(*y.shape, **key, dtype=self.dtype, xp=self._ws.xp)
+        return (likelihood_draw(self.params_, y, values, self.likelihood),)
 
     def score_samples(
         self, X: Any, k: int | None = None, *, y: Any = None, seed: int | None = None
@@ -274,20 +279,9 @@ class Model(Parametric):
         return bounds.of_rows(model, rows, k, seed)
 
     @reads
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any) -> Any:
         """The code of each row: the mean of q(z|x).        X (N,D)  ->  (N,Z)"""
-        return self.map_rows(self.encoder, self.check(X))[0]
-
-    def inverse_transform(self, z: Any) -> Array:
-        """`decode`, under scikit-learn's name.        z (N,Z)  ->  (N,D)"""
-        return self.decode(z)
-
-    def fit_transform(self, X: Any, y: Any = None, **settings: Any) -> Array:
-        return self.fit(X, y, **settings).transform(X)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """The mean of `score_samples`, nats per example, for a hyper-parameter search."""
-        return float(self.score_samples(X, y=y).mean())
+        return self._as_output(self.map_rows(self.encoder, self.check(X))[0], X)
 
     # -------------------------------------------------------------------------------- saving
 
@@ -329,7 +323,12 @@ class Model(Parametric):
         `Trainer.state`.
         """
         path, meta = Path(expanded(path)), self.describe()
-        if path.suffix == safetensors.SUFFIX:
+        suffix = path.suffix.lower()
+        if suffix not in ("", ".npz", safetensors.SUFFIX):
+            raise InputError(
+                f"{path} must end in .npz or {safetensors.SUFFIX}, the two formats of a saved model"
+            )
+        if suffix == safetensors.SUFFIX:
             return safetensors.write(path, meta, self.state_dict())
         # without the durations, the same run writes the same bytes
         history = [{name: r[name] for name in r if name != "seconds"} for r in self.history_]

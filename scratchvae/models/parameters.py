@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 
 from ..backend import Array, namespace, noise, to_numpy
 from ..backend.memory import Flat, Workspace
-from ..data.batches import BINARIZE
+from ..data.batches import BINARIZE, to_float
 from ..data.rows import RowFormat, check_scale
 from ..errors import InputError, finite_number, whole_number
 from ..files import torch_names
@@ -198,6 +198,16 @@ class Parametric(Estimator):
     @gradients.setter
     def gradients(self, flat: Flat) -> None:
         self._grads = flat
+
+    def to_device(self, rows: Array, name: str, n: int | None = None) -> Array:
+        """Copy rows from the host, as floating point, into the named buffer on the device.
+
+        n > len(rows) pads them with rows of zeros.
+        """
+        out = self._ws(name, len(rows) if n is None else n, *rows.shape[1:])
+        to_float(self._ws.xp.asarray(rows), out[: len(rows)])
+        out[len(rows) :] = 0
+        return out
 
     @property
     def widths(self) -> str:

@@ -706,7 +706,7 @@ def test_labels_are_named_as_they_are_printed():
     assert labels_named(["3", "0"], np.array([0, 3, 5])) == [3, 0]
     assert labels_named(["3"], np.array([0.0, 3.0])) == [3.0]
     assert labels_named(["cat"], np.array(["cat", "dog"])) == ["cat"]
-    with pytest.raises(InputError, match="unknown label 'cow': the labels are cat, dog"):
+    with pytest.raises(InputError, match="unknown label 'cow': the labels are 'cat', 'dog'"):
         labels_named(["cow"], np.array(["cat", "dog"]))
 
 

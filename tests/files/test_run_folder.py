@@ -112,19 +112,27 @@ def test_other_data_of_the_same_size(train_run, image_file, monkeypatch, capsys)
 
 
 def test_the_first_format_goes_on(train_run, monkeypatch):
-    """It had seconds in its history, and no hash of the data."""
+    """It had seconds in its history, no hash of the data, no format of the rows, and the
+    hyper-parameters of training among the settings of the run.
+    """
     _, straight = train_run("a")
     interrupt(monkeypatch, 9, KeyboardInterrupt())
     _, folder = train_run("b")
 
     def older(meta):
         meta["version"] = 1
-        del meta["run"]["data"], meta["config"]["clip_norm"]
+        del meta["run"]["data"], meta["rows"], meta["config"]["scale"], meta["config"]["clip_norm"]
+        for name in ("epochs", "batch_size", "lr", "kl_warmup", "kl_cycle", "binarize"):
+            meta["run"]["settings"][name] = meta["config"].pop(name)
         meta["run"]["seconds"] = 0.5
         meta["history"] = [{**record, "seconds": 1.5} for record in meta["history"]]
 
     forge(folder / "checkpoint.npz", older)
     assert go_on(folder) == 0
+    for path in (straight, folder):
+        for name in ("checkpoint.npz", "best.npz"):
+            # the old run did not know the shape of its rows
+            forge(path / name, lambda meta: meta.pop("rows"))
     same(straight, folder)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from scratchvae import VAE, ConditionalVAE, InputError, SemiSupervisedVAE, load_model
 from scratchvae.backend import noise
+from scratchvae.errors import DataWarning
 from scratchvae.evaluate import evaluate
 from scratchvae.train import Trainer
 
@@ -279,6 +280,39 @@ def test_a_label_that_was_not_learned_is_refused(cls, batch):
             call()
     with pytest.raises(InputError, match="decode needs a label"):
         model.decode(z)
+
+
+@pytest.mark.parametrize("cls", [ConditionalVAE, SemiSupervisedVAE])
+def test_labels_that_are_text_are_quoted(cls, batch):
+    x, _ = batch
+    model = cls(**SMALL).build(9, ["0", "1"])
+    with pytest.raises(InputError, match=r"label 5 is not one of the learned classes: '0', '1'$"):
+        model.encode(x, [5] * 4)
+    with pytest.raises(InputError, match=r"label '5' is not one of the learned classes: '0', '1'$"):
+        model.sample(2, y="5")
+
+
+@pytest.mark.parametrize("label", [1, 1.0, "spam"])
+def test_one_class_left_is_a_warning_that_says_what_minus_one_means(label, rng):
+    y = np.array([label, -1, label, -1], dtype=object)
+    y = y if label == "spam" else y.astype(type(label))
+    words = f"one class is left in y, {label!r}, because -1 means unlabelled: if -1 is a class"
+    with pytest.warns(DataWarning, match=words) as told:
+        SemiSupervisedVAE(latent_dim=2, hidden=(5,)).fit(rng.random((4, 9)), y, epochs=1)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+
+
+def test_one_class_without_unlabelled_rows_is_no_warning(rng):
+    X = rng.random((4, 9))
+    model = SemiSupervisedVAE(latent_dim=2, hidden=(5,)).fit(X, [1, 1, 1, 1], epochs=1)
+    assert model.predict(X).tolist() == [1] * 4
+    SemiSupervisedVAE(latent_dim=2, hidden=(5,)).fit(X, [0, 1, -1, -1], epochs=1)
+
+
+def test_labels_of_which_one_is_minus_one_are_refused_where_each_row_needs_one(rng):
+    with pytest.raises(InputError, match="leave such rows out, or name the classes from 0 on"):
+        ConditionalVAE(latent_dim=2, hidden=(5,)).fit(rng.random((4, 9)), [1, -1, 1, -1])
 
 
 def test_the_layers_of_the_classifier_have_names_as_the_encoders_have():

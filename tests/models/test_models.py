@@ -1,12 +1,17 @@
 """The public methods of models: shapes, copies, and validation of input."""
 
 import errno
+import pickle
+import zipfile
 
 import numpy as np
 import pytest
 
 from scratchvae import VAE, Autoencoder, CheckpointError, InputError, load_model
 from scratchvae.backend import noise
+from scratchvae.cli import main
+from scratchvae.errors import DamagedError
+from scratchvae.models import MODELS
 
 
 @pytest.fixture
@@ -25,6 +30,8 @@ def test_the_default_is_the_blog_posts_architecture():
         **{"latent_dim": 32, "hidden": (400,), "activation": "relu", "likelihood": "bernoulli"},
         **{"beta": 1.0, "free_bits": 0.0, "capacity": None, "x_variance": None},
         **{"init": "uniform", "bias_from_data": False, "scale": "none"},
+        **{"epochs": 10, "batch_size": 128, "lr": 1e-3, "kl_warmup": 0, "kl_cycle": 0},
+        **{"binarize": "none", "clip_norm": None},
         **{"dtype": "float32", "device": "cpu", "seed": 0},
     }
     assert {name: a.shape for name, a in vae.params_.items()} == {
@@ -370,6 +377,129 @@ def test_parameters_are_not_read_with_other_hyper_parameters(rng, tmp_path, chan
     call(model.fit(rng.random((4, 9)), epochs=1))
 
 
-def test_a_setting_that_fit_does_not_know_is_named(rng):
-    with pytest.raises(InputError, match="fit has no setting 'epoch': epochs, y, y_test, batch"):
-        VAE().fit(rng.random((4, 9)), epoch=3)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epoch": 3}, "fit has no argument 'epoch', perhaps epochs: choose among X_test, y_test,"),
+        ({"validation_data": 3}, "'validation_data', perhaps X_test: choose"),
+        (
+            {"patience": 3},
+            r"'patience', perhaps callbacks=scratchvae.train.EarlyStopping\(5\): choo",
+        ),
+        ({"learning_rate": 3}, "'learning_rate', perhaps lr: choose"),
+        ({"latent_dim": 3}, r"fit has no argument 'latent_dim': pass latent_dim to VAE\(...\)$"),
+        ({"n_components": 3}, r"'n_components': pass latent_dim to VAE\(...\)$"),
+        ({"qqq": 3}, "fit has no argument 'qqq': choose among"),
+    ],
+)
+def test_a_setting_that_fit_does_not_know_is_named(rng, settings, message):
+    vae = VAE()
+    with pytest.raises(InputError, match=message):
+        vae.fit(rng.random((4, 9)), **settings)
+    assert not hasattr(vae, "params_")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": 3}, "has no hyper-parameter 'learning_rate', perhaps lr: choose among"),
+        ({"latent_dims": 3}, "'latent_dims', perhaps latent_dim: choose among latent_dim, hidden"),
+        ({"random_state": 3}, "'random_state', perhaps seed"),
+        ({"validation_data": 3}, "has no hyper-parameter 'validation_data': pass X_test to fit$"),
+        ({"X_test": 3}, "has no hyper-parameter 'X_test': pass X_test to fit$"),
+        ({"patience": 3}, r"pass callbacks=scratchvae.train.EarlyStopping\(5\) to fit$"),
+        ({"qqq": 3}, "has no hyper-parameter 'qqq': choose among latent_dim"),
+    ],
+)
+def test_a_hyper_parameter_that_is_unknown_is_named(settings, message):
+    for cls in MODELS.values():
+        for call in (cls, cls().set_params):
+            for error in (InputError, TypeError):  # TypeError: as Python has it
+                with pytest.raises(error, match=message) as told:
+                    call(**settings)
+                assert str(told.value).startswith(f"{cls.__name__} has no hyper-parameter")
+
+
+def test_a_class_of_ones_own_has_its_own_hyper_parameters():
+    class Wide(VAE):
+        def __init__(self, width=9, seed=0):
+            super().__init__(hidden=(width,), seed=seed)
+            self.width = width
+
+    assert Wide(width=7).get_params() == {"width": 7, "seed": 0}
+    with pytest.raises(InputError, match="Wide has no hyper-parameter 'widths', perhaps width"):
+        Wide(widths=3)
+
+
+@pytest.mark.parametrize("y", [None, np.zeros(4)], ids=["without labels", "with labels"])
+def test_a_pair_of_data_and_labels_is_not_the_data(rng, y):
+    pair = rng.random((4, 9)), y
+    message = r"got a tuple of data and labels, as load_data returns it: unpack it, X, y = load_da"
+    for call in (VAE().fit, VAE().build(9).encode):
+        with pytest.raises(InputError, match=message):
+            call(pair)
+    with pytest.raises(InputError, match=message):
+        VAE(hidden=(3,)).fit(pair[0], X_test=pair)
+    VAE(hidden=(3,)).fit(tuple(pair[0]), epochs=1)  # a tuple of rows is rows
+    VAE(hidden=(3,)).fit((pair[0], pair[0]), epochs=1)  # and one of images is images
+
+
+# ------------------------------------------------------------------- files of other programs
+
+
+@pytest.mark.parametrize(
+    ("suffix", "message"),
+    [
+        (
+            ".pt",
+            r"is a file of PyTorch, .* safetensors.torch.save_file\(model.state_dict\(\), 'm.s",
+        ),
+        (".pth", "is a file of PyTorch"),
+        (".PT", "is a file of PyTorch"),
+        (".ckpt", "is a file of PyTorch"),
+        (".bin", "is a file of PyTorch"),
+        (".pkl", r"is a pickle, and reading it can run code: .*model.save\('m.npz'\)$"),
+        (".pickle", "is a pickle"),
+        (".joblib", "is a pickle"),
+        (".h5", r"is a file of Keras: .*get_weights\(\), and pass them to load_state_dict under"),
+        (".hdf5", "is a file of Keras"),
+        (".keras", "is a file of Keras"),
+        (".onnx", r"is a graph of ONNX: .*onnx.numpy_helper.to_array, and pass them to load_state"),
+    ],
+)
+def test_a_file_of_another_program_is_named(tmp_path, suffix, message, capsys):
+    path = tmp_path / f"m{suffix}"
+    with pytest.raises(CheckpointError, match="there is no run or saved model"):
+        load_model(path)
+    with zipfile.ZipFile(path, "w") as archive:  # as PyTorch and Keras 3 write them
+        archive.writestr("m/data.pkl", pickle.dumps({"w": 3}))
+    for content in (path.read_bytes(), b"", pickle.dumps(3), b"\x89HDF\r\n\x1a\n", b"\x08\x07"):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=message) as error:
+            load_model(path)
+        assert "\n" not in str(error.value)
+        assert not isinstance(error.value, DamagedError)
+    assert main(["sample", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert message[:12] in said
+    assert said.count("\n") == 1
+
+
+def test_a_model_that_was_saved_under_such_a_name_is_loaded(model, tmp_path):
+    model.save(tmp_path / "m.npz")
+    (tmp_path / "m.npz").rename(tmp_path / "m.pkl")
+    assert load_model(tmp_path / "m.pkl").get_params() == model.get_params()
+
+
+@pytest.mark.parametrize("name", ["m.pkl", "m.pt", "m.h5", "m.npz.gz", "m.v2", "m.NPY"])
+def test_an_ending_that_is_none_is_refused(model, tmp_path, name):
+    message = f"{name} must end in .npz or .safetensors, the two formats of a saved model"
+    with pytest.raises(InputError, match=message):
+        model.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["m.npz", "m.NPZ", "m"])
+def test_an_ending_of_npz_or_none(model, tmp_path, name):
+    model.save(tmp_path / name)
+    assert load_model(tmp_path / name).get_params() == model.get_params()

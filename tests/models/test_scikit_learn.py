@@ -4,24 +4,34 @@ import copy
 import pickle
 import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 
-from scratchvae import IWAE, VAE, Autoencoder, ConditionalVAE, InputError, SemiSupervisedVAE
+from scratchvae import (
+    IWAE,
+    VAE,
+    AnomalyDetector,
+    Autoencoder,
+    ConditionalVAE,
+    InputError,
+    SemiSupervisedVAE,
+)
+from scratchvae.errors import DataWarning
 from scratchvae.models.parameters import not_fitted
 from scratchvae.train import Trainer
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 from scipy.sparse import csr_array
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone, is_classifier, is_outlier_detector
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
-from sklearn.utils import get_tags
+from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 
@@ -34,22 +44,12 @@ MODELS = [
     # wide enough to learn three blobs in the 30 steps that a check's `fit` takes
     SemiSupervisedVAE(**(SMALL | {"hidden": (128,)})),
 ]
+DETECTORS = [AnomalyDetector(VAE(**SMALL)), AnomalyDetector(Autoencoder(**SMALL), 0.2)]
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
 
-OBJECTS = (
-    "arrays of objects are taken where they hold numbers, as the check asks first; a dict in one "
-    "is an InputError, which is a ValueError, where the check asks for a TypeError"
-)
 NEEDS_Y = "q(z|x,y) is of a row with its label, and the check calls transform(X) without y"
 
 EXPECTED = {
-    VAE: {
-        "check_dtype_object": OBJECTS,
-    },
-    Autoencoder: {"check_dtype_object": OBJECTS},
-    IWAE: {
-        "check_dtype_object": OBJECTS,
-    },
     ConditionalVAE: {
         "check_dict_unchanged": NEEDS_Y,
         "check_dtype_object": NEEDS_Y,
@@ -63,7 +63,6 @@ EXPECTED = {
         "check_transformer_general": NEEDS_Y,
     },
     SemiSupervisedVAE: {
-        "check_dtype_object": OBJECTS,
         "check_classifiers_classes": (
             "the check's last labels are -1 and 1, and -1 says that there is no label; it spares "
             "scikit-learn's own semi-supervised models by their names"
@@ -79,7 +78,7 @@ with warnings.catch_warnings():
     # the models have a BaseEstimator's habits, but scikit-learn is not needed to use them
     warnings.filterwarnings("ignore", "Estimator .* does not inherit from .*BaseEstimator")
     marks = parametrize_with_checks(
-        MODELS, expected_failed_checks=lambda model: EXPECTED[type(model)]
+        MODELS + DETECTORS, expected_failed_checks=lambda model: EXPECTED.get(type(model), {})
     )
     names, checks = marks.args
     # older versions of scikit-learn give a generator, of which pytest warns
@@ -98,6 +97,122 @@ def test_tags_say_what_fit_needs_and_what_the_model_is(model):
     assert is_classifier(model) == hasattr(model, "predict")
     assert not tags.input_tags.sparse
     assert tags.input_tags.three_d_array
+    detector = AnomalyDetector(model)
+    assert is_outlier_detector(detector)
+    assert get_tags(detector).target_tags.required == isinstance(model, ConditionalVAE)
+
+
+# --------------------------------------------------- columns: pandas, polars, names of features
+
+CODES = [model for model in MODELS if not isinstance(model, ConditionalVAE)]  # see NEEDS_Y
+each_with_codes = pytest.mark.parametrize("model", CODES, ids=lambda m: type(m).__name__)
+
+
+@each_with_codes
+@pytest.mark.filterwarnings("ignore:X has feature names, but")  # the checks fit arrays, too
+@pytest.mark.parametrize(
+    "check",
+    [
+        "check_set_output_transform",
+        "check_set_output_transform_pandas",
+        "check_set_output_transform_polars",
+        "check_global_output_transform_pandas",
+        "check_global_set_output_transform_polars",
+        "check_transformer_get_feature_names_out",
+        "check_transformer_get_feature_names_out_pandas",
+        "check_get_feature_names_out_error",
+    ],
+)
+def test_scikit_learns_checks_of_columns(check, model):
+    getattr(estimator_checks, check)(type(model).__name__, model)
+
+
+@each_model
+def test_the_codes_of_labelled_rows_in_a_frame(model, X, y):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    model = clone(model).set_output(transform="pandas")
+    frame = pandas.DataFrame(X, columns=list("abcdef"), index=range(100, 130))
+    codes = model.fit_transform(frame, y, epochs=1)
+    assert codes.columns.tolist() == model.get_feature_names_out().tolist()
+    assert codes.index.tolist() == frame.index.tolist()
+    plain = clone(model).set_output(transform="default").fit_transform(X, y, epochs=1)
+    np.testing.assert_array_equal(codes, plain)
+
+
+def test_a_pipeline_gives_frames(X):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pipe = make_pipeline(StandardScaler(), VAE(**SMALL)).set_output(transform="pandas")
+    codes = pipe.fit_transform(pandas.DataFrame(X, columns=list("abcdef")))
+    assert codes.columns.tolist() == ["vae0", "vae1"]
+    assert pipe.get_feature_names_out().tolist() == ["vae0", "vae1"]
+    assert clone(pipe).fit_transform(X).columns.tolist() == ["vae0", "vae1"]
+
+
+def test_an_output_that_is_unknown_or_not_installed(monkeypatch, X):
+    with pytest.raises(InputError, match="must be default, pandas or polars, got 'arrow'"):
+        VAE().set_output(transform="arrow")
+    monkeypatch.setitem(sys.modules, "polars", None)
+    vae = VAE(**SMALL).fit(X, epochs=1).set_output(transform="polars").set_output()
+    with pytest.raises(InputError, match="needs polars, which is not installed: pip install pol"):
+        vae.transform(X)
+
+
+def test_names_of_features_must_be_those_of_the_training_data(X):
+    vae = VAE(**SMALL)
+    with pytest.raises(NotFittedError, match="this VAE has no columns: call fit first"):
+        vae.get_feature_names_out()
+    vae.fit(X, epochs=1)
+    assert vae.get_feature_names_out(list("uvwxyz")).tolist() == ["vae0", "vae1"]
+    with pytest.raises(InputError, match="length equal to the 6 features of the training data, g"):
+        vae.get_feature_names_out(["a"])
+
+
+def readers(detector, y):
+    """The methods that read rows, of a model or of a detector."""
+    names = "predict transform predict_proba encode reconstruct score score_samples"
+    names = [n for n in [*names.split(), "decision_function"] if hasattr(detector, n)]
+    if getattr(detector, "needs_labels", False):
+        return [partial(getattr(detector, n), y=y) for n in names]
+    return [getattr(detector, n) for n in names]
+
+
+@pytest.mark.parametrize("model", MODELS + DETECTORS, ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X: X[X.columns[::-1]], "must be in the same order as they were in fit"),
+        (
+            lambda X: X.rename(columns={"a": "new", "b": "newer"}),
+            "unseen at fit time: new, newer. Feature names seen at fit time, yet now missing: a, b",
+        ),
+        (lambda X: X[["a", "b"]], "seen at fit time, yet now missing: c, d, e, f"),
+    ],
+)
+def test_a_frame_with_other_columns_is_refused(model, change, message, X, y):
+    """As by `check_dataframe_column_names_consistency`, which wants several lines."""
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame(X, columns=list("abcdef"))
+    model = clone(model).fit(frame, y)
+    assert model.feature_names_in_.tolist() == list("abcdef")
+    assert model.feature_names_in_.dtype == object
+    for read in readers(model, y):
+        read(frame)
+        with pytest.raises(InputError, match=message) as error:
+            read(change(frame))
+        assert "The feature names should match those that were passed" in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("model", [VAE(**SMALL), DETECTORS[0]], ids=lambda m: type(m).__name__)
+def test_names_that_fit_did_not_see_are_a_warning(model, X):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    model = clone(model).fit(X)
+    assert not hasattr(model, "feature_names_in_")
+    frame = pandas.DataFrame(X, columns=list("abcdef"))
+    words = "X has feature names, but VAE was fitted without feature names"
+    with pytest.warns(DataWarning, match=words):
+        scores = model.score_samples(frame)
+    np.testing.assert_array_equal(scores, model.score_samples(X))
 
 
 # ---------------------------------------------------- what the failures above would leave unseen
@@ -145,7 +260,11 @@ def test_objects_that_are_numbers_are_numbers(model, X, y):
         np.testing.assert_array_equal(a, b)
     X = X.astype(object)
     X[0, 0] = {"foo": "bar"}
-    with pytest.raises(InputError, match="must be real numbers, got a ndarray of dtype object"):
+    for kind in (InputError, TypeError):
+        with pytest.raises(kind, match=r"got a ndarray of dtype object: .* number, not 'dict'"):
+            model.fit(X, y)
+    X[0, 0] = "red"
+    with pytest.raises(InputError, match="object: could not convert string to float: 'red'"):
         model.fit(X, y)
 
 
@@ -175,7 +294,9 @@ def test_set_params_takes_effect_at_the_next_fit(model, X, y):
 def test_set_params_refuses_an_unknown_name_and_changes_nothing(model):
     model = clone(model)
     name = type(model).__name__
-    with pytest.raises(InputError, match=f"{name} has no hyper-parameter 'latent_dims': latent_d"):
+    with pytest.raises(
+        InputError, match=f"{name} has no hyper-parameter 'latent_dims', perhaps lat"
+    ):
         model.set_params(seed=5, latent_dims=3)
     assert model.seed == 0
 
@@ -279,6 +400,39 @@ def test_a_grid_search_over_latent_dim_and_beta(blobs):
     assert len(set(by_hand)) == 4
     assert search.best_index_ == np.argmax(by_hand)
     assert search.transform(X).shape == (150, search.best_params_["latent_dim"])
+
+
+def test_a_grid_search_over_the_settings_of_training(blobs):
+    X = MinMaxScaler().fit_transform(blobs[0])
+    grid = {"epochs": [1, 8], "lr": [1e-3, 1e-2], "batch_size": [16, 64]}
+    search = GridSearchCV(VAE(latent_dim=2, hidden=(8,)), grid, cv=2, error_score="raise").fit(X)
+    scores = search.cv_results_["mean_test_score"]
+    assert len(set(scores)) == 8
+    assert search.best_params_ == {"epochs": 8, "lr": 1e-2, "batch_size": 16}
+    assert len(search.best_estimator_.history_) == 8
+    first, last = (
+        np.mean([
+            VAE(latent_dim=2, hidden=(8,), **params).fit(X[a]).score_samples(X[b]).mean()
+            for a, b in KFold(2).split(X)
+        ])
+        for params in search.cv_results_["params"][:: len(scores) - 1]
+    )  # fmt: skip
+    np.testing.assert_allclose([first, last], scores[[0, -1]], rtol=1e-6)
+
+
+def test_a_grid_search_over_a_detector(blobs):
+    X, y = blobs
+    outlier = np.where(y == 2, -1, 1)
+    detector = AnomalyDetector(VAE(**SMALL | {"seed": 1}), 0.33)
+    grid = {"model__epochs": [1, 40], "k": [None, 3]}
+    search = GridSearchCV(detector, grid, cv=3, scoring="accuracy", error_score="raise")
+    search.fit(X, outlier)
+    assert len(search.best_estimator_.model_.history_) == search.best_params_["model__epochs"]
+    assert set(search.predict(X)) == {-1, 1}
+    assert search.best_estimator_.model is not search.best_estimator_.model_
+    twin = clone(search.best_estimator_)
+    assert twin.model is not search.best_estimator_.model
+    assert twin.get_params().keys() == detector.get_params().keys()
 
 
 def test_a_grid_search_inside_a_pipeline_takes_y(blobs):

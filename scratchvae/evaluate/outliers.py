@@ -1,0 +1,100 @@
+"""Outliers in scikit-learn's words: a model, and a threshold on the scores of its rows."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from ..errors import InputError, finite_number
+from ..models import VAE, Model
+from ..models.bounds import check_samples
+from ..models.estimator import HyperParameters, not_fitted
+
+
+@dataclass(eq=False, repr=False)
+class AnomalyDetector(HyperParameters):
+    """Finds outliers: rows that a model gives a lower `score_samples` than most training rows.
+
+    model           any model of scratchvae; `fit` trains a copy of it. None: VAE()
+    contamination   the share of the training rows that count as outliers, in (0, 0.5]
+    k               samples of z for each score, as in the model's `score_samples`; None: the ELBO
+
+    Learned by `fit`: `model_`, the trained copy, and `offset_`, the threshold, in nats. A row has
+    one score, so it gets the same verdict alone as among others. `pickle` and `joblib` save a
+    detector; `model_.save` saves its model. y holds labels, which only a model that needs them
+    reads when it scores rows.
+    """
+
+    model: Model | None = None
+    contamination: float = 0.01
+    k: int | None = None
+
+    def fit(self, X: Any, y: Any = None, **settings: Any) -> Self:
+        """Train a copy of the model on X (N,D), and take the threshold from the scores of X.
+
+        settings are arguments of the model's `fit`. Raises InputError for invalid input.
+        """
+        contamination = finite_number(self.contamination, "contamination", above=0)
+        if contamination > 0.5:
+            raise InputError(f"contamination must be at most 0.5, got {contamination:g}")
+        model = self._untrained()
+        check_samples(model, self.k)
+        model.fit(X, y, **settings)
+        scores = self._scores(model, X, y)
+        # the score of a row: interpolation between two would be NaN if one were infinite
+        self.offset_ = float(np.quantile(scores, contamination, method="higher"))
+        self.model_ = model
+        return self
+
+    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
+        """The lower bound of log p(x) for each row of X, (N,), nats: larger is more normal."""
+        return self._scores(self._trained(), X, y)
+
+    def decision_function(self, X: Any, y: Any = None) -> np.ndarray:
+        """`score_samples` minus `offset_`, (N,), nats: negative for an outlier."""
+        return self.score_samples(X, y) - self.offset_
+
+    def predict(self, X: Any, y: Any = None) -> np.ndarray:
+        """The verdict on each row of X, (N,): -1 for an outlier, 1 for a normal row."""
+        return np.where(self.score_samples(X, y) < self.offset_, -1, 1)
+
+    def fit_predict(self, X: Any, y: Any = None, **settings: Any) -> np.ndarray:
+        """`fit` to X, then `predict` X."""
+        return self.fit(X, y, **settings).predict(X, y)
+
+    @property
+    def n_features_in_(self) -> int:
+        """The number of columns of the training data."""
+        return self.model_.n_features_in_
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """The column names of the training data, if they had some: (D,), of text."""
+        return self.model_.feature_names_in_
+
+    def _untrained(self) -> Model:
+        """A copy of the model without parameters. Raises InputError if it is no model."""
+        model = VAE() if self.model is None else self.model
+        if not isinstance(model, Model):
+            shown = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
+            raise InputError(f"model must be a model of scratchvae, such as VAE(), got {shown}")
+        return type(model)(**model.get_params(deep=False))
+
+    def _trained(self) -> Model:
+        if not hasattr(self, "model_"):
+            raise not_fitted("this AnomalyDetector has no threshold: call fit first")
+        return self.model_
+
+    def _scores(self, model: Model, X: Any, y: Any) -> np.ndarray:
+        labels = {"y": y} if model.needs_labels else {}
+        return model.score_samples(X, self.k, **labels).astype(float)
+
+    def __sklearn_tags__(self) -> Any:
+        # lazily: only scikit-learn calls this
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="outlier_detector",
+            target_tags=TargetTags(required=getattr(self.model, "needs_labels", False)),
+            input_tags=InputTags(three_d_array=True),
+        )
