@@ -168,7 +168,7 @@ class Parametric(Estimator):
 
     def _make_buffers(self) -> None:
         self._ws = Workspace(namespace(self.device), self.dtype)
-        self.__dict__.pop("_grads", None)
+        self._grads: Flat | None = None
 
     def _set_output_bias(self, X: Array) -> Self:
         if self.bias_from_data:
@@ -191,7 +191,7 @@ class Parametric(Estimator):
     @property
     def gradients(self) -> Flat:
         """The gradients of a training step, one per parameter: views of one flat vector."""
-        if "_grads" not in self.__dict__:  # a model that only predicts needs none
+        if self._grads is None:  # a model that only predicts needs none
             self._grads = self.params_.like(self._ws.xp)
         return self._grads
 
@@ -224,7 +224,7 @@ class Parametric(Estimator):
         view.__dict__.update(self.__dict__)
         if "params_" in view.__dict__:
             view._ws = Workspace(view._ws.xp, view.dtype)
-            view.__dict__.pop("_grads", None)
+            view._grads = None
         return view
 
     # a copy allocates its own buffers

@@ -474,3 +474,11 @@ def test_without_the_package(run, path, capsys, monkeypatch):
     with pytest.raises(InputError, match="pip install"):
         VAE(**SMALL).build(5).save(path)
     assert not path.exists()
+
+
+def test_the_ending_may_be_in_capitals(tmp_path):
+    model = VAE(latent_dim=2, hidden=(3,)).build(9)
+    model.save(tmp_path / "m.SafeTensors")
+    again = load_model(tmp_path / "m.SafeTensors")
+    np.testing.assert_array_equal(again.params_.array, model.params_.array)
+    assert (tmp_path / "m.SafeTensors").read_bytes()[8:9] == b"{"

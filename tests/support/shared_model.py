@@ -40,6 +40,7 @@ def calls(model: Model) -> dict[str, Callable[[int], Any]]:
         "reconstruct": lambda i: model.reconstruct(Xs[i], **labels(i)),
         "score_samples": lambda i: model.score_samples(Xs[i], **labels(i)),
         "sample": lambda i: model.sample(len(Xs[i]), seed=i),
+        "sample, drawn": lambda i: model.sample(len(Xs[i]), draw=True, seed=i),
         "loss_and_grad": lambda i: model.loss_and_grad(Xs[i], eps[i], **labels(i)),
     }
     if model.noisy:
