@@ -87,8 +87,10 @@ def strokes_drawn_once():
     """`load_data("strokes")` takes a second, and dozens of tests call it: share the drawing."""
     drawn = cache(strokes.generate)
     with pytest.MonkeyPatch.context() as patch:
-        once = SimpleNamespace(generate=lambda split: tuple(a.copy() for a in drawn(split)))
-        patch.setattr("scratchvae.data.load.strokes", once)
+        once = SimpleNamespace(
+            SIDE=strokes.SIDE, generate=lambda split: tuple(a.copy() for a in drawn(split))
+        )
+        patch.setattr("scratchvae.data.sources.strokes", once)
         yield
 
 

@@ -24,7 +24,7 @@ from .train import data_splits
 
 def anomaly(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
-    data = data_of(a, settings)
+    data = data_of(a, model, settings)
     X, y, name, _ = data
     path = output(a, None if a.data is None else f"anomaly-{Path(name).stem}.csv")
     if path.suffix != ".csv":
@@ -74,7 +74,7 @@ def _threshold(a: argparse.Namespace, model: Model, settings: dict[str, Any]) ->
         )
     check_that_data_exist(settings, a.run_folder)
     moved = {} if a.data_dir is None else {"data_dir": a.data_dir}
-    X, y, test = data_splits(settings | moved)
+    X, y, _, test = data_splits(settings | moved)
     scores = _scores(model, X, y, test.name, settings, a.samples)
     return float(np.quantile(scores, 1 - a.contamination)), len(X)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..data import data_set, known_name, shown_name
 from ..data.labels import known_labels, labels_named
-from ..data.load import NAMED, load_data, shown_name
 from ..errors import InputError
 from ..evaluate import compare
 from ..evaluate.units import means, need_labels, units_of, with_labels
@@ -18,14 +18,14 @@ from ..models import MODELS, Labelled, Model, load_model
 from ..pictures import SHOWN, explorer, gallery
 from ..train.measure import ACTIVE
 from .parser import STEPS, STEPS_OF_GIF
-from .settings import DEFAULTS, flag, model_config, refuse_what_does_not_apply
+from .settings import DEFAULTS, flag, model_config, reading, refuse_what_does_not_apply
 from .shared import check_picture, collapse, data_of, measure, open_run, output, save_picture, write
 from .tables import Table, check_table, decoded_rows, write_table
 
 
 def evaluate(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
-    data = data_of(a, settings)
+    data = data_of(a, model, settings)
     found = measure(model, data, settings, k=a.samples, examples=a.examples)
     compared = "" if a.compare is None else compare(found, a.compare)  # refuses first
     print(found)
@@ -66,7 +66,7 @@ def _label(model: Model, text: str | None) -> dict[str, Any]:
 def reconstruct(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     path = output(a)
-    X, y, name, _ = data_of(a, settings)
+    X, y, name, _ = data_of(a, model, settings)
     n = a.n or (len(X) if path.suffix in (".csv", ".npz") else SHOWN)
     X, y = X[:n], None if y is None else y[:n]
     picture = gallery.reconstructions(model, X, with_labels(model, X, y, name))
@@ -78,7 +78,7 @@ def encode(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     path = output(a)
     check_table(path)
-    X, y, name, _ = data_of(a, settings)
+    X, y, name, _ = data_of(a, model, settings)
     mu, logvar = means(model, X, with_labels(model, X, y, name))
     codes = {"mu": mu} if logvar is None else {"mu": mu, "logvar": logvar}
     columns = [f"{part}{i}" for part in codes for i in range(model.latent_dim)]
@@ -88,7 +88,7 @@ def encode(a: argparse.Namespace) -> None:
 
 def interpolate(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
-    X, y, name, split = data_of(a, settings)
+    X, y, name, split = data_of(a, model, settings)
     labels = with_labels(model, X, y, name)
     path = output(a)
     steps = a.steps or (STEPS_OF_GIF if path.suffix == ".gif" else STEPS)
@@ -101,7 +101,7 @@ def interpolate(a: argparse.Namespace) -> None:
 
 def traverse(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
-    found = units_of(model, data_of(a, settings), settings)
+    found = units_of(model, data_of(a, model, settings), settings)
     if a.row >= len(found.mu):
         raise InputError(f"--row {a.row} is out of range: there are {len(found.mu)} examples")
     if not found.active.any():
@@ -124,7 +124,7 @@ def manifold(a: argparse.Namespace) -> None:
         given = " ".join(map(str, units))
         raise InputError(f"--units {given}: two different ones are needed, from 0 to {Z - 1}")
     if units is None or not model.noisy:
-        found = units_of(model, data_of(a, settings), settings)
+        found = units_of(model, data_of(a, model, settings), settings)
         mu, units = found.mu, units or found.order[:2].tolist()
     picture = gallery.manifold(model, tuple(units), mu, a.n, label)
     write(output(a), picture)
@@ -138,7 +138,7 @@ def explore(a: argparse.Namespace) -> None:
     if path.suffix != ".html":
         raise InputError(f"{path} must end in .html: it is a page for a browser")
     explorer.check(model)
-    data = data_of(a, settings)
+    data = data_of(a, model, settings)
     text = explorer.page(model, units_of(model, data, settings), data)
     write_atomically(path, lambda f: f.write(text.encode()))
     print(path)
@@ -180,8 +180,8 @@ def _untrained(given: dict[str, Any]) -> Model:
     model.check_config()
     name, width = settings["data"], 28 * 28
     classes: Any = 10
-    if name not in NAMED:  # those have the same sizes, so their files need not be read
-        X, y = load_data(name, "train", settings["data_dir"])
+    if not known_name(name):  # those have the same sizes, so their files need not be read
+        X, y, _ = data_set(name, "train", settings["data_dir"], reading(settings))
         width, classes = X[0].size, None if y is None else known_labels(y)
     if not isinstance(model, Labelled):
         return model.build(width)

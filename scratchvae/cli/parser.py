@@ -5,9 +5,10 @@ Each command is registered with the module of this folder that defines a functio
 
 import argparse
 from inspect import signature
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..data.batches import BINARIZE
+from ..data.rows import SCALES
 from ..errors import InputError
 from ..evaluate.published import PUBLISHED
 from ..files import run_folder as runs
@@ -40,6 +41,9 @@ AUTO = "auto"  # of --resume
 STEPS, STEPS_OF_GIF = 12, 24  # images of an interpolation
 KINDS = ".png, .svg, .pdf, .csv, .npy or .npz"
 RUN = "folder of a run, or a saved model"
+DATA_KINDS = (
+    "a folder of pictures, a table (.csv, .parquet, ...), .npz, .npy, .mat, .h5, or IDX files"
+)
 DATA_DIR = "folder of the mnist or fashion-mnist files"
 
 
@@ -55,9 +59,10 @@ class Parser(argparse.ArgumentParser):
 
 def train_options(t: Parser) -> None:
     g = t.add_argument_group("data")
-    text = "default {default}; PATH: .npy, .npz (X, y), or a folder of IDX files"
+    text = f"default {{default}}; PATH: {DATA_KINDS}"
     setting(g, "--data strokes|mnist|fashion-mnist|PATH", text, type=place)
     setting(g, "--data-dir DIR", DATA_DIR, type=place)
+    reading_options(g)
     text = "first download the missing files of mnist or fashion-mnist, and verify them"
     switch(g, "--download", text)
     setting(g, "--binarize", "make grey pixels binary", choices=BINARIZE)
@@ -94,6 +99,20 @@ def train_options(t: Parser) -> None:
     switch(g, "--quiet", "print nothing but errors")
 
 
+def reading_options(to: Any) -> None:
+    """How to read the data; each option is for one kind of data."""
+    setting(to, "--size HxW", "pictures: resize all, such as 32 (32 x 32) or 32x48 (height 32)")
+    either = to.add_mutually_exclusive_group()
+    setting(either, "--grey", "pictures: read as grey; default: in colour, if one has colour")
+    text = "pictures: read in colour"
+    option(either, "--colour", text, action="store_false", dest="grey", default=argparse.SUPPRESS)
+    text = "tables: the labels, by name or number from 0; default: label, class, target or y"
+    setting(to, "--label-column NAME|N", text)
+    text = "tables: fill missing values with the mean of their column; default: refuse them"
+    setting(to, "--missing", text, choices=("mean",))
+    setting(to, "--transpose", "IDX files: exchange rows and columns of images, as EMNIST needs")
+
+
 def model_options(t: Parser) -> None:
     """The hyper-parameters of a model, and the schedule of its KL weight."""
     g = t.add_argument_group("model")
@@ -103,6 +122,8 @@ def model_options(t: Parser) -> None:
     setting(g, "--hidden H[,H...]", text)
     setting(g, "--activation", "default {default}", choices=tuple(ACTIVATIONS))
     setting(g, "--likelihood", "pixel likelihood, default {default}", choices=LIKELIHOODS)
+    text = "none, bytes (/ 255), minmax (to [0, 1]) or standard (mean 0, standard deviation 1)"
+    setting(g, "--scale", f"{text}; default {{default}}", choices=SCALES)
     setting(g, "--x-variance V", "fixed variance of the gaussian likelihood; default: learned")
     setting(g, "--init", "initial weights, default {default}", choices=INITS)
     setting(g, "--bias-from-data", "start the output bias at the mean pixel")
@@ -150,6 +171,7 @@ def parser() -> Parser:
             text = "other data than the run's: their test split, or all of a file without splits"
             option(sub, "--data NAME|PATH", text, type=place)
             option(sub, "--data-dir DIR", DATA_DIR, type=place)
+            reading_options(sub)
         return sub
 
     example = "--data mnist --data-dir ~/mnist --latent-dim 20 --out runs/mnist"
@@ -239,5 +261,6 @@ def parser() -> Parser:
     result(d, ".svg, .png or .pdf", name, f"{name}, in the folder of the run")
     setting(d, "--data NAME|PATH", "data set for the input width, default {default}", type=place)
     setting(d, "--data-dir DIR", DATA_DIR, type=place)
+    reading_options(d)
     model_options(d)
     return top

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
 
-from ..data.load import NAMED
+from ..data import NAMED
+from ..data.sources import KIND_OF, Options
 from ..errors import CheckpointError, DataError, InputError, whole_number
 from ..files.reading import is_text
 from ..files.run_folder import candidates
@@ -38,6 +39,11 @@ _declarations: dict[str, tuple[Any, Any]] = {  # in the order of config.json
     "model": ("vae", str),
     "data": ("strokes", str),
     "data_dir": (None, str | None),
+    "size": (None, str | None),
+    "grey": (None, bool | None),
+    "label_column": (None, str | None),
+    "missing": (None, str | None),
+    "transpose": (False, bool),
     **_of_models,
     "labels": (None, int | None),
     "leave_out": (None, Sequence[str] | None),
@@ -106,6 +112,11 @@ def model_config(settings: dict[str, Any]) -> dict[str, Any]:
     """The hyper-parameters of the model, by name."""
     names = signature(MODELS[settings["model"]]).parameters
     return {name: settings[name] for name in MODEL_SETTINGS if name in names}
+
+
+def reading(settings: dict[str, Any]) -> Options:
+    """How to read the data of the run."""
+    return Options(**{name: settings[name] for name in KIND_OF})
 
 
 def of_checkpoint(settings: dict[str, Any]) -> dict[str, Any]:

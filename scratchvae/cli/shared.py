@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data.load import has_splits, load_data, shown_name
+from ..data import Options, data_set, has_splits, shown_name
+from ..data.rows import check_columns
+from ..data.sources import KIND_OF, source_of
 from ..errors import InputError
 from ..evaluate import Evaluation, evaluate
 from ..evaluate.collapse import MIN_ROWS, NONE, collapse_report
@@ -34,7 +36,7 @@ def output(a: argparse.Namespace, name: str | None = None) -> Path:
     return a.output or beside
 
 
-def data_of(a: argparse.Namespace, settings: dict[str, Any]) -> Data:
+def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Data:
     """The test split of the run's data or of --data; all rows of another file without splits.
 
     A command that has --split takes that, and all rows of any file without splits in --data.
@@ -50,8 +52,22 @@ def data_of(a: argparse.Namespace, settings: dict[str, Any]) -> Data:
     if split is None:
         whole = other or ("split" in a and a.data is not None)
         split = "all" if whole and not has_splits(name) else "test"
-    X, y = load_data(name, split, a.data_dir or settings.get("data_dir"))
+    data_dir = a.data_dir or settings.get("data_dir")
+    options = _reading(a, model, settings, source_of(name, data_dir, Options()).kind, other)
+    X, y, columns = data_set(name, split, data_dir, options)
+    check_columns(model.rows_.columns, columns, type(model).__name__)
     return Data(X, y, shown_name(name), SPLITS[split])
+
+
+def _reading(
+    a: argparse.Namespace, model: Model, settings: dict[str, Any], kind: str, other: bool
+) -> Options:
+    """How to read data of this kind: as told, else as the run's own data were read."""
+    told = {name: getattr(a, name) for name in KIND_OF if hasattr(a, name)}
+    own = {name: settings[name] for name in KIND_OF if name in settings and KIND_OF[name] == kind}
+    if kind == "pictures" and own.get("grey") is None and (shape := model.rows_.image_shape):
+        own["grey"] = len(shape) == 2
+    return Options(**own | told, label_required="label_column" in told or not other)
 
 
 def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) -> Evaluation:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data import NAMED, both_splits, fetch, known_name, shown_name
 from ..data.labels import keep_labels, leave_out, missing
-from ..data.load import NAMED, fetch, load_data, shown_name
+from ..data.rows import check_columns
 from ..errors import InputError, NonFiniteError, say, whole_number
 from ..evaluate.collapse import SPARE
 from ..evaluate.units import Data, need_labels
@@ -62,8 +63,8 @@ def _train(
     if start.finished:
         tell(f"{folder} is finished: nothing is left to do")
         return 0
-    X, y, test = data_splits(chosen)
-    model = _model(start, X, y)
+    X, y, columns, test = data_splits(chosen, writes and not a.quiet)
+    model = _model(start, X, y, columns)
     trainer = make_trainer(
         model, X, test.X, y=y, y_test=test.y if model.needs_labels else None,
         detect_anomaly=a.detect_anomaly,
@@ -124,15 +125,17 @@ def _train(
     return 0
 
 
-def _model(start: Start, X: Any, y: Any) -> Model:
+def _model(start: Start, X: Any, y: Any, columns: tuple[str, ...] | None) -> Model:
     """The model of the run, with its first parameters."""
+    if begun := start.loaded or start.origin:
+        check_columns(begun.model.rows_.columns, columns, type(begun.model).__name__)
     if start.loaded is not None:
         return start.loaded.model.set_params(epochs=start.settings["epochs"])
     config = settings.model_config(start.settings)
     if start.origin is None:
         model = MODELS[start.settings["model"]](**config)
         model.check_config()
-        return model.build_from(X, y)
+        return model.build_from(X, y, columns=columns)
     model = start.origin.model.set_params(**config)
     model.check_config()
     model.history_ = []
@@ -142,6 +145,8 @@ def _model(start: Start, X: Any, y: Any) -> Model:
 def _prepare(a: argparse.Namespace, writes: bool, stack: ExitStack) -> Start:
     """How the run begins; its data are fetched."""
     given = {name: getattr(a, name) for name in settings.DEFAULTS if hasattr(a, name)}
+    if known := known_name(given.get("data", "")):
+        given["data"] = known
     for name in ("data", "data_dir"):
         value = given.get(name)
         if value and not (name == "data" and value in NAMED) and Path(value).exists():
@@ -232,19 +237,24 @@ def _report(
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")
 
 
-def data_splits(settings: dict[str, Any]) -> tuple[Any, Any, Data]:
-    """Both splits; the training split without the examples and labels that settings exclude."""
+def data_splits(
+    chosen: dict[str, Any], verbose: bool = False
+) -> tuple[Any, Any, tuple[str, ...] | None, Data]:
+    """X, y and the columns of the training split, without the examples and labels that settings
+    exclude; and the test split."""
     y: Any
-    name = shown_name(settings["data"])
-    X, y = load_data(settings["data"], "train", settings["data_dir"])
-    test = Data(*load_data(settings["data"], "test", settings["data_dir"]), name, "test split")
-    kind = MODELS[settings["model"]]
+    name = shown_name(chosen["data"])
+    train, (X_test, y_test, _) = both_splits(
+        chosen["data"], chosen["data_dir"], settings.reading(chosen), verbose
+    )
+    X, y, columns = train
+    kind = MODELS[chosen["model"]]
     if issubclass(kind, Labelled):
         need_labels(kind, y, name)
-    if settings["leave_out"] is not None:
+    if chosen["leave_out"] is not None:
         if y is None:
             raise InputError(f"{name} has no labels, so --leave-out means nothing: leave it out")
-        X, y = leave_out(X, y, settings["leave_out"])
-    if settings["labels"] is not None:
-        y = keep_labels(y, settings["labels"], settings["seed"])
-    return X, y, test
+        X, y = leave_out(X, y, chosen["leave_out"])
+    if chosen["labels"] is not None:
+        y = keep_labels(y, chosen["labels"], chosen["seed"])
+    return X, y, columns, Data(X_test, y_test, name, "test split")

@@ -1,12 +1,12 @@
 """Read IDX files, the format of MNIST: a four-byte magic number, big-endian sizes, then the bytes.
 
-Files may be plain or gzipped, detected by content. Any mismatch with the format is a DataError. No
-memory is allocated for a claimed size before the bytes are read, and decompressed data are limited
-to a multiple of the file's size.
+Files may be plain or gzipped, detected by content, and have the names of MNIST, of its copies, or
+of EMNIST. Any mismatch with the format is a DataError. Memory is allocated as bytes arrive.
 """
 
 import gzip
-from contextlib import nullcontext
+import os
+import re
 from math import prod
 from pathlib import Path
 from typing import IO
@@ -14,25 +14,28 @@ from typing import IO
 import numpy as np
 
 from ..errors import DataError
-from ..files.reading import UnreadableFile, limit, open_at_once, refusing, regular
+from ..files.reading import UnreadableFile, check_expansion, opened, read_bytes, refusing
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
+# "train-images.idx3-ubyte" and "emnist-letters-train-images-idx3-ubyte.gz" are read too
+NAME = re.compile(
+    r"(?:(?P<set>.+)-)?(?P<split>train|t10k|test)-(?P<kind>images|labels)[-.]idx[13]-ubyte(\.gz)?"
+)
+TRANSPOSED = "emnist"  # its images are stored with rows and columns exchanged
+
+Files = dict[tuple[str, str], Path]  # by split and "images" or "labels"
 
 
 def read_idx(path: Path, ndim: int) -> np.ndarray:
     """The uint8 array of `ndim` dimensions in an IDX file."""
-    with refusing(path, DataError), open_at_once(path) as raw:
-        gzipped = raw.read(2) == b"\x1f\x8b"
-        max_size = limit(regular(raw)) if gzipped else regular(raw)
-        raw.seek(0)
-        with gzip.open(raw) if gzipped else nullcontext(raw) as f:
-            return _read(f, ndim, max_size)
+    with refusing(path, DataError), opened(path) as (f, size, gzipped):
+        return _read(f, ndim, size, gzipped)
 
 
-def _read(f: IO[bytes] | gzip.GzipFile, ndim: int, max_size: int) -> np.ndarray:
+def _read(f: IO[bytes] | gzip.GzipFile, ndim: int, on_disk: int, gzipped: bool) -> np.ndarray:
     head = f.read(4)
     if head != bytes((0, 0, 8, ndim)):
         raise UnreadableFile(
@@ -44,17 +47,13 @@ def _read(f: IO[bytes] | gzip.GzipFile, ndim: int, max_size: int) -> np.ndarray:
         raise UnreadableFile("should hold its sizes, but is truncated: get the file again")
     shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, 4 * ndim, 4))
     claim, size = " x ".join(map(str, shape)), prod(shape)
-    if size > max_size:
+    if gzipped:
+        check_expansion(on_disk, size)
+    elif size > on_disk:
         raise UnreadableFile(
             f"should hold {claim} bytes, but is truncated: the file is too small for them"
         )
-    payload = bytearray()
-    while len(payload) <= size and (piece := f.read(min(1 << 20, size + 1 - len(payload)))):
-        payload += piece
-    if len(payload) != size:
-        state = "truncated" if len(payload) < size else "longer than that"
-        raise UnreadableFile(f"should hold {claim} bytes, but is {state}: get the file again")
-    return np.frombuffer(payload, dtype=np.uint8).reshape(shape)
+    return np.frombuffer(read_bytes(f, size), dtype=np.uint8).reshape(shape)
 
 
 def find(folder: Path, name: str) -> Path:
@@ -65,10 +64,33 @@ def find(folder: Path, name: str) -> Path:
     raise FileNotFoundError(name)
 
 
-def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, height * width) and labels (N,) of "train" or "test" from four IDX files."""
-    images_name, labels_name = FILES[split]
-    images_path, labels_path = find(folder, images_name), find(folder, labels_name)
+def sets_in(folder: Path) -> dict[str, Files]:
+    """The IDX files in a folder, by the name of their data set: "" for MNIST's own names.
+
+    {} if there is no such folder. Plain files come before gzipped ones.
+    """
+    found: dict[str, Files] = {}
+    if not folder.is_dir():
+        return found
+    with refusing(folder, DataError):
+        matches = filter(None, map(NAME.fullmatch, os.listdir(folder)))
+    for match in sorted(matches, key=lambda match: (match[0].endswith(".gz"), match[0])):
+        path = folder / match[0]
+        if path.is_file():  # some archives unpack to a folder of this name
+            split = "train" if match["split"] == "train" else "test"
+            found.setdefault(match["set"] or "", {}).setdefault((split, match["kind"]), path)
+    return found
+
+
+def read_split(files: Files, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N,H,W) and labels (N,) of "train" or "test".
+
+    Raises FileNotFoundError, with MNIST's name for the file, if one is missing.
+    """
+    for kind, name in zip(("images", "labels"), FILES[split], strict=True):
+        if (split, kind) not in files:
+            raise FileNotFoundError(name)
+    images_path, labels_path = files[split, "images"], files[split, "labels"]
     images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
     if len(images) != len(labels):
         raise DataError(
@@ -77,4 +99,4 @@ def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         )
     if images.size == 0:
         raise DataError(f"{images_path} holds no images: get the file again")
-    return images.reshape(len(images), -1), labels
+    return images, labels

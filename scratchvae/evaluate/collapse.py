@@ -175,7 +175,8 @@ def collapse_report(model: Model, X: Any, y: Any = None) -> CollapseReport:
         raise InputError(
             f"{type(model).__name__} has no KL and no prior, so posterior collapse does not apply"
         )
-    X = Model.check(model, X)
+    scaled = Model.check(model, X)
+    X = model.rows_.check(X, type(model).__name__)
     some = np.linspace(0, len(X) - 1, min(len(X), MAX_ROWS)).astype(int)
     if len(X) < MIN_ROWS or (X[some] == X[0]).all():
         raise InputError(f"collapse is measured across rows: pass at least {MIN_ROWS} that differ")
@@ -184,7 +185,11 @@ def collapse_report(model: Model, X: Any, y: Any = None) -> CollapseReport:
     on, kl = metrics.active_units(mu), metrics.unit_kl(mu, logvar)
     x_hat = model.reconstruct(X[some], *(y if y is None else np.asarray(y)[some] for y in labels))
     samples = model.sample(SAMPLES, *getattr(model, "classes_", ())[:1])  # of one label
-    mu, logvar, x = mu[some], logvar[some], to_float(X[some], np.empty(X[some].shape))
+    # as the model computes with them: X, reconstructions and samples are in the data's units
+    x_hat, samples = (
+        model.rows_.scaled(a, "float64", model.unit_interval) for a in (x_hat, samples)
+    )
+    mu, logvar, x = mu[some], logvar[some], to_float(scaled[some], np.empty(X[some].shape))
     z = mu + np.exp(logvar / 2) * noise.normal(*mu.shape, seed=model.seed, stream=noise.SCORE)
     information = metrics.mutual_information(mu, logvar, z)
     same_label = x

@@ -4,6 +4,7 @@ Whatever a reader raises becomes one error of this package.
 """
 
 import errno
+import gzip
 import os
 import stat
 import struct
@@ -11,7 +12,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +28,11 @@ TRANSIENT = (
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
     *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
 )
+
+DEFLATE = 1032  # bytes that one byte of .gz or .zip can expand to, at most
+LIMIT = "SCRATCHVAE_MAX_BYTES"  # an environment variable
+DEFAULT_LIMIT = 1 << 33  # bytes: 8 GiB
+PIECE = 1 << 20  # bytes
 
 
 class UnreadableFile(ValueError):
@@ -58,9 +64,62 @@ def refusing(path: Path, error: type[InputError], *more: type[Exception]) -> Ite
         raise error(f"{path} is damaged, or another kind of file{again}") from None
 
 
-def limit(size: int) -> int:
-    """The maximal decompressed size of a compressed file of this size, in bytes."""
-    return 100 * size + (1 << 20)
+def max_bytes() -> int:
+    """The bytes that a compressed file may expand to: SCRATCHVAE_MAX_BYTES.
+
+    Default: 8 GiB, or half of the machine's memory if that is less. Raises InputError if the
+    variable is no whole number.
+    """
+    if text := os.environ.get(LIMIT):
+        if not text.isdecimal():
+            raise InputError(f"{LIMIT} must be a number of bytes, such as 8000000000, got {text!r}")
+        return int(text)
+    memory = 2 * DEFAULT_LIMIT
+    with suppress(AttributeError, ValueError, OSError):  # not on every system
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(DEFAULT_LIMIT, memory // 2)
+
+
+def check_expansion(size: int, expanded: int, ratio: int = DEFLATE) -> None:
+    """Raises UnreadableFile unless a compressed file of `size` bytes may expand to `expanded`.
+
+    ratio: the most that its compression can reach.
+    """
+    if expanded > ratio * size:
+        raise UnreadableFile(
+            f"claims to expand from {size:,} to {expanded:,} bytes, which is impossible: get the "
+            "file again"
+        )
+    if expanded > max_bytes():
+        raise UnreadableFile(
+            f"expands to {expanded:,} bytes, more than the limit of {max_bytes():,}: to read it, "
+            f"set the environment variable {LIMIT}={expanded}"
+        )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[IO[bytes] | gzip.GzipFile, int, bool]]:
+    """Open a file that may be gzipped: its content, its size on the disk, whether it is gzipped."""
+    with open_at_once(path) as raw:
+        size = regular(raw)
+        gzipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        with gzip.open(raw) if gzipped else nullcontext(raw) as f:
+            yield f, size, gzipped
+
+
+def read_bytes(f: IO[bytes] | gzip.GzipFile, size: int) -> bytearray:
+    """The remaining bytes, which must be `size`; memory is taken as they arrive.
+
+    Raises UnreadableFile if there are fewer or more.
+    """
+    data = bytearray()
+    while len(data) <= size and (piece := f.read(min(PIECE, size + 1 - len(data)))):
+        data += piece
+    if len(data) != size:
+        state = "shorter" if len(data) < size else "longer"
+        raise UnreadableFile(f"is {state} than it claims: get the file again")
+    return data
 
 
 def open_at_once(path: Path) -> IO[bytes]:

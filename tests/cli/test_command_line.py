@@ -267,7 +267,7 @@ def test_a_bare_model_file_works_where_a_run_does(train, tmp_path, images, capsy
     load_model(folder).save(tmp_path / "m.npz")
     assert cli.main(["evaluate", str(tmp_path / "m.npz"), "--data", str(images)]) == 0
     refused(capsys, ["evaluate", tmp_path / "m.npz"], "name it with --data")
-    refused(capsys, ["evaluate", tmp_path / "m.npz", "--data", "strokes"], "16 features", "784")
+    refused(capsys, ["evaluate", tmp_path / "m.npz", "--data", "strokes"], "(4, 4)", "(28, 28)")
 
 
 def test_evaluate_with_samples_gives_a_tighter_bound(train, capsys):
@@ -304,7 +304,7 @@ def test_evaluate_with_samples_gives_a_tighter_bound(train, capsys):
         (["--seed", "-1"], ["seed"]),
         (["--resume", "--overwrite"], ["not allowed with"]),
         (["--likelihood", "gaussian", "--binarize", "static"], ["binarize"]),
-        (["--colour", "red"], ["unrecognized arguments: --colour red"]),
+        (["--tint", "red"], ["unrecognized arguments: --tint red"]),
     ],
 )
 def test_unusable_options_write_nothing(options, words, tmp_path, capsys, monkeypatch):

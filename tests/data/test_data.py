@@ -2,9 +2,12 @@
 
 import gzip
 import hashlib
+import io
 import os
 import struct
 import tracemalloc
+import zipfile
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from support.idx_files import idx_bytes, write_set
 from scratchvae import DataError, InputError, load_data
 from scratchvae.data import idx, strokes
 from scratchvae.data.batches import binarized_once, check_rows, chunks, to_float
+from scratchvae.files.reading import max_bytes
 
 
 @pytest.mark.parametrize("gz", [False, True])
@@ -362,18 +366,68 @@ def test_all_rows_of_a_file_come_in_order(tmp_path, rng):
     assert labels is None
 
 
-def test_what_is_compressed_too_well_is_refused_before_it_is_unpacked(tmp_path):
-    path = tmp_path / "bomb.npz"
-    np.savez_compressed(path, X=np.zeros((20_000, 1000), np.uint8))  # 20 MB in 20 kB
+@contextmanager
+def little_memory():
+    """Within, at most a mebibyte is allocated at a time."""
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match=r"to 20,000,128 bytes, more than are read: save it"):
-            load_data(path)
+        yield
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
-    np.savez_compressed(path, X=np.zeros((1000, 1000), np.uint8))  # a mebibyte may be
-    assert load_data(path, "all")[0].shape == (1000, 1000)
+
+
+def test_an_archive_may_expand_to_the_bytes_that_a_variable_allows(tmp_path, monkeypatch):
+    path = tmp_path / "packed.npz"
+    np.savez_compressed(path, X=np.zeros((20_000, 1000), np.uint8))  # 20 MB in 20 kB
+    assert load_data(path, "all")[0].shape == (20_000, 1000)
+    monkeypatch.setenv("SCRATCHVAE_MAX_BYTES", "20000127")
+    told = (
+        r"expands to 20,000,128 bytes, more than the limit of 20,000,127: to read it, set the "
+        "environment variable SCRATCHVAE_MAX_BYTES=20000128$"
+    )
+    with little_memory(), pytest.raises(DataError, match=told):
+        load_data(path)
+    monkeypatch.setenv("SCRATCHVAE_MAX_BYTES", "20000128")
+    assert load_data(path, "all")[0].shape == (20_000, 1000)
+    np.savez(path, X=np.zeros((20_001, 1000), np.uint8))  # not compressed: as large as it looks
+    assert load_data(path, "all")[0].shape == (20_001, 1000)
+    np.savez_compressed(path, X=np.zeros((20, 10), np.uint8))
+    for text in ("8G", "-1", "1e9"):
+        monkeypatch.setenv("SCRATCHVAE_MAX_BYTES", text)
+        with pytest.raises(DataError, match=f"SCRATCHVAE_MAX_BYTES must be a number of.*{text}"):
+            load_data(path)
+
+
+def test_the_limit_is_8_gib_or_half_of_a_smaller_memory(monkeypatch):
+    monkeypatch.delenv("SCRATCHVAE_MAX_BYTES", raising=False)
+    for pages, limit in ((1 << 30, 1 << 33), (1 << 10, 1 << 21)):
+        memory = {"SC_PHYS_PAGES": pages, "SC_PAGE_SIZE": 4096}
+        monkeypatch.setattr(os, "sysconf", memory.__getitem__)
+        assert max_bytes() == limit
+    monkeypatch.delattr(os, "sysconf")  # as on Windows
+    assert max_bytes() == 1 << 33
+
+
+def test_a_small_file_that_claims_much_takes_no_memory(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, X=np.zeros((100, 10), np.uint8))
+    claim = 1 << 32
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (claim - 128, 1)}
+    )
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("X.npy", header.getvalue().ljust(128))
+    content = path.read_bytes()
+    at = content.index(b"PK\x01\x02")
+    path.write_bytes(content[: at + 24] + struct.pack("<I", claim - 1) + content[at + 28 :])
+    with little_memory(), pytest.raises(DataError, match="which is impossible: get the file again"):
+        load_data(path)
+    head = header.getvalue()
+    (tmp_path / "a.npy.gz").write_bytes(gzip.compress(head + bytes(10)))
+    with little_memory(), pytest.raises(DataError, match="which is impossible: get the file again"):
+        load_data(tmp_path / "a.npy.gz")
 
 
 def test_two_members_of_one_name_are_refused(tmp_path):
@@ -398,14 +452,14 @@ def test_a_pipe_is_no_data_file(tmp_path):
         load_data(tmp_path / "x.npy")
 
 
-def test_an_idx_file_that_unpacks_to_a_hundred_times_its_size_is_refused(tmp_path):
+def test_what_an_idx_file_may_unpack_to_is_limited_too(tmp_path, monkeypatch):
     path = tmp_path / "x.gz"
     head = bytes((0, 0, 8, 1)) + (20_000_000).to_bytes(4, "big")
     path.write_bytes(gzip.compress(head + bytes(20_000_000)))  # it is all there, in 20 kB
-    tracemalloc.start()
-    try:
-        with pytest.raises(DataError, match="the file is too small for them"):
-            idx.read_idx(path, 1)
-        assert tracemalloc.get_traced_memory()[1] < 1 << 20
-    finally:
-        tracemalloc.stop()
+    assert len(idx.read_idx(path, 1)) == 20_000_000
+    monkeypatch.setenv("SCRATCHVAE_MAX_BYTES", "19999999")
+    with little_memory(), pytest.raises(DataError, match="more than the limit of 19,999,999"):
+        idx.read_idx(path, 1)
+    path.write_bytes(gzip.compress(bytes((0, 0, 8, 1)) + bytes((255,) * 4)))
+    with little_memory(), pytest.raises(DataError, match="which is impossible"):
+        idx.read_idx(path, 1)

@@ -390,3 +390,16 @@ def test_rows_that_differ_only_where_nobody_looks(monkeypatch):
     X[1] = 1
     with pytest.raises(InputError, match="collapse is measured across rows"):
         c.collapse_report(VAE(latent_dim=2, hidden=(), likelihood="gaussian").build(D), X)
+
+
+@pytest.mark.parametrize(("scale", "white"), [("none", 1), ("bytes", 255), ("minmax", 255)])
+def test_scaled_data_have_the_report_of_data_that_were_scaled_before(rng, scale, white):
+    data = rng.integers(0, 2, (200, 6)).astype(np.uint8) * np.uint8(white)
+    small = {"latent_dim": 2, "hidden": (4,), "epochs": 2, "dtype": "float64"}
+    found, wanted = (
+        c.collapse_report(trained(data=rows, scale=how, **small), rows)
+        for rows, how in ((data, scale), (data / white, "none"))
+    )
+    assert found.findings == wanted.findings
+    np.testing.assert_allclose(found.unit_kl, wanted.unit_kl, rtol=1e-6)
+    assert found.spread == pytest.approx(wanted.spread, rel=1e-6)

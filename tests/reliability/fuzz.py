@@ -19,7 +19,9 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from subjects import BROUGHT, READERS, Reader, read_checkpoint, read_csv, read_picture, value
 
+from scratchvae.data.arrays import pairs_of
 from scratchvae.errors import DataError
+from scratchvae.files.npz import names_in
 from scratchvae.files.run_folder import seconds_of_epochs, write_metrics
 from scratchvae.models.load import load
 from scratchvae.train import COLUMNS
@@ -41,16 +43,24 @@ def held_by_idx(path):
 
 
 def held_by_arrays(path):
-    """What `load_data` should make of it, by NumPy's reader."""
+    """What `load_data` should make of it, by NumPy's reader of the arrays that are asked for."""
     content = np.load(path, allow_pickle=False)
-    a = {"x": content} if path.suffix == ".npy" else {k.lower(): content[k] for k in content.files}
-    if {"x_train", "x_test"} <= a.keys():
-        X = np.concatenate((a["x_train"], a["x_test"]))
-        both = {"y_train", "y_test"} <= a.keys()
-        y = np.concatenate((a["y_train"], a["y_test"])) if both else None
-    else:
-        X, y = a.get("x", next(iter(a.values()))), a.get("y")
+    if path.suffix == ".npy":
+        return value((content, None))
+    parts = [
+        (content[x], None if y is None else classes(content[y], len(content[x])))
+        for x, y in pairs_of(names_in(path)).values()
+    ]
+    X, y = (
+        None if any(a is None for a in of) else np.concatenate(of)
+        for of in zip(*parts, strict=True)
+    )
     return value((X, y.astype(np.int64) if y is not None and y.dtype.kind == "u" else y))
+
+
+def classes(y, rows):
+    """Labels (N,), which may stand there as (N,1) or one-hot."""
+    return y.reshape(rows) if y.size == rows else y.argmax(axis=1)
 
 
 def held_by_checkpoint(path):

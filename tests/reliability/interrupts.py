@@ -16,7 +16,7 @@ EPOCHS = 3
 LINE = ("--checkpoint-every", "3")
 # what happens then: the function that is called, for which time, and how many signals it gets
 MOMENTS = {
-    "while the data are read": ("scratchvae.cli.train:load_data", 1, 1),
+    "while the data are read": ("scratchvae.cli.train:both_splits", 1, 1),
     "at the first step": ("scratchvae.train:Trainer.take_step", 1, 1),
     "in the first epoch": ("scratchvae.train:Trainer.take_step", 3, 1),
     "in the middle of an update": ("scratchvae.train.optim:Adam.update", 6, 1),

@@ -1,9 +1,9 @@
-"""Read tables: CSV and TSV, plain or gzipped, Parquet and Excel.
+"""Read tables: CSV, TSV and .amat, plain or gzipped, Parquet and Excel.
 
 Each column holds numbers, except one that may hold labels. `files` yields rows of text, `columns`
 knows what columns are and what values mean, `read` makes the `Table`.
 """
 
-from .read import SUFFIXES, Table, from_frame, is_table, read_table
+from .read import SUFFIXES, Table, from_frame, is_table, read_table, sets_among
 
-__all__ = ["SUFFIXES", "Table", "from_frame", "is_table", "read_table"]
+__all__ = ["SUFFIXES", "Table", "from_frame", "is_table", "read_table", "sets_among"]

@@ -19,6 +19,10 @@ NAMELESS = re.compile(r"(Unnamed: \d+)?")  # pandas calls a column without a nam
 MAX_LABEL = 200  # characters: NumPy pads all labels to the length of the longest
 
 
+class NoSuchColumn(UnreadableFile):
+    """The labels' column is not in the file."""
+
+
 def number_of(text: str) -> float | None:
     """The number that a value stands for, NaN if it is missing, None if it is text."""
     try:
@@ -108,14 +112,14 @@ def _label(names: list[str] | None, width: int, wanted: str | int | None) -> int
         return names.index(str(wanted))
     if isinstance(wanted, str) and not (wanted.isdecimal() and wanted.isascii()):
         if names is None:
-            raise UnreadableFile(
+            raise NoSuchColumn(
                 f"has no header, hence no column {_shown(wanted)}: give the number of the labels' "
                 "column, from 0, as in --label-column 0 (label_column=0)"
             )
         few = ", ".join(map(_shown, names[:8])) + (
             f" and {len(names) - 8} more" if len(names) > 8 else ""
         )
-        raise UnreadableFile(f"has no column {_shown(wanted)} for the labels: it has {few}")
+        raise NoSuchColumn(f"has no column {_shown(wanted)} for the labels: it has {few}")
     number = whole_number(
         int(wanted) if isinstance(wanted, str) else wanted, "label_column", least=0
     )

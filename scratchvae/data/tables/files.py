@@ -13,12 +13,12 @@ from importlib import import_module
 from itertools import chain
 from typing import IO, Any
 
-from ...files.reading import UnreadableFile, limit
+from ...files.reading import UnreadableFile
 
 MAX_COLUMNS = 200_000
 MAX_LINE = 32 * MAX_COLUMNS  # bytes
 MAX_ROWS = 1 << 20  # of an Excel sheet
-FREE = 1 << 28  # bytes: a compressed table may expand to so many, whatever its ratio
+FREE = 1 << 28  # bytes: Excel and Parquet may expand to so many, whatever their ratio
 
 Tell = Callable[[str], None]
 Rows = Iterator[tuple[int, list[str]]]  # each row with the number of its line
@@ -74,6 +74,8 @@ def text_rows(lines: Lines, separator: str) -> Rows:
     first = next((line for line in text if line.strip()), "")
     if first.lstrip().lower().startswith(("<!doctype", "<html")):
         raise UnreadableFile("is a web page, not a table: download the raw file")
+    if separator == " ":  # lines may begin and end with it
+        first, text = first.strip(), (line.strip() for line in text)
     unquoted = re.sub(r'"[^"]*"', "", first)
     separator = next((s for s in f"{separator},;\t" if s in unquoted), separator)
     reader = csv.reader(
@@ -152,8 +154,8 @@ def _check_parquet(leaves: list[Any], rows: int, size: int) -> None:
 
 
 def most(size: int) -> int:
-    """The maximal expanded size of a compressed table, in bytes."""
-    return max(limit(size), FREE)
+    """The maximal expanded size of an Excel or Parquet file, in bytes."""
+    return max(100 * size + (1 << 20), FREE)
 
 
 def _optional(*names: str) -> list[Any]:

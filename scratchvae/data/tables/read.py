@@ -1,4 +1,4 @@
-"""Read tables: CSV and TSV, plain or gzipped, Parquet and Excel.
+"""Read tables: CSV, TSV and .amat, plain or gzipped, Parquet and Excel.
 
 Each column holds numbers, except one that may hold labels. A value becomes float() of its text.
 Nothing is guessed in silence: what is not a number, or is missing, is refused with its place.
@@ -6,6 +6,7 @@ Parquet needs pandas and pyarrow, Excel openpyxl; they are imported when such a 
 """
 
 import gzip
+import re
 import warnings
 from array import array
 from collections.abc import Callable, Iterable
@@ -18,11 +19,18 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from ...errors import DataError, InputError, say
-from ...files.reading import UnreadableFile, open_at_once, refusing, regular
-from .columns import LABEL_NAMES, Columns, labels_of, number_of, numbers_of
-from .files import MAX_COLUMNS, Lines, Rows, Tell, excel_rows, most, parquet_frame, text_rows
+from ...files.reading import UnreadableFile, max_bytes, open_at_once, refusing, regular
+from .columns import LABEL_NAMES, Columns, NoSuchColumn, labels_of, number_of, numbers_of
+from .files import MAX_COLUMNS, Lines, Rows, Tell, excel_rows, parquet_frame, text_rows
 
-SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".xlsx")
+SUFFIXES = (
+    *(".csv", ".tsv", ".amat", ".csv.gz", ".tsv.gz", ".amat.gz"),
+    *(".parquet", ".xlsx"),
+)  # .amat: numbers between spaces, as the variations of MNIST are stored
+
+
+TEST = ("test", "val", "valid", "validation")
+SPLIT = re.compile(f"(?:(?P<set>.*)[-_. ])?(?P<split>train|{'|'.join(TEST)})", re.IGNORECASE)
 
 
 class Table(NamedTuple):
@@ -38,19 +46,36 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
+def sets_among(paths: Iterable[Path]) -> dict[str, dict[str, Path]]:
+    """Data sets in files such as train.csv and test.csv (or val.csv), or digits_train.csv and
+    digits_test.csv: by the name of the set, the files of "train" and "test"."""
+    sets: dict[str, dict[str, Path]] = {}
+    for path in sorted(filter(is_table, paths)):
+        if match := SPLIT.fullmatch(path.name.partition(".")[0]):
+            sets.setdefault(match["set"] or "", {}).setdefault(match["split"].lower(), path)
+    found = {}
+    for name, files in sets.items():
+        tests = [files[split] for split in TEST if split in files]
+        if "train" in files and tests:
+            found[name] = {"train": files["train"], "test": tests[0]}
+    return found
+
+
 def read_table(
     path: Path,
     *,
     label_column: str | int | None = None,
+    label_required: bool = True,
     missing: str | None = None,
     verbose: bool = False,
 ) -> Table:
     """The table in a file. An Excel file is read for its first sheet.
 
-    label_column  the labels' column, by name or number (from 0, also as text); None: the one named
-                  label, labels, class, target or y, in any case, if there is one; "": none
-    missing       "mean" fills missing values with the mean of their column; None refuses them
-    verbose       say which columns were set apart, and what was filled
+    label_column    the labels' column, by name or number (from 0, also as text); None: the one
+                    named label, labels, class, target or y, in any case, if there is one; "": none
+    label_required  whether a label_column that is not there is an error
+    missing         "mean" fills missing values with the mean of their column; None refuses them
+    verbose         say which columns were set apart, and what was filled
 
     The first row is a header if it holds text, unless that stands above more text, where only
     `label_column` as a number tells that there is no header; or if it is 0, 1, 2, ..., as pandas
@@ -63,16 +88,14 @@ def read_table(
     """
     _check_missing(missing)
     tell = _teller(path, verbose)
-    name = path.name.lower()
     with refusing(path, DataError), open_at_once(path) as f:
-        if name.endswith(".parquet"):
-            content = _from_frame(parquet_frame(f, regular(f)), label_column)
-        elif name.endswith(".xlsx"):
-            with warnings.catch_warnings():  # about styles and extensions, which are not read
-                warnings.simplefilter("ignore")
-                content = _from_rows(excel_rows(f, regular(f), tell), "row {}", label_column)
-        else:
-            content = _from_text(f, "\t" if ".tsv" in name else ",", label_column)
+        try:
+            content = _content_of(f, path.name.lower(), label_column, tell)
+        except NoSuchColumn:
+            if label_required:
+                raise
+            f.seek(0)
+            content = _content_of(f, path.name.lower(), "", tell)
         return _finished(content, missing, tell)
 
 
@@ -113,12 +136,24 @@ class _Content(NamedTuple):
     where: Callable[[int], str]  # names row i in messages
 
 
+def _content_of(f: IO[bytes], name: str, label_column: str | int | None, tell: Tell) -> _Content:
+    """The content of an open file with this name."""
+    if name.endswith(".parquet"):
+        return _from_frame(parquet_frame(f, regular(f)), label_column)
+    if name.endswith(".xlsx"):
+        with warnings.catch_warnings():  # about styles and extensions, which are not read
+            warnings.simplefilter("ignore")
+            return _from_rows(excel_rows(f, regular(f), tell), "row {}", label_column)
+    separator = " " if ".amat" in name else "\t" if ".tsv" in name else ","
+    return _from_text(f, separator, label_column)
+
+
 def _from_text(f: IO[bytes], separator: str, label_column: str | int | None) -> _Content:
-    size = regular(f)
+    regular(f)
     gzipped = f.read(2) == b"\x1f\x8b"
     f.seek(0)
     with gzip.open(f) if gzipped else nullcontext(f) as stream:
-        lines = Lines(stream, most(size) if gzipped else inf)
+        lines = Lines(stream, max_bytes() if gzipped else inf)
         return _from_rows(text_rows(lines, separator), "line {}", label_column)
 
 

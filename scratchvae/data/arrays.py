@@ -1,0 +1,168 @@
+"""Named arrays: which of them are the data and the labels of a split, by the names in common use.
+
+The arrays come from a .npy, .npz, .mat or HDF5 file, or from several files of one array each. Only
+the arrays of a split are read.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import DataError
+from ..files.npz import names_in, read_npy, read_npz
+from ..files.reading import UnreadableFile, refusing
+
+X_NAMES = ("x", "images", "imgs", "image", "img", "data")  # in this order, where several are there
+Y_NAMES = ("y", "labels", "label", "targets", "target")
+TEST = ("test", "val", "valid", "validation")  # likewise
+ROLE = re.compile(
+    "(?:(?P<set>.*?)[-_. ])??"
+    f"(?:(?P<before>train|{'|'.join(TEST)})[-_. /]?)?"
+    f"(?P<role>{'|'.join((*X_NAMES, *Y_NAMES))})"
+    f"(?:[-_. /]?(?P<after>train|{'|'.join(TEST)}))?",
+    re.IGNORECASE,
+)
+POSITIONAL = ("arr_0", "arr_1")  # as numpy.savez(file, X, y) names them
+SUFFIXES = (".npy", ".npy.gz", ".npz")
+
+Pair = tuple[str, str | None]  # the names of data and labels
+
+
+class Arrays(NamedTuple):
+    """Arrays of a file by name; `read` returns those of the given names."""
+
+    names: list[str]
+    read: Callable[[Collection[str]], dict[str, np.ndarray]]
+
+
+def of_file(path: Path) -> Arrays:
+    """The arrays of a .npy, .npy.gz or .npz file."""
+    if path.suffix.lower() != ".npz":
+        return Arrays(["X"], lambda _: {"X": read_npy(path)})
+    return Arrays(names_in(path), lambda wanted: read_npz(path, wanted))
+
+
+def of_file_and_partners(path: Path) -> Arrays:
+    """The arrays of a file, or of the data set of which a .npz file is a part, as in KMNIST."""
+    found = of_file(path)
+    match = ROLE.fullmatch(path.stem)
+    if path.suffix.lower() != ".npz" or len(found.names) != 1 or not (match and _split(match)):
+        return found
+    beside = (other for other in path.parent.iterdir() if other.suffix.lower() == ".npz")
+    parts = sets_among(beside).get(match["set"] or "", {})
+    return of_files(parts) if path in parts.values() else found
+
+
+def of_files(files: dict[str, Path]) -> Arrays:
+    """The arrays of files that hold one each."""
+
+    def read(wanted: Collection[str]) -> dict[str, np.ndarray]:
+        found = {}
+        for name in wanted:
+            with refusing(files[name], DataError):
+                arrays = of_file(files[name])
+                if len(arrays.names) != 1:
+                    raise UnreadableFile(f"should hold one array, but holds {_few(arrays.names)}")
+                (found[name],) = arrays.read(arrays.names).values()
+        return found
+
+    return Arrays(list(files), read)
+
+
+def sets_among(paths: Iterable[Path]) -> dict[str, dict[str, Path]]:
+    """Data sets in files of one array each, such as kmnist-train-imgs.npz: by the name of the set,
+    the file of each array. Sets without data are left out."""
+    sets: dict[str, list[tuple[re.Match[str], Path]]] = {}
+    for path in sorted(paths):
+        stem = next((path.name[: -len(s)] for s in SUFFIXES if path.name.lower().endswith(s)), "")
+        if match := ROLE.fullmatch(stem):
+            sets.setdefault(match["set"] or "", []).append((match, path))
+    found = {}
+    for name, parts in sets.items():
+        splits = {_split(match) for match, _ in parts if _is_data(match)}
+        if len(splits) == 1:  # only the training split, say: it has the names of a whole set
+            found[name] = {m["role"]: path for m, path in parts if _split(m) in splits}
+        elif splits:
+            found[name] = {f"{m['role']}_{_split(m)}".strip("_"): path for m, path in parts}
+    return found
+
+
+def _split(match: re.Match[str]) -> str:
+    return (match["before"] or match["after"] or "").lower()
+
+
+def _is_data(match: re.Match[str]) -> bool:
+    return match["role"].lower() in X_NAMES
+
+
+def pairs_of(names: Collection[str]) -> dict[str, Pair]:
+    """The names of data and labels of "train" and "test", or of "all" rows if there are no splits.
+
+    Raises UnreadableFile unless the names tell.
+    """
+    if len({name.lower() for name in names}) < len(names):
+        raise UnreadableFile("holds arrays whose names differ only in upper and lower case")
+    roles = _roles(names)
+    tests = [split for split in TEST if (split, True) in roles]
+    if ("train", True) in roles and tests:
+        return {
+            split: (roles[own, True], roles.get((own, False)))
+            for split, own in (("train", "train"), ("test", tests[0]))
+        }
+    labels = roles.get(("", False))
+    if not any(is_data for split, is_data in roles if split):
+        if ("", True) in roles:
+            return {"all": (roles["", True], labels)}
+        others = [name for name in names if name != labels]
+        if len(others) == 1:
+            return {"all": (others[0], labels)}
+        if len(names) == 1 and labels:  # the only array: whatever its name
+            return {"all": (labels, None)}
+        if set(names) == set(POSITIONAL):
+            return {"all": POSITIONAL}
+    raise UnreadableFile(
+        f"should hold X (and y), or x_train and x_test; it holds {_few(names) or 'nothing'}"
+    )
+
+
+def _roles(names: Collection[str]) -> dict[tuple[str, bool], str]:
+    """The first name of each split ("" for none), and of data (True) and labels (False)."""
+    order = (*X_NAMES, *Y_NAMES)
+    found: dict[tuple[str, bool], tuple[int, str]] = {}
+    for name in names:
+        match = ROLE.fullmatch(name)
+        if match is None or match["set"] is not None or (match["before"] and match["after"]):
+            continue
+        key = _split(match), _is_data(match)
+        place = order.index(match["role"].lower())
+        found[key] = min(found.get(key, (len(order), "")), (place, name))
+    return {key: name for key, (_, name) in found.items()}
+
+
+def _few(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)[:12])
+
+
+def checked(X: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows and their labels (N,). Labels may be (N,1), or (N,C) one-hot, which become classes.
+
+    Raises UnreadableFile if X is no rows, or the labels do not fit.
+    """
+    if X.ndim < 2:
+        raise UnreadableFile(f"should hold rows, (N,D), but its array has the shape {X.shape}")
+    if y is None or y.shape == (len(X),):
+        return X, y
+    if y.size == len(X) and max(y.shape) == len(X):
+        return X, y.reshape(len(X))
+    if y.ndim == 2 and len(y) == len(X) and _is_one_hot(y):
+        return X, y.argmax(axis=1)
+    raise UnreadableFile(f"holds {len(X)} rows of data, but labels of shape {y.shape}")
+
+
+def _is_one_hot(y: np.ndarray) -> bool:
+    if y.dtype.kind not in "biuf":
+        return False
+    return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())

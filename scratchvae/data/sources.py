@@ -1,0 +1,285 @@
+"""What a data set is, by its name: embedded, IDX files, pictures, a table, or named arrays.
+
+A `Source` says whether the data have splits of their own, and reads one.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import DataError, InputError, say, whole_number
+from ..files.home import expanded
+from ..files.reading import refusing
+from . import arrays, foreign, idx, images, strokes, tables
+
+IDX_SETS = ("mnist", "fashion-mnist")  # each a folder of four IDX files
+NAMED = ("strokes", *IDX_SETS)
+RAW = {name: f"{name}/raw" for name in ("MNIST", "FashionMNIST", "KMNIST", "EMNIST")}  # torchvision
+RAW_OF = {"mnist": RAW["MNIST"], "fashion-mnist": RAW["FashionMNIST"]}
+PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
+PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+KINDS = (
+    "a folder of pictures or of IDX files, a table (.csv, .tsv, .parquet, .xlsx), or arrays (.npz, "
+    ".npy, .mat, .h5)"
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read data. Each option belongs to one kind of data, and is refused for others."""
+
+    size: Any = None  # of pictures: 32, (32, 48), or "32x48"
+    grey: bool | None = None  # of pictures: None: colour, if one has colour
+    label_column: str | int | None = None  # of tables
+    missing: str | None = None  # of tables: "mean", or None to refuse missing values
+    transpose: bool = False  # of IDX files: exchange rows and columns of each image
+    label_required: bool = True  # whether a label_column that is not there is an error
+
+
+KIND_OF = {  # of data, that an option belongs to
+    "size": "pictures", "grey": "pictures", "label_column": "table", "missing": "table",
+    "transpose": "idx",
+}  # fmt: skip
+WORDS = {"pictures": "folder of pictures", "table": "table", "idx": "set of IDX files"}
+
+
+class DataSet(NamedTuple):
+    """Rows as they are stored, their labels, and the names of their columns."""
+
+    X: np.ndarray  # (N,D), (N,H,W) or (N,H,W,3)
+    y: np.ndarray | None  # (N,)
+    columns: tuple[str, ...] | None = None
+
+
+class Source(NamedTuple):
+    """A data set that is not read yet."""
+
+    kind: str  # "strokes", "idx", "pictures", "table" or "arrays"
+    splits: bool  # whether it has a training and a test split
+    read: Callable[[str, bool], DataSet]  # of a split, or "all" without splits; whether to say more
+
+
+def known_name(name: str | Path) -> str | None:
+    """The data set that is meant by "MNIST" or "fashion_mnist"; None if it is none, or a path."""
+    if name in NAMED:
+        return str(name)
+    if not isinstance(name, str) or os.path.exists(name):
+        return None
+    plain = {re.sub("[-_ ]", "", known): known for known in NAMED}
+    return plain.get(re.sub("[-_ ]", "", name.lower()))
+
+
+def shown_name(name: str | Path) -> str:
+    """The name of the data in messages; a file or folder named like a data set is distinguished."""
+    if known := known_name(name):
+        return known
+    path = Path(expanded(name))
+    return path.name + ("/" if path.is_dir() else "")
+
+
+def source_of(name: str | Path, data_dir: str | Path | None, options: Options) -> Source:
+    """The data set of this name, or at this path.
+
+    Raises InputError for an unknown name, or an option that means nothing for this kind of data,
+    and DataError if a file is invalid.
+    """
+    if not str(name):
+        raise InputError("the name of the data set is empty: use strokes, or name one")
+    source = _source(name, data_dir, options)
+    for field in fields(options):
+        kind = KIND_OF.get(field.name, source.kind)
+        if kind != source.kind and getattr(options, field.name) != field.default:
+            flag = f"--{field.name.replace('_', '-')}"
+            raise InputError(
+                f"{flag} ({field.name}=) means nothing for {shown_name(name)}, which is no "
+                f"{WORDS[kind]}: leave it out"
+            )
+    return source
+
+
+def _source(name: str | Path, data_dir: str | Path | None, options: Options) -> Source:
+    known = known_name(name)
+    if known == "strokes":
+        return Source("strokes", True, lambda split, _: _strokes(split))
+    if known:
+        return _idx_source(named_folders(known, data_dir), known, "", options)
+    path = Path(expanded(name))
+    if path.is_dir():
+        return _in_folder(path, options)
+    if match := idx.NAME.fullmatch(path.name):
+        return _idx_source([path.parent], str(name), match["set"] or "", options)
+    if tables.is_table(path):
+        return _table_source({"all": path}, options)
+    return _in_file(path, str(name))
+
+
+# ----------------------------------------------------------------------------------- IDX files
+
+
+def named_folders(name: str, data_dir: str | Path | None) -> list[Path]:
+    """The folders to search for a named data set; a download goes to the first."""
+    if data_dir is None:
+        data_dir = os.environ.get("SCRATCHVAE_DATA") or None
+    if data_dir is not None:
+        data_dir = Path(expanded(data_dir))
+        return [data_dir / name, data_dir, data_dir / RAW_OF[name]]
+    return [Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "scratchvae" / name]
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise InputError(
+            "the home folder is unknown: name a folder for the data with --data-dir (data_dir=)"
+        ) from None
+
+
+def _strokes(split: str) -> DataSet:
+    X, y, _ = strokes.generate(split)
+    return DataSet(X.reshape(len(X), strokes.SIDE, strokes.SIDE), y)
+
+
+def _idx_source(folders: list[Path], name: str, of_set: str, options: Options) -> Source:
+    def read(split: str, verbose: bool) -> DataSet:
+        for folder in folders:
+            try:
+                X, y = idx.read_split(idx.sets_in(folder).get(of_set, {}), split)
+            except FileNotFoundError as error:
+                missing = error
+                continue
+            if verbose and of_set.startswith(idx.TRANSPOSED) and not options.transpose:
+                say(
+                    f"{name}: EMNIST stores its images with rows and columns exchanged; "
+                    "--transpose (transpose=True) turns them upright"
+                )
+            return DataSet(X.transpose(0, 2, 1) if options.transpose else X, y)
+        file = f"{of_set}-{missing}" if of_set else missing
+        remedy = "download them with train --download (download=True), " if name in IDX_SETS else ""
+        raise DataError(
+            f"{name}: no file {file}(.gz) in {' or '.join(map(str, folders))}: {remedy}put the "
+            "four IDX files there, name their folder with --data-dir (data_dir=), or use --data "
+            "strokes, which is embedded"
+        ) from None
+
+    return Source("idx", True, read)
+
+
+# ------------------------------------------------------------------------------------- folders
+
+
+def _in_folder(folder: Path, options: Options) -> Source:
+    below = [folder, folder / "raw", *(folder / raw for raw in RAW.values())]
+    places = [place for place in below if idx.sets_in(place)]
+    if folder in places or len(places) == 1:
+        sets = idx.sets_in(places[0])
+        of_set = "" if "" in sets else _only(sets, places[0])
+        return _idx_source(places[:1], str(folder), of_set, options)
+    if places:
+        raise DataError(
+            f"{folder} holds several data sets: name the folder of one, such as --data {places[0]}"
+        )
+    with refusing(folder, DataError):
+        files = [path for path in folder.iterdir() if path.is_file()]
+    if of_arrays := arrays.sets_among(files):
+        parts = of_arrays[_only(of_arrays, folder)]
+        return _array_source(folder, lambda: arrays.of_files(parts))
+    if images.holds_images(folder):
+        return _picture_source(folder, options)
+    if of_tables := tables.sets_among(files):
+        return _table_source(of_tables[_only(of_tables, folder)], options)
+    raise DataError(
+        f"{folder} holds no data: no file train-images-idx3-ubyte(.gz), no pictures, and no arrays "
+        "or tables whose names tell the split, such as x_train.npy or train.csv"
+    )
+
+
+def _only(sets: Mapping[str, Mapping[Any, Path]], folder: Path) -> str:
+    """The one data set in the folder. Raises DataError if there are several."""
+    if len(sets) > 1:
+        names = ", ".join(name or "one without a name" for name in sorted(sets))
+        file = min(sets[min(sets)].values())
+        raise DataError(
+            f"{folder} holds several data sets ({names}): name a file of one, such as --data {file}"
+        )
+    return next(iter(sets))
+
+
+def _picture_source(folder: Path, options: Options) -> Source:
+    size = options.size
+    if isinstance(size, str):
+        size = images.parse_size(size)
+    elif size is not None and np.ndim(size) == 0:
+        size = (whole_number(size, "size"),) * 2
+
+    def read(split: str, verbose: bool) -> DataSet:
+        found = images.read_images(folder, split, size=size, grey=options.grey, verbose=verbose)
+        return DataSet(found.X, found.y)
+
+    return Source("pictures", images.has_splits(folder), read)
+
+
+def _table_source(files: dict[str, Path], options: Options) -> Source:
+    read_table = partial(
+        tables.read_table,
+        label_column=options.label_column,
+        label_required=options.label_required,
+        missing=options.missing,
+    )
+    return Source(
+        "table",
+        "all" not in files,
+        lambda split, verbose: DataSet(*read_table(files[split], verbose=verbose)),
+    )
+
+
+# ------------------------------------------------------------------------------------- arrays
+
+
+def _in_file(path: Path, name: str) -> Source:
+    suffix, lower = path.suffix.lower(), path.name.lower()
+    if lower.endswith(arrays.SUFFIXES):
+        return _array_source(path, lambda: arrays.of_file_and_partners(path))
+    if suffix in (foreign.MATLAB, *foreign.HDF5):
+        matlab = suffix == foreign.MATLAB
+        return _array_source(path, lambda: (foreign.of_matlab if matlab else foreign.of_hdf5)(path))
+    if not path.exists() and (os.sep in name or "/" in name):
+        raise InputError(f"there is no file or folder {name}: check the path")
+    if lower.endswith(PICKLED):
+        raise InputError(
+            f"{name} may hold pickled objects, which can run code when they are read: save its "
+            "arrays with numpy.savez, as X and y"
+        )
+    if lower.endswith(PACKED):
+        raise InputError(f"{name} is an archive: unpack it, and name the folder")
+    if suffix in images.SUFFIXES:
+        raise InputError(f"{name} is one picture: name the folder of all")
+    near = get_close_matches(name.lower(), NAMED, 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise InputError(f"unknown data set {name!r}: choose one of {', '.join(NAMED)}, {KINDS}.{hint}")
+
+
+def _array_source(path: Path, opened: Callable[[], arrays.Arrays]) -> Source:
+    with refusing(path, DataError):
+        found = opened()
+        pairs = arrays.pairs_of(found.names)
+
+    def read(split: str, verbose: bool) -> DataSet:
+        wanted = [name for name in pairs[split] if name is not None]
+        if verbose and (rest := len(set(found.names) - {n for p in pairs.values() for n in p})):
+            say(f"{path}: reading {' and '.join(wanted)}; other arrays, not read: {rest}")
+        with refusing(path, DataError, MemoryError):
+            content = found.read(wanted)
+            X, y = content[wanted[0]], content[wanted[1]] if len(wanted) > 1 else None
+            if path.suffix.lower() == foreign.MATLAB:
+                X = foreign.rows_first(X, y)
+            return DataSet(*arrays.checked(X, y))
+
+    return Source("arrays", "all" not in pairs, read)

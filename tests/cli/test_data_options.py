@@ -1,0 +1,202 @@
+"""Own data on the command line: pictures and tables, the options for reading them, their record."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.command_line import go_on, refused
+from support.idx_files import write_set
+
+from scratchvae import cli, load_data, load_model
+from scratchvae.cli.settings import DEFAULTS
+from scratchvae.data.sources import KIND_OF, Options
+from scratchvae.pictures import gallery
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    """Train a small model by the command line, without pictures; returns the folder of the run."""
+    monkeypatch.setattr(gallery, "leave", lambda *a: {})
+    monkeypatch.chdir(tmp_path)
+
+    def run(data, *options):
+        small = ("--latent-dim", "2", "--hidden", "4", "--epochs", "1", "--batch-size", "8")
+        argv = ["train", "--data", str(data), *small, "--out", "run", "--overwrite", *options]
+        assert cli.main(argv) == 0
+        return tmp_path / "run"
+
+    return run
+
+
+def photos(folder, side=(8, 8), mode="L", n=12):
+    rng = np.random.default_rng(0)
+    for i in range(n):
+        place = folder / "ab"[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        shape = (*side, 3) if mode == "RGB" else side
+        Image.fromarray(rng.integers(0, 256, shape).astype(np.uint8)).save(place / f"{i}.png")
+    return folder
+
+
+def table(path, names=("height", "weight", "age"), kinds=True, n=20, scale=1.0):
+    rows = np.random.default_rng(0).standard_normal((n, len(names))) * scale
+    lines = [",".join((*names, *(["kind"] if kinds else [])))]
+    for i, row in enumerate(rows):
+        lines.append(",".join((*map(str, row), *(["ab"[i % 2]] if kinds else []))))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+GAUSSIAN = ("--likelihood", "gaussian", "--label-column", "kind")
+
+
+def rows_of(csv):
+    return len(csv.read_text().splitlines()) - 1
+
+
+def test_each_reading_option_is_a_setting_with_the_same_default():
+    fresh = Options()
+    assert all(DEFAULTS[name] == getattr(fresh, name) for name in KIND_OF)
+
+
+def test_pictures_are_read_alike_by_each_command(train, tmp_path):
+    folder = train(photos(tmp_path / "photos", mode="RGB"), "--size", "6x4", "--grey", "--quiet")
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["size"], config["grey"]) == ("6x4", True)
+    assert load_model(folder).rows_.shape == (6, 4)
+    other = photos(tmp_path / "other", side=(9, 9))
+    for command in (["evaluate"], ["anomaly"]):
+        assert cli.main([*command, str(folder)]) == 0
+        assert cli.main([*command, str(folder), "--data", str(other)]) == 0
+    assert rows_of(folder / "anomaly-other.csv") == 12
+    assert cli.main(["reconstruct", str(folder), "-o", "r.npy", "--data", str(other)]) == 0
+    assert np.load("r.npy").size == 12 * 24
+
+
+def test_grey_pictures_for_a_colour_model_are_read_in_colour(train, tmp_path, capsys):
+    folder = train(photos(tmp_path / "photos", mode="RGB"), "--quiet")
+    assert load_model(folder).rows_.shape == (8, 8, 3)
+    grey = photos(tmp_path / "grey")
+    assert cli.main(["evaluate", str(folder), "--data", str(grey)]) == 0
+    argv = ["evaluate", folder, "--data", grey, "--grey"]
+    refused(capsys, argv, "fitted on rows of shape (8, 8, 3), but these have (8, 8)")
+    other = photos(tmp_path / "other", side=(9, 9))
+    refused(capsys, ["evaluate", folder, "--data", other], "(8, 8, 3)", "(9, 9, 3)")
+    assert cli.main(["evaluate", str(folder), "--data", str(other), "--size", "8"]) == 0
+
+
+def test_a_grey_folder_may_be_read_in_colour(train, tmp_path):
+    folder = train(photos(tmp_path / "photos"), "--colour", "--quiet")
+    assert load_model(folder).rows_.shape == (8, 8, 3)
+    assert json.loads((folder / "config.json").read_text())["grey"] is False
+
+
+def test_columns_of_other_tables_are_checked(train, tmp_path, capsys):
+    folder = train(table(tmp_path / "t.csv"), *GAUSSIAN, "--quiet")
+    model = load_model(folder)
+    assert model.rows_.columns == ("height", "weight", "age")
+    new = table(tmp_path / "new.csv", kinds=False, n=3)
+    moved = table(tmp_path / "moved.csv", ("weight", "height", "age"))
+    named = table(tmp_path / "named.csv", ("height", "weight", "years"))
+    for command in ("evaluate", "anomaly", "reconstruct", "interpolate", "traverse"):
+        order = "Feature names must be in the same order as they were in fit."
+        refused(capsys, [command, folder, "--data", moved], order)
+        refused(
+            capsys, [command, folder, "--data", named], "seen at fit time, yet now missing: age"
+        )
+    assert cli.main(["evaluate", str(folder), "--data", str(new)]) == 0
+    assert cli.main(["anomaly", str(folder), "--data", str(new)]) == 0
+    scores = np.loadtxt(folder / "anomaly-new.csv", delimiter=",", skiprows=1)
+    X, _ = load_data(new, "all")
+    np.testing.assert_allclose(scores[:, 1], -model.score_samples(X), atol=1e-6)
+    argv = ["evaluate", folder, "--data", new, "--label-column", "kind"]
+    refused(capsys, argv, "has no column 'kind' for the labels")
+
+
+def test_a_resumed_run_checks_its_columns(train, tmp_path, capsys):
+    path = table(tmp_path / "t.csv")
+    folder = train(path, *GAUSSIAN, "--quiet")
+    assert go_on(folder, "--epochs", "2") == 0
+    path.write_text(path.read_text().replace("height,weight", "weight,height"))
+    argv = ["train", "--resume", "--quiet", "--out", folder, "--epochs", "3"]
+    refused(capsys, argv, "Feature names must be in the same order")
+    refused(capsys, [*argv, "--missing", "mean"], "was trained with --missing None")
+
+
+def test_scale_is_an_option_and_large_columns_are_warned_of(train, tmp_path, capsys):
+    path = table(tmp_path / "t.csv", scale=20.0)
+    train(path, *GAUSSIAN, "--quiet")
+    assert "pass scale='standard' (--scale standard)" in capsys.readouterr().err
+    folder = train(path, *GAUSSIAN, "--quiet", "--scale", "standard")
+    assert capsys.readouterr().err == ""
+    model = load_model(folder)
+    assert model.rows_.scale == "standard"
+    X, _ = load_data(path, "test", label_column="kind")
+    assert model.reconstruct(X).shape == X.shape
+    refused(capsys, ["train", "--scale", "std"], "invalid choice: 'std'")
+
+
+def test_what_is_skipped_is_said_once_by_train(train, tmp_path, capsys):
+    folder = photos(tmp_path / "photos")
+    (folder / "a" / "notes.txt").write_text("")
+    train(folder)
+    assert capsys.readouterr().err.count("files that are no pictures were skipped: 1") == 1
+    train(folder, "--quiet")
+    assert capsys.readouterr().err == ""
+    train(table(tmp_path / "t.csv"), *GAUSSIAN)
+    assert capsys.readouterr().out.count("the labels are column 'kind'") == 1
+
+
+def test_images_keep_their_shape_and_names_may_be_written_in_any_case(train, tmp_path):
+    write_set(tmp_path / "mnist", n=9)
+    write_set(tmp_path / "mnist", n=9, split="test")
+    folder = train("MNIST", "--data-dir", str(tmp_path), "--quiet")
+    assert json.loads((folder / "config.json").read_text())["data"] == "mnist"
+    assert load_model(folder).rows_.image_shape == (4, 3)
+    folder = train(tmp_path / "mnist", "--transpose", "--quiet")
+    assert load_model(folder).rows_.image_shape == (3, 4)
+    assert cli.main(["evaluate", str(folder)]) == 0
+
+
+def test_dsprites_as_it_is_published(train, tmp_path):
+    imgs = np.zeros((600, 64, 64), np.uint8)
+    imgs[::2, :30] = 1
+    facts = np.array({"author": "nobody"}, dtype=object)
+    np.savez_compressed(tmp_path / "d.npz", imgs=imgs, metadata=facts)
+    assert (tmp_path / "d.npz").stat().st_size < imgs.size / 110
+    folder = train(tmp_path / "d.npz", "--quiet")
+    model = load_model(folder)
+    assert model.rows_.shape == (64, 64)
+    assert model.reconstruct(imgs[:2]).max() > 0.5, "1 is white"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--size", "8"], ["--size (size=) means nothing for strokes", "leave it out"]),
+        (["--grey", "--colour"], ["not allowed with argument --grey"]),
+        (["--missing", "median"], ["invalid choice: 'median'"]),
+        (["--data", "photos", "--size", "8x"], ["--size (size=) must be 32"]),
+        (["--data", "photos", "--size", "9999"], ["must be <= 8192 pixels"]),
+        (["--data", "photos", "--label-column", "a"], ["means nothing for photos/"]),
+        (["--data", "t.csv"], ["holds 'a' in line 2, column 'kind'", "--label-column kind"]),
+        (["--data", "t.csv", "--label-column", "x"], ["has no column 'x' for the labels"]),
+        (["--data", "mnst"], ["Did you mean mnist?"]),
+        (["--data", "nowhere/"], ["there is no file or folder nowhere/: check the path"]),
+    ],
+)
+def test_unusable_options_write_nothing(tmp_path, monkeypatch, capsys, options, words):
+    monkeypatch.chdir(tmp_path)
+    photos(tmp_path / "photos")
+    table(tmp_path / "t.csv")
+    refused(capsys, ["train", *options], *words)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["photos", "t.csv"]
+
+
+def test_a_diagram_of_a_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    table(tmp_path / "t.csv")
+    argv = ["diagram", "--data", "t.csv", "--label-column", "kind", "--likelihood", "gaussian"]
+    assert cli.main([*argv, "-o", "d.svg"]) == 0
+    refused(capsys, ["diagram", "--data", "t.csv", "-o", "e.svg"], "--label-column kind")

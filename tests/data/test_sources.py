@@ -1,0 +1,311 @@
+"""What a name means: named data sets, IDX files, folders, tables; options that do not apply."""
+
+import gzip
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.idx_files import idx_bytes, write_set
+
+from scratchvae import DataError, InputError, load_data
+from scratchvae.data import Options, both_splits, data_set, has_splits, idx, known_name, shown_name
+
+GREY = np.arange(0, 240, 20, dtype=np.uint8).reshape(3, 4)
+
+
+def refused(name, error=InputError, **options):
+    """The one sentence with which data are refused."""
+    with pytest.raises(error) as raised:
+        load_data(name, **options)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def photos(folder, n=20):
+    """Grey pictures of two classes, and a text file."""
+    for i in range(n):
+        place = folder / "ab"[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(GREY + np.uint8(i)).save(place / f"{i}.png")
+    (folder / "a" / "notes.txt").write_text("")
+    return folder
+
+
+def table(path, header="height,weight,kind", row="1.5,{i},{kind}", n=20):
+    rows = [row.format(i=i, kind="ab"[i % 2]) for i in range(n)]
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+# ----------------------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("strokes", "strokes"), ("STROKES", "strokes"), ("MNIST", "mnist"), ("Mnist", "mnist"),
+        ("fashion_mnist", "fashion-mnist"), ("FashionMNIST", "fashion-mnist"),
+        ("Fashion-MNIST", "fashion-mnist"), ("fashion", None), ("", None), ("x.npz", None),
+    ],
+)  # fmt: skip
+def test_names_are_known_in_any_case(name, known):
+    assert known_name(name) == known
+    if known:
+        assert shown_name(name) == known
+
+
+def test_a_path_is_no_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "MNIST").mkdir()
+    assert known_name("MNIST") is None
+    assert shown_name("MNIST") == "MNIST/"
+    (tmp_path / "mnist").mkdir(exist_ok=True)
+    assert known_name("mnist") == "mnist", "as the name is written, it is the data set"
+    assert known_name(tmp_path / "MNIST") is None
+
+
+def test_another_spelling_is_the_same_data_set(tmp_path):
+    images, _ = write_set(tmp_path)
+    for name in ("MNIST", "fashion_mnist", "FashionMNIST"):
+        np.testing.assert_array_equal(load_data(name, data_dir=tmp_path)[0], images.reshape(5, 12))
+    with pytest.raises(InputError, match=r"--download .* means nothing for STROKES"):
+        load_data("STROKES", download=True)
+
+
+def test_an_unknown_name_suggests_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert refused("mnst").endswith("Did you mean mnist?")
+    assert refused("fashon-mnist").endswith("Did you mean fashion-mnist?")
+    told = refused("cifar10")
+    assert told.startswith("unknown data set 'cifar10': choose one of strokes, mnist, fashion-")
+    assert "a folder of pictures" in told
+    assert "Did you mean" not in told
+    assert refused("photos/") == "there is no file or folder photos/: check the path"
+    assert refused("") == "the name of the data set is empty: use strokes, or name one"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a.pt", "pickled objects, which can run code when they are read: save its arrays with"),
+        ("a.pkl", "pickled objects"),
+        ("a.zip", "is an archive: unpack it, and name the folder"),
+        ("a.tar.gz", "is an archive"),
+        ("a.png", "is one picture: name the folder of all"),
+        ("a.docx", "unknown data set"),
+    ],
+)
+def test_a_file_of_another_kind_has_its_remedy(tmp_path, name, told):
+    (tmp_path / name).write_bytes(b"x")
+    assert told in refused(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("strokes", {"size": 8}, "--size (size=) means nothing for strokes, which is no folder of"),
+        ("strokes", {"grey": True}, "--grey (grey=) means nothing for strokes"),
+        ("strokes", {"transpose": True}, "strokes, which is no set of IDX files: leave it out"),
+        ("x.npy", {"missing": "mean"}, "--missing (missing=) means nothing for x.npy, which is no"),
+        ("x.npy", {"label_column": 0}, "--label-column (label_column=) means nothing for x.npy"),
+        ("t.csv", {"grey": False}, "--grey (grey=) means nothing for t.csv, which is no folder"),
+        ("photos", {"label_column": ""}, "means nothing for photos/, which is no table: leave it"),
+    ],
+)
+def test_an_option_for_another_kind_of_data_is_refused(tmp_path, monkeypatch, name, options, told):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", np.zeros((4, 2)))
+    table(tmp_path / "t.csv")
+    photos(tmp_path / "photos")
+    assert told in refused(name, **options)
+
+
+# ----------------------------------------------------------------------------------- IDX files
+
+
+def write(folder, name, a):
+    folder.mkdir(parents=True, exist_ok=True)
+    content = idx_bytes(a)
+    (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+
+
+def emnist(folder, kind="letters"):
+    images = np.arange(60, dtype=np.uint8).reshape(5, 4, 3)
+    for split in ("train", "test"):
+        write(folder, f"emnist-{kind}-{split}-images-idx3-ubyte.gz", images)
+        write(folder, f"emnist-{kind}-{split}-labels-idx1-ubyte.gz", np.arange(5, dtype=np.uint8))
+    return images
+
+
+@pytest.mark.parametrize("gz", ["", ".gz"])
+def test_names_with_a_dot(tmp_path, gz):
+    images, _ = write_set(tmp_path)
+    for split in idx.FILES.values():
+        for name in split:
+            if (tmp_path / name).exists():
+                dotted = name.replace("-idx", ".idx") + gz
+                content = (tmp_path / name).read_bytes()
+                (tmp_path / name).unlink()
+                (tmp_path / dotted).write_bytes(gzip.compress(content) if gz else content)
+                (tmp_path / name).mkdir()  # as some archives unpack
+    for name, more in ((tmp_path, {}), ("mnist", {"data_dir": tmp_path})):
+        np.testing.assert_array_equal(load_data(name, **more)[0], images.reshape(5, 12))
+
+
+def test_plain_files_come_before_gzipped_ones(tmp_path):
+    images, _ = write_set(tmp_path)
+    write(tmp_path, "train-images-idx3-ubyte.gz", images[::-1])
+    np.testing.assert_array_equal(load_data(tmp_path)[0], images.reshape(5, 12))
+
+
+@pytest.mark.parametrize("place", ["raw", "MNIST/raw", "FashionMNIST/raw", "KMNIST/raw"])
+def test_torchvisions_folders(tmp_path, place):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    images, _ = write_set(tmp_path / place)
+    np.testing.assert_array_equal(load_data(tmp_path)[0], images.reshape(5, 12))
+    name = {"MNIST": "mnist", "FashionMNIST": "fashion-mnist"}.get(place.removesuffix("/raw"))
+    if name:
+        found = load_data(name, data_dir=tmp_path)[0]
+        np.testing.assert_array_equal(found, images.reshape(5, 12))
+
+
+def test_of_two_sets_below_a_folder_one_is_to_be_named(tmp_path):
+    for name in ("MNIST", "FashionMNIST"):
+        (tmp_path / name).mkdir()
+        write_set(tmp_path / name / "raw")
+    assert refused(tmp_path, DataError) == (
+        f"{tmp_path} holds several data sets: name the folder of one, such as --data "
+        f"{tmp_path / 'MNIST' / 'raw'}"
+    )
+
+
+def test_emnist_is_turned_by_transpose_which_a_note_names(tmp_path, capsys):
+    images = emnist(tmp_path)
+    X, y = load_data(tmp_path, verbose=True)
+    np.testing.assert_array_equal(X, images.reshape(5, 12))
+    assert y.tolist() == [0, 1, 2, 3, 4]
+    assert "--transpose (transpose=True) turns them upright" in capsys.readouterr().out
+    X, _ = load_data(tmp_path, transpose=True, verbose=True)
+    np.testing.assert_array_equal(X, images.transpose(0, 2, 1).reshape(5, 12))
+    load_data(tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_of_emnists_sets_one_is_chosen_by_a_file(tmp_path):
+    emnist(tmp_path)
+    emnist(tmp_path, "digits")
+    first = tmp_path / "emnist-digits-test-images-idx3-ubyte.gz"
+    assert refused(tmp_path, DataError).endswith(
+        f"(emnist-digits, emnist-letters): name a file of one, such as --data {first}"
+    )
+    for file in tmp_path.iterdir():
+        assert len(load_data(file)[0]) == 5
+    (tmp_path / "emnist-letters-test-labels-idx1-ubyte.gz").unlink()
+    told = refused(tmp_path / "emnist-letters-train-images-idx3-ubyte.gz", DataError, split="test")
+    assert "no file emnist-letters-t10k-labels-idx1-ubyte(.gz) in" in told
+
+
+# ---------------------------------------------------------------------- pictures, tables, folders
+
+
+def test_a_folder_of_pictures(tmp_path, capsys):
+    folder = photos(tmp_path / "photos")
+    X, y = load_data(folder, "all", verbose=True)
+    assert X.shape == (20, 3, 4)
+    assert y.tolist() == ["a"] * 10 + ["b"] * 10
+    assert "no pictures were skipped: 1, such as 'a/notes.txt'" in capsys.readouterr().err
+    assert len(load_data(folder, "test")[0]) == 2
+    assert capsys.readouterr().err == ""
+    for size in (2, (2, 2), "2", "2x2"):
+        assert load_data(folder, size=size, grey=False)[0].shape == (18, 2, 2, 3)
+    assert "--size (size=) must be 32" in refused(folder, size="big")
+    assert "whole number" in refused(folder, size=2.5)
+    assert not has_splits(folder)
+    for split in ("train", "test"):
+        photos(tmp_path / "split" / split, 4)
+    assert has_splits(tmp_path / "split")
+    assert load_data(tmp_path / "split", "all")[0].shape == (8, 3, 4)
+
+
+def test_a_table_and_its_columns(tmp_path, capsys):
+    path = table(tmp_path / "t.csv")
+    X, y = load_data(path, "all", label_column="kind", verbose=True)
+    np.testing.assert_array_equal(X, [[1.5, i] for i in range(20)])
+    assert y.tolist() == ["a", "b"] * 10
+    assert capsys.readouterr().out == f"{path}: the labels are column 'kind'\n"
+    assert "--label-column kind" in refused(path, DataError)
+    found = data_set(path, "test", None, Options(label_column="kind"))
+    assert found.columns == ("height", "weight")
+    assert len(found.X) == 2
+    path = table(tmp_path / "gap.csv", "height,weight,label", "1,,{i}", 3)
+    path.write_text(path.read_text() + "1,4,7\n")
+    assert "--missing mean" in refused(path, DataError)
+    assert load_data(path, "all", missing="mean")[0].tolist() == [[1, 4]] * 4
+    assert "must be mean" in refused(path, missing="median")
+
+
+def test_a_label_column_that_may_be_absent(tmp_path):
+    path = table(tmp_path / "new.csv", "height,weight", "1,{i}")
+    with pytest.raises(DataError, match="has no column 'kind' for the labels"):
+        load_data(path, label_column="kind")
+    found = data_set(path, "all", None, Options(label_column="kind", label_required=False))
+    assert found.columns == ("height", "weight")
+    assert found.y is None
+
+
+@pytest.mark.parametrize("name", ["binarized_mnist_train.amat", "a.amat.gz"])
+def test_amat_files_have_spaces(tmp_path, name):
+    content = b"  0.0 1.0   0 \n 1 0.5 0\n0 0 1e-1\n"
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert load_data(path, "all")[0].tolist() == [[0, 1, 0], [1, 0.5, 0], [0, 0, 0.1]]
+    X, y = load_data(path, "all", label_column=1)
+    assert X.shape == (3, 2)
+    assert y.tolist() == ["1.0", "0.5", "0"]
+
+
+@pytest.mark.parametrize(
+    ("train", "test"), [("train.csv", "val.tsv"), ("d_Train.csv", "d_test.csv")]
+)
+def test_a_folder_of_two_tables(tmp_path, train, test):
+    table(tmp_path / train, "a,b,label", "1,{i},{i}", 5)
+    separator = "\t" if test.endswith("tsv") else ","
+    row = separator.join(["1", "{i}"])
+    table(tmp_path / test, separator.join("ab"), row, 3)  # without labels, as Kaggle's are
+    X, y = load_data(tmp_path)
+    assert (len(X), y.tolist()) == (5, [0, 1, 2, 3, 4])
+    X, y = load_data(tmp_path, "test")
+    assert (len(X), y) == (3, None)
+    assert len(load_data(tmp_path, "all")[0]) == 8
+    table(tmp_path / test, separator.join("ba"), row, 3)
+    for call in (
+        lambda: load_data(tmp_path, "all"),
+        lambda: both_splits(tmp_path, None, Options()),
+    ):
+        with pytest.raises(InputError, match="Feature names must be in the same order"):
+            call()
+
+
+def test_a_folder_without_data(tmp_path):
+    (tmp_path / "readme.md").write_text("")
+    assert refused(tmp_path, DataError).startswith(f"{tmp_path} holds no data: no file train-ima")
+
+
+def test_images_stay_images_within(tmp_path):
+    write_set(tmp_path)
+    write_set(tmp_path, split="test")
+    for found in (
+        data_set(tmp_path, "train", None, Options()),
+        *both_splits(tmp_path, None, Options()),
+    ):
+        assert found.X.shape == (5, 4, 3)
+    assert data_set("strokes", "test", None, Options()).X.shape == (2000, 28, 28)
+    assert load_data("strokes", "test")[0].shape == (2000, 784)
+
+
+def test_both_splits_are_those_that_load_data_returns(tmp_path):
+    path = table(tmp_path / "t.csv", "a,b,label", "1,{i},{i}")
+    for split, found in zip(("train", "test"), both_splits(path, None, Options()), strict=True):
+        X, y = load_data(path, split)
+        np.testing.assert_array_equal(found.X, X)
+        np.testing.assert_array_equal(found.y, y)
