@@ -40,7 +40,7 @@ print(f"average precision {average_precision(scores, unseen):.3f} (chance {unsee
 order = np.argsort(scores)
 worst, best = (
     (
-        X_test[rows] / 255,
+        vae.rows_.images(X_test[rows] / 255),
         [f"{score:.0f}" for score in scores[rows]],
         [f"{label}*" if label == options.unseen else str(label) for label in y_test[rows]],
     )

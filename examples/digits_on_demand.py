@@ -40,5 +40,5 @@ for name, images, title, columns in (
     ("same_hand.png", np.concatenate(rows), "a test digit, and its code as each label", 11),
 ):
     with (out / name).open("xb") as f:  # x: never over a file that is there
-        plots.samples(images, title, columns).savefig(f, dpi=110)
+        plots.samples(cvae.rows_.images(images), title, columns).savefig(f, dpi=110)
     print(out / name)

@@ -30,10 +30,12 @@ vae.fit(X, X_test=X_test, epochs=options.epochs, verbose=True)
 print(f"test ELBO: {vae.score_samples(X_test).mean():.1f} nats per digit")
 
 mu, _ = vae.encode(X_test)
+images = vae.rows_.images  # rows of 784 pixels to images of 28 x 28
+originals, decoded = images(X_test[:32] / 255), images(vae.reconstruct(X_test[:32]))
 pictures = {
     "codes.png": plots.latent_plane(mu, y_test),
-    "reconstructions.png": plots.reconstructions(X_test[:32] / 255, vae.reconstruct(X_test[:32])),
-    "samples.png": plots.samples(vae.sample(100)),
+    "reconstructions.png": plots.reconstructions(originals, decoded),
+    "samples.png": plots.samples(images(vae.sample(100))),
 }
 out = options.out or Path(tempfile.mkdtemp(prefix="digits-"))
 out.mkdir(parents=True, exist_ok=True)

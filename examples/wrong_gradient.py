@@ -43,7 +43,7 @@ for name, what, switch in (
 
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
-    left.imshow(plots.grid(digits, 10), cmap="gray_r", vmin=0, vmax=1)
+    left.imshow(plots.grid(vae.rows_.images(digits), 10), cmap="gray_r", vmin=0, vmax=1)
     left.set_axis_off()
     title = f"{what}: test ELBO {elbo:.1f} nats\ntest digits, each above what it makes of it"
     left.set_title(title, fontsize=10, loc="left")

@@ -137,7 +137,7 @@ def image_file(tmp_path):
 @pytest.fixture
 def train_run(image_file, tmp_path, monkeypatch):
     """Train by the command line, without pictures; returns the exit code and the folder."""
-    monkeypatch.setattr(gallery, "leave", lambda *a: {})
+    monkeypatch.setattr(gallery, "leave", lambda *a: ({}, {}))
 
     def run(out, *options):
         folder = tmp_path / out

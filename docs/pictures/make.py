@@ -32,7 +32,7 @@ def bare(axes, title, x="", y=""):
 
 
 def picture(axes, images, columns, title):
-    plots.show_image(axes, plots.grid(images, columns))
+    plots.show_image(axes, plots.grid(images.reshape(-1, 28, 28), columns))
     axes.set_axis_off()
     plots.set_title(axes, title)
 
@@ -72,7 +72,7 @@ def latent_space(epochs=15):
     vae = VAE(latent_dim=2, hidden=(200,), seed=0).fit(X, epochs=epochs)
     grid = np.linspace(-3, 3, 13)
     codes = gallery.plane(np.zeros(2), (0, 1), grid, grid)
-    decoded = vae.decode(codes.reshape(-1, 2)).reshape(13, 13, -1)
+    decoded = vae.decode(codes.reshape(-1, 2)).reshape(13, 13, 28, 28)
     mu, _ = vae.encode(X_test)
     print(f"means of the test digits: spread {np.round(mu.std(axis=0), 2)}")
     figure = plots.manifold(decoded, grid, grid, (0, 1), "two units, decoded on a grid")

@@ -33,6 +33,6 @@ for cls in (VAE, ConditionalVAE):
     print(f"{cls.__name__}\n{found}\n", flush=True)
     nll[cls] = -found.log_likelihood
 title = "samples of each digit, ten a column"
-plots.samples(model.sample(100), title).savefig(a.out)  # each class in turn
+plots.samples(model.rows_.images(model.sample(100)), title).savefig(a.out)  # each class in turn
 print("expected   a lower NLL given the label (a label holds up to log 10 = 2.30 nats)")
 print(f"ours       {nll[ConditionalVAE]:.2f} given the label, {nll[VAE]:.2f} without; {a.out}")

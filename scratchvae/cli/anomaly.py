@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ..data.batches import are_images
 from ..data.labels import by_text, known_labels, labels_named, missing
 from ..errors import InputError
 from ..evaluate.metrics import average_precision, roc_auc
@@ -47,7 +46,7 @@ def anomaly(a: argparse.Namespace) -> None:
         columns["label"] = y.tolist()
     write_csv(path, columns, zip(*columns.values(), strict=True))
     print(path)
-    if are_images(model.n_features_):
+    if model.rows_.image_shape:
         _draw(model, data, scores, a.n, named, path.with_suffix(".png"))
     print(_summary(model, a, settings, data, scores))
     if marks:
@@ -105,7 +104,7 @@ def _draw(
     from ..pictures import plots  # lazily: matplotlib is slow to import
 
     def shown(rows: np.ndarray) -> tuple[Any, ...]:
-        images = gallery.as_floats(model, data.X[rows])
+        images = model.rows_.images(gallery.as_floats(model, data.X[rows]))
         labels = None
         if data.y is not None:
             labels = [f"{v}*" if v in named else str(v) for v in data.y[rows].tolist()]

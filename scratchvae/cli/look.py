@@ -15,11 +15,21 @@ from ..files import run_folder as runs
 from ..files import safetensors
 from ..files.atomic import write_atomically
 from ..models import MODELS, Labelled, Model, load_model
-from ..pictures import SHOWN, explorer, gallery
+from ..pictures import ROWS, SHOWN, explorer, gallery
 from ..train.measure import ACTIVE
 from .parser import STEPS, STEPS_OF_GIF
 from .settings import DEFAULTS, flag, model_config, reading, refuse_what_does_not_apply
-from .shared import check_picture, collapse, data_of, measure, open_run, output, save_picture, write
+from .shared import (
+    DRAWN,
+    check_picture,
+    collapse,
+    data_of,
+    measure,
+    open_run,
+    output,
+    save_picture,
+    write,
+)
 from .tables import Table, check_table, decoded_rows, write_table
 
 
@@ -36,18 +46,12 @@ def evaluate(a: argparse.Namespace) -> None:
 
 def sample(a: argparse.Namespace) -> None:
     model, _ = open_run(a)
-    drawn = {"draw": True} if a.draw else {}
-    if a.label is None:
-        path, picture = output(a), gallery.samples(model, a.n, a.seed, **drawn)
-    else:
-        images = model.sample(a.n, **_label(model, a.label), seed=a.seed, **drawn)
-        title = f"samples of label {a.label}{gallery.DRAWN if a.draw else ''}"
-        picture = gallery.Picture(images, lambda plots: plots.samples(images, title))
-        path = output(a, runs.SAMPLES_OF_LABEL)
+    label = {} if a.label is None else _label(model, a.label)
+    path = output(a, runs.SAMPLES_OF_LABEL if label else None)
+    picture = gallery.samples(model, a.n, a.seed, label, draw=a.draw)
     y = None
     if isinstance(model, Labelled):
-        labels = model.classes_ if a.label is None else [_label(model, a.label)["y"]]
-        y = np.resize(labels, a.n)  # in turn
+        y = np.resize([label["y"]] if label else model.classes_, a.n)  # in turn
     write(path, picture, decoded_rows(model, picture.numbers, y))
 
 
@@ -63,11 +67,21 @@ def _label(model: Model, text: str | None) -> dict[str, Any]:
     return {}
 
 
+def _need_images(model: Model, path: Path) -> None:
+    """Raises InputError if a picture of images is to be drawn of rows that are none."""
+    if path.suffix in (*DRAWN, ".gif") and model.rows_.image_shape is None:
+        raise InputError(
+            f"rows of {model.n_features_} features are not images, so there is nothing to draw: "
+            "-o FILE.npy writes the numbers"
+        )
+
+
 def reconstruct(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     path = output(a)
     X, y, name, _ = data_of(a, model, settings)
-    n = a.n or (len(X) if path.suffix in (".csv", ".npz") else SHOWN)
+    all_rows = path.suffix in (".csv", ".npz")
+    n = a.n or (len(X) if all_rows else SHOWN if model.rows_.image_shape else ROWS)
     X, y = X[:n], None if y is None else y[:n]
     picture = gallery.reconstructions(model, X, with_labels(model, X, y, name))
     write(path, picture, decoded_rows(model, picture.numbers, y))
@@ -91,6 +105,7 @@ def interpolate(a: argparse.Namespace) -> None:
     X, y, name, split = data_of(a, model, settings)
     labels = with_labels(model, X, y, name)
     path = output(a)
+    _need_images(model, path)
     steps = a.steps or (STEPS_OF_GIF if path.suffix == ".gif" else STEPS)
     pairs = gallery.pairs(a.n, X, labels)
     if len(pairs) == 0:
@@ -101,6 +116,7 @@ def interpolate(a: argparse.Namespace) -> None:
 
 def traverse(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
+    _need_images(model, output(a))
     found = units_of(model, data_of(a, model, settings), settings)
     if a.row >= len(found.mu):
         raise InputError(f"--row {a.row} is out of range: there are {len(found.mu)} examples")
@@ -117,6 +133,7 @@ def manifold(a: argparse.Namespace) -> None:
     Z = model.latent_dim
     if Z < 2:
         raise InputError("a manifold is drawn over two latent units, but this model has one")
+    _need_images(model, output(a))
     label, units, mu = _label(model, a.label), a.units, None
     if units is None and Z == 2:
         units = (0, 1)

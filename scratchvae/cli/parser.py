@@ -17,7 +17,7 @@ from ..models.iwae import OBJECTIVES
 from ..models.losses import LIKELIHOODS
 from ..models.parameters import INITS
 from ..nets import ACTIVATIONS
-from ..pictures import SHOWN
+from ..pictures import ROWS, SHOWN
 from ..train import Trainer
 from ..version import __version__
 from .options import (
@@ -193,7 +193,7 @@ def parser() -> Parser:
     switch(s, "--draw", "draw from p(x|z), rather than take its mean")
 
     r = on_run("reconstruct", "runs/mnist", "Encode and decode test examples.")
-    text = f"how many, default {SHOWN}, or all in a .csv or .npz"
+    text = f"how many, default {SHOWN}, of a table {ROWS}, or all in a .csv or .npz"
     picture(r, None, "reconstructions.png", text, KINDS)
     split(r)
 

@@ -22,6 +22,8 @@ from .tables import SUFFIXES, Table, write_table
 
 SPLITS = {"test": "test split", "train": "training split", "all": "rows"}  # in words
 
+DRAWN = (".png", ".svg", ".pdf")  # suffixes of pictures
+
 
 def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
     """The model, and the settings of its run ({} for a model without a run)."""
@@ -111,7 +113,7 @@ def write(path: Path, picture: Picture, table: Table | None = None) -> None:
 
 def check_picture(path: Path, others: str = "") -> None:
     """Raises InputError unless the path has a picture's suffix; others: further suffixes, named."""
-    if path.suffix not in (".png", ".svg", ".pdf"):
+    if path.suffix not in DRAWN:
         kinds = "" if others else "or "
         raise InputError(f"{path} must end in .png, .svg, {kinds}.pdf (a picture){others}")
 

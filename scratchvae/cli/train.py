@@ -231,9 +231,10 @@ def _report(
 ) -> None:  # fmt: skip
     """Evaluate a finished run, draw its pictures and write its page."""
     text = f"{measure(model, test, chosen)}\n{collapse(model, test, chosen, SPARE)}"
-    pictures = gallery.leave(model, test, chosen, folder, frames)
+    pictures, absent = gallery.leave(model, test, chosen, folder, frames)
     own = {n: v for n, v in chosen.items() if not settings.is_ignored(chosen["model"], n)}
-    gallery.write_page(folder, gallery.page_of(model, text, pictures, own, folder, test.name))
+    page = gallery.page_of(model, text, pictures, absent, own, folder, test.name)
+    gallery.write_page(folder, page)
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")
 
 

@@ -5,7 +5,6 @@ per pixel, on the GPU too.
 """
 
 from collections.abc import Iterator
-from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -114,19 +113,6 @@ def binarized_once(X: np.ndarray, n_pixels: int, *, seed: int) -> np.ndarray:
         binarized(pixels, seed=seed, stream=noise.FIXED, row=noise.row_keys(pixels))
         out[rows] = x * 255
     return out
-
-
-def image_side(n_features: int) -> int:
-    """The side of square images of n_features pixels. Raises InputError if they are not square."""
-    side = isqrt(n_features)
-    if side * side != n_features:
-        raise InputError(f"rows of {n_features} features are not square images: nothing to draw")
-    return side
-
-
-def are_images(n_features: int) -> bool:
-    """Whether rows of n_features can be square images."""
-    return isqrt(n_features) ** 2 == n_features
 
 
 def chunks(n: int, size: int) -> Iterator[slice]:

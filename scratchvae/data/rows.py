@@ -196,12 +196,17 @@ class RowFormat:
 
         Raises InputError if the rows are not images.
         """
+        x = (np.asarray(x, dtype=float) - self.low) / (self.high - self.low)
+        return np.clip(self.arranged(x), 0, 1)
+
+    def arranged(self, x: np.ndarray) -> np.ndarray:
+        """Values (...,D), one for each feature, in the places of an image: (...,H,W[,3]).
+
+        Raises InputError if the rows are not images.
+        """
         shape = self.image_shape
         if shape is None:
-            raise InputError(
-                f"rows of {self.n_features} features are not square images: nothing to draw"
-            )
-        x = np.clip((np.asarray(x, dtype=float) - self.low) / (self.high - self.low), 0, 1)
+            raise InputError(f"rows of {self.n_features} features are not images: nothing to draw")
         if self.shape and len(shape) == 3 and self.shape != shape:  # (3,H,W)
             return np.moveaxis(x.reshape(*x.shape[:-1], *self.shape), -3, -1)
         return x.reshape(*x.shape[:-1], *shape)

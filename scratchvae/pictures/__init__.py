@@ -5,3 +5,4 @@ here trains, loads data or parses options, and matplotlib is imported only where
 """
 
 SHOWN = 48  # examples in a picture of reconstructions
+ROWS = 2000  # most rows of a table in a picture

@@ -19,7 +19,18 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from ..files.atomic import write_atomically
-from .plots import DARK, LIGHT, LOSSES, MIDDLE, grid, hide_spines, set_title, show_image, stacked
+from .plots import (
+    DARK,
+    LIGHT,
+    LOSSES,
+    MIDDLE,
+    grid,
+    hide_spines,
+    per_row,
+    set_title,
+    show_image,
+    stacked,
+)
 
 Frames = tuple[list[Image.Image], list[int]]  # the images, and how many milliseconds each lasts
 
@@ -27,24 +38,41 @@ DPI, MARGIN, HEAD = 100, 14, 34  # margin and height of the title in pixels
 LASTING, SHORTEST, LONGEST, STAY = 6000, 100, 600, 2500  # ms: training, its frames, its last frame
 STEP, TURN = 80, 800  # ms: a step of an interpolation, and either end of it
 SHADES = 16  # of each colour, white included
+PIXELS = 20_000  # most of them, evenly spaced, that decide on the palette of colour images
 
 
-def _palette() -> Image.Image:
-    """An image with the palette of all frames: shades from white to black and to each colour."""
+def _palette(tables: Sequence[np.ndarray]) -> Image.Image:
+    """An image with the palette of all frames: shades from white to black and to each colour.
+
+    Of colour images, so does the rest of 256 colours: those that stand for all pixels best.
+    """
     shades = np.linspace(1, 0, SHADES)[:, None]
     ramps = [shades + (1 - shades) * to_rgb(colour) for colour in ("black", DARK, MIDDLE, LIGHT)]
     # no pale shades of a colour: Pillow compares six bits a channel and would tint greys with them
     colours = np.concatenate((ramps[0], *(ramp[SHADES // 3 :] for ramp in ramps[1:])))
+    palette = np.rint(255 * colours).astype(np.uint8)
+    if tables[0].ndim == 3:
+        pixels = np.concatenate(tables).reshape(1, -1, 3)
+        pixels = np.rint(255 * pixels[:, :: -(-pixels.shape[1] // PIXELS)]).astype(np.uint8)
+        most = 256 - len(palette)
+        found = Image.fromarray(pixels).quantize(most, Image.Quantize.MAXCOVERAGE, kmeans=1)
+        more = np.array(found.getpalette()).reshape(-1, 3)
+        more = more[more.min(axis=1) < 245]  # for the same reason
+        palette = np.concatenate((palette, more[:most]))
     image = Image.new("P", (1, 1))
-    image.putpalette(np.rint(255 * colours).astype(np.uint8).tobytes())
+    image.putpalette(palette.astype(np.uint8).tobytes())
     return image
 
 
 def _shots(
-    figure: Figure, moving: Sequence[Artist], update: Callable[[Any], Any], frames: Iterable[Any]
-) -> list[Image.Image]:
-    """The figure after `update` for each frame, which changes only the moving artists."""
-    canvas, shots, palette = FigureCanvasAgg(figure), [], _palette()
+    figure: Figure, moving: Sequence[Artist], update: Callable[[Any], Any], frames: Iterable[Any],
+    tables: Sequence[np.ndarray],
+) -> list[Image.Image]:  # fmt: skip
+    """The figure after `update` for each frame, which changes only the moving artists.
+
+    tables are the pixels that are shown.
+    """
+    canvas, shots, palette = FigureCanvasAgg(figure), [], _palette(tables)
     for artist in moving:
         artist.set_animated(True)
     canvas.draw()
@@ -71,15 +99,19 @@ def _axes(figure: Figure, x: int, y: int, width: int, height: int) -> Axes:
 
 def _size(table: np.ndarray, room: int) -> tuple[int, int]:
     """Height and width on the screen: up to four times the table's, such that it fits `room`."""
-    scale = max(1, min(4, room // max(table.shape)))
-    return scale * table.shape[0], scale * table.shape[1]
+    height, width = table.shape[:2]
+    scale = max(1, min(4, room // max(height, width)))
+    return scale * height, scale * width
 
 
 def training(
     epochs: Sequence[int], frames: Any, history: Sequence[Mapping[str, float]],
     columns: int, loss_name: str,
 ) -> Frames:  # fmt: skip
-    """Latent points decoded after each of these epochs, beside the loss; frames (F,n,D) uint8"""
+    """Latent points decoded after each of these epochs, beside the loss.
+
+    frames (F,n,H,W) or (F,n,H,W,3), uint8
+    """
     tables = [grid(frame / 255, columns) for frame in np.asarray(frames)]
     height, width = _size(tables[0], 600)
     curve = max(300, height)
@@ -101,7 +133,7 @@ def training(
             line.set_markevery([epoch - 1] if epoch else [])
 
     moving = [picture, label, *(line for line, _ in lines)]
-    shots = _shots(figure, moving, update, zip(tables, epochs, strict=True))
+    shots = _shots(figure, moving, update, zip(tables, epochs, strict=True), tables)
     each = round(min(LONGEST, max(SHORTEST, LASTING / len(shots))), -1)
     return shots, [int(each)] * (len(shots) - 1) + [STAY]
 
@@ -129,10 +161,10 @@ def _curves(axes: Axes, history: Sequence[Mapping[str, float]], loss_name: str) 
 def interpolation(first: Any, decoded: Any, second: Any, words: str) -> Frames:
     """The decoded codes from one example of a pair to the other and back, between the originals.
 
-    first, second (N,D) in [0, 1]; decoded (N,S,D)
+    first, second (N,H,W) or (N,H,W,3); decoded (N,S,H,W) or (N,S,H,W,3)
     """
     decoded = np.asarray(decoded)
-    columns = min(8, len(first))
+    columns = min(len(first), per_row(np.asarray(first), 8))
     forth = list(range(decoded.shape[1]))
     order = forth + forth[-2:0:-1]
     tables = [stacked((first, decoded[:, i], second), columns) for i in forth]
@@ -150,7 +182,8 @@ def interpolation(first: Any, decoded: Any, second: Any, words: str) -> Frames:
     W, H = figure.bbox.size
     figure.text(MARGIN / W, 1 - (HEAD - 12) / H, words, fontsize=11, color=DARK)
     stays = [TURN if i in (0, forth[-1]) else STEP for i in order]
-    return _shots(figure, [picture], picture.set_data, [tables[i] for i in order]), stays
+    frames = [tables[i] for i in order]
+    return _shots(figure, [picture], picture.set_data, frames, tables), stays
 
 
 def save_animation(frames: Frames, path: Path) -> None:

@@ -7,22 +7,23 @@ that shows them. `plots.py` and `animation.py` do the drawing, and are imported 
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.batches import are_images, to_float
+from ..data.batches import to_float
 from ..evaluate.units import Data, Units, means, units_of
 from ..files import run_folder as runs
 from ..files.atomic import write_atomically
 from ..models import Labelled, Model, SemiSupervisedVAE
 from ..train.callbacks import LatentFrames
-from . import SHOWN
+from . import ROWS, SHOWN
 from .page import page
+from .walks import interpolated, plane, quantiles, slerped, traversed
 
 DRAWN = ", drawn from p(x|z)"  # rather than its means
 ACROSS = 2.5  # standard deviations by which a traversal moves a unit, in both directions
+OF_IMAGES = ("manifold.png", "traversals.png", "interpolations.png")
 
 
 class Picture(NamedTuple):
@@ -42,7 +43,7 @@ def spread(model: Model, mu: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]
 
 
 def decoded(model: Model, codes: np.ndarray, y: Any) -> np.ndarray:
-    """Images (R,C,D) of the codes (R,C,Z); y (R,) is the label of each row, or None."""
+    """The decoded rows (R,C,D) of the codes (R,C,Z); y (R,) is the label of each, or None."""
     flat = codes.reshape(-1, codes.shape[-1])
     labels = {} if y is None else {"y": np.repeat(y, codes.shape[1])}
     return model.decode(flat, **labels).reshape(*codes.shape[:2], -1)
@@ -55,28 +56,71 @@ def as_floats(model: Model, X: np.ndarray) -> np.ndarray:
     return model.rows_.unscaled(to_float(X, np.empty(X.shape, dtype=np.float64)))
 
 
-def samples(model: Model, n: int, seed: int | None = None, **how: Any) -> Picture:
+def samples(
+    model: Model, n: int, seed: int | None = None, label: dict[str, Any] | None = None,
+    beside: np.ndarray | None = None, *, draw: bool = False,
+) -> Picture:  # fmt: skip
     """New examples; of a model with labels, each label has columns of its own.
 
-    how: other arguments of `sample`.
+    label: the argument y= for samples of one label only; beside: rows (N,D) of a table, in the
+    units of the data, to compare the samples with; draw: draws from p(x|z), not its means.
     """
     columns = None
     title = "samples from the prior" if model.noisy else "decoded from N(0, 1): no prior"
-    if isinstance(model, Labelled):
+    if label:
+        title = f"samples of label {label['y']}"
+    elif isinstance(model, Labelled):
         labels = model.classes_.tolist()[:n]
         columns = len(labels) * max(1, round(n**0.5 / len(labels)))
         title = f"samples of each label in turn: {', '.join(map(str, labels))}"
-    if how.get("draw"):
+    if draw:
         title += DRAWN
-    images = model.sample(n, seed=seed, **how)
-    return Picture(images, lambda plots: plots.samples(images, title, columns), title)
+    rows = model.sample(n, **(label or {}), draw=draw, seed=seed)
+    if model.rows_.image_shape:
+        return Picture(
+            rows, lambda plots: plots.samples(model.rows_.images(rows), title, columns), title
+        )
+    title += "" if draw else ", means of p(x|z)"
+    words = f"{title}, beside the test examples: a histogram of each column"
+    return Picture(rows, lambda _: _tables().samples(rows, beside, names(model), title), words)
 
 
 def reconstructions(model: Model, X: Any, labels: dict[str, Any]) -> Picture:
-    originals = as_floats(model, X)
-    images = model.reconstruct(X, **labels)
-    words = "test examples, each above its reconstruction"
-    return Picture(images, lambda plots: plots.reconstructions(originals, images), words)
+    originals, rows = as_floats(model, X), model.reconstruct(X, **labels)
+    if model.rows_.image_shape:
+        words = "test examples, each above its reconstruction"
+        both = originals, rows
+        return Picture(
+            rows, lambda plots: plots.reconstructions(*map(model.rows_.images, both)), words
+        )
+    words = f"{len(rows):,} test examples: the reconstructed values of each column against its own"
+    return Picture(rows, lambda _: _tables().reconstructions(originals, rows, names(model)), words)
+
+
+def names(model: Model) -> list[str]:
+    """The names of the columns of a table."""
+    rows = model.rows_
+    return list(rows.columns or (f"column {i}" for i in range(rows.n_features)))
+
+
+def _tables() -> Any:
+    from . import tables  # lazily: matplotlib is slow to import
+
+    return tables
+
+
+def latent_plane(model: Model, test: Data, found: Units) -> Picture:
+    """The codes of the test examples, on the plane of the two most informative units."""
+    plane, axes = [0, 1], ["first latent unit", "second latent unit"]
+    words = "the code of each test example"
+    if model.latent_dim > 2:
+        plane = found.order[:2].tolist()
+        of = "KL" if model.noisy else "variance"
+        axes = [f"unit {j} ({of} {found.information[j]:.2f})" for j in plane]
+        words += ", in its two most informative units"
+    mu, y = found.mu[:, plane], test.y
+    words += "" if y is None else ", coloured by label"
+    return Picture(mu, lambda plots: plots.latent_plane(mu, y, axes), words)
 
 
 def pairs(n: int, X: Any, labels: dict[str, Any]) -> np.ndarray:
@@ -95,15 +139,15 @@ def interpolations(
     y = labels["y"][rows] if labels else None
     mu, _ = means(model, X[rows], {} if y is None else {"y": y})
     walk = slerped if slerp else interpolated
-    images = decoded(model, walk(mu[0::2], mu[1::2], steps), None if y is None else y[0::2])
+    between = decoded(model, walk(mu[0::2], mu[1::2], steps), None if y is None else y[0::2])
     ends = as_floats(model, X[rows]).reshape(len(pairs), 2, -1)
-    between = ends[:, 0], images, ends[:, 1]
+    parts = ends[:, 0], between, ends[:, 1]
     words = "from one test example to another" + (" of the same label" if labels else "")
     return Picture(
-        images,
-        lambda plots: plots.interpolations(*between, words),
+        between,
+        lambda plots: plots.interpolations(*map(model.rows_.images, parts), words),
         words,
-        lambda animation: animation.interpolation(*between, words),
+        lambda animation: animation.interpolation(*map(model.rows_.images, parts), words),
     )
 
 
@@ -114,7 +158,7 @@ def traversals(model: Model, found: Units, row: int, n: int, steps: int) -> Pict
     centre, scale = spread(model, found.mu)
     values = centre[moved, None] + scale[moved, None] * t
     y = np.repeat(found.labels["y"][row], len(moved)) if found.labels else None
-    images = decoded(model, traversed(found.mu[row], moved, values), y)
+    rows = decoded(model, traversed(found.mu[row], moved, values), y)
     at = (found.mu[row] - centre) / scale
     marks = [f"{j}  ({found.information[j]:.2f})  {at[j]:+.1f}" for j in moved]
     title = f"each active unit moved alone, the others as in the code of example {row}"
@@ -123,7 +167,9 @@ def traversals(model: Model, found: Units, row: int, n: int, steps: int) -> Pict
         along = "standard deviations from the mean; at the left, the variance and the example"
     of = f"unit ({'KL' if model.noisy else 'variance'})  value"
     return Picture(
-        images, lambda plots: plots.traversals(images, marks, t, title, of, along), title
+        rows,
+        lambda plots: plots.traversals(model.rows_.images(rows), marks, t, title, of, along),
+        title,
     )
 
 
@@ -135,7 +181,7 @@ def manifold(
     q = quantiles(n)
     across, up = (centre[j] + scale[j] * q for j in moved)
     y = np.repeat(label["y"], n) if label else None
-    images = decoded(model, plane(centre, moved, across, up), y)
+    rows = decoded(model, plane(centre, moved, across, up), y)
     of, others = ("the prior", "0") if model.noisy else ("a normal distribution", "their means")
     title = f"decoded over unit {moved[0]} (to the right) and unit {moved[1]} (up)"
     title += f", at quantiles of {of}"
@@ -143,55 +189,11 @@ def manifold(
         title += f", the others at {others}"
     if label:
         title += f"; label {label['y']}"
-    return Picture(images, lambda plots: plots.manifold(images, across, up, moved, title), title)
-
-
-# ------------------------------------------------------------------ walks through the latent space
-
-
-def interpolated(first: np.ndarray, second: np.ndarray, steps: int) -> np.ndarray:
-    """Codes on the straight line from first to second, both (N,Z), ends included: (N,steps,Z)"""
-    t = np.linspace(0, 1, steps)[:, None]
-    return (1 - t) * first[:, None] + t * second[:, None]
-
-
-def slerped(first: np.ndarray, second: np.ndarray, steps: int) -> np.ndarray:
-    """The same by spherical interpolation of the directions; lengths are interpolated linearly.
-
-    With the angle a between the directions: u(t) = [sin((1-t) a) u0 + sin(t a) u1] / sin a. For
-    equal and for opposite directions, where sin a = 0, the codes lie on the straight line.
-    """
-    t = np.linspace(0, 1, steps)[:, None]
-    n0, n1 = (np.linalg.norm(z, axis=1, keepdims=True)[:, None] for z in (first, second))
-    u0, u1 = first[:, None] / np.maximum(n0, 1e-12), second[:, None] / np.maximum(n1, 1e-12)
-    angle = np.arccos(np.clip((u0 * u1).sum(axis=2, keepdims=True), -1, 1))
-    straight = np.sin(angle) < 1e-6
-    u = np.sin((1 - t) * angle) * u0 + np.sin(t * angle) * u1
-    u /= np.where(straight, 1, np.sin(angle))
-    length = (1 - t) * n0 + t * n1
-    return np.where(straight, interpolated(first, second, steps), length * u)
-
-
-def traversed(z: np.ndarray, units: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The code z (Z,) with one unit at a time set to each of its values (U,S): (U,S,Z)"""
-    codes = np.tile(z, (*values.shape, 1))
-    codes[np.arange(len(units)), :, units] = values
-    return codes
-
-
-def quantiles(n: int) -> np.ndarray:
-    """Medians of the n intervals that divide N(0, 1) into equal probabilities: (n,)"""
-    return np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
-
-
-def plane(
-    centre: np.ndarray, units: tuple[int, int], across: np.ndarray, up: np.ndarray
-) -> np.ndarray:
-    """Codes (n,n,Z) in the order of a picture: the first unit grows to the right, the second up."""
-    codes = np.tile(centre, (len(up), len(across), 1))
-    codes[:, :, units[0]] = across
-    codes[:, :, units[1]] = up[::-1, None]
-    return codes
+    return Picture(
+        rows,
+        lambda plots: plots.manifold(model.rows_.images(rows), across, up, moved, title),
+        title,
+    )
 
 
 # ------------------------------------------------------------------------------ what a run leaves
@@ -199,47 +201,68 @@ def plane(
 
 def _applicable(
     model: Model, test: Data, settings: dict[str, Any]
-) -> Iterator[tuple[str, Picture]]:
-    """The file name of each picture that applies to the model and its data, and the picture."""
-    X, images = test.X, are_images(model.n_features_)
+) -> Iterator[tuple[str, Picture | str]]:
+    """The file name of each picture of a run, and the picture, or why there is none."""
+    X, table, Z = test.X, model.rows_.image_shape is None, model.latent_dim
     found = units_of(model, test, settings)
-    labels = found.labels
+    labels, information = found.labels, found.information
     if model.history_:
         history, name = model.history_, model.loss_name
         words = f"the {name} after each epoch, and its two parts, in nats per example"
         loss = np.array([r["test_loss"] for r in history])
         yield "loss.png", Picture(loss, lambda plots: plots.loss_curves(history, name), words)
-    if images:
-        first = {name: y[:SHOWN] for name, y in labels.items()}
-        yield "reconstructions.png", reconstructions(model, X[:SHOWN], first)
-        yield "samples.png", samples(model, 100)
+    else:
+        yield "loss.png", "no epoch was trained"
+    n = ROWS if table else SHOWN
+    first = {name: y[:n] for name, y in labels.items()}
+    yield "reconstructions.png", reconstructions(model, X[:n], first)
+    beside = as_floats(model, X[:n]) if table else None
+    yield "samples.png", samples(model, 1000 if table else 100, beside=beside, draw=table)
     if model.noisy:
-        kl, active = found.information, found.active
-        words = f"the mean KL of each of the {len(kl)} latent units, in nats per example"
-        yield "unit_kl.png", Picture(kl, lambda plots: plots.unit_kl(kl, active), words)
-    if model.latent_dim == 2:
-        words = "the code of each test example" + ("" if test.y is None else ", coloured by label")
-        mu, y = found.mu, test.y
-        yield "latent.png", Picture(mu, lambda plots: plots.latent_plane(mu, y), words)
-        if images:
-            label = {"y": model.classes_[0]} if isinstance(model, Labelled) else {}
-            yield "manifold.png", manifold(model, (0, 1), found.mu, 20, label)
-    if images and found.active.any():
+        active = found.active
+        words = f"the mean KL of each of the {Z} latent units, in nats per example"
+        yield (
+            "unit_kl.png",
+            Picture(information, lambda plots: plots.unit_kl(information, active), words),
+        )
+    else:
+        yield "unit_kl.png", f"an {type(model).__name__} has no KL"
+    units = "one latent unit" if Z == 1 else f"{Z} latent units"
+    if Z == 2 or (table and Z > 2):
+        yield "latent.png", latent_plane(model, test, found)
+    else:
+        yield "latent.png", f"the model has {units}, not two"
+    if table:
+        reason = "the rows are not images"
+        yield from dict.fromkeys((*OF_IMAGES, runs.FILM), reason).items()
+        return
+    if Z == 2:
+        label = {"y": model.classes_[0]} if isinstance(model, Labelled) else {}
+        yield "manifold.png", manifold(model, (0, 1), found.mu, 20, label)
+    else:
+        yield "manifold.png", f"the model has {units}, not two"
+    if found.active.any():
         yield "traversals.png", traversals(model, found, 0, 10, 11)
-    if images and len(ends := pairs(8, X, labels)):
+    else:
+        yield "traversals.png", "no latent unit is active"
+    if len(ends := pairs(8, X, labels)):
         yield "interpolations.png", interpolations(model, X, labels, ends, 12, slerp=False)
+    else:
+        alike = " of one label" if labels else ""
+        yield "interpolations.png", f"the {test.split} has no two examples{alike}"
 
 
 def leave(
     model: Model, test: Data, settings: dict[str, Any], folder: Path, film: LatentFrames | None
-) -> dict[str, str]:
-    """Write the pictures that apply to the model and its data; returns their names and captions.
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Write the pictures that apply to the model and its data.
 
+    Returns their names and captions, and for the others their names and why they were not drawn.
     Removes those that an earlier part of the run wrote and that no longer apply.
     """
     from . import animation, plots  # lazily: matplotlib is slow to import
 
-    left = {}
+    left, absent = {}, {}
     if film is not None and model.history_:
         shots = animation.training(
             film.epochs, film.frames, model.history_, film.columns, model.loss_name
@@ -247,27 +270,32 @@ def leave(
         animation.save_animation(shots, folder / runs.FILM)
         left[runs.FILM] = f"{film.n} latent points, decoded after each epoch, beside the loss"
     for name, picture in _applicable(model, test, settings):
-        plots.save_figure(picture.figure(plots), folder / name)
-        left[name] = picture.words
-    for name in runs.TRAIN_PICTURES:
-        if name not in left:
+        if isinstance(picture, str):
+            absent[name] = picture
             (folder / name).unlink(missing_ok=True)
-    return left
+        else:
+            plots.save_figure(picture.figure(plots), folder / name)
+            left[name] = picture.words
+    return left, absent
 
 
 def page_of(
-    model: Model, numbers: str, pictures: dict[str, str], settings: dict[str, Any], folder: Path,
-    data: str,
+    model: Model, numbers: str, pictures: dict[str, str], absent: dict[str, str],
+    settings: dict[str, Any], folder: Path, data: str,
 ) -> str:  # fmt: skip
-    """The page of the run in the folder, as text: its numbers, its pictures, the next commands."""
+    """The page of the run in the folder, as text: its numbers, its pictures, the next commands.
+
+    pictures and absent are those of `leave`.
+    """
     run, epochs = str(folder), len(model.history_)
     title = f"{type(model).__name__} {model.widths} on {data}, {epochs} epoch{'s' * (epochs != 1)}"
-    plane = "samples.png" in pictures and model.latent_dim > 1
+    images = model.rows_.image_shape is not None
+    plane = images and model.latent_dim > 1
     commands = [  # whether it applies, and its words
         (True, ["train", "--resume", "--out", run, "--epochs", str(2 * epochs)]),
         (True, ["evaluate", run, *(["--samples", "100"] if model.noisy else [])]),
         (True, ["anomaly", run]),
-        ("samples.png" in pictures, ["sample", run, "-n", "64", "-o", "new.png"]),
+        (True, ["sample", run, "-n", "64" if images else "1000", "-o", "new.png"]),
         ("interpolations.png" in pictures, ["interpolate", run, "-o", "between.gif"]),
         ("traversals.png" in pictures, ["traverse", run, "--row", "7", "-o", "traversals-7.png"]),
         (plane, ["manifold", run]),
@@ -275,7 +303,7 @@ def page_of(
         (not isinstance(model, SemiSupervisedVAE), ["diagram", run]),
     ]
     lines = [["scratchvae", *words] for applies, words in commands if applies]
-    return page(title, numbers, model.history_, pictures, settings, lines)
+    return page(title, numbers, model.history_, pictures, absent, settings, lines)
 
 
 def write_page(folder: Path, text: str) -> None:

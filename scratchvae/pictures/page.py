@@ -16,12 +16,13 @@ LAST = 10  # most epochs in the table
 
 def page(
     title: str, numbers: str, history: Sequence[Mapping[str, float]], pictures: Mapping[str, str],
-    settings: Mapping[str, Any], commands: Sequence[Sequence[str]],
+    absent: Mapping[str, str], settings: Mapping[str, Any], commands: Sequence[Sequence[str]],
 ) -> str:  # fmt: skip
     """The page as text: `page.html`, filled in.
 
     numbers    the lines of the evaluation
     pictures   the caption of each picture, by its file name
+    absent     why a picture was not drawn, by its file name
     commands   command lines to run next, as lists of words
     """
     shown = history[-LAST:]
@@ -33,6 +34,7 @@ def page(
         title=escape(title),
         numbers=escape(numbers),
         figures="\n".join(_figure(name, caption) for name, caption in pictures.items()),
+        absent=_reasons(absent),
         which_epochs=which,
         columns="".join(f'<th scope="col">{escape(c.replace("_", " "))}</th>' for c in COLUMNS),
         epochs="\n".join(map(_row, shown)),
@@ -48,6 +50,14 @@ def _figure(name: str, caption: str) -> str:
     return (
         f'<figure><a href="{quote(name)}"><img src="{quote(name)}" alt="{escape(caption)}"></a>'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _reasons(absent: Mapping[str, str]) -> str:
+    """A line for each reason why pictures were not drawn."""
+    of = {why: [n for n, w in absent.items() if w == why] for why in absent.values()}
+    return "\n".join(
+        f"<p>No {escape(' or '.join(names))}: {escape(why)}.</p>" for why, names in of.items()
     )
 
 

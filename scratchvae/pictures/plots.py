@@ -1,5 +1,8 @@
 """Figures: each function takes arrays and returns a matplotlib Figure, and changes no global state.
 
+Images are (N,H,W), grey, or (N,H,W,3), colour, with values in [0, 1]; `model.rows_.images` makes
+them of rows. Grey is drawn as ink: 0 is white and 1 is black.
+
 Matplotlib is slow to import, so import this module only where a figure is drawn. The colours and
 helpers at its top are the style of every figure. The colours differ in lightness too, to be
 distinguishable in black and white.
@@ -8,6 +11,7 @@ distinguishable in black and white.
 from collections.abc import Mapping, Sequence
 from math import ceil, isnan
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -18,17 +22,22 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-from ..data.batches import image_side
 from ..errors import InputError
 from ..files.atomic import write_atomically
 
 DARK, MIDDLE, LIGHT = "#1b2a49", "#c8553d", "#8fa6c6"
 LOSSES = {"train_loss": ("train", "--", LIGHT), "test_loss": ("test", "-", DARK)}
 NAMED_UNITS = 40  # up to so many bars, each has its number below it
+SHARP = 100  # most pixels of an image per inch of a figure, which is saved with 110: none is lost
 
 
 def set_title(axes: Axes, text: str) -> Text:
     return axes.set_title(text, fontsize=11, loc="left", color=DARK)
+
+
+def plain(text: Any) -> str:
+    """Text of a user's, in which matplotlib shall see no formula."""
+    return str(text).replace("$", r"\$")
 
 
 def hide_spines(axes: Axes, *sides: str) -> None:
@@ -37,7 +46,7 @@ def hide_spines(axes: Axes, *sides: str) -> None:
 
 
 def show_image(axes: Axes, image: np.ndarray, **more: Any) -> AxesImage:
-    """Draw pixels in [0, 1] unsmoothed: 0 is white and 1 is black."""
+    """Draw an image unsmoothed, grey (H,W) or colour (H,W,3)."""
     return axes.imshow(image, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest", **more)
 
 
@@ -48,35 +57,55 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def grid(images: Any, columns: int | None = None, margin: int = 1) -> np.ndarray:
-    """Images (N,D) or (N, height, width) side by side, row after row, as one (height, width).
+    """Images side by side, row after row, as one (H,W) or (H,W,3); about square without `columns`.
 
-    Pixels are clipped to [0, 1]; each image gets a margin of so many pixels.
+    Pixels are clipped to [0, 1]; each image gets a white margin of so many pixels.
     """
-    images = np.asarray(images, dtype=float)
-    if images.ndim == 2:
-        side = image_side(images.shape[1])
-        images = images.reshape(-1, side, side)
-    columns = columns or ceil(len(images) ** 0.5)
-    around = (margin, margin)
-    cells = np.pad(np.clip(images, 0, 1), ((0, -len(images) % columns), around, around))
-    _, height, width = cells.shape
-    table = cells.reshape(-1, columns, height, width).swapaxes(1, 2)
-    return table.reshape(-1, columns * width)
+    images = _checked(images)
+    n, height, width = images.shape[:3]
+    columns = columns or ceil((n * (height + margin) / (width + margin)) ** 0.5)
+    cells = _padded(np.clip(images, 0, 1), (0, -n % columns), (margin, margin), (margin, margin))
+    _, height, width, *colours = cells.shape
+    table = cells.reshape(-1, columns, height, width, *colours).swapaxes(1, 2)
+    return table.reshape(-1, columns * width, *colours)
 
 
 def stacked(sets: Sequence[Any], columns: int) -> np.ndarray:
-    """A grid of several sets (N,D): each row of the first one stands above those of the others."""
-    images = np.stack(sets)
-    images = np.pad(images, ((0, 0), (0, -images.shape[1] % columns), (0, 0)))
-    rows = images.reshape(len(sets), -1, columns, images.shape[2]).swapaxes(0, 1)
-    return grid(rows.reshape(-1, images.shape[2]), columns)
+    """A grid of several sets of images: each row of the first stands above those of the others."""
+    more = -len(sets[0]) % columns
+    rows = np.stack([_padded(_checked(images), (0, more)) for images in sets])
+    shape = rows.shape[2:]
+    rows = rows.reshape(len(sets), -1, columns, *shape).swapaxes(0, 1)
+    return grid(rows.reshape(-1, *shape), columns)
+
+
+def per_row(images: np.ndarray, most: int) -> int:
+    """How many images have room in a row: `most`, or fewer if they are wider than high."""
+    height, width = images.shape[1:3]
+    return max(1, int(most * min(1, height / width) ** 0.5))
+
+
+def _checked(images: Any) -> np.ndarray:
+    images = np.asarray(images, dtype=float)
+    if images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)):
+        raise InputError(
+            f"images must have the shape (N,H,W) or (N,H,W,3), got {images.shape}: "
+            "model.rows_.images(rows) arranges rows"
+        )
+    return images
+
+
+def _padded(images: np.ndarray, *around: tuple[int, int]) -> np.ndarray:
+    """The images with white added before and after, along the first axes."""
+    white = 0 if images.ndim == 3 else 1
+    return np.pad(images, [*around, *[(0, 0)] * (images.ndim - len(around))], constant_values=white)
 
 
 def _figure(width: float, height: float, title: str) -> tuple[Figure, Axes]:
-    """A figure of this size in inches with a pair of axes."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    """A figure of about this size in inches, which leaves room for text, with a pair of axes."""
+    figure = Figure(figsize=(max(width, 4), max(height, 1.5)), layout="constrained")
     axes = figure.subplots()
-    set_title(axes, title)
+    set_title(axes, fill(plain(title), int(11 * width)))
     return figure, axes
 
 
@@ -91,17 +120,20 @@ def _picture(table: np.ndarray, width: float, height: float, title: str) -> Figu
 def samples(
     images: Any, title: str = "samples from the prior", columns: int | None = None
 ) -> Figure:
-    """Decoded images (N,D), in a square unless `columns` is given."""
+    """Decoded images, in a square unless `columns` is given."""
     table = grid(images, columns)
-    height, width = (6 * side / max(table.shape) for side in table.shape)
+    longest = max(table.shape[:2])
+    height, width = (max(6, longest / SHARP) * side / longest for side in table.shape[:2])
     return _picture(table, width, height + 0.35, title)
 
 
 def reconstructions(originals: Any, decoded: Any, columns: int = 16) -> Figure:
-    """Rows of originals, each above its reconstruction; both (N,D) in [0, 1]."""
-    columns = min(columns, len(originals))
+    """Rows of originals, each above its reconstruction; both in [0, 1]."""
+    originals = _checked(originals)
+    room = per_row(originals, columns)
+    columns = min(room, len(originals))
     table = stacked((originals, decoded), columns)
-    width = max(4, 9 * columns / 16)
+    width = max(4, 9 * columns / room, table.shape[1] / SHARP)
     height = width * len(table) / table.shape[1] + 0.4
     return _picture(table, width, height, "originals, each above its reconstruction")
 
@@ -158,8 +190,12 @@ def unit_kl(kl: Any, active: Any) -> Figure:
     return figure
 
 
-def latent_plane(codes: Any, labels: Any = None) -> Figure:
-    """A scatter plot of the codes (N,2) of a model with two latent units, coloured by label."""
+def latent_plane(
+    codes: Any,
+    labels: Any = None,
+    units: Sequence[str] = ("first latent unit", "second latent unit"),
+) -> Figure:
+    """A scatter plot of codes (N,2), coloured by label; `units` name the axes."""
     codes = np.asarray(codes)
     if codes.ndim != 2 or codes.shape[1] != 2:
         raise InputError(f"a latent plane needs codes of shape (N, 2), got {codes.shape}")
@@ -174,32 +210,32 @@ def latent_plane(codes: Any, labels: Any = None) -> Figure:
         for k, label in enumerate(classes):
             x, y = np.median(codes[index == k], axis=0)
             disc = {"boxstyle": "circle,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8}
-            axes.text(x, y, str(label), weight="bold", ha="center", va="center", bbox=disc)
+            axes.text(x, y, plain(label), weight="bold", ha="center", va="center", bbox=disc)
         bar = figure.colorbar(dots, ax=axes)
-        bar.set_ticks(range(len(classes)), labels=[str(c) for c in classes])
+        bar.set_ticks(range(len(classes)), labels=[plain(c) for c in classes])
         bar.outline.set_visible(False)
     axes.set_aspect("equal", "datalim")
-    axes.set_xlabel("first latent unit")
-    axes.set_ylabel("second latent unit")
+    axes.set_xlabel(units[0])
+    axes.set_ylabel(units[1])
     hide_spines(axes)
     return figure
 
 
 def _strips(table: Any, marks: Sequence[str], title: str, gap: int = 0) -> tuple[Figure, Axes, int]:
-    """Rows of images (R,C,D), each with a mark at its left.
+    """Rows of images (R,C,H,W) or (R,C,H,W,3), each with a mark at its left.
 
     `gap` pixels set the first and the last image of a row apart. Returns the figure, its axes and
     the width of all in pixels.
     """
     table = np.asarray(table)
-    rows, columns, _ = table.shape
-    image = grid(table.reshape(rows * columns, -1), columns)
-    width = image.shape[1]
-    cell = width // columns
-    image = np.insert(image, gap * [cell, width - cell], 0, axis=1)
+    rows, columns = table.shape[:2]
+    image = grid(table.reshape(rows * columns, *table.shape[2:]), columns)
+    white, cell = table.ndim == 5, image.shape[1] // columns
+    image = np.insert(image, gap * [cell, image.shape[1] - cell], white, axis=1)
     beside, below = (1.75, 0.8) if marks else (0.1, 0.6)  # inches of text
-    height = (9 - beside) * len(image) / image.shape[1] + below
-    figure, axes = _figure(9, height, title)
+    width = max(9, image.shape[1] / SHARP + beside)
+    height = (width - beside) * len(image) / image.shape[1] + below
+    figure, axes = _figure(width, height, title)
     show_image(axes, image)
     hide_spines(axes, *axes.spines)
     axes.tick_params(length=0, labelsize=9)
@@ -214,11 +250,11 @@ def interpolations(
 ) -> Figure:
     """A row for each pair: one original, the decoded codes between the two, the other original.
 
-    first, second (N,D) in [0, 1]; decoded (N,S,D)
+    first, second (N,H,W) or (N,H,W,3); decoded (N,S,H,W) or (N,S,H,W,3)
     """
     first, decoded, second = (np.asarray(a) for a in (first, decoded, second))
     table = np.concatenate((first[:, None], decoded, second[:, None]), axis=1)
-    gap = image_side(table.shape[-1]) // 2
+    gap = table.shape[3] // 2
     figure, axes, width = _strips(table, (), title, gap)
     cell = (width - 2 * gap) / table.shape[1]
     axes.set_xticks([cell / 2, width / 2, width - cell / 2], ["original", "decoded", "original"])
@@ -228,9 +264,9 @@ def interpolations(
 def traversals(
     decoded: Any, marks: Sequence[str], values: Any, title: str, of: str = "unit", along: str = ""
 ) -> Figure:
-    """A row for each unit, with a mark at its left, and a column for each value: (U,S,D)
+    """A row for each unit, with a mark at its left, and a column for each value.
 
-    `values` (S,) label the columns, `along` and `of` the two axes.
+    decoded (U,S,H,W) or (U,S,H,W,3); `values` (S,) label the columns, `along` and `of` the axes.
     """
     figure, axes, width = _strips(decoded, marks, title)
     places = (np.arange(len(values)) + 0.5) * width / len(values) - 0.5
@@ -241,15 +277,20 @@ def traversals(
 
 
 def manifold(decoded: Any, across: Any, up: Any, units: Sequence[int], title: str) -> Figure:
-    """Decoded codes (n,n,D) over two units; their values are `across` (n,) and `up` (n,)."""
+    """Decoded codes (n,n,H,W) or (n,n,H,W,3) over two units, whose values are `across` and `up`.
+
+    across, up (n,)
+    """
     decoded = np.asarray(decoded)
-    n, _, D = decoded.shape
-    side = image_side(D)
-    figure, axes = _figure(7, 7.2, title)
-    show_image(axes, grid(decoded.reshape(n * n, D), n, margin=0))
-    for axis, values, cells in (
-        (axes.xaxis, np.asarray(across), np.arange(n)),
-        (axes.yaxis, np.asarray(up), np.arange(n)[::-1]),
+    n, _, *shape = decoded.shape
+    table = grid(decoded.reshape(n * n, *shape), n, margin=0)
+    longest = max(table.shape[:2])
+    height, width = (max(7, longest / SHARP) * side / longest for side in table.shape[:2])
+    figure, axes = _figure(width, height + 0.2, title)
+    show_image(axes, table)
+    for axis, values, cells, side in (
+        (axes.xaxis, np.asarray(across), np.arange(n), shape[1]),
+        (axes.yaxis, np.asarray(up), np.arange(n)[::-1], shape[0]),
     ):
         ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(values[0], values[-1])
         ticks = ticks[(ticks >= values[0]) & (ticks <= values[-1])]
@@ -263,24 +304,26 @@ def manifold(decoded: Any, across: Any, up: Any, units: Sequence[int], title: st
 def anomalies(worst: Any, best: Any, columns: int = 8) -> Figure:
     """The least and the most likely examples, side by side, each with its score below it.
 
-    `worst` and `best` are each (images (N,D), scores as text, labels as text or None).
+    `worst` and `best` are each (images, scores as text, labels as text or None).
     """
-    columns = min(columns, len(worst[0]))
-    rows = -(-len(worst[0]) // columns)
-    figure = Figure(figsize=(11, 6.8 / columns * rows + 0.3), layout="constrained")
+    images = _checked(worst[0])
+    n, height, width = images.shape[:3]
+    columns = min(n, per_row(images, columns))
+    longest = max(len(str(label)) for _, _, labels in (worst, best) for label in labels or [""])
+    lines, between = (2, "\n") if longest > 3 else (1, ", ")  # of text below an image
+    room = ceil(lines * (width + 2) * columns / 24)
+    wide = max(11, 2 * columns * (width + 2) / SHARP)
+    high = 0.464 * wide * (height + room + 2) / (width + 2) * -(-n // columns) / columns
+    figure = Figure(figsize=(wide, max(high + 0.3, 1)), layout="constrained")
     for axes, (images, scores, labels), title in zip(
         figure.subplots(1, 2), (worst, best), ("the least likely", "the most likely"), strict=True
     ):
-        images = np.asarray(images)
-        side = image_side(images.shape[1])
-        room = -(-side // 3)  # for the text
-        cells = np.pad(images.reshape(-1, side, side), ((0, 0), (0, room), (0, 0)))
-        show_image(axes, grid(cells, columns))
+        show_image(axes, grid(_padded(_checked(images), (0, 0), (0, room)), columns))
         axes.set_axis_off()
         for i, score in enumerate(scores):
             row, column = divmod(i, columns)
-            x, y = column * (side + 2) + side / 2, row * (side + room + 2) + side + 1
-            text = score + (f", {labels[i]}" if labels else "")
+            x, y = column * (width + 2) + width / 2, row * (height + room + 2) + height + 1
+            text = score + (f"{between}{plain(labels[i])}" if labels else "")
             axes.text(x, y, text, ha="center", va="top", fontsize=8, color=DARK)
         title += ": score in nats, label (* anomalous)" if labels else ": score in nats"
         set_title(axes, title)

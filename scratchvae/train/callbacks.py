@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..data.batches import are_images, image_side
 from ..errors import InputError, whole_number
 from .protocol import Record, TrainableModel
 
@@ -42,7 +41,7 @@ class LatentFrames:
     """A callback that decodes the same latent points after each epoch, for an animation.
 
     epochs    number of epochs trained before each frame
-    frames    (n,D) each: the n decoded points, uint8
+    frames    (n,H,W) or (n,H,W,3) each: the n decoded points, uint8
 
     Checkpoints hold the frames, so a resumed run has the earlier ones.
     """
@@ -65,8 +64,8 @@ class LatentFrames:
 
     @classmethod
     def of(cls, model: TrainableModel) -> Self | None:
-        """Frames of a model whose rows are square images, else None."""
-        return cls(model) if are_images(model.n_features_) else None
+        """Frames of a model whose rows are images, else None."""
+        return cls(model) if model.rows_.image_shape else None
 
     def add(self, model: TrainableModel) -> None:
         """Add the next frame, and thin out the earlier ones to multiples of a stride.
@@ -79,29 +78,36 @@ class LatentFrames:
         while epoch > (MAX_FRAMES - 2) * stride:
             stride *= 2
         earlier = {e: frame for e, frame in self._frames.items() if e % stride == 0}
-        image = np.rint(255 * np.clip(model.sample(self.n), 0, 1)).astype(np.uint8)
-        self._before_last, self._frames = self._frames, earlier | {epoch: image}
+        images = np.rint(255 * model.rows_.images(model.sample(self.n))).astype(np.uint8)
+        self._before_last, self._frames = self._frames, earlier | {epoch: images}
 
     def __call__(self, trainer: Any, record: Any) -> None:
         self.add(trainer.model)
 
     def arrays(self, epoch: int) -> dict[str, np.ndarray]:
-        """The frames up to this epoch, for a checkpoint: epochs (F,) and frames (F,n,D)"""
+        """The frames up to this epoch, for a checkpoint: epochs (F,) and frames (F,n,D)
+
+        An image is stored as a row, with the colours of a pixel side by side.
+        """
         kept = self._frames if self.epochs[-1] <= epoch else self._before_last
-        return {"film_epochs": np.array(list(kept)), "film": np.array(list(kept.values()))}
+        film = np.array(list(kept.values())).reshape(len(kept), self.n, -1)
+        return {"film_epochs": np.array(list(kept)), "film": film}
 
     def resume(self, arrays: Mapping[str, Any]) -> None:
         """Load the frames of a checkpoint, if it has any that fit."""
         epochs, frames = arrays.get("film_epochs"), arrays.get("film")
         if epochs is not None and frames is not None and len(epochs) == len(frames) > 0:
-            same = frames.shape[1:] == self.frames[-1].shape and frames.dtype == np.uint8
+            now = self.frames[-1]
+            same = frames.shape[1:] == (self.n, now[0].size) and frames.dtype == np.uint8
             if same and epochs[-1] == self.epochs[-1]:
-                self._frames = dict(zip(epochs.tolist(), frames, strict=True))
+                images = frames.reshape(-1, *now.shape)
+                self._frames = dict(zip(epochs.tolist(), images, strict=True))
 
 
 def frame_columns(model: TrainableModel) -> int:
     """Points per row of a frame: a multiple of the number of classes, so each has own columns."""
-    limit = max(2, min(8, 400 // (image_side(model.n_features_) + 2)))  # 400 pixels wide
+    longest = max(model.rows_.arranged(np.zeros(model.n_features_)).shape[:2])
+    limit = max(2, min(8, 400 // (longest + 2)))  # 400 pixels wide and high
     classes = len(getattr(model, "classes_", ()))
     return classes * max(1, limit // classes) if 0 < classes <= 10 else limit
 

@@ -98,7 +98,7 @@ def test_the_latent_plane_shows_the_means(train, monkeypatch):
 
     shown = []
     original = plots.latent_plane
-    monkeypatch.setattr(plots, "latent_plane", lambda z, y: (shown.append(z), original(z, y))[1])
+    monkeypatch.setattr(plots, "latent_plane", lambda z, *a: (shown.append(z), original(z, *a))[1])
     _, folder = train()
     config = json.loads((folder / "config.json").read_text())
     mu, _ = load_model(folder).encode(data.load_data(config["data"], "test")[0])

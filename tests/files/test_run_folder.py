@@ -391,7 +391,7 @@ def test_a_log_on_a_full_disk_ends_nothing(image_file, tmp_path, monkeypatch):
         def flush(self):
             pass
 
-    monkeypatch.setattr(gallery, "leave", lambda *a: {})
+    monkeypatch.setattr(gallery, "leave", lambda *a: ({}, {}))
     monkeypatch.setattr(sys, "stdout", Full())
     argv = ["train", "--data", str(image_file), "--hidden", "4", "--epochs", "2", "--out"]
     assert cli.main([*argv, str(tmp_path / "run")]) == 0
@@ -421,7 +421,7 @@ def test_a_file_system_that_cannot_sync_folders(tmp_path, monkeypatch):
 def test_a_folder_of_the_name_of_a_data_set(tmp_path, monkeypatch, capsys):
     (tmp_path / "strokes").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gallery, "leave", lambda *a: {})
+    monkeypatch.setattr(gallery, "leave", lambda *a: ({}, {}))
     argv = ["train", "--data", "strokes", "--hidden", "2", "--epochs", "1", "--batch-size", "2000"]
     assert cli.main([*argv, "--out", "run", "--quiet"]) == 0
     assert of_run("run", load("run"))["data"] == "strokes"
@@ -531,7 +531,7 @@ def test_a_data_folder_of_the_name_of_a_data_set_is_found_from_anywhere(
     write_set(tmp_path / "mnist", n=20)
     write_set(tmp_path / "mnist", n=6, split="test")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gallery, "leave", lambda *a: {})
+    monkeypatch.setattr(gallery, "leave", lambda *a: ({}, {}))
     argv = ["train", "--data", "mnist", "--data-dir", "mnist", "--hidden", "2", "--epochs", "1"]
     assert cli.main([*argv, "--out", "run", "--quiet"]) == 0
     assert of_run("run", load("run"))["data_dir"] == str(tmp_path / "mnist")

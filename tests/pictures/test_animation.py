@@ -5,6 +5,7 @@ import pytest
 from support.gifs import frames_of, read_gif
 
 from scratchvae import VAE, ConditionalVAE
+from scratchvae.models.load import load
 from scratchvae.pictures import animation
 from scratchvae.train.callbacks import MAX_FRAMES, LatentFrames
 
@@ -23,7 +24,7 @@ def write(shots, path):
 
 @pytest.mark.parametrize("n", [1, 3, 40])
 def test_training_has_a_frame_for_each_epoch_and_loops(n, rng, tmp_path):
-    frames = rng.integers(0, 256, (n + 1, 6, 64)).astype(np.uint8)
+    frames = rng.integers(0, 256, (n + 1, 6, 8, 8)).astype(np.uint8)
     shots = animation.training(range(n + 1), frames, history(n), 3, "negative ELBO")
     gif, shown = write(shots, tmp_path / "t.gif")
     assert len(shown) == len(gif.delays) == n + 1
@@ -34,7 +35,7 @@ def test_training_has_a_frame_for_each_epoch_and_loops(n, rng, tmp_path):
 
 
 def test_the_points_are_shown_where_they_belong_and_the_rest_stands_still(tmp_path):
-    frames = np.zeros((3, 4, 64), dtype=np.uint8)
+    frames = np.zeros((3, 4, 8, 8), dtype=np.uint8)
     frames[1, 2], frames[2, 1] = 255, 128  # the third point, then the second
     shots = animation.training([0, 1, 2], frames, history(2), 2, "loss")
     _, shown = write(shots, tmp_path / "t.gif")
@@ -53,7 +54,7 @@ def test_the_points_are_shown_where_they_belong_and_the_rest_stands_still(tmp_pa
 
 
 def test_the_curve_grows(tmp_path):
-    frames = np.zeros((4, 4, 64), dtype=np.uint8)
+    frames = np.zeros((4, 4, 8, 8), dtype=np.uint8)
     _, shown = write(animation.training(range(4), frames, history(3), 2, "x"), tmp_path / "t.gif")
     curve = shown[:, :, 14 + 80 + 60 :].min(axis=3) < 200
     inks = [int(c.sum()) for c in curve]
@@ -64,7 +65,7 @@ def test_the_curve_grows(tmp_path):
 
 def test_a_run_without_a_test_split_has_one_curve(tmp_path):
     nan = float("nan")
-    frames = np.zeros((2, 4, 64), dtype=np.uint8)
+    frames = np.zeros((2, 4, 8, 8), dtype=np.uint8)
     shots = animation.training([0, 1], frames, history(1, test_loss=nan), 2, "x")
     assert len(shots[0]) == 2
     with pytest.raises(ValueError, match="need at least one array"):
@@ -73,9 +74,9 @@ def test_a_run_without_a_test_split_has_one_curve(tmp_path):
 
 @pytest.mark.parametrize(("n", "steps"), [(1, 2), (3, 6), (11, 9)])
 def test_an_interpolation_goes_there_and_back(n, steps, tmp_path):
-    t = np.linspace(0, 1, steps)[None, :, None]
-    first, second = np.zeros((n, 64)), np.ones((n, 64))
-    decoded = np.broadcast_to(t, (n, steps, 64))
+    t = np.linspace(0, 1, steps)[None, :, None, None]
+    first, second = np.zeros((n, 8, 8)), np.ones((n, 8, 8))
+    decoded = np.broadcast_to(t, (n, steps, 8, 8))
     gif, shown = write(animation.interpolation(first, decoded, second, "words"), tmp_path / "i.gif")
     assert len(shown) == 2 * steps - 2
     assert gif.delays == [800, *[80] * (steps - 2), 800, *[80] * (steps - 2)]
@@ -90,7 +91,7 @@ def test_an_interpolation_goes_there_and_back(n, steps, tmp_path):
 
 
 def test_all_frames_have_the_colours_of_one_palette(rng, tmp_path):
-    frames = rng.integers(0, 256, (3, 6, 64)).astype(np.uint8)
+    frames = rng.integers(0, 256, (3, 6, 8, 8)).astype(np.uint8)
     shots, _ = animation.training(range(3), frames, history(2), 3, "x")
     palettes = {tuple(shot.getpalette()) for shot in shots}
     assert len(palettes) == 1
@@ -98,12 +99,70 @@ def test_all_frames_have_the_colours_of_one_palette(rng, tmp_path):
 
 
 def test_greys_have_no_tint(tmp_path):
-    greys = np.linspace(0, 1, 256).reshape(4, 64)
+    greys = np.linspace(0, 1, 256).reshape(4, 8, 8)
     still = np.repeat(greys[:, None], 2, axis=1)
     _, shown = write(animation.interpolation(greys, still, greys, ""), tmp_path / "i.gif")
     images = shown[0, -14 - 30 * 4 : -14, 14 + 74 : -14].astype(int)
     assert np.ptp(images, axis=2).max() == 0
     assert len(np.unique(images)) == 16
+
+
+COLOURS = np.array([[230, 40, 40], [40, 180, 60], [50, 70, 220], [250, 240, 60]], dtype=np.uint8)
+
+
+PALE = np.array([[252, 253, 247], [253, 250, 252], [252, 252, 249], [252, 248, 250]], np.uint8)
+
+
+@pytest.mark.parametrize("colours", [COLOURS, PALE])
+def test_colours_are_near_those_of_the_data_and_the_page_is_white(colours, tmp_path):
+    frames = np.broadcast_to(colours[:, None, None], (3, 4, 8, 8, 3))
+    shots = animation.training(range(3), frames, history(2), 2, "x")
+    _, shown = write(shots, tmp_path / "t.gif")
+    side = 4 * 10
+    top = shown.shape[1] - 14 - max(2 * side, 240)
+    panel = shown[0, top : top + 2 * side, 14 : 14 + 2 * side].astype(int)
+    cells = panel.reshape(2, side, 2, side, 3)[:, side // 2, :, side // 2].reshape(4, 3)
+    assert abs(cells - colours.astype(int)).max() < 10
+    assert tuple(shown[0, 2, 2]) == (255, 255, 255)
+    assert tuple(panel[1, 1]) == (255, 255, 255), "the margin"
+
+
+@pytest.mark.parametrize("shape", [(6, 20, 3), (20, 6, 3), (6, 20), (20, 6)])
+def test_pixels_are_square_in_both_animations(shape, rng, tmp_path):
+    height, width = shape[:2]
+    frames = np.full((2, 4, *shape), 255, dtype=np.uint8) * np.uint8(len(shape) == 2)
+    shots = animation.training(range(2), frames, history(1), 2, "x")
+    _, shown = write(shots, tmp_path / "t.gif")
+    assert ink(shown[0, :, : 14 + 4 * 2 * (width + 2)]) == (4 * height, 4 * width)
+    first = frames[0, :2] / 255
+    decoded = np.stack([first] * 3, axis=1)
+    _, shown = write(animation.interpolation(first, decoded, first, ""), tmp_path / "i.gif")
+    assert ink(shown[0, :, 14 + 74 :]) == (4 * height, 4 * width)
+
+
+def ink(shot):
+    """The height and width of the first black block."""
+    black = (shot == 0).all(axis=2)
+    row, column = np.argwhere(black & (np.cumsum(black, axis=0) > 5))[0]
+    run = [np.flatnonzero(~line)[0] for line in (black[row, column:],)]
+    left = column - np.flatnonzero(~black[row, :column][::-1])[0]
+    below = np.flatnonzero(~black[row:, left])[0]
+    above = np.flatnonzero(~black[:row, left][::-1])[0]
+    return int(above + below), int(run[0] + column - left)
+
+
+def test_a_palette_of_photographs_has_256_colours(rng):
+    frames = rng.integers(0, 256, (3, 6, 8, 8, 3)).astype(np.uint8)
+    shots, _ = animation.training(range(3), frames, history(2), 3, "x")
+    palettes = {tuple(shot.getpalette()) for shot in shots}
+    assert len(palettes) == 1
+    assert 3 * 200 < len(palettes.pop()) <= 3 * 256
+
+
+def test_wide_images_go_in_shorter_rows(tmp_path):
+    first = np.ones((6, 8, 32))
+    shots, _ = animation.interpolation(first, np.ones((6, 2, 8, 32)), first, "")
+    assert shots[0].height == 34 + 4 * 2 * (3 * 10) + 14, "four pairs, and two"
 
 
 # ------------------------------------------------------------------------------------ the film
@@ -123,8 +182,9 @@ def test_the_film_shows_the_same_points_after_each_epoch():
     grown(film, vae, 3)
     assert film.epochs == [0, 1, 2, 3]
     assert (film.columns, film.n) == (8, 48)
-    np.testing.assert_array_equal(film.frames[0], np.rint(255 * before))
-    np.testing.assert_array_equal(film.frames[3], np.rint(255 * vae.sample(film.n)))
+    images = vae.rows_.images
+    np.testing.assert_array_equal(film.frames[0], np.rint(255 * images(before)))
+    np.testing.assert_array_equal(film.frames[3], np.rint(255 * images(vae.sample(film.n))))
     assert (film.frames[3] != film.frames[2]).any()
 
 
@@ -197,3 +257,34 @@ def test_labels_take_turns_in_columns_of_their_own():
         assert LatentFrames.of(cvae).columns == columns
     assert LatentFrames.of(VAE(latent_dim=1, hidden=()).build(7)) is None
     assert LatentFrames.of(VAE(latent_dim=1, hidden=()).build(256 * 256)).n == 4
+
+
+@pytest.mark.parametrize(
+    ("shape", "drawn"), [((6, 4, 3), (6, 4, 3)), ((3, 6, 4), (6, 4, 3)), ((6, 4), (6, 4))]
+)
+def test_a_film_of_any_images_is_kept_in_the_checkpoint(shape, drawn, rng, tmp_path):
+    X = rng.random((20, *shape))
+    vae = VAE(latent_dim=2, hidden=(5,)).fit(X, epochs=1)
+    film = LatentFrames.of(vae)
+    assert film.frames[0].shape == (48, *drawn)
+    assert film.frames[0].dtype == np.uint8
+    expected = np.rint(255 * vae.rows_.images(vae.sample(48)))
+    np.testing.assert_array_equal(film.frames[0], expected)
+    vae.save(tmp_path / "c.npz", arrays=film.arrays(1))
+    again, arrays = LatentFrames.of(vae), load(tmp_path / "c.npz").arrays
+    assert arrays["film"].shape == (1, 48, X[0].size)
+    again.resume(arrays)
+    np.testing.assert_array_equal(again.frames, film.frames)
+
+
+def test_a_film_of_scaled_data_shows_their_range(rng):
+    X = rng.normal(50, 10, (40, 5, 5))
+    vae = VAE(latent_dim=2, hidden=(5,), likelihood="gaussian", scale="standard").fit(X, epochs=1)
+    frame = LatentFrames.of(vae).frames[0]
+    assert 60 < frame.mean() < 190, "not white, nor black"
+
+
+def test_a_film_of_wide_images_is_no_wider_than_one_of_square_ones():
+    for shape, columns in (((4, 98), 4), ((98, 4), 4), ((98, 98), 4), ((4, 4), 8)):
+        vae = VAE(latent_dim=1, hidden=()).fit(np.ones((2, *shape)), epochs=1)
+        assert LatentFrames.of(vae).columns == columns

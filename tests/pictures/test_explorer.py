@@ -98,7 +98,7 @@ def test_the_page_holds_the_decoder_and_the_codes(kind, models):
     assert sorted(u["unit"] for u in held["units"]) == [0, 1, 2]
     said = [u["said"] for u in held["units"]]
     assert said == sorted(said, reverse=True)
-    assert held["side"] == SIDE
+    assert (held["height"], held["width"], held["channels"]) == (SIDE, SIDE, 1)
     assert np.allclose(held["centre"], model.transform(X).mean(axis=0) if kind == "ae" else 0)
 
 
@@ -174,8 +174,34 @@ def test_how_many_examples_are_shown(n, Z, expected):
     assert n - rows[-1] <= -(-n // expected)
 
 
+def test_the_page_undoes_the_scale_and_puts_colours_in_their_places(rng):
+    X = rng.normal(5, 2, (30, 3, 4, 2))  # (3,H,W)
+    model = VAE(latent_dim=2, hidden=(4,), likelihood="gaussian", scale="standard", seed=1)
+    model.fit(X, epochs=1)
+    text = page(model, X, None)
+    held = content(text)
+    assert (held["height"], held["width"], held["channels"]) == (4, 2, 3)
+    assert 'class="colour" style="--ratio: 0.5; --across: 8"' in text
+    z = rng.standard_normal((5, 2))
+    h = np.maximum(z @ model.params_.dec0_W + model.params_.dec0_b, 0)
+    W, b = (numbers(held["params"][name], held["bits"]) for name in ("out_W", "out_b"))
+    y = h @ W.reshape(4, 24).astype(float) + b
+    pixels = numbers(held["gain"], 32) * y + numbers(held["shift"], 32)
+    expected = model.rows_.images(model.decode(z))
+    np.testing.assert_allclose(pixels.clip(0, 1).reshape(5, 4, 2, 3), expected, atol=1e-3)
+
+
+def test_a_table_of_a_square_number_of_columns_is_no_image():
+    model = VAE(latent_dim=2, hidden=(4,), likelihood="gaussian")
+    model.build_from(np.zeros((3, 4)), columns=("a", "b", "c", "d"))
+    with pytest.raises(InputError, match="rows of 4 features are not images"):
+        page(model, np.zeros((3, 4)))
+
+
 def test_what_cannot_be_shown():
-    with pytest.raises(InputError, match="rows of 10 features are not square images"):
+    with pytest.raises(
+        InputError, match="rows of 10 features are not images: use `reconstruct` and `sample`"
+    ):
         page(VAE(latent_dim=2, hidden=(4,)).build(10), np.zeros((3, 10)))
     with pytest.raises(InputError, match="plane over two latent units, but this model has one"):
         page(VAE(latent_dim=1, hidden=(4,)).build(PIXELS))
@@ -220,7 +246,7 @@ def test_explore_refuses_in_a_sentence(run, tmp_path, capsys):
         capsys, ["explore", tmp_path / "one.npz"], "two latent units"
     )  # before it asks for data
     VAE(latent_dim=2, hidden=(4,)).build(10).save(tmp_path / "ten.npz")
-    refused(capsys, ["explore", tmp_path / "ten.npz"], "not square images")
+    refused(capsys, ["explore", tmp_path / "ten.npz"], "not images: use `reconstruct`")
     VAE(latent_dim=2, hidden=(4,)).build(9).save(tmp_path / "nine.npz")
     refused(capsys, ["explore", tmp_path / "nine.npz"], "name it with --data")
     refused(capsys, ["explore", tmp_path / "nine.npz", "--data", "strokes"], "784")
@@ -321,6 +347,19 @@ class Page:
             )
         )
 
+    def colours(self, selector="#digit"):
+        """The pixels of a canvas over white, (H,W,3), in [0, 255]."""
+        found = self.js(
+            "const c = document.querySelector(arguments[0]), {width, height} = c;"
+            "const copy = new OffscreenCanvas(width, height);"
+            "const g = copy.getContext('2d', {willReadFrequently: true});"
+            "g.fillStyle = 'white'; g.fillRect(0, 0, width, height);"
+            "g.drawImage(c, 0, 0);"
+            "return [[height, width, 4], [...g.getImageData(0, 0, width, height).data]]",
+            selector,
+        )
+        return np.array(found[1]).reshape(found[0])[..., :3]
+
     def z(self):
         return np.array(self.js("return explorer.at.z"))
 
@@ -415,6 +454,75 @@ def test_float16_is_read_to_the_last_bit(opened):
     text = base64.b64encode(bits.tobytes()).decode()
     found = opened("vae").js("return [...floats(arguments[0], 16)]", text)
     np.testing.assert_array_equal(np.array(found, dtype=float), bits.view("<f2").astype(float))
+
+
+# what `fit` meets: the shape of a row, the likelihood and the scale, and what is drawn
+SHAPES = {
+    "colour": ((9, 5, 3), {"likelihood": "bernoulli"}),
+    "channels first": ((3, 9, 5), {"likelihood": "bernoulli"}),
+    "wide": ((4, 14), {"likelihood": "continuous_bernoulli"}),
+    "high": ((14, 4), {"likelihood": "bernoulli", "scale": "minmax"}),
+    "standard": ((4, 9), {"likelihood": "gaussian", "scale": "standard"}),
+    "standard, in colour": ((3, 4, 9), {"likelihood": "gaussian", "scale": "standard"}),
+    "minmax": ((49,), {"likelihood": "gaussian", "scale": "minmax"}),
+    "bytes": ((6, 7, 3), {"likelihood": "gaussian", "scale": "bytes"}),
+    "as it is": ((6, 7), {"likelihood": "gaussian"}),
+}
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def shaped(request):
+    """A fitted model of such data, and the data."""
+    shape, config = SHAPES[request.param]
+    rng = np.random.default_rng(0)
+    X = rng.random((60, 2)) @ rng.random((2, np.prod(shape)))
+    X = X.reshape(60, *shape) / X.max()
+    if config.get("scale") == "bytes":
+        X = np.rint(255 * X)
+    elif config["likelihood"] == "gaussian" or config.get("scale"):
+        X = 3 * X - 1
+    return VAE(latent_dim=2, hidden=(12,), **config).fit(X, epochs=80, batch_size=20, lr=0.01), X
+
+
+def test_the_page_shows_what_the_model_decodes(shaped, chromium, tmp_path, rng):
+    model, X = shaped
+    path = tmp_path / "shaped.html"
+    path.write_text(page(model, X, None))
+    view = Page(chromium, path)
+    images = model.rows_.images
+    for z in rng.standard_normal((10, 2)):
+        found = np.array(view.js("return [...explorer.means(arguments[0], 0)]", z.tolist()))
+        shown = images(model.decode(z[None]))[0]
+        assert shown.std() > 0.02, "the model says the same everywhere"
+        np.testing.assert_allclose(found.clip(0, 1).reshape(shown.shape), shown, atol=1e-3)
+    shown = images(model.decode(view.z()[None]))[0]
+    shown = shown if shown.ndim == 3 else 1 - shown[..., None] * np.ones(3)
+    np.testing.assert_allclose(view.colours() / 255, shown, atol=1e-3 + 1 / 255)
+    view.choose("sigma", "0")
+    np.testing.assert_array_equal(view.colours("#samples canvas"), view.colours())
+    height, width = shown.shape[:2]
+    for selector in ("#digit", "#samples canvas"):
+        box = view.js(
+            "const b = document.querySelector(arguments[0]).getBoundingClientRect();"
+            "return [b.height, b.width]",
+            selector,
+        )
+        assert box[0] / box[1] == pytest.approx(height / width, rel=0.1), selector
+        assert 20 < max(box) <= 240
+    assert view.complaints() == []
+
+
+def test_colour_is_not_inverted_in_the_dark(chromium, models, rng, tmp_path):
+    X = rng.random((20, 4, 6, 3))
+    colour = VAE(latent_dim=2, hidden=()).fit(X, epochs=1)
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    for model, rows, expected in ((colour, X, "none"), (models["vae"], None, "invert(1)")):
+        path = tmp_path / "dark.html"
+        path.write_text(page(model, rows))
+        view = Page(chromium, path)
+        assert view.find("digit").value_of_css_property("filter") == expected
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 @pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])

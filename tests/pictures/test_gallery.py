@@ -9,7 +9,7 @@ from support.command_line import refused
 from support.gifs import frames_of, read_gif
 from support.run_folders import contents, metrics
 
-from scratchvae import cli, load_model
+from scratchvae import cli, load_data, load_model
 from scratchvae.cli import train as training
 from scratchvae.files.run_folder import FILES, TRAIN_PICTURES
 from scratchvae.models.load import load
@@ -18,6 +18,7 @@ from scratchvae.pictures.page import page
 from scratchvae.train import trainer as loop
 
 NUMBERS = {"checkpoint.npz", "best.npz", "metrics.csv", "config.json", "index.html"}
+OF_TABLES = {"loss.png", "reconstructions.png", "samples.png"}
 OF_IMAGES = {"reconstructions.png", "samples.png", "interpolations.png", "training.gif"}
 
 
@@ -73,13 +74,32 @@ def test_a_run_leaves_the_pictures_that_apply(options, left, data, tmp_path):
     assert sorted(shown) == sorted(left)
 
 
-@pytest.mark.parametrize(("width", "left"), [(7, set()), (2, {"latent.png"})])
-def test_rows_that_are_no_images_have_only_charts(width, left, tmp_path, rng):
+@pytest.mark.parametrize(
+    ("options", "left", "why"),
+    [
+        ("--latent-dim 7", {"unit_kl.png", "latent.png"}, ""),
+        ("--latent-dim 2", {"unit_kl.png", "latent.png"}, ""),
+        (
+            "--latent-dim 1",
+            {"unit_kl.png"},
+            "No latent.png: the model has one latent unit, not two.",
+        ),
+        ("--model ae", {"latent.png"}, "No unit_kl.png: an Autoencoder has no KL."),
+    ],
+)
+def test_rows_that_are_no_images_have_pictures_of_their_own(options, left, why, tmp_path, rng):
     np.save(tmp_path / "rows.npy", rng.random((60, 7)))
     run = tmp_path / "run"
-    found = train(tmp_path / "rows.npy", run, "--latent-dim", str(width))
-    assert found == NUMBERS | left | {"loss.png", "unit_kl.png"}
+    found = train(tmp_path / "rows.npy", run, *options.split())
+    assert found == NUMBERS | left | OF_TABLES
     assert "film" not in load(run)[2]
+    said = "".join(Page((run / "index.html").read_text()).texts)
+    images = "manifold.png or traversals.png or interpolations.png or training.gif"
+    assert f"No {images}: the rows are not images.\n" in said
+    assert why in said
+    assert f"scratchvae sample {run} -n 1000" in said
+    assert "scratchvae explore" not in said
+    assert "scratchvae manifold" not in said
 
 
 def test_one_test_example_has_no_other_to_go_to(tmp_path, rng):
@@ -88,6 +108,18 @@ def test_one_test_example_has_no_other_to_go_to(tmp_path, rng):
     found = train(tmp_path / "one.npz", run)
     assert "interpolations.png" not in found
     assert "traversals.png" not in found, "of one example, no unit varies"
+    said = "".join(Page((run / "index.html").read_text()).texts)
+    assert "No interpolations.png: the test split has no two examples.\n" in said
+    assert "No traversals.png: no latent unit is active.\n" in said
+    assert "No latent.png or manifold.png: the model has 3 latent units, not two.\n" in said
+
+
+def test_an_absent_interpolation_of_labelled_data_names_the_label(tmp_path, rng):
+    X, y = rng.random((24, 9)), np.arange(24) % 2
+    np.savez(tmp_path / "two.npz", x_train=X, y_train=y, x_test=X[:2], y_test=y[:2])
+    train(tmp_path / "two.npz", tmp_path / "run", "--model", "cvae")
+    said = "".join(Page((tmp_path / "run" / "index.html").read_text()).texts)
+    assert "No interpolations.png: the test split has no two examples of one label.\n" in said
 
 
 def test_quiet_says_nothing_and_otherwise_all_files_are_named(data, tmp_path, capsys):
@@ -103,7 +135,6 @@ def test_quiet_says_nothing_and_otherwise_all_files_are_named(data, tmp_path, ca
 
 
 def test_the_bars_are_what_metrics_say_of_the_test_split(data, tmp_path, monkeypatch):
-    from scratchvae import load_data
     from scratchvae.evaluate import metrics
     from scratchvae.pictures import plots
 
@@ -140,7 +171,9 @@ def test_a_picture_that_applies_no_more_is_removed(data, tmp_path, monkeypatch):
     call("train", "--resume", "--out", run, "--epochs", "13", "--quiet")
     assert not (run / "traversals.png").exists()
     assert (run / "anomaly.png").exists()
-    assert "traversals.png" not in (run / "index.html").read_text()
+    text = (run / "index.html").read_text()
+    assert 'src="traversals.png"' not in text
+    assert "<p>No traversals.png: no latent unit is active.</p>" in text
 
 
 def test_overwrite_removes_all_that_a_run_may_leave(data, tmp_path, capsys):
@@ -155,7 +188,46 @@ def test_overwrite_removes_all_that_a_run_may_leave(data, tmp_path, capsys):
         (run / name).write_text("old")
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).random((60, 7)))
     found = train(tmp_path / "rows.npy", run, "--overwrite")
-    assert found == NUMBERS | {"loss.png", "unit_kl.png"}
+    assert found == NUMBERS | OF_TABLES | {"unit_kl.png", "latent.png"}
+
+
+# ------------------------------------------------------------------- colour, and other shapes
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 3), (3, 6, 4), (5, 9), (16, 4)])
+def test_a_run_on_images_of_any_shape_leaves_all_pictures(shape, tmp_path, rng):
+    weights = rng.random((2, np.prod(shape)))
+    X = np.rint(127 * rng.random((90, 2)) @ weights).astype(np.uint8).reshape(90, *shape)
+    np.savez(tmp_path / "images.npz", X=X, y=np.arange(90) % 2)
+    run = tmp_path / "run"
+    found = train(tmp_path / "images.npz", run, "--latent-dim", "2", "--beta", "0.1")
+    assert found == NUMBERS | OF_IMAGES | {
+        *("loss.png", "unit_kl.png", "latent.png", "manifold.png", "traversals.png")
+    }
+    assert load(run).arrays["film"].shape == (13, 48, X[0].size)
+    for command in ("sample", "reconstruct", "interpolate", "traverse", "manifold"):
+        call(command, run, "-o", tmp_path / f"{command}.png")
+    call("anomaly", run, "-o", tmp_path / "scores.csv")
+    assert (tmp_path / "scores.png").exists()
+    call("interpolate", run, "-o", tmp_path / "i.gif")
+    call("explore", run)
+    call("train", "--resume", "--out", run, "--epochs", "13", "--quiet")
+    assert len(read_gif(run / "training.gif").delays) == 14
+
+
+def test_rows_of_a_square_number_are_drawn_in_their_shape(tmp_path, rng, monkeypatch):
+    from scratchvae.pictures import plots
+
+    X = rng.random((40, 2, 8))  # 16 pixels, which are not 4 by 4
+    np.savez(tmp_path / "wide.npz", X=X)
+    seen, original = [], plots.reconstructions
+    monkeypatch.setattr(plots, "reconstructions", lambda *a: (seen.append(a), original(*a))[1])
+    run = tmp_path / "run"
+    train(tmp_path / "wide.npz", run, "--epochs", "1")
+    test, _ = load_data(tmp_path / "wide.npz", "test")
+    np.testing.assert_allclose(seen[0][0], test)
+    decoded = load_model(run).reconstruct(test).reshape(-1, 2, 8)
+    np.testing.assert_allclose(seen[0][1], decoded)
 
 
 # --------------------------------------------------------------------------------- the film
@@ -174,8 +246,8 @@ def test_the_film_has_a_frame_for_each_epoch_also_of_a_resumed_run(data, tmp_pat
     _, _, arrays = load(run)
     assert arrays["film_epochs"].tolist() == list(range(13))
     model = load_model(run)
-    last = np.rint(255 * model.sample(arrays["film"].shape[1]))
-    np.testing.assert_array_equal(arrays["film"][-1], last)
+    last = np.rint(255 * model.rows_.images(model.sample(arrays["film"].shape[1])))
+    np.testing.assert_array_equal(arrays["film"][-1], last.reshape(len(last), -1))
 
 
 def test_an_interrupted_run_keeps_its_film(data, tmp_path, monkeypatch):
@@ -294,7 +366,7 @@ def test_everything_on_the_page_is_escaped():
     bad = "<b>&\"'</b>"
     record = dict.fromkeys(loop.COLUMNS, 1.0) | {"epoch": 1, "test_loss": float("nan")}
     text = page(
-        bad, bad, [record], {f"{bad}.png": bad},
+        bad, bad, [record], {f"{bad}.png": bad}, {bad: bad},
         {bad: bad, "layers": (1, 2), "none": None, "empty": ()}, [["run", bad]],
     )  # fmt: skip
     assert "<b>" not in text

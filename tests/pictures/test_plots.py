@@ -46,8 +46,8 @@ def test_loss_curves(history):
 
 
 def test_grid_places_each_image():
-    images = np.zeros((3, 4))
-    images[1] = [1, 0, 0, 0.5]
+    images = np.zeros((3, 2, 2))
+    images[1] = [[1, 0], [0, 0.5]]
     table = plots.grid(images, columns=2)
     assert table.shape == (2 * 4, 2 * 4)
     assert table[1, 5] == 1
@@ -56,8 +56,8 @@ def test_grid_places_each_image():
 
 
 def test_pictures_stand_upright():
-    images = np.zeros((4, 9))
-    images[:, 0:3] = 1  # the first row of each image
+    images = np.zeros((4, 3, 3))
+    images[:, 0] = 1  # the first row of each image
     (axes,) = plots.samples(images).axes
     (shown,) = axes.images
     np.testing.assert_array_equal(shown.get_array(), plots.grid(images))
@@ -66,13 +66,13 @@ def test_pictures_stand_upright():
 
 @pytest.mark.parametrize("n", [1, 5, 100])
 def test_samples_and_reconstructions(n, rng):
-    X = rng.random((n, 16))
+    X = rng.random((n, 4, 4))
     assert rendered(plots.samples(X)).std() > 5
     assert rendered(plots.reconstructions(X, 1 - X)).std() > 5
 
 
 def test_columns_of_samples(rng):
-    images = rng.random((6, 4))
+    images = rng.random((6, 2, 2))
     (axes,) = plots.samples(images, "a title", columns=2).axes
     assert axes.images[0].get_array().shape == (3 * 4, 2 * 4)
     assert axes.get_title(loc="left") == "a title"
@@ -80,8 +80,8 @@ def test_columns_of_samples(rng):
 
 @pytest.mark.parametrize(("n", "steps"), [(1, 2), (5, 12)])
 def test_interpolations_stand_between_their_ends(n, steps, rng):
-    first, second = np.zeros((n, 16)), np.ones((n, 16))
-    figure = plots.interpolations(first, rng.random((n, steps, 16)), second)
+    first, second = np.zeros((n, 4, 4)), np.ones((n, 4, 4))
+    figure = plots.interpolations(first, rng.random((n, steps, 4, 4)), second)
     assert rendered(figure).std() > 5
     shown = figure.axes[0].images[0].get_array()
     assert shown.shape == (6 * n, 6 * (steps + 2) + 2 * 2)  # a gap of two pixels on both sides
@@ -93,7 +93,7 @@ def test_interpolations_stand_between_their_ends(n, steps, rng):
 
 @pytest.mark.parametrize(("units", "steps"), [(1, 2), (4, 11)])
 def test_traversals_name_their_rows_and_columns(units, steps, rng):
-    decoded, values = rng.random((units, steps, 16)), np.linspace(-2.5, 2.5, steps)
+    decoded, values = rng.random((units, steps, 4, 4)), np.linspace(-2.5, 2.5, steps)
     marks = [f"unit {j}" for j in range(units)]
     figure = plots.traversals(decoded, marks, values, "title", "of", "along")
     assert rendered(figure).std() > 5
@@ -105,7 +105,7 @@ def test_traversals_name_their_rows_and_columns(units, steps, rng):
 
 
 def test_the_manifold_grows_to_the_right_and_upwards(rng):
-    decoded = np.zeros((5, 5, 9))
+    decoded = np.zeros((5, 5, 3, 3))
     decoded[0, 4] = 1  # the upper right
     values = np.array([-2, -1, 0, 0.5, 2.0])
     figure = plots.manifold(decoded, values, values, (3, 7), "title")
@@ -126,19 +126,19 @@ def test_the_manifold_grows_to_the_right_and_upwards(rng):
     assert at[0] == 7
     assert at[2] == 1
     assert at[1] == pytest.approx(3)  # a third of the way from 0.5 to 2
-    assert rendered(plots.manifold(rng.random((1, 1, 9)), [0.0], [0.0], (0, 1), "one")).std() > 5
+    assert rendered(plots.manifold(rng.random((1, 1, 3, 3)), [0.0], [0.0], (0, 1), "one")).std() > 5
 
 
 @pytest.mark.parametrize("n", [1, 5, 24])
 def test_anomalies_tell_the_scores(n, rng):
-    worst = rng.random((n, 16)), [f"{i}0" for i in range(n)], [f"c{i}" for i in range(n)]
-    best = rng.random((n, 16)), [f"{i}" for i in range(n)], None
+    worst = rng.random((n, 4, 4)), [f"{i}0" for i in range(n)], [f"c{i}" for i in range(n)]
+    best = rng.random((n, 4, 4)), [f"{i}" for i in range(n)], None
     figure = plots.anomalies(worst, best)
     assert rendered(figure).std() > 5
     left, right = figure.axes
     assert [t.get_text() for t in left.texts] == [f"{i}0, c{i}" for i in range(n)]
     assert [t.get_text() for t in right.texts] == [f"{i}" for i in range(n)]
-    np.testing.assert_array_equal(left.images[0].get_array()[1:5, 1:5].ravel(), worst[0][0])
+    np.testing.assert_array_equal(left.images[0].get_array()[1:5, 1:5], worst[0][0])
     for axes in (left, right):
         for i, text in enumerate(axes.texts):  # eight a row, in cells of 6 by 8, below the image
             assert text.get_position() == (6 * (i % 8) + 2, 8 * (i // 8) + 5)
@@ -152,18 +152,106 @@ def test_latent_plane(rng):
         plots.latent_plane(rng.standard_normal((50, 3)))
 
 
-def test_rows_that_are_not_images():
-    with pytest.raises(InputError, match="7 features are not square images"):
-        plots.samples(np.zeros((2, 7)))
+@pytest.mark.parametrize("shape", [(2, 9), (2, 3, 3, 1), (2, 3, 3, 4), (2, 1, 3, 3, 3), (9,)])
+def test_rows_that_are_not_images(shape):
+    with pytest.raises(InputError, match=r"shape \(N,H,W\) or \(N,H,W,3\), got .*rows_.images"):
+        plots.samples(np.zeros(shape))
 
 
 @pytest.mark.parametrize("n", [1, 5, 16, 20])
 def test_each_reconstruction_stands_under_its_original(n):
     images = (np.arange(n) + 1) / 40
-    figure = plots.reconstructions(np.tile(images[:, None], 9), np.tile(images[:, None] / 2, 9))
+    whole = images[:, None, None] * np.ones((3, 3))
+    figure = plots.reconstructions(whole, whole / 2)
     columns = min(n, 16)
     (shown,) = figure.axes[0].images
     cells = shown.get_array().reshape(-1, 5, columns, 5)[:, 2, :, 2].reshape(-1, 2, columns)
     np.testing.assert_allclose(cells[:, 0].ravel()[:n], images)
     np.testing.assert_allclose(cells[:, 1].ravel()[:n], images / 2)
     assert cells.sum() == pytest.approx(1.5 * images.sum())  # and nothing else
+
+
+# -------------------------------------------------------------------- colour, and other shapes
+
+
+def inches_per_pixel(axes):
+    """The height and the width of a pixel of the image on these axes, once drawn."""
+    height, width = axes.images[0].get_array().shape[:2]
+    box = axes.get_window_extent()
+    return box.height / height, box.width / width
+
+
+def every_picture(images):
+    """Each picture of these images (N,H,W[,3]), N >= 4, by its name."""
+    four = images[:4].reshape(2, 2, *images.shape[1:])
+    texts = ["1"] * len(images)
+    return {
+        "samples": plots.samples(images),
+        "reconstructions": plots.reconstructions(images, images),
+        "interpolations": plots.interpolations(images[:2], four, images[2:4]),
+        "traversals": plots.traversals(four, ["a", "b"], [0, 1], "title"),
+        "manifold": plots.manifold(four, [0, 1], [0, 1], (0, 1), "title"),
+        "anomalies": plots.anomalies((images, texts, None), (images, texts, None)),
+    }
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (9, 4), (2, 30), (30, 2), (5, 5)])
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_pixels_are_square_in_every_picture(shape, colours, rng):
+    for name, figure in every_picture(rng.random((6, *shape, *colours))).items():
+        rendered(figure)
+        for axes in figure.axes:
+            assert axes.images[0].get_array().shape[2:] == colours
+            high, wide = inches_per_pixel(axes)
+            assert high == pytest.approx(wide, rel=0.02), name
+
+
+def test_colour_is_drawn_as_it_is_on_white():
+    images = np.zeros((3, 2, 2, 3))
+    images[..., 0] = 1  # red
+    for name, figure in every_picture(np.concatenate((images, images))).items():
+        shown = np.concatenate([a.images[0].get_array().reshape(-1, 3) for a in figure.axes])
+        found = {tuple(pixel) for pixel in np.round(shown, 6).tolist()}
+        expected = {(1, 0, 0), (1, 1, 1)} if name != "manifold" else {(1, 0, 0)}
+        assert found == expected, name
+        pixels = rendered(figure)[..., :3].reshape(-1, 3)
+        assert (pixels == (255, 0, 0)).all(axis=1).mean() > 0.02, name
+
+
+@pytest.mark.parametrize(
+    ("shape", "columns"), [((4, 4), 16), ((4, 8), 11), ((8, 2), 16), ((2, 80), 2), ((1, 999), 1)]
+)
+def test_wide_images_stand_in_shorter_rows(shape, columns):
+    assert plots.per_row(np.zeros((5, *shape)), 16) == columns
+    (axes,) = plots.reconstructions(np.ones((20, *shape)), np.ones((20, *shape))).axes
+    assert axes.images[0].get_array().shape[1] == columns * (shape[1] + 2)
+
+
+def test_a_table_of_wide_images_is_about_square():
+    table = plots.grid(np.zeros((30, 6, 28)))
+    assert table.shape == (10 * 8, 3 * 30)
+
+
+def test_no_pixel_of_a_large_image_is_lost(rng):
+    for name, figure in every_picture(rng.random((16, 128, 128))).items():
+        figure.set_dpi(110)  # as `save_figure`
+        rendered(figure)
+        for axes in figure.axes:
+            assert min(inches_per_pixel(axes)) > 0.97, name
+
+
+def test_long_labels_have_a_line_of_their_own(rng):
+    images, scores = rng.random((9, 4, 4)), ["12"] * 9
+    left, right = plots.anomalies(
+        (images, scores, ["cat"] * 9), (images, scores, ["horse"] * 9)
+    ).axes
+    assert (left.texts[0].get_text(), right.texts[0].get_text()) == ("12\ncat", "12\nhorse")
+    assert right.texts[8].get_position() == (2, 4 + 4 + 2 + 5)  # the text has four pixels
+
+
+def test_a_long_title_takes_two_lines():
+    title = (
+        "decoded over unit 6 (to the right) and unit 1 (up), at quantiles of the prior, and more"
+    )
+    figure = plots.manifold(np.zeros((2, 2, 3, 3)), [0, 1], [0, 1], (0, 1), title)
+    assert figure.axes[0].get_title(loc="left").count("\n") == 1

@@ -88,7 +88,7 @@ def test_a_run_that_is_stopped_anywhere_ends_in_the_same_bytes(
     else:
         assert train_run("b", "--checkpoint-every", "5")[0] == 143
     monkeypatch.undo()
-    monkeypatch.setattr(gallery, "leave", lambda *a: {})
+    monkeypatch.setattr(gallery, "leave", lambda *a: ({}, {}))
     folder = tmp_path / "b"
     assert (go_on(folder) if candidates(folder) else train_run("b")[0]) == 0
     same(straight, folder)

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from ...backend import noise, to_numpy
-from ...data.batches import image_side
 from ...data.labels import known_labels
 from ...errors import InputError
 from ...evaluate.units import Data, Units
@@ -28,12 +27,17 @@ TOLERANCE = 7e-4  # largest error of a pixel in [0, 1] by rounding: a sixth of a
 PARTS = ("style.css", "decode.js", "explorer.js", "gradient.js")
 
 
-def check(model: Model) -> int:
-    """The side of the images; InputError for rows that are not images, or a single latent unit."""
-    side = image_side(model.n_features_)
+def check(model: Model) -> tuple[int, ...]:
+    """The shape of the images (H,W) or (H,W,3); InputError without images, or for one unit."""
+    shape = model.rows_.image_shape
+    if shape is None:
+        raise InputError(
+            f"the page decodes images, but rows of {model.n_features_} features are not images: "
+            "use `reconstruct` and `sample`, which draw tables"
+        )
     if model.latent_dim < 2:
         raise InputError("the page has a plane over two latent units, but this model has one")
-    return side
+    return shape
 
 
 def shown(n: int, latent_dim: int) -> np.ndarray:
@@ -47,7 +51,7 @@ def page(model: Model, found: Units, data: Data) -> str:
 
     Raises InputError for a model that cannot be shown.
     """
-    side = check(model)
+    height, width, *colours = check(model)
     rows = shown(len(found.mu), model.latent_dim)
     mu, order = found.mu[rows], found.order
     centre, scale = spread(model, mu)
@@ -55,7 +59,9 @@ def page(model: Model, found: Units, data: Data) -> str:
     sigma = float(np.mean((0.1 * scale if found.std is None else found.std)[order[:2]]))
     labels, index = _labels(data.y, rows)
     content = {
-        "side": side,
+        "height": height,
+        "width": width,
+        "channels": 3 if colours else 1,
         "likelihood": model.likelihood,
         "activation": model.activation,
         "says": "KL" if model.noisy else "variance",
@@ -77,6 +83,9 @@ def page(model: Model, found: Units, data: Data) -> str:
     parts = {name.replace(".", "_"): here.joinpath(name).read_text("utf-8") for name in PARTS}
     return Template(here.joinpath("page.html").read_text("utf-8")).substitute(
         parts,
+        kind="colour" if colours else "grey",
+        ratio=f"{width / height:.4g}",
+        across=8 if width < 1.5 * height else 4,  # of the eight samples
         sigma_max=f"{2 * scale[order[0]]:.3g}",
         sigma_help="this model has no noise of its own"
         if found.std is None
@@ -99,12 +108,28 @@ def _labels(y: np.ndarray | None, rows: np.ndarray) -> tuple[list[str], list[int
 
 
 def _decoder(model: Model, mu: np.ndarray) -> dict[str, Any]:
-    """The decoder's weights as text: in float16 if no pixel changes visibly, else in float32."""
+    """The decoder's weights as text, and how what it decodes becomes pixels, `gain` and `shift`.
+
+    The weights are float16 if no pixel changes visibly, else float32. The outputs stand in the
+    order of an image, and for each, pixel = gain * decoded + shift lies in [0, 1] if it is drawn
+    as it is: the scale of the data is undone, and their range mapped to [0, 1].
+    """
     own = {
         name: to_numpy(a) for name, a in model.params_.items() if name.startswith(("dec", "out"))
     }
     bits = 16 if _float16_suffices(model, own, mu) else 32
-    return {"bits": bits, "params": {name: _text(a, bits) for name, a in own.items()}}
+    form, D = model.rows_, model.n_features_
+    place = form.arranged(np.arange(D)).ravel()
+    for name in ("out_W", "out_b"):
+        own[name] = own[name][..., place]
+    zero, one = (form.unscaled(np.full(D, value)) for value in (0.0, 1.0))
+    span = form.high - form.low
+    return {
+        "bits": bits,
+        "params": {name: _text(a, bits) for name, a in own.items()},
+        "gain": _text(((one - zero) / span)[place], 32),
+        "shift": _text(((zero - form.low) / span)[place], 32),
+    }
 
 
 def _float16_suffices(model: Model, own: dict[str, np.ndarray], mu: np.ndarray) -> bool:
@@ -122,7 +147,7 @@ def _float16_suffices(model: Model, own: dict[str, np.ndarray], mu: np.ndarray) 
     if isinstance(model, Labelled):
         of["y"] = model.classes_[np.arange(len(z)) % len(model.classes_)]
     error = np.abs(model.decode(z, **of) - rounded.decode(z, **of))
-    return bool(error.max() < TOLERANCE)
+    return bool(error.max() < TOLERANCE * (model.rows_.high - model.rows_.low))
 
 
 def _text(a: np.ndarray, bits: int) -> str:

@@ -5,10 +5,10 @@
 const $ = (id) => document.getElementById(id);
 
 (() => {
-  const data = JSON.parse($("data").textContent), p = {};
+  const data = JSON.parse($("data").textContent), p = {}, classes = data.classes || [];
   for (const name in data.params) p[name] = floats(data.params[name], data.bits);
-  const { side, centre, scale, labels, y } = data, classes = data.classes || [];
-  const Z = centre.length, codes = floats(data.mu, 32);
+  const { height, width, channels, centre, scale, labels, y } = data, Z = centre.length;
+  const [codes, gain, shift] = [data.mu, data.gain, data.shift].map((text) => floats(text, 32));
   const mu = y.map((_, n) => [...codes.subarray(n * Z, (n + 1) * Z)]);
   const { random, sqrt, log, cos, PI } = Math, sheets = [...$("samples").children];
   const normal = () => sqrt(-2 * log(1 - random())) * cos(2 * PI * random());
@@ -19,18 +19,18 @@ const $ = (id) => document.getElementById(id);
     units: Z === 2 ? [0, 1] : data.units.slice(0, 2).map((u) => u.unit),
   };
 
-  // z and, of a model with labels, the number of one  ->  the mean of p(x|z), (D)
+  // z and, of a model with labels, the number of one  ->  the mean of p(x|z) as pixels, (D)
   function means(z, label) {
     const hot = classes.map((_, c) => (c === label ? 1 : 0));
     const [, logits] = decode(p, [...z, ...hot], data.activation);
-    return mean(logits, data.likelihood);
+    return mean(logits, data.likelihood).map((m, d) => gain[d] * m + shift[d]);
   }
 
   function paint(canvas, x) {
-    const image = new ImageData(side, side);
-    x.forEach((ink, d) => image.data.set([0, 0, 0, 255 * ink], 4 * d)); // clamped to 0 ... 255
-    canvas.width = canvas.height = side;
-    canvas.getContext("2d").putImageData(image, 0, 0);
+    const image = new ImageData(width, height); // clamps to 0 ... 255; grey is black ink
+    const rgba = (i) => channels === 1 ? [0, 0, 0, x[i]] : [...x.subarray(3 * i, 3 * i + 3), 1];
+    for (let i = 0; i < width * height; i++) image.data.set(rgba(i).map((v) => 255 * v), 4 * i);
+    Object.assign(canvas, { width, height }).getContext("2d").putImageData(image, 0, 0);
   }
 
   const hue = (c) => c < 0 ? "gray" : `hsl(${360 * c / labels.length} 70% ${c % 2 ? 60 : 44}%)`;
