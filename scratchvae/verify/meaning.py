@@ -152,6 +152,8 @@ def _bounds(model: Any, x: np.ndarray, y: Any) -> Iterator[Finding]:
     Burda et al., arXiv:1509.00519.
     """
     B, D = x.shape
+    if x.dtype == np.uint8:
+        x = x / 255
 
     def scores(n: int, k: int | None) -> np.ndarray:
         """(B,n): n independent scores of each example."""

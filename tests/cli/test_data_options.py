@@ -17,7 +17,7 @@ from scratchvae.pictures import gallery
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     """Train a small model by the command line, without pictures; returns the folder of the run."""
-    monkeypatch.setattr(gallery, "leave", lambda *a: {})
+    monkeypatch.setattr(gallery, "leave", lambda *a: ({}, {}))
     monkeypatch.chdir(tmp_path)
 
     def run(data, *options):
@@ -100,11 +100,11 @@ def test_columns_of_other_tables_are_checked(train, tmp_path, capsys):
     moved = table(tmp_path / "moved.csv", ("weight", "height", "age"))
     named = table(tmp_path / "named.csv", ("height", "weight", "years"))
     for command in ("evaluate", "anomaly", "reconstruct", "interpolate", "traverse"):
+        numbers = ["-o", tmp_path / "n.npy"] if command in ("interpolate", "traverse") else []
         order = "Feature names must be in the same order as they were in fit."
-        refused(capsys, [command, folder, "--data", moved], order)
-        refused(
-            capsys, [command, folder, "--data", named], "seen at fit time, yet now missing: age"
-        )
+        refused(capsys, [command, folder, "--data", moved, *numbers], order)
+        missing = "seen at fit time, yet now missing: age"
+        refused(capsys, [command, folder, "--data", named, *numbers], missing)
     assert cli.main(["evaluate", str(folder), "--data", str(new)]) == 0
     assert cli.main(["anomaly", str(folder), "--data", str(new)]) == 0
     scores = np.loadtxt(folder / "anomaly-new.csv", delimiter=",", skiprows=1)
@@ -121,7 +121,7 @@ def test_a_resumed_run_checks_its_columns(train, tmp_path, capsys):
     path.write_text(path.read_text().replace("height,weight", "weight,height"))
     argv = ["train", "--resume", "--quiet", "--out", folder, "--epochs", "3"]
     refused(capsys, argv, "Feature names must be in the same order")
-    refused(capsys, [*argv, "--missing", "mean"], "was trained with --missing None")
+    refused(capsys, [*argv, "--missing", "mean"], "was trained without --missing")
 
 
 def test_scale_is_an_option_and_large_columns_are_warned_of(train, tmp_path, capsys):

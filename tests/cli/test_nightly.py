@@ -88,7 +88,7 @@ def test_other_data_are_refused(moved, capsys):
     ):
         np.savez(new, X=X_now, y=y[: len(X_now)])
         refused(capsys, argv, *words)
-    refused(capsys, [*argv[:-1], "strokes"], "784 features", "16 features")
+    refused(capsys, [*argv[:-1], "strokes"], "(4, 4)", "(28, 28)")
     refused(capsys, [*argv[:-1], folder / "none.npz"], "none.npz, which is gone")
     assert contents(folder) == before
 
@@ -328,7 +328,7 @@ def test_the_objective_of_a_warm_start_may_change(train_run, tmp_path):
         ("--k 3", ["--k means nothing for --model vae"]),
         ("--beta -1", ["beta"]),
         ("--epochs 0", ["--epochs"]),
-        ("--data strokes", ["784 features", "16 features"]),
+        ("--data strokes", ["(4, 4)", "(28, 28)"]),
     ],
 )
 def test_a_warm_start_that_does_not_fit_writes_nothing(options, words, train_run, tmp_path, capsys):

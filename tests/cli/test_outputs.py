@@ -47,7 +47,7 @@ def trained(data, tmp_path_factory):
     """A run of each model, without pictures."""
     root = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gallery, "leave", lambda *a: {})
+        patch.setattr(gallery, "leave", lambda *a: ({}, {}))
         for kind in KINDS:
             call("train", "--data", data, "--model", kind, *SMALL, "--out", root / kind)
     return {kind: root / kind for kind in KINDS}

@@ -7,7 +7,7 @@ import pytest
 from support.command_line import refused
 
 from scratchvae import VAE, InputError, cli, load_data, load_model
-from scratchvae.data.load import has_splits, shown_name
+from scratchvae.data import has_splits, shown_name
 from scratchvae.files.home import expanded
 
 SMALL = ("--latent-dim", "2", "--hidden", "4", "--epochs", "1", "--quiet")
