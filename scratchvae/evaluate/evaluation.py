@@ -49,6 +49,7 @@ class Evaluation:
     error: float | None = None  # error rate of the classifier, on rows with a learned label
     labelled: int = 0  # the number of those rows
     scale: str = "none"  # of the data, of whose scaled values these are the nats
+    colour: bool = False  # whether the pixels are red, green and blue
 
     @property
     def elbo(self) -> float:
@@ -77,8 +78,9 @@ class Evaluation:
 
     def _card(self) -> list[str]:
         """The lines of the protocol, and of the published numbers with the same protocol."""
+        shade = "colour" if self.colour else "grey"
         pixels = {
-            "none": "grey, in [0, 1]" if self.likelihood != "gaussian" else "real numbers",
+            "none": f"{shade}, in [0, 1]" if self.likelihood != "gaussian" else "real numbers",
             "static": "binarised once, at random; training used one binary version too",
             "dynamic": "binarised once, at random; training used a new binary version each step",
         }[self.pixels]
@@ -158,7 +160,7 @@ def evaluate(
         **found, n=len(rows), model=type(model).__name__, widths=model.widths, draws=model.draws,
         epochs=len(model.history_), likelihood=model.likelihood, data=data, split=split,
         left_out=left_out, pixels=binarize, seed=model.seed, given_labels=given, k=k,
-        scale=model.rows_.scale,
+        scale=model.rows_.scale, colour=len(model.rows_.image_shape or ()) == 3,
     )  # fmt: skip
 
 
