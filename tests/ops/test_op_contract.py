@@ -25,7 +25,7 @@ CHOICES = {
     losses: {
         *("reconstruction", "reconstruction_backward", "likelihood_mean", "output_with_mean"),
         *("check_kl_charge", "kl_charge", "kl_charge_backward", "unit_kl", "log_softmax"),
-        "continuous_bernoulli_mean",
+        *("continuous_bernoulli_mean", "likelihood_draw"),
     },
     m2: {"forward", "backward", "encode", "encode_backward"},
 }

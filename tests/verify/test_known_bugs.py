@@ -34,7 +34,7 @@ KILLERS = {
     "kl forgotten in backward": ENCODER,
     "mu and logvar exchanged in backward": ENCODER,
     "no gradient for the encoder": ENCODER,
-    "gradients add up from step to step": EVERY,
+    "gradients add up from step to step": "the gradient that a step uses",
     "beta in the loss only": "gradients at beta + 1",
     "division by a saturated probability": "gradients at extremes",
     "exp logvar as standard deviation": "spread of the samples",
