@@ -6,6 +6,7 @@ pipe gets no control characters; the variable NO_COLOR (no-color.org) disables t
 
 import os
 import sys
+import warnings
 from math import inf
 from numbers import Integral
 from operator import index
@@ -96,6 +97,16 @@ def tinted(text: str, colour: int, stream: TextIO | None = None) -> str:
     stream = stream or sys.stdout
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or os.name == "nt"
     return text if plain or not stream.isatty() else f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def warn_of_data(text: str) -> None:
+    """A DataWarning at the line outside this package that called it."""
+    from inspect import currentframe  # lazily: slow to import, and rarely needed
+
+    level, frame = 1, currentframe()
+    while frame and frame.f_globals["__name__"].partition(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, DataWarning, stacklevel=level)
 
 
 def warn(text: str) -> None:

@@ -4,19 +4,25 @@ The score is the negative of the lower bound of log p(x), in nats: larger is mor
 """
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..data import NAMED
 from ..data.labels import by_text, known_labels, labels_named, missing
+from ..data.sources import DataSet
 from ..errors import InputError
 from ..evaluate.metrics import average_precision, roc_auc
+from ..evaluate.outliers import threshold
 from ..evaluate.units import Data, need_labels, pixels
 from ..files.atomic import write_csv
 from ..models import Model
+from ..models.load import load
 from ..pictures import gallery
-from .settings import check_that_data_exist
+from ..train.measure import prepare
+from ..train.snapshot import data_hash
 from .shared import data_of, open_run, output, save_picture
 from .train import data_splits
 
@@ -71,11 +77,33 @@ def _threshold(a: argparse.Namespace, model: Model, settings: dict[str, Any]) ->
             f"{a.run_folder} does not name the data of its training, whose scores --contamination "
             "needs: leave it out, or name the folder of the run"
         )
-    check_that_data_exist(settings, a.run_folder)
+    if settings["data"] not in NAMED and not os.path.exists(settings["data"]):
+        raise InputError(
+            f"{a.run_folder} was trained on {settings['data']}, which is gone, and --contamination "
+            "needs the scores of its training rows: put it back there, or leave --contamination out"
+        )
     moved = {} if a.data_dir is None else {"data_dir": a.data_dir}
-    X, y, _, test = data_splits(settings | moved)
-    scores = _scores(model, X, y, test.name, settings, a.samples)
-    return float(np.quantile(scores, 1 - a.contamination)), len(X)
+    rows, test = data_splits(settings | moved)
+    _check_that_they_are_the_training_data(a, model, settings, rows, test)
+    scores = _scores(model, rows.X, rows.y, test.name, settings, a.samples)
+    return -threshold(-scores, a.contamination), len(scores)
+
+
+def _check_that_they_are_the_training_data(
+    a: argparse.Namespace, model: Model, settings: dict[str, Any], rows: DataSet, test: Data
+) -> None:
+    """Raises InputError unless these splits have the hash that the checkpoint keeps."""
+    known = load(a.run_folder, a.device).run.get("data")
+    y, y_test = (rows.y, test.y) if model.needs_labels or model.kind == "m2" else (None, None)
+    binarize = settings["binarize"]
+    X = prepare(model, rows.X, y, "static" if binarize == "static" else "none")
+    X_test = prepare(model, test.X, y_test if model.needs_labels else None, binarize)
+    if known is not None and data_hash(X, X_test) != known:
+        raise InputError(
+            f"{settings['data']} has changed since {a.run_folder} was trained on it, and "
+            "--contamination needs the scores of its training rows: put the data back, or train "
+            "on the new ones (--init-from)"
+        )
 
 
 def _anomalous(a: argparse.Namespace, settings: dict[str, Any], data: Data) -> list[Any]:

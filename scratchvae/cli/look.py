@@ -198,7 +198,7 @@ def _untrained(given: dict[str, Any]) -> Model:
     name, width = settings["data"], 28 * 28
     classes: Any = 10
     if not known_name(name):  # those have the same sizes, so their files need not be read
-        X, y, _ = data_set(name, "train", settings["data_dir"], reading(settings))
+        X, y, *_ = data_set(name, "train", settings["data_dir"], reading(settings))
         width, classes = X[0].size, None if y is None else known_labels(y)
     if not isinstance(model, Labelled):
         return model.build(width)

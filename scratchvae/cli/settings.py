@@ -148,6 +148,7 @@ def of_run(path: Path | str, loaded: Loaded) -> dict[str, Any]:
 def _of_model(model: Model) -> dict[str, Any]:
     """The hyper-parameters of a model, and the defaults of all other settings."""
     own = {name: v for name, v in model.get_params().items() if name in DEFAULTS}
+    own["scale"] = model.rows_.scale  # fit may have been told another
     return DEFAULTS | own | {"model": model.kind}
 
 
@@ -196,7 +197,7 @@ def check_data_of_resumed(path: Path, loaded: Loaded, chosen: dict[str, Any]) ->
             f"{path} is of the first version, which kept no hash of the data, so nothing shows "
             f"that {chosen['data']} holds the same: leave --data out"
         )
-    check_that_data_exist(chosen, path.parent)
+    check_that_data_exist(chosen, path.parent, chosen["data"] != of_run(path, loaded)["data"])
 
 
 def to_begin_from(path: str, loaded: Loaded, given: dict[str, Any]) -> dict[str, Any]:
@@ -213,14 +214,16 @@ def to_begin_from(path: str, loaded: Loaded, given: dict[str, Any]) -> dict[str,
     if steps is not None:
         whole_number(steps, f"the step of {path}", least=0)
     chosen = own | given | {"init_steps": steps}
-    check_that_data_exist(chosen, path)
+    check_that_data_exist(chosen, path, "data" in given)
     return chosen
 
 
-def check_that_data_exist(settings: dict[str, Any], run: Path | str) -> None:
-    """Raises DataError if a run's data are a file or folder that is gone."""
+def check_that_data_exist(settings: dict[str, Any], run: Path | str, given: bool = False) -> None:
+    """Raises DataError if the data, a run's own or `given` ones, are a path that is not there."""
     data = settings["data"]
     if data not in NAMED and not os.path.exists(data):
+        if given:
+            raise DataError(f"there is no file or folder {data}: check the path")
         raise DataError(
             f"{run} was trained on {data}, which is gone: if it moved, add --data and its new path"
         )

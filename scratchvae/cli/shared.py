@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Options, data_set, has_splits, shown_name
-from ..data.rows import check_columns
+from ..data.batches import check_columns
 from ..data.sources import KIND_OF, source_of
 from ..errors import InputError
 from ..evaluate import Evaluation, evaluate
@@ -28,7 +28,8 @@ DRAWN = (".png", ".svg", ".pdf")  # suffixes of pictures
 def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
     """The model, and the settings of its run ({} for a model without a run)."""
     loaded = load(a.run_folder, a.device)
-    return loaded.model, of_run(a.run_folder, loaded)
+    settings = of_run(a.run_folder, loaded)
+    return loaded.model, settings or {"binarize": loaded.model.binarize}
 
 
 def output(a: argparse.Namespace, name: str | None = None) -> Path:
@@ -56,9 +57,9 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
         split = "all" if whole and not has_splits(name) else "test"
     data_dir = a.data_dir or settings.get("data_dir")
     options = _reading(a, model, settings, source_of(name, data_dir, Options()).kind, other)
-    X, y, columns = data_set(name, split, data_dir, options)
-    check_columns(model.rows_.columns, columns, type(model).__name__)
-    return Data(X, y, shown_name(name), SPLITS[split])
+    rows = data_set(name, split, data_dir, options)
+    check_columns(model.rows_.columns, rows.columns, type(model).__name__)
+    return Data(rows.X, rows.y, shown_name(name), SPLITS[split])
 
 
 def _reading(
@@ -69,7 +70,8 @@ def _reading(
     own = {name: settings[name] for name in KIND_OF if name in settings and KIND_OF[name] == kind}
     if kind == "pictures" and own.get("grey") is None and (shape := model.rows_.image_shape):
         own["grey"] = len(shape) == 2
-    return Options(**own | told, label_required="label_column" in told or not other)
+    return Options(**own | told, label_required="label_column" in told or not other,
+                   means=model.rows_.means or None)  # fmt: skip
 
 
 def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) -> Evaluation:

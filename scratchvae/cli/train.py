@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import NAMED, both_splits, fetch, known_name, shown_name
+from ..data.batches import check_columns
 from ..data.labels import keep_labels, leave_out, missing
-from ..data.rows import check_columns
+from ..data.sources import DataSet
 from ..errors import InputError, NonFiniteError, say, whole_number
 from ..evaluate.collapse import SPARE
 from ..evaluate.units import Data, need_labels
 from ..files import run_folder as runs
 from ..files.atomic import alone_in
+from ..files.reading import is_text
 from ..models import MODELS, Labelled, Model
 from ..models.load import Loaded, load
 from ..pictures import gallery
@@ -60,11 +62,8 @@ def _train(
     tell = say if writes and not a.quiet else lambda text: None
     start = _prepare(a, writes, stack)
     chosen, folder, source, loaded, *_ = start
-    if start.finished:
-        tell(f"{folder} is finished: nothing is left to do")
-        return 0
-    X, y, columns, test = data_splits(chosen, writes and not a.quiet)
-    model = _model(start, X, y, columns)
+    rows, test = data_splits(chosen, writes and not a.quiet)
+    X, y, model = rows.X, rows.y, _model(start, rows)
     trainer = make_trainer(
         model, X, test.X, y=y, y_test=test.y if model.needs_labels else None,
         detect_anomaly=a.detect_anomaly,
@@ -73,6 +72,9 @@ def _train(
     frames = LatentFrames.of(model) if writes else None
     if loaded is not None:
         trainer.resume(loaded.run, loaded.arrays)
+        if start.finished:
+            tell(f"{folder} is finished: nothing is left to do")
+            return 0
         if frames is not None:
             frames.resume(loaded.arrays)
     keeper = RunKeeper(folder, chosen, frames, a.keep) if writes else None
@@ -125,17 +127,17 @@ def _train(
     return 0
 
 
-def _model(start: Start, X: Any, y: Any, columns: tuple[str, ...] | None) -> Model:
+def _model(start: Start, rows: DataSet) -> Model:
     """The model of the run, with its first parameters."""
     if begun := start.loaded or start.origin:
-        check_columns(begun.model.rows_.columns, columns, type(begun.model).__name__)
+        check_columns(begun.model.rows_.columns, rows.columns, type(begun.model).__name__)
     if start.loaded is not None:
         return start.loaded.model.set_params(epochs=start.settings["epochs"])
     config = settings.model_config(start.settings)
     if start.origin is None:
         model = MODELS[start.settings["model"]](**config)
         model.check_config()
-        return model.build_from(X, y, columns=columns)
+        return model.build_from(rows.X, rows.y, columns=rows.columns, means=rows.means)
     model = start.origin.model.set_params(**config)
     model.check_config()
     model.history_ = []
@@ -147,6 +149,9 @@ def _prepare(a: argparse.Namespace, writes: bool, stack: ExitStack) -> Start:
     given = {name: getattr(a, name) for name in settings.DEFAULTS if hasattr(a, name)}
     if known := known_name(given.get("data", "")):
         given["data"] = known
+    for name in ("data", "data_dir", "init_from", "out"):
+        if not is_text(value := given.get(name) or getattr(a, name, None) or ""):
+            raise InputError(f"the name {value!a} is not valid Unicode: rename it")
     for name in ("data", "data_dir"):
         value = given.get(name)
         if value and not (name == "data" and value in NAMED) and Path(value).exists():
@@ -162,17 +167,16 @@ def _prepare(a: argparse.Namespace, writes: bool, stack: ExitStack) -> Start:
         if writes and folder.is_dir():
             stack.enter_context(alone_in(folder))
         source, chosen, loaded = settings.to_resume(folder, given)
-        start = Start(chosen, folder, source, loaded)
         # a run without its page was stopped while drawing, and drawing is resumed
         drawn = source.name == runs.NEWEST and (folder / runs.INDEX).exists()
-        if drawn and a.resume == AUTO and _is_over(loaded, chosen):
-            return start._replace(finished=True)
-        if drawn and len(loaded.model.history_) >= chosen["epochs"]:
+        finished = drawn and a.resume == AUTO and _is_over(loaded, chosen)
+        if drawn and not finished and len(loaded.model.history_) >= chosen["epochs"]:
             raise InputError(
                 f"{folder} has already finished {len(loaded.model.history_)} epochs: pass a larger "
                 "--epochs to continue"
             )
         settings.check_data_of_resumed(source, loaded, chosen)
+        start = Start(chosen, folder, source, loaded, finished=finished)
     else:
         runs.refuse_if_taken(folder, a.overwrite)
         origin = None
@@ -238,17 +242,12 @@ def _report(
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")
 
 
-def data_splits(
-    chosen: dict[str, Any], verbose: bool = False
-) -> tuple[Any, Any, tuple[str, ...] | None, Data]:
-    """X, y and the columns of the training split, without the examples and labels that settings
-    exclude; and the test split."""
+def data_splits(chosen: dict[str, Any], verbose: bool = False) -> tuple[DataSet, Data]:
+    """The training split, without what settings exclude, and the test split."""
     y: Any
     name = shown_name(chosen["data"])
-    train, (X_test, y_test, _) = both_splits(
-        chosen["data"], chosen["data_dir"], settings.reading(chosen), verbose
-    )
-    X, y, columns = train
+    train, test = both_splits(chosen["data"], chosen["data_dir"], settings.reading(chosen), verbose)
+    X, y = train.X, train.y
     kind = MODELS[chosen["model"]]
     if issubclass(kind, Labelled):
         need_labels(kind, y, name)
@@ -258,4 +257,4 @@ def data_splits(
         X, y = leave_out(X, y, chosen["leave_out"])
     if chosen["labels"] is not None:
         y = keep_labels(y, chosen["labels"], chosen["seed"])
-    return X, y, columns, Data(X_test, y_test, name, "test split")
+    return train._replace(X=X, y=y), Data(test.X, test.y, name, "test split")

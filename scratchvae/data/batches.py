@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, array_module, noise, to_numpy
-from ..errors import InputError, InputTypeError
+from ..errors import InputError, InputTypeError, warn_of_data
 
 BINARIZE = ("none", "static", "dynamic")
 ROUNDING = 1e-6  # allowed distance from [0, 1], for rounding errors in scaled data
@@ -19,9 +19,9 @@ ROUNDING = 1e-6  # allowed distance from [0, 1], for rounding errors in scaled d
 def check_rows(X: Any, n_features: int | None = None, model: str = "the model") -> np.ndarray:
     """Images or rows as an array (N,D) of finite numbers.
 
-    (N, height, width) is flattened. Booleans become uint8 pixels, 0 and 255. `n_features` is the
-    width that `model` expects. Raises InputError for anything else; some messages use the wording
-    that scikit-learn's estimator checks require.
+    (N, height, width) is flattened. `n_features` is the width that `model` expects. Raises
+    InputError for anything else; some messages use the wording that scikit-learn's estimator checks
+    require.
     """
     kind = type(X).__name__
     if isinstance(X, tuple) and [getattr(part, "ndim", 0) > 1 for part in X] == [True, False]:
@@ -58,8 +58,6 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
             f"the data have 0 feature(s) (shape={X.shape}) while a minimum of 1 is required: their "
             "second dimension is empty"
         )
-    if X.dtype == np.bool_:
-        return X.view(np.uint8) * np.uint8(255)
     if X.dtype.kind == "f" and not np.isfinite([X.min(initial=0), X.max(initial=0)]).all():
         row, column = np.argwhere(~np.isfinite(X))[0]
         value = "NaN" if np.isnan(X[row, column]) else X[row, column]
@@ -74,6 +72,40 @@ def _array(a: Any, name: str) -> np.ndarray:
         return np.asarray(to_numpy(a))
     except ValueError:
         raise InputError(f"{name} must be a rectangular array: its rows differ in length") from None
+
+
+def row_shape(X: Any) -> tuple[int, ...] | None:
+    """The shape of each row of X, or None if the rows are flat."""
+    shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
+    return tuple(map(int, shape[1:])) if len(shape) > 2 else None
+
+
+def column_names(X: Any) -> tuple[str, ...] | None:
+    """The column names of a DataFrame, if all are text; else None."""
+    names = getattr(X, "columns", None)
+    if names is None or callable(names):
+        return None
+    names = tuple(names)
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
+def check_columns(known: tuple[str, ...] | None, given: tuple[str, ...] | None, model: str) -> None:
+    """Raises InputError if both are named, and not alike; in scikit-learn's words.
+
+    Warns if only the given ones are named.
+    """
+    if known is None and given is not None:
+        warn_of_data(f"X has feature names, but {model} was fitted without feature names")
+    if known is None or given is None or known == given:
+        return
+    lines = ["The feature names should match those that were passed during fit."]
+    if unexpected := sorted(set(given) - set(known)):
+        lines.append(f"Feature names unseen at fit time: {', '.join(unexpected[:5])}.")
+    if missing := sorted(set(known) - set(given)):
+        lines.append(f"Feature names seen at fit time, yet now missing: {', '.join(missing[:5])}.")
+    if not unexpected and not missing:
+        lines.append("Feature names must be in the same order as they were in fit.")
+    raise InputError(" ".join(lines))
 
 
 def check_codes(z: Any, width: int, name: str, n: int | None = None) -> np.ndarray:

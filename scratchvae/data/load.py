@@ -1,5 +1,6 @@
 """Load data sets by name or from files: `load_data` returns the rows and labels of one split."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from ..backend import noise
 from ..errors import DataError, InputError
-from .rows import check_columns
+from .batches import check_columns
 from .sources import IDX_SETS, DataSet, Options, Source, known_name, named_folders, source_of
 
 SPLITS = ("train", "test", "all")
@@ -81,7 +82,7 @@ def load_data(
         fetch(name, data_dir)
     options = Options(size, grey, label_column, missing, transpose)
     source = source_of(name, data_dir, options)
-    X, y, _ = _split(source, split, name, verbose)
+    X, y, *_ = _split(source, split, name, verbose)
     if source.kind in ("strokes", "idx"):
         X = X.reshape(len(X), -1)
     return X, y
@@ -100,7 +101,9 @@ def both_splits(
     """The training and the test split as they are stored; data without splits are read once."""
     source = source_of(name, data_dir, options)
     if source.splits:
-        train, test = source.read("train", verbose), source.read("test", False)
+        train = source.read("train", verbose)
+        options = replace(options, means=train.means)
+        test = source_of(name, data_dir, options).read("test", False)
         check_columns(train.columns, test.columns, "the training split")
         return _signed(train), _signed(test)
     rows = source.read("all", verbose)
@@ -141,12 +144,12 @@ def _joined(name: str | Path, train: DataSet, test: DataSet) -> DataSet:
         raise DataError(f"{name}: rows of the splits differ, {rows[0]} and {rows[1]}")
     check_columns(train.columns, test.columns, "the training split")
     y = None if train.y is None or test.y is None else np.concatenate((train.y, test.y))
-    return DataSet(np.concatenate((train.X, test.X)), y, train.columns)
+    return train._replace(X=np.concatenate((train.X, test.X)), y=y)
 
 
 def _part(rows: DataSet, split: str, name: str | Path) -> DataSet:
     """The fixed random tenth for "test", or the rest."""
-    X, y, columns = rows
+    X, y = rows.X, rows.y
     if len(X) < 2:
         raise DataError(
             f"{name} should hold at least two rows, one of them for the test split; it has {len(X)}"
@@ -154,7 +157,7 @@ def _part(rows: DataSet, split: str, name: str | Path) -> DataSet:
     order = noise.permutation(len(X), seed=0, epoch=0)
     n_test = -(-len(X) // 10)
     chosen = np.sort(order[:n_test] if split == "test" else order[n_test:])
-    return DataSet(X[chosen], None if y is None else y[chosen], columns)
+    return rows._replace(X=X[chosen], y=None if y is None else y[chosen])
 
 
 def _signed(data: DataSet) -> DataSet:

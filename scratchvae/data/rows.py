@@ -4,19 +4,22 @@
 model meets later. Models compute with scaled rows; what they decode is scaled back.
 """
 
-import warnings
-from dataclasses import asdict, dataclass, replace
-from math import isfinite, isqrt, prod
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from math import isqrt, prod
 from typing import Any, Self
 
 import numpy as np
 
-from ..errors import DataWarning, InputError
-from .batches import ROUNDING, check_rows
+from ..errors import InputError, warn_of_data
+from ..files.reading import is_text
+from .batches import ROUNDING, check_columns, check_rows, chunks, column_names, row_shape
 
 SCALES = ("none", "bytes", "minmax", "standard")
+UNLEARNED = "unlearned"  # of a model with minmax or standard that has seen no data
 BINARY, BYTES = 1, 255  # white, in uint8 pixels
 DARK = 64  # uint8 pixels that are all below this were probably meant to have another white
+MAX_SIZE = 1e30  # of a number of a format in a file; its inverse is the least factor
 LARGE = 20.0  # a Gaussian likelihood, which starts with variance 1, learns larger numbers badly
 
 
@@ -33,6 +36,7 @@ class RowFormat:
                 pixels of rows with a shape, else one per column.
     offset, factor
                 of minmax and standard: (x - offset) / factor, (D,) or one value
+    means       of columns with names, to fill missing values with; else empty
     low, high   the range of decoded values, for pictures
     """
 
@@ -44,13 +48,16 @@ class RowFormat:
     scale: str = "none"
     offset: tuple[float, ...] = (0.0,)
     factor: tuple[float, ...] = (1.0,)
+    means: tuple[float, ...] = ()
     low: float = 0.0
     high: float = 1.0
 
     # --------------------------------------------------------------------------------- learning
 
     @classmethod
-    def learned(cls, X: Any, *, scale: str, unit_interval: bool, columns: Any = None) -> Self:
+    def learned(
+        cls, X: Any, *, scale: str, unit_interval: bool, columns: Any = None, means: Any = None
+    ) -> Self:
         """The format of X, from its shape, its column names and its values.
 
         unit_interval says that the likelihood is one of pixels in [0, 1]. Warns of values that a
@@ -59,17 +66,25 @@ class RowFormat:
         check_scale(scale)
         columns = column_names(X) if columns is None else tuple(columns)
         rows = check_rows(X)
-        D, shape = rows.shape[1], _image_shape(X)
+        D, shape = rows.shape[1], row_shape(X)
         pixels = unit_interval or shape is not None or D == 28 * 28
         found = cls(D, pixels, shape=shape, columns=columns, scale=scale)
         if rows.size == 0:
             return found
+        if columns and means is None:
+            means = rows.mean(axis=0, dtype=np.float64).tolist()
+        found = replace(found, means=tuple(means or ()))
+        if rows.dtype == np.bool_:
+            if pixels and scale == "none":
+                return found
+            rows = rows.view(np.uint8)
         low, high = float(rows.min()), float(rows.max())
+        top = high if high > low else low + max(1.0, abs(low))  # of a range that is not empty
         if rows.dtype == np.uint8 and pixels and scale in ("none", "bytes"):
-            if high <= 1 and len(rows) > 1:
+            if high <= 1 and len(rows) > 1 and scale == "none":
                 return replace(found, white=BINARY)
             if high < DARK:
-                _warn(
+                warn_of_data(
                     f"the largest of these uint8 pixels is {high:g}, and 255 is white: if {high:g} "
                     "is, pass scale='minmax' (--scale minmax)"
                 )
@@ -79,10 +94,10 @@ class RowFormat:
         if scale == "none":
             if not unit_interval and max(-low, high) > LARGE:
                 _warn_of_large_numbers(rows, columns)
-            return found if 0 <= low and high <= 1 else replace(found, low=low, high=high)
-        return replace(found._fitted(rows, low, high), low=low, high=max(high, low + 1e-12))
+            return found if 0 <= low and high <= 1 else replace(found, low=low, high=top)
+        return replace(found._fitted(rows), low=low, high=top)
 
-    def _fitted(self, rows: np.ndarray, low: float, high: float) -> Self:
+    def _fitted(self, rows: np.ndarray) -> Self:
         """With offset and factor of these rows."""
         axis = None if self.shape else 0
         if self.scale == "standard":
@@ -103,70 +118,104 @@ class RowFormat:
 
     @property
     def fitted(self) -> bool:
-        """Whether rows are scaled by offset and factor."""
+        """Whether offset and factor scale the rows."""
         return self.scale in ("minmax", "standard")
 
     def check(self, X: Any, model: str) -> np.ndarray:
         """X as (N,D), not yet scaled. Raises InputError if it has another format than this."""
         shape = np.shape(X)[1:] if hasattr(X, "shape") else ()
-        if self.shape and len(shape) > 1 and shape != self.shape:
+        if (
+            self.shape
+            and len(shape) > 1
+            and ([n for n in shape if n != 1] != [n for n in self.shape if n != 1])
+        ):
             raise InputError(
                 f"{model} was fitted on rows of shape {self.shape}, but these have {tuple(shape)}"
+            )
+        if self.scale == UNLEARNED:
+            raise InputError(
+                f"this {model} has not learned the scale of its data: call fit, or build_from(X)"
             )
         check_columns(self.columns, column_names(X), model)
         return check_rows(X, self.n_features, model)
 
-    def scaled(self, rows: np.ndarray, dtype: str, unit_interval: bool) -> np.ndarray:
-        """Checked rows (N,D) as the model computes with them: uint8 pixels, or floating point.
+    def scaled(
+        self, rows: np.ndarray, dtype: str, unit_interval: bool, *, learning: bool = False
+    ) -> np.ndarray:
+        """Checked rows (N,D) as the model computes with them: uint8 pixels, or numbers.
 
-        Raises InputError if pixels lie outside [0, 1].
+        Booleans are pixels, 0 and 255, or the numbers 0 and 1. Raises InputError if pixels lie
+        outside [0, 1]; while the format is learned, the message names a remedy.
         """
+        binary = rows.dtype == np.bool_
+        if binary:
+            rows = rows.view(np.uint8)
         if self.fitted:
-            scaled = ((rows - np.array(self.offset)) / np.array(self.factor)).astype(dtype)
+            scaled = np.empty(rows.shape, dtype)
+            for part in chunks(len(rows), 4096):  # in float64, but not all rows at once
+                scaled[part] = self.rescaled(rows[part])
         elif rows.dtype != np.uint8:
-            scaled = rows / 255 if self.scale == "bytes" else rows
+            scaled = self.rescaled(rows.astype(dtype)) if self.scale == "bytes" else rows
         elif not self.pixels and self.scale == "none":
             scaled = rows.astype(dtype)
-        elif self.white == BINARY:
+        elif binary or self.white == BINARY:
             if rows.max(initial=0) > 1:
                 raise InputError("the model was fitted on pixels that are 0 or 1, as these must be")
             scaled = rows * np.uint8(255)
         else:
             scaled = rows
         if unit_interval and scaled.dtype != np.uint8 and scaled.size:
-            self._check_pixels(rows, scaled)
+            if self.scale == "minmax":
+                return self._clipped(rows, scaled)
+            self._check_pixels(rows, scaled, learning)
         return scaled
 
-    def _check_pixels(self, rows: np.ndarray, scaled: np.ndarray) -> None:
+    def _clipped(self, rows: np.ndarray, scaled: np.ndarray) -> np.ndarray:
+        """Scaled rows in [0, 1], with a warning of values that were not."""
+        outside = (scaled < -ROUNDING) | (scaled > 1 + ROUNDING)
+        if outside.any():
+            i, j = np.argwhere(outside)[0]
+            warn_of_data(
+                f"{outside.sum():,} values, such as {rows[i, j]:g} in row {i}, column "
+                f"{self.column(j)}, lie outside the range of the training data, which "
+                "scale='minmax' maps to [0, 1], and count as its ends"
+            )
+        return np.clip(scaled, 0, 1, out=scaled)
+
+    def _check_pixels(self, rows: np.ndarray, scaled: np.ndarray, learning: bool) -> None:
         if scaled.min() >= -ROUNDING and scaled.max() <= 1 + ROUNDING:
             return
         low, high = rows.min(), rows.max()
-        if self.scale == "minmax":
-            row, column = np.argwhere((scaled < -ROUNDING) | (scaled > 1 + ROUNDING))[0]
-            raise InputError(
-                f"{rows[row, column]:g} at row {row}, column {self.column(column)} is outside the "
-                "range of the training data, to which scale='minmax' maps: use "
-                "likelihood='gaussian' for such data"
-            )
-        wanted = "pixels must lie in [0, 1], but these reach from"
         if self.scale != "none":
-            raise InputError(f"{wanted} {scaled.min():.6g} to {scaled.max():.6g} when scaled")
-        if 0 <= low and 100 < high <= 255:
+            text = f"scale={self.scale!r} makes these reach from {scaled.min():.6g}"
+            raise InputError(f"pixels must lie in [0, 1], but {text} to {scaled.max():.6g}")
+        if not learning:
+            remedy = "scale them as the training data were"
+        elif 0 <= low and 100 < high <= 255:
             remedy = "pass scale='bytes' (--scale bytes), which divides them by 255"
         elif self.shape or low >= -1:
             remedy = "pass scale='minmax' (--scale minmax), which maps them to [0, 1]"
         else:
-            remedy = (
-                "if they are no pixels, use likelihood='gaussian' and scale='standard' "
-                "(--likelihood gaussian --scale standard)"
-            )
-        raise InputError(f"{wanted} {low:.6g} to {high:.6g}: {remedy}")
+            remedy = "if they are no pixels, use likelihood='gaussian' and scale='standard' "
+            remedy += "(--likelihood gaussian --scale standard)"
+        raise InputError(
+            f"pixels must lie in [0, 1], but these reach from {low:.6g} to {high:.6g}: {remedy}"
+        )
 
     def unscaled(self, x: np.ndarray) -> np.ndarray:
-        """Decoded rows (N,D) in the units of the data; pixels of uint8 data stay in [0, 1]."""
+        """Decoded rows (N,D) in the units of the data; pixels of uint8 data stay in [0, 1].
+
+        In float64 where there is an offset, beside which a float32 might have no digits left.
+        """
         if self.fitted:
-            return (x * np.array(self.factor) + np.array(self.offset)).astype(x.dtype)
+            return x * np.array(self.factor) + np.array(self.offset)
         return x * np.array(255, dtype=x.dtype) if self.scale == "bytes" else x
+
+    def rescaled(self, x: np.ndarray) -> np.ndarray:
+        """The inverse of `unscaled`, unchecked."""
+        if self.fitted:
+            return (x - np.array(self.offset)) / np.array(self.factor)
+        return x / np.array(255, dtype=x.dtype) if self.scale == "bytes" else x
 
     def column(self, i: int) -> str:
         """The name of column i, or its number."""
@@ -183,7 +232,7 @@ class RowFormat:
         if self.shape is None:
             side = isqrt(self.n_features)
             square = side * side == self.n_features and side > 1
-            return (side, side) if square and self.columns is None else None
+            return (side, side) if square and self.pixels and self.columns is None else None
         if len(self.shape) == 3 and self.shape[0] == 3 and self.shape[-1] != 3:
             return (*self.shape[1:], 3)
         if len(self.shape) == 3 and 1 in (self.shape[0], self.shape[-1]):
@@ -222,38 +271,57 @@ class RowFormat:
     @classmethod
     def read(cls, about: Any, n_features: int) -> Self:
         """The format that `describe` returned, from an untrusted file; raises InputError."""
-        try:
-            about = {k: tuple(v) if isinstance(v, list) else v for k, v in about.items()}
-            found = cls(n_features, **about)
-            found._check()
-        except (AttributeError, TypeError, ValueError) as error:
-            raise InputError(f"the format of its rows is invalid: {error}") from None
+        names = [field.name for field in fields(cls)][1:]
+        if not isinstance(about, dict) or sorted(about) != sorted(names):
+            raise InputError("the format of its rows is invalid: it has other fields")
+        about = {k: tuple(v) if isinstance(v, list) else v for k, v in about.items()}
+        found = cls(n_features, **about)
+        for name, fits in found._checks():
+            if not fits():
+                raise InputError(f"the format of its rows is invalid: {name}")
         return found
 
-    def _check(self) -> None:
-        D, numbers = self.n_features, (*self.offset, *self.factor, self.low, self.high)
-        checks = {
-            "pixels": type(self.pixels) is bool,
-            "white": self.white in (BINARY, BYTES),
-            "shape": self.shape is None
-            or (all(type(n) is int and n > 0 for n in self.shape) and prod(self.shape) == D),
-            "columns": self.columns is None
-            or (len(self.columns) == D and all(isinstance(c, str) for c in self.columns)),
-            "scale": self.scale in SCALES,
-            "offset": len(self.offset) in (1, D) and len(self.factor) in (1, D),
-            "range": all(type(v) in (int, float) and isfinite(v) for v in numbers)
-            and min(self.factor) > 0
-            and self.low < self.high,
-        }
-        for name, right in checks.items():
-            if not right:
-                raise InputError(f"{name} does not fit")
+    def _checks(self) -> Iterator[tuple[str, Callable[[], bool]]]:
+        """Each field, and whether it is what a file may say of it."""
+        D, shape, columns = self.n_features, self.shape, self.columns
 
+        def numbers(values: Any) -> bool:
+            return (
+                isinstance(values, tuple)
+                and len(values) in (1, D)
+                and all(type(v) in (int, float) and abs(v) <= MAX_SIZE for v in values)
+            )
 
-def _image_shape(X: Any) -> tuple[int, ...] | None:
-    """The shape of each row of X, or None if the rows are flat."""
-    shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
-    return tuple(map(int, shape[1:])) if len(shape) > 2 else None
+        yield "pixels", lambda: type(self.pixels) is bool
+        yield "white", lambda: type(self.white) is int and self.white in (BINARY, BYTES)
+        yield (
+            "shape",
+            lambda: (
+                shape is None
+                or (
+                    isinstance(shape, tuple)
+                    and all(type(n) is int and n > 0 for n in shape)
+                    and prod(shape) == D
+                )
+            ),
+        )
+        yield (
+            "columns",
+            lambda: (
+                columns is None
+                or (
+                    isinstance(columns, tuple)
+                    and len(columns) == D
+                    and all(isinstance(name, str) and is_text(name) for name in columns)
+                )
+            ),
+        )
+        yield "scale", lambda: isinstance(self.scale, str) and self.scale in (*SCALES, UNLEARNED)
+        yield "offset", lambda: numbers(self.offset)
+        yield "means", lambda: self.means == () or (numbers(self.means) and len(self.means) == D)
+        yield "factor", lambda: numbers(self.factor) and min(self.factor) >= 1 / MAX_SIZE
+        yield "range", lambda: numbers((self.low,)) and numbers((self.high,))
+        yield "range", lambda: self.low < self.high
 
 
 def check_scale(scale: Any) -> None:
@@ -262,43 +330,11 @@ def check_scale(scale: Any) -> None:
         raise InputError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}")
 
 
-def column_names(X: Any) -> tuple[str, ...] | None:
-    """The column names of a DataFrame, if all are text; else None."""
-    names = getattr(X, "columns", None)
-    if names is None or callable(names):
-        return None
-    names = tuple(names)
-    return names if names and all(isinstance(name, str) for name in names) else None
-
-
-def check_columns(known: tuple[str, ...] | None, given: tuple[str, ...] | None, model: str) -> None:
-    """Raises InputError if both are named, and not alike; in scikit-learn's words.
-
-    Warns if only the given ones are named.
-    """
-    if known is None and given is not None:
-        _warn(f"X has feature names, but {model} was fitted without feature names")
-    if known is None or given is None or known == given:
-        return
-    lines = ["The feature names should match those that were passed during fit."]
-    if unexpected := sorted(set(given) - set(known)):
-        lines.append(f"Feature names unseen at fit time: {', '.join(unexpected[:5])}.")
-    if missing := sorted(set(known) - set(given)):
-        lines.append(f"Feature names seen at fit time, yet now missing: {', '.join(missing[:5])}.")
-    if not unexpected and not missing:
-        lines.append("Feature names must be in the same order as they were in fit.")
-    raise InputError(" ".join(lines))
-
-
 def _warn_of_large_numbers(rows: np.ndarray, columns: tuple[str, ...] | None) -> None:
     sizes = np.abs(rows).max(axis=0)
     worst = int(sizes.argmax())
-    name = f"column {columns[worst]!r}" if columns else f"column {worst}"
-    _warn(
+    name = f"column {repr(columns[worst]) if columns else worst}"
+    warn_of_data(
         f"{name} reaches {sizes[worst]:g}, and a gaussian likelihood learns numbers of about unit "
         "size: pass scale='standard' (--scale standard)"
     )
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, DataWarning, stacklevel=2)

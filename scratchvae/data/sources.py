@@ -41,6 +41,7 @@ class Options:
     missing: str | None = None  # of tables: "mean", or None to refuse missing values
     transpose: bool = False  # of IDX files: exchange rows and columns of each image
     label_required: bool = True  # whether a label_column that is not there is an error
+    means: tuple[float, ...] | None = None  # of tables: fill missing values with these
 
 
 KIND_OF = {  # of data, that an option belongs to
@@ -56,6 +57,7 @@ class DataSet(NamedTuple):
     X: np.ndarray  # (N,D), (N,H,W) or (N,H,W,3)
     y: np.ndarray | None  # (N,)
     columns: tuple[str, ...] | None = None
+    means: tuple[float, ...] | None = None  # (D,), of a table whose missing values they fill
 
 
 class Source(NamedTuple):
@@ -232,6 +234,7 @@ def _table_source(files: dict[str, Path], options: Options) -> Source:
         label_column=options.label_column,
         label_required=options.label_required,
         missing=options.missing,
+        means=options.means,
     )
     return Source(
         "table",

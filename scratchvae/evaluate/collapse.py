@@ -186,9 +186,7 @@ def collapse_report(model: Model, X: Any, y: Any = None) -> CollapseReport:
     x_hat = model.reconstruct(X[some], *(y if y is None else np.asarray(y)[some] for y in labels))
     samples = model.sample(SAMPLES, *getattr(model, "classes_", ())[:1])  # of one label
     # as the model computes with them: X, reconstructions and samples are in the data's units
-    x_hat, samples = (
-        model.rows_.scaled(a, "float64", model.unit_interval) for a in (x_hat, samples)
-    )
+    x_hat, samples = (model.rows_.rescaled(a.astype(np.float64)) for a in (x_hat, samples))
     mu, logvar, x = mu[some], logvar[some], to_float(scaled[some], np.empty(X[some].shape))
     z = mu + np.exp(logvar / 2) * noise.normal(*mu.shape, seed=model.seed, stream=noise.SCORE)
     information = metrics.mutual_information(mu, logvar, z)

@@ -41,22 +41,22 @@ class AnomalyDetector(HyperParameters):
         check_samples(model, self.k)
         model.fit(X, y, **settings)
         scores = self._scores(model, X, y)
-        # the score of a row: interpolation between two would be NaN if one were infinite
-        self.offset_ = float(np.quantile(scores, contamination, method="higher"))
-        self.model_ = model
+        # both at once, for threads that read this detector
+        self.__dict__.update(model_=model, offset_=threshold(scores, contamination))
         return self
 
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
         """The lower bound of log p(x) for each row of X, (N,), nats: larger is more normal."""
-        return self._scores(self._trained(), X, y)
+        return self._scores(self._fitted()[0], X, y)
 
     def decision_function(self, X: Any, y: Any = None) -> np.ndarray:
         """`score_samples` minus `offset_`, (N,), nats: negative for an outlier."""
-        return self.score_samples(X, y) - self.offset_
+        model, offset = self._fitted()
+        return self._scores(model, X, y) - offset
 
     def predict(self, X: Any, y: Any = None) -> np.ndarray:
         """The verdict on each row of X, (N,): -1 for an outlier, 1 for a normal row."""
-        return np.where(self.score_samples(X, y) < self.offset_, -1, 1)
+        return np.where(self.decision_function(X, y) < 0, -1, 1)
 
     def fit_predict(self, X: Any, y: Any = None, **settings: Any) -> np.ndarray:
         """`fit` to X, then `predict` X."""
@@ -65,12 +65,12 @@ class AnomalyDetector(HyperParameters):
     @property
     def n_features_in_(self) -> int:
         """The number of columns of the training data."""
-        return self.model_.n_features_in_
+        return self._fitted()[0].n_features_in_
 
     @property
     def feature_names_in_(self) -> np.ndarray:
         """The column names of the training data, if they had some: (D,), of text."""
-        return self.model_.feature_names_in_
+        return self._fitted()[0].feature_names_in_
 
     def _untrained(self) -> Model:
         """A copy of the model without parameters. Raises InputError if it is no model."""
@@ -80,10 +80,11 @@ class AnomalyDetector(HyperParameters):
             raise InputError(f"model must be a model of scratchvae, such as VAE(), got {shown}")
         return type(model)(**model.get_params(deep=False))
 
-    def _trained(self) -> Model:
-        if not hasattr(self, "model_"):
+    def _fitted(self) -> tuple[Model, float]:
+        learned = self.__dict__.copy()  # at one moment
+        if "model_" not in learned:
             raise not_fitted("this AnomalyDetector has no threshold: call fit first")
-        return self.model_
+        return learned["model_"], learned["offset_"]
 
     def _scores(self, model: Model, X: Any, y: Any) -> np.ndarray:
         labels = {"y": y} if model.needs_labels else {}
@@ -98,3 +99,11 @@ class AnomalyDetector(HyperParameters):
             target_tags=TargetTags(required=getattr(self.model, "needs_labels", False)),
             input_tags=InputTags(three_d_array=True),
         )
+
+
+def threshold(scores: np.ndarray, contamination: float) -> float:
+    """The score (nats, larger is more normal) below which that fraction of the rows lies.
+
+    It is the score of a row: interpolation between two would be NaN if one were infinite.
+    """
+    return float(np.quantile(scores, contamination, method="higher"))

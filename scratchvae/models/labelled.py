@@ -4,7 +4,6 @@ A label is C one-hot columns after the D pixels of its row, all zero if the row 
 mini-batches, training and evaluation need no code for labels.
 """
 
-import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..backend import Array
 from ..backend.memory import Workspace
 from ..data.batches import check_codes
 from ..data.labels import UNLABELLED, known_labels, missing
-from ..errors import DataWarning, InputError, whole_number
+from ..errors import InputError, warn_of_data, whole_number
 from ..files import torch_names
 from .model import Model
 from .parameters import reads
@@ -64,11 +63,9 @@ class Labelled(Model):
                 f"{type(self).__name__} has no label to learn from: all of y is {UNLABELLED}"
             )
         if len(known) == 1 and missing(y).any():
-            warnings.warn(
+            warn_of_data(
                 f"one class is left in y, {known.tolist()[0]!r}, because {UNLABELLED} means "
-                f"unlabelled: if {UNLABELLED} is a class, name the classes 0 and 1",
-                DataWarning,
-                stacklevel=4,
+                f"unlabelled: if {UNLABELLED} is a class, name the classes 0 and 1"
             )
         self.build(rows.shape[1], known)
 

@@ -209,10 +209,10 @@ def planned(about: Mapping[str, Any], tensors: int, device: str | None = None) -
         model.classes_ = read_classes(about.get("classes"))
     width: Any = about.get("n_features")
     model._plan(width)
-    if (rows := about.get("rows")) is None:  # of an earlier version, which divided all uint8 by 255
+    if "rows" in about:
+        model.rows_ = RowFormat.read(about["rows"], model.n_features_)
+    elif "version" in about:  # an earlier one, which divided all uint8 by 255
         model.rows_ = RowFormat(model.n_features_, pixels=True)
-    else:
-        model.rows_ = RowFormat.read(rows, model.n_features_)
     return model
 
 

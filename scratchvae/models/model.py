@@ -5,6 +5,7 @@ These methods validate their arrays, copy them to the device, and return NumPy c
 """
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -78,19 +79,18 @@ class Model(Parametric):
         return log_prior_ratio(z, logvar, eps) - rec
 
     def build_from(
-        self, X: Any, y: Any = None, *, scale: str | None = None, columns: Any = None
-    ) -> Self:
+        self, X: Any, y: Any = None, *, scale: str | None = None, columns: Any = None,
+        means: Any = None,
+    ) -> Self:  # fmt: skip
         """Initialise the parameters for these data, and learn the format of their rows.
 
-        scale defaults to the hyper-parameter, and columns to the names that X has.
+        scale defaults to the hyper-parameter, columns to the names that X has, and means, which
+        fill missing values in later tables, to those of X.
         """
         self.check_config()
-        form = RowFormat.learned(
-            X,
-            scale=self.scale if scale is None else scale,
-            unit_interval=self.unit_interval,
-            columns=columns,
-        )
+        scale = self.scale if scale is None else scale
+        known = {"unit_interval": self.unit_interval, "columns": columns, "means": means}
+        form = RowFormat.learned(X, scale=scale, **known)
         rows = self._to_learn(form, X)
         self._build_for_rows(rows, y)
         self.rows_ = form
@@ -102,7 +102,7 @@ class Model(Parametric):
     def _to_learn(self, form: RowFormat, X: Any) -> np.ndarray:
         """X (N,D), scaled. Raises InputError if the likelihood of X has no maximum."""
         X = form.check(X, type(self).__name__)
-        X = form.scaled(X, self.dtype, self.unit_interval)
+        X = form.scaled(X, self.dtype, self.unit_interval, learning=True)
         white = 255 if X.dtype == np.uint8 else 1
         continuous = self.likelihood == "continuous_bernoulli"
         if continuous and X.size and ((X == 0) | (X == white)).all():
@@ -167,7 +167,8 @@ class Model(Parametric):
         model's own names; `state_dict(gradients)` converts them to PyTorch's names.
         """
         if not hasattr(self, "params_"):
-            self.build(check_rows(x).shape[1])
+            new = copy(self).build(check_rows(x).shape[1])
+            self.__dict__.update(new.__dict__)  # at once, for other threads
         view = self.view()
         x = view.check(x, y)
         if len(x) == 0:

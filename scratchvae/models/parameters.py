@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 from ..backend import Array, namespace, noise, to_numpy
 from ..backend.memory import Flat, Workspace
 from ..data.batches import BINARIZE, to_float
-from ..data.rows import RowFormat, check_scale
+from ..data.rows import UNLEARNED, RowFormat, check_scale
 from ..errors import InputError, finite_number, whole_number
 from ..files import torch_names
 from ..nets import ACTIVATIONS, layer_shapes
@@ -66,8 +66,8 @@ class Parametric(Estimator):
                     the same names override them
     scale           how `fit` scales the data: "none"; "bytes" (divided by 255); "minmax" (to
                     [0, 1]); or "standard" (to mean 0 and standard deviation 1). All later data are
-                    scaled alike, and what the model decodes is scaled back. uint8 pixels are
-                    always divided by 255; see `data/rows.py`
+                    scaled alike, and what the model decodes is scaled back. See `data/rows.py`,
+                    also for uint8
     dtype           "float32" or "float64"
     device          "cpu" or "cuda"
     seed            seed of all random numbers, from 0 to 2**64 - 1
@@ -148,7 +148,8 @@ class Parametric(Estimator):
         """Validate the hyper-parameters and the width. Allocates nothing."""
         self.check_config()
         self.n_features_ = whole_number(n_features, "n_features")
-        self.rows_ = RowFormat(self.n_features_, pixels=self.unit_interval)
+        scale = self.scale if self.scale in ("none", "bytes") else UNLEARNED
+        self.rows_ = RowFormat(self.n_features_, pixels=self.unit_interval, scale=scale)
 
     def _initialise(self) -> None:
         xp = self._ws.xp
@@ -292,11 +293,14 @@ class Parametric(Estimator):
     def load_state_dict(self, state: Mapping[str, Any]) -> Self:
         """Load parameters from a mapping such as `state_dict` returns, of any array-likes.
 
-        Builds the model for the width of the first layer. Raises InputError, and changes nothing,
+        Builds the model for the width of the first layer; the format of its rows stays, if the
+        width does. Raises InputError, and changes nothing,
         if a name is missing or unknown, a shape differs, or a value is not finite.
         """
         arrays = {name: to_numpy(a) for name, a in state.items()}
         new = copy(self)._build_for(arrays)
+        if getattr(self, "n_features_", None) == new.n_features_:
+            new.rows_ = self.rows_
         torch_names.from_torch(new._layers(), arrays, new.params_)
         self.__dict__.update(new.__dict__)
         return self

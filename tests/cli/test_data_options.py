@@ -200,3 +200,36 @@ def test_a_diagram_of_a_table(tmp_path, monkeypatch, capsys):
     argv = ["diagram", "--data", "t.csv", "--label-column", "kind", "--likelihood", "gaussian"]
     assert cli.main([*argv, "-o", "d.svg"]) == 0
     refused(capsys, ["diagram", "--data", "t.csv", "-o", "e.svg"], "--label-column kind")
+
+
+def test_a_row_with_a_gap_has_one_score(train, tmp_path, capsys):
+    """Gaps of later tables are filled with the means of the training table."""
+    X = np.random.default_rng(0).normal(size=(60, 3)) * [1, 5, 2]
+    lines = [",".join(f"{v:.4f}" for v in row) for row in X]
+    lines[7] = lines[7].partition(",")[0] + ",," + lines[7].rpartition(",")[2]
+    whole = tmp_path / "whole.csv"
+    whole.write_text("\n".join(["a,b,c", *lines, ""]))
+    options = ("--likelihood", "gaussian", "--scale", "standard", "--missing", "mean", "--quiet")
+    folder, seen = train(whole, *options), []
+    for name, picked in (("all", lines), ("few", lines[5:9]), ("one", lines[7:8])):
+        path = tmp_path / f"{name}.csv"
+        path.write_text("\n".join(["a,b,c", *picked, ""]))
+        assert (
+            cli.main(["anomaly", str(folder), "--data", str(path), "-o", str(tmp_path / "s.csv")])
+            == 0
+        )
+        scores = (tmp_path / "s.csv").read_text().splitlines()[1:]
+        seen.append(scores[picked.index(lines[7])].split(",")[1])
+    assert len(set(seen)) == 1
+
+
+def test_a_threshold_needs_the_data_of_the_training(train, tmp_path, capsys):
+    path = table(tmp_path / "t.csv")
+    folder = train(path, *GAUSSIAN, "--quiet")
+    argv = ["anomaly", folder, "--contamination", "0.1", "-o", tmp_path / "s.csv"]
+    assert cli.main([str(a) for a in argv]) == 0
+    content = path.read_text()
+    path.write_text(content + content.splitlines()[-1] + "\n")
+    refused(capsys, argv, "has changed since", "--init-from")
+    path.unlink()
+    refused(capsys, [*argv, "--data", table(tmp_path / "new.csv")], "is gone, and --contamination")

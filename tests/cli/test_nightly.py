@@ -89,7 +89,12 @@ def test_other_data_are_refused(moved, capsys):
         np.savez(new, X=X_now, y=y[: len(X_now)])
         refused(capsys, argv, *words)
     refused(capsys, [*argv[:-1], "strokes"], "(4, 4)", "(28, 28)")
-    refused(capsys, [*argv[:-1], folder / "none.npz"], "none.npz, which is gone")
+    refused(
+        capsys,
+        [*argv[:-1], folder / "none.npz"],
+        "there is no file or folder",
+        "none.npz: check the path",
+    )
     assert contents(folder) == before
 
 
@@ -153,14 +158,18 @@ def test_auto_begins_goes_on_and_stops(train_run, monkeypatch, capsys):
     assert len(metrics(folder)) == 4
 
 
-def test_auto_does_not_look_at_the_data_of_a_finished_run(train_run, image_file, capsys):
-    """They may have grown since, or be damaged or gone just now."""
+def test_auto_refuses_other_data_of_a_finished_run(train_run, image_file, capsys):
+    """A job that went on saying "finished" would never learn from data that grew."""
     _, folder = train_run("a")
+    argv = ["train", "--out", folder, "--resume", "auto"]
+    with np.load(image_file) as content:
+        X, y = content["X"], content["y"]
+    np.savez(image_file, X=np.concatenate((X, X)), y=np.concatenate((y, y)))
+    refused(capsys, argv, "trained on 54 examples", "now hold 108", "--init-from")
     image_file.write_bytes(b"half written")
-    for _ in range(2):
-        assert cli.main(["train", "--out", str(folder), "--resume", "auto"]) == 0
-        assert "nothing is left" in said(capsys)
-        image_file.unlink(missing_ok=True)
+    refused(capsys, argv, "damaged")
+    image_file.unlink()
+    refused(capsys, argv, "which is gone")
 
 
 def test_auto_knows_that_early_stopping_has_ended_a_run(train_run, capsys):

@@ -8,6 +8,7 @@ from support.command_line import refused
 from support.run_folders import contents
 
 from scratchvae import VAE, cli, load_data, load_model
+from scratchvae.evaluate.outliers import threshold
 from scratchvae.models import MODELS
 from scratchvae.pictures import gallery, plots
 
@@ -256,7 +257,7 @@ def test_a_threshold_of_the_training_data(kind, trained, data, tmp_path, capsys)
     run, model = trained[kind], load_model(trained[kind])
     X, y = load_data(data, "train")
     given = {"y": y} if kind == "cvae" else {}
-    limit = np.quantile(-model.score_samples(X, **given), 0.9)
+    limit = -threshold(model.score_samples(X, **given), 0.1)
     capsys.readouterr()
     argv = ["anomaly", run, "--contamination", "0.1", "-o", tmp_path / "s.csv"]
     call(*argv, "--split", "train")

@@ -221,7 +221,7 @@ def test_unusable_rows(X, message):
 
 
 def test_usable_rows():
-    np.testing.assert_array_equal(check_rows(np.array([[True, False]])), [[255, 0]])
+    np.testing.assert_array_equal(check_rows(np.array([[True, False]])), [[True, False]])
     assert check_rows(np.zeros((5, 4, 3), dtype=np.uint8)).shape == (5, 12)
     assert check_rows([[0.5, 0.25]]).shape == (1, 2)
     check_rows(np.array([[-3.0, 7.0]]))

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from scratchvae import VAE, InputError, load_model
-from scratchvae.data.rows import RowFormat, check_columns
+from scratchvae.data.batches import check_columns
+from scratchvae.data.rows import RowFormat
 from scratchvae.errors import DataWarning
+from scratchvae.train import Trainer
 
 GAUSSIAN = {"latent_dim": 2, "hidden": (8,), "likelihood": "gaussian"}
 SMALL = {"latent_dim": 2, "hidden": (8,)}
@@ -94,6 +96,36 @@ def test_the_scale_is_saved(scale, suffix, table, tmp_path):
     np.testing.assert_array_equal(again.reconstruct(table), vae.reconstruct(table))
 
 
+@pytest.mark.parametrize("scale", ["none", "bytes", "minmax", "standard"])
+def test_weights_that_are_loaded_leave_the_format_of_the_rows(scale, rng, tmp_path):
+    X = (rng.random((40, 5, 4)) < 0.5).astype(np.uint8) * (1 if scale == "none" else 200)
+    vae = VAE(**(GAUSSIAN if scale == "standard" else SMALL), scale=scale).fit(X, epochs=1)
+    before, rows = vae.score_samples(X), vae.rows_
+    vae.load_state_dict(vae.state_dict())
+    assert vae.rows_ == rows
+    np.testing.assert_array_equal(vae.score_samples(X), before)
+    vae.load_state_dict(VAE(**vae.get_params()).build(9).state_dict())
+    assert vae.rows_.shape is None
+
+
+def test_a_scale_that_was_not_learned_is_not_forgotten(table, tmp_path):
+    vae = VAE(**GAUSSIAN, scale="standard").build(4)
+    for use in (
+        lambda: vae.score_samples(table),
+        lambda: vae.loss_and_grad(table, np.zeros((60, 2))),
+        lambda: VAE(**GAUSSIAN, scale="minmax").loss_and_grad(table, np.zeros((60, 2))),
+        lambda: Trainer(vae, table),
+    ):
+        with pytest.raises(
+            InputError, match=r"has not learned the scale of its data: call fit, or"
+        ):
+            use()
+    vae.save(tmp_path / "m.npz")
+    with pytest.raises(InputError, match="has not learned the scale"):
+        load_model(tmp_path / "m.npz").encode(table)
+    Trainer(vae.build_from(table), table).run(1)
+
+
 def test_fit_may_override_the_scale(table):
     vae = VAE(**GAUSSIAN).fit(table, epochs=1, scale="standard")
     assert vae.scale == "none"
@@ -108,6 +140,40 @@ def test_a_gaussian_table_of_bytes_is_that_of_the_same_numbers(rng):
         np.testing.assert_array_equal(
             model.score_samples(X.astype("u1")), models[0].score_samples(X.astype("f8"))
         )
+
+
+@pytest.mark.parametrize("scale", ["none", "minmax", "standard"])
+def test_booleans_in_a_gaussian_table_are_the_numbers_0_and_1(scale, rng):
+    X = rng.random((50, 6)) < 0.5
+    a, b = (VAE(**GAUSSIAN, scale=scale, seed=0).fit(X.astype(t), epochs=3) for t in ("?", "f8"))
+    np.testing.assert_array_equal(a.params_.array, b.params_.array)
+    np.testing.assert_array_equal(a.score_samples(X), b.score_samples(X.astype(float)))
+
+
+@pytest.mark.filterwarnings("ignore::scratchvae.errors.DataWarning")
+def test_scale_bytes_of_0_and_1_stays_a_division(rng):
+    X = (rng.random((50, 9)) < 0.5).astype(np.uint8)
+    a, b = (VAE(**SMALL, seed=0).fit(X.astype(t), epochs=3, scale="bytes") for t in ("u1", "f8"))
+    np.testing.assert_array_equal(a.params_.array, b.params_.array)
+
+
+def test_large_offsets_keep_their_digits():
+    T = 1.7e9 + np.arange(200.0)[:, None] * [1, 2]
+    vae = VAE(**GAUSSIAN, scale="standard", seed=0).fit(T, epochs=200, batch_size=20, lr=1e-2)
+    assert np.abs(vae.reconstruct(T) - T).mean() < 30  # of a deviation of 58 and 115
+    assert len(np.unique(vae.reconstruct(T)[:, 0])) > 100
+
+
+def test_half_precision_is_divided_in_the_models(rng):
+    X = rng.integers(0, 256, (30, 9))
+    vae = VAE(**SMALL, scale="bytes").fit(X, epochs=1)
+    np.testing.assert_array_equal(vae.score_samples(X.astype("f2")), vae.score_samples(X))
+
+
+def test_a_channel_of_one_is_no_other_shape(rng):
+    X = rng.random((12, 5, 4))
+    vae = VAE(**SMALL).fit(X, epochs=1)
+    np.testing.assert_array_equal(vae.score_samples(X[..., None]), vae.score_samples(X))
 
 
 def test_bytes_of_images_are_pixels_for_a_gaussian_too(rng):
@@ -171,10 +237,28 @@ def test_data_that_would_be_learned_badly_are_warned_of(rng, table):
         VAE(**SMALL).fit(digits, epochs=1)
 
 
-def test_new_rows_outside_the_range_of_training_are_refused_by_place(rng):
-    vae = VAE(**SMALL).fit(rng.uniform(0, 5, (40, 3)), epochs=1, scale="minmax")
-    with pytest.raises(InputError, match="7 at row 1, column 2 is outside the range"):
-        vae.encode([[1, 1, 1], [1, 1, 7]])
+def test_warnings_are_at_the_line_of_the_user(table):
+    with pytest.warns(DataWarning) as caught:
+        VAE(**GAUSSIAN).build_from(table)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.filterwarnings("ignore::scratchvae.errors.DataWarning")
+@pytest.mark.parametrize("value", [5.0, 1e6, -3.0, 1e17])
+@pytest.mark.parametrize("scale", ["none", "minmax", "standard"])
+def test_constant_data_can_be_saved_and_drawn(value, scale):
+    form = learned(np.full((4, 3, 3), value), scale)
+    assert RowFormat.read(form.describe(), 9) == form
+    assert np.isfinite(form.images(np.full(9, value))).all()
+
+
+def test_new_rows_outside_the_range_of_training_count_as_its_ends(rng):
+    X = rng.uniform(0, 5, (40, 3))
+    vae = VAE(**SMALL).fit(X, epochs=1, scale="minmax")
+    ends = [[1, 1, 1], [1, X[:, 1].min(), X[:, 2].max()]]
+    with pytest.warns(DataWarning, match="2 values, such as -3 in row 1, column 1, lie outside"):
+        found = vae.score_samples([[1, 1, 1], [1, -3, 7]])
+    np.testing.assert_allclose(found, vae.score_samples(ends), rtol=1e-6)
 
 
 def test_an_unknown_likelihood_is_told_before_anything_about_data():

@@ -172,9 +172,18 @@ def test_an_empty_name_means_no_labels(read):
     ],
 )
 def test_labels_are_whole_numbers_or_text(read, values, labels):
-    table = read("label,a\n" + "".join(f"{value},5\n" for value in values))
+    text = "label,a\n" + "".join(f"{value},5\n" for value in values)
+    table = read(text, label_column="label")
     is_table(table, [[5]] * 3, labels, ("a",))
     assert table.y.dtype.kind == ("U" if isinstance(labels[0], str) else "i")
+
+
+def test_fractions_are_no_labels_unless_they_are_chosen(read):
+    text = "a,y\n1,0.51\n2,3\n3,x\n"
+    is_refused(read, text, "has 0.51 in column 'y', whose name says that it holds labels: choose")
+    is_table(read(text, label_column="y"), [[1], [2], [3]], ["0.51", "3", "x"], ("a",))
+    is_table(read(text.replace("x", "1"), label_column=""), [[1, 0.51], [2, 3], [3, 1]], None,
+             ("a", "y"))  # fmt: skip
 
 
 def test_text_without_a_label_is_refused(read):
@@ -312,10 +321,27 @@ def test_headers_that_are_refused(read):
     is_refused(read, "a,b,Unnamed: 2,\n1,2,3,4\n", nameless)
 
 
-@pytest.mark.parametrize("index", ["1,0", "0,2", "2,3", "x,y", ",1", "0,1_0"])
-def test_a_nameless_first_column_counts_the_rows_or_is_refused(read, index):
+@pytest.mark.parametrize("index", ["x,y", ",1", "0,1_0", "1,1", "0.5,1", "inf,1"])
+def test_a_nameless_first_column_numbers_the_rows_or_is_refused(read, index):
     content = ",a\n" + "".join(f"{i},5\n" for i in index.split(","))
-    is_refused(read, content, "has no name for its first column, which does not count the rows")
+    is_refused(read, content, "has no name for its first column, which does not number the rows")
+
+
+@pytest.mark.parametrize("index", ["0,1", "1,2", "1,0", "0,2", "937,12"])
+def test_the_numbers_of_rows_may_be_those_of_another_table(read, index):
+    """Rows that pandas picked, sorted or shuffled keep their numbers."""
+    content = ",a\n" + "".join(f"{i},5\n" for i in index.split(","))
+    is_table(read(content), [[5], [5]], columns=("a",))
+
+
+def test_missing_values_are_filled_with_the_means_that_a_model_learned(read):
+    whole = read("a,b\n1,\n3,4\n,8\n", missing="mean")
+    assert whole.means == (2, 6)
+    np.testing.assert_array_equal(whole.X, [[1, 6], [3, 4], [2, 8]])
+    alone = read("a,b\n1,\n", missing="mean", means=whole.means)
+    np.testing.assert_array_equal(alone.X, [[1, 6]])
+    assert alone.means == (2, 6)
+    assert read("a,b\n1,2\n").means is None
 
 
 def test_rows_of_another_length_are_named(read):
@@ -436,7 +462,7 @@ def test_what_was_decided_is_said_if_verbose(read, capsys):
     read(content, label_column="kind", missing="mean", verbose=True)
     said = capsys.readouterr().out.splitlines()
     assert [line.partition("t.csv: ")[2] for line in said] == [
-        "left out the first column, which has no name and counts the rows",
+        "left out the first column, which has no name and numbers the rows",
         "the labels are column 'kind'",
         "missing values, now the means of their columns: 1",
     ]

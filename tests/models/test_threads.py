@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.shared_model import THREADS, calls, fitted, in_threads, raw
 
-from scratchvae import load_data
+from scratchvae import VAE, load_data
 from scratchvae.models import MODELS
 
 ROUNDS = 12
@@ -61,3 +61,17 @@ def test_calls_leave_no_buffers_behind() -> None:
     before = {name: id(a) for name, a in model.workspace.buffers.items()}
     in_threads(lambda i: model.score_samples(np.tile(X, (2, 1))))
     assert {name: id(a) for name, a in model.workspace.buffers.items()} == before
+
+
+def test_the_first_call_of_a_model_without_parameters_builds_it_at_once() -> None:
+    X, _ = load_data("strokes")
+    eps = np.random.default_rng(0).standard_normal((30, 4))
+
+    def fresh() -> VAE:
+        return VAE(latent_dim=4, hidden=(32,), seed=1)
+
+    alone = raw(fresh().loss_and_grad(X[:30], eps))
+    for _ in range(20):
+        model = fresh()
+        found = in_threads(lambda i, model=model: raw(model.loss_and_grad(X[:30], eps)))
+        assert all(result == alone for result in found)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from scratchvae import load_data
+from scratchvae.evaluate import evaluate
 from scratchvae.models import MODELS, Labelled, Model
 
 THREADS = 8
@@ -39,6 +40,7 @@ def calls(model: Model) -> dict[str, Callable[[int], Any]]:
         "inverse_transform": lambda i: model.inverse_transform(zs[i], **labels(i)),
         "reconstruct": lambda i: model.reconstruct(Xs[i], **labels(i)),
         "score_samples": lambda i: model.score_samples(Xs[i], **labels(i)),
+        "evaluate": lambda i: str(evaluate(model, Xs[i], ys[i] if labels(i) else None)).encode(),
         "sample": lambda i: model.sample(len(Xs[i]), seed=i),
         "sample, drawn": lambda i: model.sample(len(Xs[i]), draw=True, seed=i),
         "loss_and_grad": lambda i: model.loss_and_grad(Xs[i], eps[i], **labels(i)),

@@ -55,6 +55,7 @@ class Columns:
         if repeated:
             raise UnreadableFile(f"has two columns named {_shown(repeated[0])}: rename one")
         self.label = _label(names, width, label_column)
+        self.label_is_named = label_column is not None
         nameless = [j for j, name in enumerate(names or ()) if NAMELESS.fullmatch(name)]
         self.index = 0 if 0 in nameless and self.label != 0 else None
         self.apart = [j for j in (self.index, self.label) if j is not None]

@@ -9,7 +9,7 @@ import gzip
 import re
 import warnings
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from itertools import chain, islice
 from math import inf, isnan, nan
@@ -34,11 +34,15 @@ SPLIT = re.compile(f"(?:(?P<set>.*)[-_. ])?(?P<split>train|{'|'.join(TEST)})", r
 
 
 class Table(NamedTuple):
-    """X (N,D) float64; labels y (N,), int64 or text, or None; names of the D columns, or None."""
+    """X (N,D) float64; labels y (N,), int64 or text, or None; names of the D columns, or None.
+
+    means (D,) are what missing values are filled with; None if they are refused.
+    """
 
     X: np.ndarray
     y: np.ndarray | None
     columns: tuple[str, ...] | None
+    means: tuple[float, ...] | None = None
 
 
 def is_table(path: Path) -> bool:
@@ -67,6 +71,7 @@ def read_table(
     label_column: str | int | None = None,
     label_required: bool = True,
     missing: str | None = None,
+    means: Sequence[float] | None = None,
     verbose: bool = False,
 ) -> Table:
     """The table in a file. An Excel file is read for its first sheet.
@@ -75,6 +80,7 @@ def read_table(
                     named label, labels, class, target or y, in any case, if there is one; "": none
     label_required  whether a label_column that is not there is an error
     missing         "mean" fills missing values with the mean of their column; None refuses them
+    means           (D,), to fill them with instead: the `means` of the table that a model learned
     verbose         say which columns were set apart, and what was filled
 
     The first row is a header if it holds text, unless that stands above more text, where only
@@ -96,7 +102,7 @@ def read_table(
                 raise
             f.seek(0)
             content = _content_of(f, path.name.lower(), "", tell)
-        return _finished(content, missing, tell)
+        return _finished(content, missing, tell, means)
 
 
 def from_frame(
@@ -246,26 +252,45 @@ def _row(i: int) -> str:
     return f"row {i} (counted from 0)"
 
 
-def _finished(content: _Content, missing: str | None, tell: Tell) -> Table:
+def _finished(
+    content: _Content, missing: str | None, tell: Tell, means: Sequence[float] | None = None
+) -> Table:
     X, columns, apart, where = content
     if columns.index is not None:
-        counts = np.array([number_of(text) for text in apart[columns.index]], np.float64)
-        if not any(np.array_equal(counts, np.arange(len(X)) + start) for start in (0, 1)):
+        numbers = [number_of(text) for text in apart[columns.index]]
+        whole = all(number is not None and number.is_integer() for number in numbers)
+        if not whole or len(set(numbers)) < len(numbers):
             raise UnreadableFile(
-                "has no name for its first column, which does not count the rows: name it, or "
-                "leave it out"
+                "has no name for its first column, which does not number the rows: leave it out "
+                "(index=False in pandas), or name it, if the model should learn it"
             )
-        tell("left out the first column, which has no name and counts the rows")
+        tell("left out the first column, which has no name and numbers the rows")
     y = None
     if columns.label is not None:
         y = labels_of(apart[columns.label], where)
+        if not columns.label_is_named and y.dtype.kind == "U":
+            _refuse_measurements(apart[columns.label], columns.called(columns.label))
         tell(f"the labels are {columns.called(columns.label)}")
-    _fill(content, missing, tell)
-    return Table(X, y, columns.names)
+    return Table(X, y, columns.names, _fill(content, missing, tell, means))
 
 
-def _fill(content: _Content, missing: str | None, tell: Tell) -> None:
-    """Fill missing values in place, or refuse them; refuse infinities."""
+def _refuse_measurements(texts: list[str], column: str) -> None:
+    """Refuse fractions in a column that only its name makes the labels."""
+    for number, text in ((number_of(text), text.strip()) for text in texts):
+        if number is not None and not isnan(number) and not number.is_integer():
+            raise UnreadableFile(
+                f"has {text} in {column}, whose name says that it holds labels: choose them by "
+                "--label-column (label_column=), or keep the column as data by --label-column ''"
+            )
+
+
+def _fill(
+    content: _Content, missing: str | None, tell: Tell, means: Sequence[float] | None
+) -> tuple[float, ...] | None:
+    """Fill missing values in place, by `means` or those of this table, or refuse them.
+
+    Returns the means; None if no filling is asked for. Refuses infinities.
+    """
     X, columns, _, where = content
 
     def first(which: np.ndarray) -> str:
@@ -277,18 +302,21 @@ def _fill(content: _Content, missing: str | None, tell: Tell) -> None:
             f"holds an infinity in {first(infinite)}: replace it by a number, or leave the row out"
         )
     absent = np.isnan(X)
-    if not (count := int(absent.sum())):
-        return
+    count = int(absent.sum())
+    if missing is None and not count:
+        return None
     if missing is None:
         raise UnreadableFile(
             f"has no value in {first(absent)} ({count:,} missing in all): fill such gaps by "
             "--missing mean (missing='mean'), or leave out their rows"
         )
-    for j, k in enumerate(columns.kept):
-        if not absent[:, j].any():
-            continue
-        known = X[~absent[:, j], j]
-        if not len(known):
-            raise UnreadableFile(f"has no value at all in {columns.called(k)}: leave it out")
-        X[absent[:, j], j] = (known / len(known)).sum()  # divided first: the sum may overflow
-    tell(f"missing values, now the means of their columns: {count:,}")
+    if means is None or len(means) != X.shape[1]:
+        for j, k in enumerate(columns.kept):
+            if absent[:, j].all():
+                raise UnreadableFile(f"has no value at all in {columns.called(k)}: leave it out")
+        known = np.where(absent, 0, X) / (~absent).sum(axis=0)  # first, as the sum may overflow
+        means = known.sum(axis=0).tolist()
+    X[absent] = np.broadcast_to(means, X.shape)[absent]
+    if count:
+        tell(f"missing values, now the means of their columns: {count:,}")
+    return tuple(means)
