@@ -31,8 +31,13 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
         )
     if hasattr(X, "toarray"):
         raise InputError(f"data must be a dense array, got a sparse {kind}: pass X.toarray()")
+    names = column_names(X)
     X = _array(X, "data")
     if X.dtype.kind == "O" and X.ndim:
+        if names and (text := [name for name, a in zip(names, X.T, strict=True) if _is_text(a)]):
+            raise InputError(
+                f"column {text[0]!r} holds text: encode it as numbers, or drop it and pass it as y"
+            )
         try:
             X = X.astype(np.float64)
         except (TypeError, ValueError) as error:
@@ -61,10 +66,13 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
     if X.dtype.kind == "f" and not np.isfinite([X.min(initial=0), X.max(initial=0)]).all():
         row, column = np.argwhere(~np.isfinite(X))[0]
         value = "NaN" if np.isnan(X[row, column]) else X[row, column]
-        raise InputError(
-            f"the data hold {value} at row {row}, column {column}: fill or drop such values"
-        )
+        where = f"row {row}, column {repr(names[column]) if names else column}"
+        raise InputError(f"the data hold {value} at {where}: fill or drop such values")
     return X
+
+
+def _is_text(column: np.ndarray) -> bool:
+    return any(isinstance(value, str) for value in column)
 
 
 def _array(a: Any, name: str) -> np.ndarray:
@@ -105,6 +113,7 @@ def check_columns(known: tuple[str, ...] | None, given: tuple[str, ...] | None, 
         lines.append(f"Feature names seen at fit time, yet now missing: {', '.join(missing[:5])}.")
     if not unexpected and not missing:
         lines.append("Feature names must be in the same order as they were in fit.")
+        lines.append(f"It is {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}.")
     raise InputError(" ".join(lines))
 
 

@@ -266,7 +266,10 @@ def _in_file(path: Path, name: str) -> Source:
         raise InputError(f"{name} is one picture: name the folder of all")
     near = get_close_matches(name.lower(), NAMED, 1)
     hint = f" Did you mean {near[0]}?" if near else ""
-    raise InputError(f"unknown data set {name!r}: choose one of {', '.join(NAMED)}, {KINDS}.{hint}")
+    raise InputError(
+        f"unknown data set {name!r}, and no file or folder: choose one of {', '.join(NAMED)}, "
+        f"{KINDS}.{hint}"
+    )
 
 
 def _array_source(path: Path, opened: Callable[[], arrays.Arrays]) -> Source:

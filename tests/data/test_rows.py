@@ -338,6 +338,15 @@ def test_pictures_use_the_range_of_the_data(rng):
 # --------------------------------------------------------------------------------------- columns
 
 
+def test_a_column_of_text_and_a_gap_are_named(table):
+    named = Frame(np.array([[1.0, "north"], [2.0, "south"]], dtype=object), ["age", "region"])
+    with pytest.raises(InputError, match="column 'region' holds text: encode it as numbers, or"):
+        VAE(**GAUSSIAN).fit(named)
+    table[3, 2] = np.nan
+    with pytest.raises(InputError, match="the data hold NaN at row 3, column 'c': fill or drop"):
+        VAE(**GAUSSIAN).fit(Frame(table, ["a", "b", "c", "d"]))
+
+
 def test_names_of_columns_stay_with_the_model(table, tmp_path):
     names = ["age", "size", "weight", "id"]
     vae = VAE(**GAUSSIAN, scale="standard").fit(Frame(table, names), epochs=1)
@@ -347,7 +356,7 @@ def test_names_of_columns_stay_with_the_model(table, tmp_path):
     assert again.rows_.columns == tuple(names)
     again.encode(Frame(table, names))
     again.encode(table)
-    with pytest.raises(InputError, match=r"must be in the same order as they were in fit"):
+    with pytest.raises(InputError, match=r"same order as they were in fit. It is age, size"):
         again.encode(Frame(table[:, ::-1], names[::-1]))
     with pytest.raises(InputError, match=r"unseen at fit time: extra.*now missing: id"):
         again.encode(Frame(table, ["age", "size", "weight", "extra"]))

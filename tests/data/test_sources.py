@@ -77,7 +77,7 @@ def test_an_unknown_name_suggests_the_nearest(tmp_path, monkeypatch):
     assert refused("mnst").endswith("Did you mean mnist?")
     assert refused("fashon-mnist").endswith("Did you mean fashion-mnist?")
     told = refused("cifar10")
-    assert told.startswith("unknown data set 'cifar10': choose one of strokes, mnist, fashion-")
+    assert told.startswith("unknown data set 'cifar10', and no file or folder: choose one of ")
     assert "a folder of pictures" in told
     assert "Did you mean" not in told
     assert refused("photos/") == "there is no file or folder photos/: check the path"
