@@ -227,12 +227,12 @@ class RowFormat:
     def image_shape(self) -> tuple[int, ...] | None:
         """(H,W) or (H,W,3) of a row as an image; None if rows are not images.
 
-        Flat rows of a square number of pixels, without names, are square images.
+        Flat rows of a square number, without names, are square images; of numbers, from 7 x 7 on.
         """
         if self.shape is None:
             side = isqrt(self.n_features)
-            square = side * side == self.n_features and side > 1
-            return (side, side) if square and self.pixels and self.columns is None else None
+            square = side * side == self.n_features and side >= (2 if self.pixels else 7)
+            return (side, side) if square and self.columns is None else None
         if len(self.shape) == 3 and self.shape[0] == 3 and self.shape[-1] != 3:
             return (*self.shape[1:], 3)
         if len(self.shape) == 3 and 1 in (self.shape[0], self.shape[-1]):

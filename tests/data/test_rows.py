@@ -312,6 +312,9 @@ def test_flat_rows_are_images_only_where_they_could_be_square():
     assert RowFormat(784, True).image_shape == (28, 28)
     assert RowFormat(13, True).image_shape is None
     assert RowFormat(1, True).image_shape is None
+    assert RowFormat(9, True).image_shape == (3, 3)
+    assert RowFormat(9, False).image_shape is None  # a table of nine numbers
+    assert RowFormat(64, False).image_shape == (8, 8)
     assert RowFormat(4, True, columns=("a", "b", "c", "d")).image_shape is None
 
 
