@@ -1,6 +1,6 @@
 """Labels: the classes in y, labels given as text, and training with some labels removed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,3 +93,8 @@ def leave_out(X: np.ndarray, y: np.ndarray, names: Sequence[str]) -> tuple[np.nd
     if not keep.any():
         raise InputError(f"--leave-out {','.join(names)} leaves no example to train on")
     return X[keep], y[keep]
+
+
+def text_array(names: Iterable[str]) -> np.ndarray:
+    """Names as scikit-learn passes them: an array (D,) of objects."""
+    return np.array(list(names), dtype=object)

@@ -2,7 +2,7 @@
 
 Read `vae.py` first. `model.py` has the public methods, `losses.py` the loss terms. Nothing here
 knows the command line, a picture or a published number. Only the modules that take data or return
-results may use NumPy: `model.py`, `estimator.py`, `labelled.py`, `load.py` and `bounds.py`.
+results may use NumPy: `model.py`, `labelled.py`, `load.py` and `bounds.py`.
 """
 
 from .autoencoder import Autoencoder

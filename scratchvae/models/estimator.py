@@ -11,8 +11,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Self
 
-import numpy as np
-
+from ..backend import Array
+from ..data.labels import text_array
 from ..data.rows import RowFormat
 from ..errors import InputError, InputTypeError
 from ..train import Trainer
@@ -147,7 +147,7 @@ class Estimator(HyperParameters):
                 others, where = set(self._names()) - set(known), f"{type(self).__name__}(...)"
                 raise unknown_name(name, known, "fit has no argument", others, where)
 
-    def inverse_transform(self: Any, z: Any) -> np.ndarray:
+    def inverse_transform(self: Any, z: Any) -> Array:
         """`decode`, under scikit-learn's name.        z (N,Z)  ->  (N,D)"""
         return self.decode(z)
 
@@ -166,13 +166,13 @@ class Estimator(HyperParameters):
         return self.n_features_
 
     @property
-    def feature_names_in_(self) -> np.ndarray:
+    def feature_names_in_(self) -> Array:
         """The column names of the training data, if they had some: (D,), of text."""
         if self.rows_.columns is None:
             raise AttributeError("the training data had no column names")
-        return np.array(self.rows_.columns, dtype=object)
+        return text_array(self.rows_.columns)
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: Any = None) -> Array:
         """The names of the columns of `transform`: vae0, vae1, ... (Z,), of text.
 
         input_features, if given, must be the names of the training data.
@@ -188,7 +188,7 @@ class Estimator(HyperParameters):
             if self.rows_.columns not in (None, tuple(input_features)):
                 raise InputError("input_features is not equal to feature_names_in_")
         prefix = type(self).__name__.lower()
-        return np.array([f"{prefix}{i}" for i in range(self.latent_dim)], dtype=object)
+        return text_array(f"{prefix}{i}" for i in range(self.latent_dim))
 
     def set_output(self, *, transform: str | None = None) -> Self:
         """Make `transform` return a DataFrame ("pandas", "polars") or an array ("default")."""
@@ -200,7 +200,7 @@ class Estimator(HyperParameters):
             self._sklearn_output_config = {"transform": transform}  # the name that `clone` copies
         return self
 
-    def _as_output(self, codes: np.ndarray, X: Any) -> Any:
+    def _as_output(self, codes: Array, X: Any) -> Any:
         """The codes (N,Z) of X in the container that `set_output` chose."""
         sklearn = sys.modules.get("sklearn")
         kind = sklearn.get_config()["transform_output"] if sklearn else "default"
