@@ -30,15 +30,18 @@ from .train import data_splits
 def anomaly(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     data = data_of(a, model, settings)
-    X, y, name, _ = data
+    X, y, name, _, files = data
     path = output(a, None if a.data is None else f"anomaly-{Path(name).stem}.csv")
-    if path.suffix != ".csv":
+    if path.suffix.lower() != ".csv":
         raise InputError(
             f"{path} must end in .csv: it is a table of row, score and label, with a picture beside"
         )
     named = _anomalous(a, settings, data)
     scores = _scores(model, X, y, name, settings, a.samples)
-    columns = {"row": range(len(X)), "score": [f"{score:.6f}" for score in scores.tolist()]}
+    columns: dict[str, Any] = {
+        "row": range(len(X)),
+        "score": [f"{score:.6f}" for score in scores.tolist()],
+    }
     marks = ""
     if a.contamination is not None:
         limit, n = _threshold(a, model, settings)
@@ -50,6 +53,8 @@ def anomaly(a: argparse.Namespace) -> None:
         )
     if y is not None:
         columns["label"] = y.tolist()
+    if files is not None:
+        columns["file"] = files
     write_csv(path, columns, zip(*columns.values(), strict=True))
     print(path)
     if model.rows_.image_shape:
@@ -77,10 +82,11 @@ def _threshold(a: argparse.Namespace, model: Model, settings: dict[str, Any]) ->
             f"{a.run_folder} does not name the data of its training, whose scores --contamination "
             "needs: leave it out, or name the folder of the run"
         )
+    settings = settings | ({} if a.training_data is None else {"data": a.training_data})
     if settings["data"] not in NAMED and not os.path.exists(settings["data"]):
         raise InputError(
             f"{a.run_folder} was trained on {settings['data']}, which is gone, and --contamination "
-            "needs the scores of its training rows: put it back there, or leave --contamination out"
+            "needs the scores of its training rows: say where it is with --training-data"
         )
     moved = {} if a.data_dir is None else {"data_dir": a.data_dir}
     rows, test = data_splits(settings | moved)
@@ -100,9 +106,9 @@ def _check_that_they_are_the_training_data(
     X_test = prepare(model, test.X, y_test if model.needs_labels else None, binarize)
     if known is not None and data_hash(X, X_test) != known:
         raise InputError(
-            f"{settings['data']} has changed since {a.run_folder} was trained on it, and "
-            "--contamination needs the scores of its training rows: put the data back, or train "
-            "on the new ones (--init-from)"
+            f"{settings['data']} does not hold what {a.run_folder} was trained on, and "
+            "--contamination needs the scores of those rows: put the data back, name them with "
+            "--training-data, or train on the new ones (--init-from)"
         )
 
 
@@ -148,7 +154,8 @@ def _summary(
 ) -> str:
     def row(i: Any) -> str:
         label = "" if data.y is None else f" (label {data.y[i]})"
-        return f"row {i}{label} with {scores[i]:.2f}"
+        file = "" if data.files is None else f" ({data.files[i]})"
+        return f"row {i}{label}{file} with {scores[i]:.2f}"
 
     k = a.samples
     bound = "log p(x given its label)" if model.needs_labels else "log p(x)"
@@ -160,11 +167,15 @@ def _summary(
         what = f"the negative importance-weighted bound of {bound}, in nats, {k} samples of z"
     if settings.get("binarize", "none") != "none":
         what += "; pixels binarised once, at random"
-    return (
-        f"the {len(scores):,} examples of the {data.split} of {data.name}: the least likely is "
-        f"{row(scores.argmax())}, the most likely {row(scores.argmin())}, the median "
-        f"{np.median(scores):.2f}\nscore: {what}; seed {model.seed}"
-    )
+    if len(scores) == 1:
+        found = f"the only example of {data.name}: {row(0)}"
+    else:
+        found = (
+            f"the {len(scores):,} examples of the {data.split} of {data.name}: the least likely is "
+            f"{row(scores.argmax())}, the most likely {row(scores.argmin())}, the median "
+            f"{np.median(scores):.2f}"
+        )
+    return f"{found}\nscore: {what}; seed {model.seed}"
 
 
 def _ranking_quality(scores: np.ndarray, y: np.ndarray, named: list[Any]) -> str:

@@ -69,7 +69,7 @@ def _label(model: Model, text: str | None) -> dict[str, Any]:
 
 def _need_images(model: Model, path: Path) -> None:
     """Raises InputError if a picture of images is to be drawn of rows that are none."""
-    if path.suffix in (*DRAWN, ".gif") and model.rows_.image_shape is None:
+    if path.suffix.lower() in (*DRAWN, ".gif") and model.rows_.image_shape is None:
         raise InputError(
             f"rows of {model.n_features_} features are not images, so there is nothing to draw: "
             "-o FILE.npy writes the numbers"
@@ -79,12 +79,12 @@ def _need_images(model: Model, path: Path) -> None:
 def reconstruct(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     path = output(a)
-    X, y, name, _ = data_of(a, model, settings)
-    all_rows = path.suffix in (".csv", ".npz")
+    X, y, name, _, files = data_of(a, model, settings)
+    all_rows = path.suffix.lower() in (".csv", ".npz")
     n = a.n or (len(X) if all_rows else SHOWN if model.rows_.image_shape else ROWS)
-    X, y = X[:n], None if y is None else y[:n]
+    X, y, files = X[:n], y if y is None else y[:n], files and files[:n]
     picture = gallery.reconstructions(model, X, with_labels(model, X, y, name))
-    write(path, picture, decoded_rows(model, picture.numbers, y))
+    write(path, picture, decoded_rows(model, picture.numbers, y, files))
 
 
 def encode(a: argparse.Namespace) -> None:
@@ -92,21 +92,21 @@ def encode(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     path = output(a)
     check_table(path)
-    X, y, name, _ = data_of(a, model, settings)
+    X, y, name, _, files = data_of(a, model, settings)
     mu, logvar = means(model, X, with_labels(model, X, y, name))
     codes = {"mu": mu} if logvar is None else {"mu": mu, "logvar": logvar}
     columns = [f"{part}{i}" for part in codes for i in range(model.latent_dim)]
-    write_table(path, Table(codes, columns, y))
+    write_table(path, Table(codes, columns, y, files))
     print(path)
 
 
 def interpolate(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
-    X, y, name, split = data_of(a, model, settings)
+    X, y, name, split, _ = data_of(a, model, settings)
     labels = with_labels(model, X, y, name)
     path = output(a)
     _need_images(model, path)
-    steps = a.steps or (STEPS_OF_GIF if path.suffix == ".gif" else STEPS)
+    steps = a.steps or (STEPS_OF_GIF if path.suffix.lower() == ".gif" else STEPS)
     pairs = gallery.pairs(a.n, X, labels)
     if len(pairs) == 0:
         kind = " of one label" if labels else ""
@@ -152,7 +152,7 @@ def explore(a: argparse.Namespace) -> None:
     """Write a page to explore the latent space in a browser, without a network."""
     model, settings = open_run(a)
     path = output(a)
-    if path.suffix != ".html":
+    if path.suffix.lower() != ".html":
         raise InputError(f"{path} must end in .html: it is a page for a browser")
     explorer.check(model)
     data = data_of(a, model, settings)

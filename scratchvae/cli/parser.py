@@ -4,6 +4,8 @@ Each command is registered with the module of this folder that defines a functio
 """
 
 import argparse
+import re
+from difflib import get_close_matches
 from inspect import signature
 from typing import Any, NoReturn
 
@@ -13,6 +15,7 @@ from ..errors import InputError
 from ..evaluate.published import PUBLISHED
 from ..files import run_folder as runs
 from ..models import MODELS
+from ..models.estimator import OTHER_NAMES
 from ..models.iwae import OBJECTIVES
 from ..models.losses import LIKELIHOODS
 from ..models.parameters import INITS
@@ -48,10 +51,26 @@ DATA_DIR = "folder of the mnist or fashion-mnist files"
 
 
 class Parser(argparse.ArgumentParser):
+    """Raises InputError for whatever it cannot parse; of an unknown option, names the nearest."""
+
     def error(self, message: str) -> NoReturn:
-        # the top-level parser reports an unknown option, but its help does not list the options
-        which = " COMMAND" if self._subparsers and message.startswith("unrecognized") else ""
-        raise InputError(f"{message} (see {self.prog}{which} --help)")
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            text = " ".join(unknown)
+            self.error(f"unrecognized arguments: {text}{self._nearest(unknown[0])}")
+        return namespace, unknown
+
+    def _nearest(self, unknown: str) -> str:
+        known = re.findall(r"--([a-z][-a-z0-9]*)", self.format_help())
+        if not unknown.startswith("-"):
+            return f", perhaps --data {unknown}" if "data" in known else ""
+        name = unknown.partition("=")[0].strip("-").replace("-", "_")
+        meant = OTHER_NAMES.get(name, name).replace("_", "-")
+        near = [meant] if meant in known else get_close_matches(meant, known, 1, 0.8)
+        return f", perhaps --{near[0]}" if near else ""
 
 
 # ------------------------------------------------------------------------------ options of train
@@ -235,6 +254,8 @@ def parser() -> Parser:
     option(a, "--samples K", "score by the K-sample bound", type=count)
     text = "mark scores above the 1 - C quantile of those of the training data"
     option(a, "--contamination C", text, type=fraction)
+    text = "where the training data of --contamination are now, if they have moved"
+    option(a, "--training-data PATH", text, type=place)
     text = "labels that count as anomalous, default those left out of training"
     option(a, "--anomalous LABEL[,LABEL...]", text, type=names)
 

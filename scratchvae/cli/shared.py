@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Options, data_set, has_splits, shown_name
+from ..data import Options, data_set, shown_name
 from ..data.batches import check_columns
 from ..data.sources import KIND_OF, source_of
 from ..errors import InputError
@@ -51,15 +51,16 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     if a.data is None:
         check_that_data_exist(settings, a.run_folder)
     other = own is None or (name != own and Path(name).resolve() != Path(own))
+    data_dir = a.data_dir or settings.get("data_dir")
+    source = source_of(name, data_dir, Options())
     split = getattr(a, "split", None)
     if split is None:
         whole = other or ("split" in a and a.data is not None)
-        split = "all" if whole and not has_splits(name) else "test"
-    data_dir = a.data_dir or settings.get("data_dir")
-    options = _reading(a, model, settings, source_of(name, data_dir, Options()).kind, other)
+        split = "all" if whole and not source.splits else "test"
+    options = _reading(a, model, settings, source.kind, other)
     rows = data_set(name, split, data_dir, options)
     check_columns(model.rows_.columns, rows.columns, type(model).__name__)
-    return Data(rows.X, rows.y, shown_name(name), SPLITS[split])
+    return Data(rows.X, rows.y, shown_name(name), SPLITS[split], rows.files)
 
 
 def _reading(
@@ -95,11 +96,12 @@ def collapse(model: Model, data: Data, settings: dict[str, Any], *quiet: str) ->
 
 def write(path: Path, picture: Picture, table: Table | None = None) -> None:
     """Write a picture, its numbers (.npy), its animation (.gif) or its table; print the path."""
-    if table is not None and path.suffix in SUFFIXES:
+    suffix = path.suffix.lower()
+    if table is not None and suffix in SUFFIXES:
         write_table(path, table)
-    elif path.suffix == ".npy":
+    elif suffix == ".npy":
         write_atomically(path, lambda f: np.save(f, picture.numbers))
-    elif path.suffix == ".gif" and picture.animation is not None:
+    elif suffix == ".gif" and picture.animation is not None:
         from ..pictures import animation  # lazily: matplotlib is slow to import
 
         animation.save_animation(picture.animation(animation), path)
@@ -115,7 +117,7 @@ def write(path: Path, picture: Picture, table: Table | None = None) -> None:
 
 def check_picture(path: Path, others: str = "") -> None:
     """Raises InputError unless the path has a picture's suffix; others: further suffixes, named."""
-    if path.suffix not in DRAWN:
+    if path.suffix.lower() not in DRAWN:
         kinds = "" if others else "or "
         raise InputError(f"{path} must end in .png, .svg, {kinds}.pdf (a picture){others}")
 

@@ -19,39 +19,51 @@ class Table(NamedTuple):
     values      arrays (N,...), by their names in a .npz; they stand side by side in other files
     columns     the names of all their columns
     y           the labels (N,), or None
+    files       the file of each example (N,), or None
     """
 
     values: dict[str, np.ndarray]
     columns: Sequence[str]
     y: np.ndarray | None = None
+    files: Sequence[str] | None = None
 
 
-def decoded_rows(model: Model, X: np.ndarray, y: np.ndarray | None) -> Table:
+def decoded_rows(
+    model: Model, X: np.ndarray, y: np.ndarray | None, files: Sequence[str] | None = None
+) -> Table:
     """Rows X (N,D) that the model decoded, in the units and with the columns of its data."""
     columns = model.rows_.columns or [f"x{i}" for i in range(model.n_features_)]
-    return Table({"X": X}, columns, y)
+    return Table({"X": X}, columns, y, files)
 
 
 def check_table(path: Path) -> None:
     """Raises InputError unless the path has a table's suffix."""
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path} must end in .csv, .npy or .npz (a table)")
 
 
 def write_table(path: Path, table: Table) -> None:
     """Write a table: a .npy has its numbers alone, the others row numbers and labels too."""
     numbers = np.concatenate([*table.values.values()], axis=1)
-    if path.suffix == ".npy":
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
         write_atomically(path, lambda f: np.save(f, numbers))
-    elif path.suffix == ".npz":
+    elif suffix == ".npz":
         arrays: dict[str, Any] = {"row": np.arange(len(numbers)), **table.values}
-        arrays |= {"columns": np.array(table.columns)} | ({} if table.y is None else {"y": table.y})
+        about = {"columns": table.columns, "files": table.files, "y": table.y}
+        arrays |= {name: np.array(a) for name, a in about.items() if a is not None}
         write_atomically(path, lambda f: np.savez(f, **arrays))
     else:
-        row, label = (f"{name}_" if name in table.columns else name for name in ("row", "label"))
-        header, y = [row, *table.columns], np.empty((len(numbers), 0))
-        if table.y is not None:
-            header, y = [*header, label], table.y[:, None]
-        # str: as few digits as give the same number again
-        lines = ([i, *map(str, x), *y[i]] for i, x in enumerate(numbers))
-        write_csv(path, header, lines)
+        first = _there(table, row=range(len(numbers)))
+        last = _there(table, label=table.y, file=table.files)
+        lines = (  # str: as few digits as give the same number again
+            [*(a[i] for a in first.values()), *map(str, x), *(a[i] for a in last.values())]
+            for i, x in enumerate(numbers)
+        )
+        write_csv(path, [*first, *table.columns, *last], lines)
+
+
+def _there(table: Table, **beside: Any) -> dict[str, Any]:
+    """What is known of the examples, by names that no column of the table has."""
+    known = {name: values for name, values in beside.items() if values is not None}
+    return {f"{name}_" if name in table.columns else name: v for name, v in known.items()}

@@ -4,10 +4,10 @@
 All data are NumPy arrays on the host. No model and no optimiser belongs here.
 """
 
-from .load import both_splits, data_set, fetch, has_splits, load_data
+from .load import both_splits, data_set, fetch, load_data
 from .sources import NAMED, Options, known_name, shown_name
 
 __all__ = [
-    "NAMED", "Options", "both_splits", "data_set", "fetch", "has_splits", "known_name", "load_data",
+    "NAMED", "Options", "both_splits", "data_set", "fetch", "known_name", "load_data",
     "shown_name",
 ]  # fmt: skip

@@ -112,8 +112,11 @@ def pairs_of(names: Collection[str]) -> dict[str, Pair]:
             split: (roles[own, True], roles.get((own, False)))
             for split, own in (("train", "train"), ("test", tests[0]))
         }
+    of_split = [split for split, is_data in roles if split and is_data]
+    if len(of_split) == 1 and ("", True) not in roles:  # the training split alone, say
+        return {"all": (roles[of_split[0], True], roles.get((of_split[0], False)))}
     labels = roles.get(("", False))
-    if not any(is_data for split, is_data in roles if split):
+    if not of_split:
         if ("", True) in roles:
             return {"all": (roles["", True], labels)}
         others = [name for name in names if name != labels]

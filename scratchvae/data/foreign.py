@@ -6,14 +6,20 @@ What a file claims is checked before memory is taken for it.
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from math import prod
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from ..files.reading import DEFLATE, UnreadableFile, check_expansion, open_at_once, regular
+from ..files.reading import (
+    DEFLATE,
+    UnreadableFile,
+    check_expansion,
+    installed,
+    open_at_once,
+    regular,
+)
 from .arrays import Arrays
 
 HDF5 = (".h5", ".hdf5", ".hdf")
@@ -33,7 +39,7 @@ def of_matlab(path: Path) -> Arrays:
         f.seek(512)
         if f.read(len(HDF5_MARK)) == HDF5_MARK:
             return of_hdf5(path, transposed=True)
-    matlab = _needed("scipy.io.matlab")
+    (matlab,) = installed("scipy.io.matlab")
     with _opened(path, matlab) as f:
         listed = {name: shape for name, shape, kind in matlab.whosmat(f) if kind in NUMBERS}
 
@@ -69,7 +75,7 @@ def of_hdf5(path: Path, transposed: bool = False) -> Arrays:
 
     transposed: the file is MATLAB's, whose axes stand in reversed order.
     """
-    h5py = _needed("h5py")
+    (h5py,) = installed("h5py")
     names: list[str] = []
 
     def add(name: str, item: Any) -> bool | None:
@@ -110,11 +116,3 @@ def rows_first(X: np.ndarray, y: np.ndarray | None) -> np.ndarray:
     if y is not None and X.ndim > 1 and len(X) != y.size == X.shape[-1]:
         return np.moveaxis(X, -1, 0)
     return X
-
-
-def _needed(module: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError:
-        package = module.partition(".")[0]
-        raise UnreadableFile(f"needs {package}: pip install {package}") from None

@@ -37,7 +37,8 @@ def load_data(
                                   cache; there directly, in a folder of the data set's name, or in
                                   torchvision's MNIST/raw or FashionMNIST/raw. "MNIST" and
                                   "fashion_mnist" mean the same
-      a folder of pictures        PNG, JPEG, GIF, BMP, TIFF, WebP, PPM: X (N,H,W) or (N,H,W,3) uint8
+      a folder of pictures        or one: PNG, JPEG, GIF, BMP, TIFF, WebP, PPM; X is (N,H,W), or
+                                  (N,H,W,3) with colour, uint8
       a folder of IDX files       or MNIST/raw below it, or one of the files: X (N,D) uint8
       a table                     .csv, .tsv, .amat, also .gz; .parquet, .xlsx (pandas): X (N,D)
       a .npz, .mat or HDF5 file   (.h5, .hdf5; by SciPy or h5py): x_train, x_test, y_train, y_test,
@@ -110,11 +111,6 @@ def both_splits(
     return _signed(_part(rows, "train", name)), _signed(_part(rows, "test", name))
 
 
-def has_splits(name: str | Path) -> bool:
-    """Whether the data have a training and a test split; a file of one array has none."""
-    return source_of(name, None, Options()).splits
-
-
 def fetch(name: str | Path, data_dir: str | Path | None = None, *, verbose: bool = True) -> None:
     """Download missing files, as `load_data` does. verbose: show progress on a terminal."""
     known = known_name(name)
@@ -144,12 +140,13 @@ def _joined(name: str | Path, train: DataSet, test: DataSet) -> DataSet:
         raise DataError(f"{name}: rows of the splits differ, {rows[0]} and {rows[1]}")
     check_columns(train.columns, test.columns, "the training split")
     y = None if train.y is None or test.y is None else np.concatenate((train.y, test.y))
-    return train._replace(X=np.concatenate((train.X, test.X)), y=y)
+    files = None if train.files is None or test.files is None else train.files + test.files
+    return train._replace(X=np.concatenate((train.X, test.X)), y=y, files=files)
 
 
 def _part(rows: DataSet, split: str, name: str | Path) -> DataSet:
     """The fixed random tenth for "test", or the rest."""
-    X, y = rows.X, rows.y
+    X, y, files = rows.X, rows.y, rows.files
     if len(X) < 2:
         raise DataError(
             f"{name} should hold at least two rows, one of them for the test split; it has {len(X)}"
@@ -157,7 +154,11 @@ def _part(rows: DataSet, split: str, name: str | Path) -> DataSet:
     order = noise.permutation(len(X), seed=0, epoch=0)
     n_test = -(-len(X) // 10)
     chosen = np.sort(order[:n_test] if split == "test" else order[n_test:])
-    return rows._replace(X=X[chosen], y=None if y is None else y[chosen])
+    return rows._replace(
+        X=X[chosen],
+        y=None if y is None else y[chosen],
+        files=None if files is None else tuple(files[i] for i in chosen),
+    )
 
 
 def _signed(data: DataSet) -> DataSet:

@@ -58,6 +58,7 @@ class DataSet(NamedTuple):
     y: np.ndarray | None  # (N,)
     columns: tuple[str, ...] | None = None
     means: tuple[float, ...] | None = None  # (D,), of a table whose missing values they fill
+    files: tuple[str, ...] | None = None  # (N,), of pictures: the path of each below its folder
 
 
 class Source(NamedTuple):
@@ -92,6 +93,8 @@ def source_of(name: str | Path, data_dir: str | Path | None, options: Options) -
     Raises InputError for an unknown name, or an option that means nothing for this kind of data,
     and DataError if a file is invalid.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"the data set must be a name or a path, got {type(name).__name__}")
     if not str(name):
         raise InputError("the name of the data set is empty: use strokes, or name one")
     source = _source(name, data_dir, options)
@@ -119,7 +122,7 @@ def _source(name: str | Path, data_dir: str | Path | None, options: Options) -> 
         return _idx_source([path.parent], str(name), match["set"] or "", options)
     if tables.is_table(path):
         return _table_source({"all": path}, options)
-    return _in_file(path, str(name))
+    return _in_file(path, str(name), options)
 
 
 # ----------------------------------------------------------------------------------- IDX files
@@ -223,9 +226,9 @@ def _picture_source(folder: Path, options: Options) -> Source:
 
     def read(split: str, verbose: bool) -> DataSet:
         found = images.read_images(folder, split, size=size, grey=options.grey, verbose=verbose)
-        return DataSet(found.X, found.y)
+        return DataSet(found.X, found.y, files=found.files)
 
-    return Source("pictures", images.has_splits(folder), read)
+    return Source("pictures", folder.is_dir() and images.has_splits(folder), read)
 
 
 def _table_source(files: dict[str, Path], options: Options) -> Source:
@@ -246,8 +249,10 @@ def _table_source(files: dict[str, Path], options: Options) -> Source:
 # ------------------------------------------------------------------------------------- arrays
 
 
-def _in_file(path: Path, name: str) -> Source:
+def _in_file(path: Path, name: str, options: Options) -> Source:
     suffix, lower = path.suffix.lower(), path.name.lower()
+    if suffix in images.SUFFIXES and path.exists():
+        return _picture_source(path, options)
     if lower.endswith(arrays.SUFFIXES):
         return _array_source(path, lambda: arrays.of_file_and_partners(path))
     if suffix in (foreign.MATLAB, *foreign.HDF5):
@@ -262,8 +267,6 @@ def _in_file(path: Path, name: str) -> Source:
         )
     if lower.endswith(PACKED):
         raise InputError(f"{name} is an archive: unpack it, and name the folder")
-    if suffix in images.SUFFIXES:
-        raise InputError(f"{name} is one picture: name the folder of all")
     near = get_close_matches(name.lower(), NAMED, 1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise InputError(

@@ -11,12 +11,13 @@ from .metrics import unit_kl
 
 
 class Data(NamedTuple):
-    """Rows, their labels or None, and their name for messages."""
+    """Rows, their labels or None, and their name for messages; of pictures, their files."""
 
     X: np.ndarray
     y: np.ndarray | None
     name: str
     split: str  # "test split" or "rows"
+    files: tuple[str, ...] | None = None
 
 
 def need_labels(model: type[Model], y: Any, name: str) -> None:

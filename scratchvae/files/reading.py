@@ -13,8 +13,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from importlib import import_module
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ..errors import CheckpointError, DataError, InputError
 
@@ -90,6 +91,11 @@ def check_expansion(size: int, expanded: int, ratio: int = DEFLATE) -> None:
             f"claims to expand from {size:,} to {expanded:,} bytes, which is impossible: get the "
             "file again"
         )
+    check_memory(expanded)
+
+
+def check_memory(expanded: int) -> None:
+    """Raises UnreadableFile unless the content of a file may take so many bytes."""
     if expanded > max_bytes():
         raise UnreadableFile(
             f"expands to {expanded:,} bytes, more than the limit of {max_bytes():,}: to read it, "
@@ -134,6 +140,25 @@ def regular(f: IO[bytes]) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableFile("is not a regular file")
     return status.st_size
+
+
+def installed(*modules: str) -> list[Any]:
+    """Import optional packages, named by the modules that are needed.
+
+    Raises UnreadableFile, with the command that installs them, if one is missing.
+    """
+    try:
+        return [import_module(name) for name in modules]
+    except ImportError:
+        raise not_installed(*modules) from None
+
+
+def not_installed(*modules: str) -> UnreadableFile:
+    """The error if the packages of these modules are missing, or too old."""
+    packages = list(dict.fromkeys(name.partition(".")[0] for name in modules))
+    return UnreadableFile(
+        f"needs {' and '.join(packages)}: pip install --upgrade {' '.join(packages)}"
+    )
 
 
 def is_text(text: str) -> bool:

@@ -52,7 +52,7 @@ def show_image(axes: Axes, image: np.ndarray, **more: Any) -> AxesImage:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write the figure whole or not at all, in the format that the suffix names."""
-    kind = path.suffix.lstrip(".")
+    kind = path.suffix.lower().lstrip(".")
     write_atomically(path, lambda f: figure.savefig(f, format=kind, dpi=110))
 
 

@@ -1,5 +1,6 @@
 """Own data on the command line: pictures and tables, the options for reading them, their record."""
 
+import csv
 import json
 
 import numpy as np
@@ -72,6 +73,32 @@ def test_pictures_are_read_alike_by_each_command(train, tmp_path):
     assert rows_of(folder / "anomaly-other.csv") == 12
     assert cli.main(["reconstruct", str(folder), "-o", "r.npy", "--data", str(other)]) == 0
     assert np.load("r.npy").size == 12 * 24
+
+
+def test_results_of_pictures_name_their_files(train, tmp_path, capsys):
+    folder = train(photos(tmp_path / "photos"), "--quiet")
+
+    def results(*argv):
+        assert cli.main([str(a) for a in (argv[0], folder, "-o", "r.CSV", *argv[1:])]) == 0
+        with open("r.CSV", newline="") as f:
+            return list(csv.DictReader(f))
+
+    every = results("anomaly", "--split", "all")
+    names = [f"{'ab'[i % 2]}/{i}.png" for i in (0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9, 11)]
+    assert [line["file"] for line in every] == names
+    assert list(every[0]) == ["row", "score", "label", "file"]
+    split = results("anomaly", "--split", "test")
+    assert all(line["score"] == every[names.index(line["file"])]["score"] for line in split)
+    assert f"({split[0]['file']}) with {float(split[0]['score']):.2f}" in capsys.readouterr().out
+    for command in ("encode", "reconstruct"):
+        assert [line["file"] for line in results(command)] == [line["file"] for line in split]
+    assert cli.main(["encode", str(folder), "-o", "r.NPZ"]) == 0
+    with np.load("r.NPZ") as content:
+        assert content["files"].tolist() == [line["file"] for line in split]
+    (one,) = results("anomaly", "--data", tmp_path / "photos/b/7.png")
+    assert (one["file"], one["score"]) == ("7.png", every[9]["score"])
+    told = capsys.readouterr().out
+    assert f"the only example of 7.png: row 0 (7.png) with {float(one['score']):.2f}\n" in told
 
 
 def test_grey_pictures_for_a_colour_model_are_read_in_colour(train, tmp_path, capsys):
@@ -230,6 +257,14 @@ def test_a_threshold_needs_the_data_of_the_training(train, tmp_path, capsys):
     assert cli.main([str(a) for a in argv]) == 0
     content = path.read_text()
     path.write_text(content + content.splitlines()[-1] + "\n")
-    refused(capsys, argv, "has changed since", "--init-from")
+    refused(capsys, argv, "does not hold what", "--init-from")
     path.unlink()
-    refused(capsys, [*argv, "--data", table(tmp_path / "new.csv")], "is gone, and --contamination")
+    new = table(tmp_path / "new.csv")
+    refused(capsys, [*argv, "--data", new], "is gone, and --contamination", "--training-data")
+    scores = (tmp_path / "s.csv").read_text()
+    (tmp_path / "moved.csv").write_text(content)
+    call = [*argv, "--data", tmp_path / "moved.csv", "--split", "test", "--training-data"]
+    assert cli.main([str(a) for a in [*call, tmp_path / "moved.csv"]]) == 0
+    assert (tmp_path / "s.csv").read_text() == scores
+    (tmp_path / "moved.csv").write_text(content[: content.rindex("\n", 0, -1)])
+    refused(capsys, [*call, tmp_path / "moved.csv"], "moved.csv does not hold what")

@@ -8,7 +8,8 @@ from PIL import Image
 from support.idx_files import idx_bytes, write_set
 
 from scratchvae import DataError, InputError, load_data
-from scratchvae.data import Options, both_splits, data_set, has_splits, idx, known_name, shown_name
+from scratchvae.data import Options, both_splits, data_set, idx, known_name, shown_name
+from scratchvae.data.sources import source_of
 
 GREY = np.arange(0, 240, 20, dtype=np.uint8).reshape(3, 4)
 
@@ -91,7 +92,7 @@ def test_an_unknown_name_suggests_the_nearest(tmp_path, monkeypatch):
         ("a.pkl", "pickled objects"),
         ("a.zip", "is an archive: unpack it, and name the folder"),
         ("a.tar.gz", "is an archive"),
-        ("a.png", "is one picture: name the folder of all"),
+        ("a.png", "is damaged, or another kind of file"),
         ("a.docx", "unknown data set"),
     ],
 )
@@ -220,10 +221,10 @@ def test_a_folder_of_pictures(tmp_path, capsys):
         assert load_data(folder, size=size, grey=False)[0].shape == (18, 2, 2, 3)
     assert "--size (size=) must be 32" in refused(folder, size="big")
     assert "whole number" in refused(folder, size=2.5)
-    assert not has_splits(folder)
+    assert not source_of(folder, None, Options()).splits
     for split in ("train", "test"):
         photos(tmp_path / "split" / split, 4)
-    assert has_splits(tmp_path / "split")
+    assert source_of(tmp_path / "split", None, Options()).splits
     assert load_data(tmp_path / "split", "all")[0].shape == (8, 3, 4)
 
 

@@ -264,8 +264,6 @@ def test_a_column_without_any_value_is_refused(read):
 def test_an_unknown_way_to_fill_is_refused_before_the_file_is_opened(tmp_path, missing):
     with pytest.raises(InputError, match=r"--missing \(missing=\) must be mean, or be left out"):
         tables.read_table(tmp_path / "none.csv", missing=missing)
-    with pytest.raises(InputError, match=r"--missing \(missing=\) must be mean, or be left out"):
-        tables.from_frame(None, missing=missing)
 
 
 @pytest.mark.parametrize("missing", [None, "mean"])
@@ -548,11 +546,12 @@ def test_hostile_excel_files(read, monkeypatch):
     is_table(read(claim, "t.xlsx"), [[1, 2]], columns=("a", "b"))
     none = with_member(content, "xl/workbook.xml", without_sheets)
     is_refused(read, none, "has no sheet with a table", name="t.xlsx")
-    monkeypatch.setattr(files, "FREE", 0)
+    monkeypatch.setenv("SCRATCHVAE_MAX_BYTES", "4999999")
     bomb = io.BytesIO(content)
     with zipfile.ZipFile(bomb, "a", zipfile.ZIP_DEFLATED) as z:
         z.writestr("xl/more.xml", b" " * 5_000_000)
-    is_refused(read, bomb.getvalue(), "bytes, more than are read: save the table", name="t.xlsx")
+    told = "bytes, more than the limit of 4,999,999: to read"
+    is_refused(read, bomb.getvalue(), told, name="t.xlsx")
 
 
 def without_sheets(text):
@@ -566,16 +565,13 @@ def pd():
     return pytest.importorskip("pandas", reason="pandas is not installed")
 
 
-@pytest.fixture(params=["frame", "parquet"])
-def taken(pd, request, tmp_path):
-    """Read a DataFrame, as it is and by way of a Parquet file."""
+@pytest.fixture
+def taken(pd, tmp_path):
+    """Read a DataFrame by way of a Parquet file."""
 
     def take(columns, **options):
-        frame = pd.DataFrame(columns)
-        if request.param == "frame":
-            return tables.from_frame(frame, source="t.csv", **options)
         path = tmp_path / "t.csv.parquet"
-        frame.to_parquet(path)
+        pd.DataFrame(columns).to_parquet(path)
         return tables.read_table(path, **options)
 
     return take
@@ -614,14 +610,6 @@ def test_frames_are_refused_by_the_same_rules(pd, taken):
     is_refused(taken, {"y": [1, 2]}, "has no column of numbers besides the labels")
 
 
-def test_the_frames_own_columns_and_index(pd):
-    frame = pd.DataFrame([[1, 2], [3, 4]], index=["p", "q"])
-    is_table(tables.from_frame(frame), [[1, 2], [3, 4]], columns=("0", "1"))
-    frame.columns = ["a", "a"]
-    with pytest.raises(DataError, match="the DataFrame has two columns named 'a': rename one"):
-        tables.from_frame(frame)
-
-
 def parquet(columns, **options):
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     from pyarrow.parquet import write_table
@@ -652,8 +640,8 @@ def test_hostile_parquet_files(read, pd, monkeypatch):
 def test_parquet_that_expands(read, pd, monkeypatch):
     many = parquet({"a": np.zeros(200_000)}, compression="zstd")
     assert len(read(many, "t.parquet").X) == 200_000
-    monkeypatch.setattr(files, "FREE", 0)
-    told = f"claims to expand from {len(many):,} to 1,600,000 bytes, more than are read"
+    monkeypatch.setenv("SCRATCHVAE_MAX_BYTES", "1599999")
+    told = "expands to 1,600,000 bytes, more than the limit of 1,599,999: to read it, set"
     is_refused(read, many, told, name="t.parquet")
 
 
@@ -672,9 +660,9 @@ def test_the_claim_of_parquet_counts_values_of_a_fixed_length(read, pd, monkeypa
     import pyarrow
 
     wide = pyarrow.array([b"x" * 20_000] * 300, pyarrow.binary(20_000))
-    monkeypatch.setattr(files, "FREE", 0)
+    monkeypatch.setenv("SCRATCHVAE_MAX_BYTES", "5999999")
     content = parquet({"a": wide}, compression="zstd")
-    is_refused(read, content, "to 6,000,000 bytes, more than are read", name="t.parquet")
+    is_refused(read, content, "expands to 6,000,000 bytes, more than", name="t.parquet")
 
 
 def test_errors_of_pyarrow_are_refused(read, pd, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from support.command_line import refused
 
 from scratchvae import VAE, InputError, cli, load_data, load_model
-from scratchvae.data import has_splits, shown_name
+from scratchvae.data import shown_name
 from scratchvae.files.home import expanded
 
 SMALL = ("--latent-dim", "2", "--hidden", "4", "--epochs", "1", "--quiet")
@@ -45,7 +45,6 @@ def test_an_unknown_home_folder_is_said(homeless, capsys, tmp_path):
         lambda: load_model("~/m.npz"),
         lambda: VAE(latent_dim=1, hidden=()).build(4).save("~/m.npz"),
         lambda: load_data("~/m.npz"),
-        lambda: has_splits("~/m.npz"),
         lambda: load_data("mnist", data_dir="~/m.npz"),
     ):
         with pytest.raises(InputError, match=words):
@@ -59,7 +58,6 @@ def test_python_reads_and_writes_in_the_home_folder(home, rng):
     assert len(load_data("~/x.npy", "all")[0]) == 20
     assert shown_name("~/x.npy") == "x.npy"
     assert shown_name("~") == "home/"
-    assert not has_splits("~/x.npy")
     vae = VAE(latent_dim=1, hidden=()).build(4)
     vae.save("~/models/m.npz")
     np.testing.assert_array_equal(load_model("~/models/m.npz").sample(2), vae.sample(2))

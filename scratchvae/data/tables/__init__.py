@@ -4,6 +4,6 @@ Each column holds numbers, except one that may hold labels. `files` yields rows 
 knows what columns are and what values mean, `read` makes the `Table`.
 """
 
-from .read import SUFFIXES, Table, from_frame, is_table, read_table, sets_among
+from .read import SUFFIXES, Table, is_table, read_table, sets_among
 
-__all__ = ["SUFFIXES", "Table", "from_frame", "is_table", "read_table", "sets_among"]
+__all__ = ["SUFFIXES", "Table", "is_table", "read_table", "sets_among"]

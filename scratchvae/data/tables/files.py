@@ -8,17 +8,21 @@ import csv
 import gzip
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from importlib import import_module
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import IO, Any
 
-from ...files.reading import UnreadableFile
+from ...files.reading import (
+    UnreadableFile,
+    check_expansion,
+    check_memory,
+    installed,
+    not_installed,
+)
 
 MAX_COLUMNS = 200_000
 MAX_LINE = 32 * MAX_COLUMNS  # bytes
 MAX_ROWS = 1 << 20  # of an Excel sheet
-FREE = 1 << 28  # bytes: Excel and Parquet may expand to so many, whatever their ratio
 
 Tell = Callable[[str], None]
 Rows = Iterator[tuple[int, list[str]]]  # each row with the number of its line
@@ -93,14 +97,10 @@ def text_rows(lines: Lines, separator: str) -> Rows:
 
 def excel_rows(f: IO[bytes], size: int, tell: Tell) -> Rows:
     """The rows of an Excel file's first sheet, without the empty cells at their end."""
-    (openpyxl,) = _optional("openpyxl")
+    (openpyxl,) = installed("openpyxl")
     with zipfile.ZipFile(f) as content:
         expanded = sum(member.file_size for member in content.infolist())
-    if expanded > most(size):
-        raise UnreadableFile(
-            f"claims to expand from {size:,} to {expanded:,} bytes, more than are read: save the "
-            "table as CSV"
-        )
+    check_expansion(size, expanded)
     sheets = openpyxl.load_workbook(f, read_only=True, data_only=True).worksheets
     if not sheets:
         raise UnreadableFile("has no sheet with a table")
@@ -118,16 +118,16 @@ def excel_rows(f: IO[bytes], size: int, tell: Tell) -> Rows:
         yield number, row + [""] * (width - len(row))
 
 
-def parquet_frame(f: IO[bytes], size: int) -> Any:
+def parquet_frame(f: IO[bytes]) -> Any:
     """The pandas DataFrame in a Parquet file."""
     packages = "pandas", "pyarrow", "pyarrow.parquet"
-    pandas, arrow, parquet = _optional(*packages)
+    pandas, arrow, parquet = installed(*packages)
     try:
         claim = parquet.read_metadata(f)
         leaves = [claim.schema.column(j) for j in range(claim.num_columns)]
         # row_group(i).column(j) knows more, but pyarrow ends the process there for damaged files
         rows = sum(claim.row_group(i).num_rows for i in range(claim.num_row_groups))
-        _check_parquet(leaves, rows, size)
+        _check_parquet(leaves, rows)
         f.seek(0)
         # text becomes categories: one text may be as long as the file, and stand in each row
         names = [leaf.path for leaf in leaves]
@@ -135,38 +135,14 @@ def parquet_frame(f: IO[bytes], size: int) -> Any:
     except arrow.ArrowException:
         raise UnreadableFile("is damaged, or another kind of file: get it again") from None
     except ImportError:  # pandas needs another version
-        raise _needs(packages) from None
+        raise not_installed(*packages) from None
 
 
-def _check_parquet(leaves: list[Any], rows: int, size: int) -> None:
+def _check_parquet(leaves: list[Any], rows: int) -> None:
     for leaf in leaves:
         if leaf.path != leaf.name:
             raise UnreadableFile(
                 f"holds lists or records ({leaf.path!r}), not a value for each row and column: "
                 "give each of their numbers a column of its own"
             )
-    expanded = rows * sum(max(8, leaf.length) for leaf in leaves)
-    if expanded > most(size):
-        raise UnreadableFile(
-            f"claims to expand from {size:,} to {expanded:,} bytes, more than are read: save the "
-            "table as CSV"
-        )
-
-
-def most(size: int) -> int:
-    """The maximal expanded size of an Excel or Parquet file, in bytes."""
-    return max(100 * size + (1 << 20), FREE)
-
-
-def _optional(*names: str) -> list[Any]:
-    try:
-        return [import_module(name) for name in names]
-    except ImportError:
-        raise _needs(names) from None
-
-
-def _needs(names: Iterable[str]) -> UnreadableFile:
-    packages = dict.fromkeys(name.partition(".")[0] for name in names)
-    return UnreadableFile(
-        f"needs {' and '.join(packages)}: pip install --upgrade {' '.join(packages)}"
-    )
+    check_memory(rows * sum(max(8, leaf.length) for leaf in leaves))

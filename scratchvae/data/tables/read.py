@@ -20,6 +20,7 @@ import numpy as np
 
 from ...errors import DataError, InputError, say
 from ...files.reading import UnreadableFile, max_bytes, open_at_once, refusing, regular
+from ..arrays import TEST
 from .columns import LABEL_NAMES, Columns, NoSuchColumn, labels_of, number_of, numbers_of
 from .files import MAX_COLUMNS, Lines, Rows, Tell, excel_rows, parquet_frame, text_rows
 
@@ -29,7 +30,6 @@ SUFFIXES = (
 )  # .amat: numbers between spaces, as the variations of MNIST are stored
 
 
-TEST = ("test", "val", "valid", "validation")
 SPLIT = re.compile(f"(?:(?P<set>.*)[-_. ])?(?P<split>train|{'|'.join(TEST)})", re.IGNORECASE)
 
 
@@ -92,8 +92,13 @@ def read_table(
     Raises DataError if the file cannot be read or is not such a table, and InputError for an
     unknown `missing`.
     """
-    _check_missing(missing)
-    tell = _teller(path, verbose)
+    if missing not in (None, "mean"):
+        raise InputError(f"--missing (missing=) must be mean, or be left out, got {missing!r}")
+
+    def tell(text: str) -> None:
+        if verbose:
+            say(f"{path}: {text}")
+
     with refusing(path, DataError), open_at_once(path) as f:
         try:
             content = _content_of(f, path.name.lower(), label_column, tell)
@@ -103,34 +108,6 @@ def read_table(
             f.seek(0)
             content = _content_of(f, path.name.lower(), "", tell)
         return _finished(content, missing, tell, means)
-
-
-def from_frame(
-    frame: Any,
-    *,
-    label_column: str | int | None = None,
-    missing: str | None = None,
-    verbose: bool = False,
-    source: str | Path = "the DataFrame",
-) -> Table:
-    """The table in a pandas DataFrame, by the rules of `read_table`; its index is not read.
-
-    Raises DataError, with a message that begins with `source`.
-    """
-    _check_missing(missing)
-    try:
-        return _finished(_from_frame(frame, label_column), missing, _teller(source, verbose))
-    except UnreadableFile as reason:
-        raise DataError(f"{source} {reason}") from None
-
-
-def _check_missing(missing: str | None) -> None:
-    if missing not in (None, "mean"):
-        raise InputError(f"--missing (missing=) must be mean, or be left out, got {missing!r}")
-
-
-def _teller(source: str | Path, verbose: bool) -> Tell:
-    return lambda text: say(f"{source}: {text}") if verbose else None
 
 
 class _Content(NamedTuple):
@@ -144,18 +121,18 @@ class _Content(NamedTuple):
 
 def _content_of(f: IO[bytes], name: str, label_column: str | int | None, tell: Tell) -> _Content:
     """The content of an open file with this name."""
+    size = regular(f)
     if name.endswith(".parquet"):
-        return _from_frame(parquet_frame(f, regular(f)), label_column)
+        return _from_frame(parquet_frame(f), label_column)
     if name.endswith(".xlsx"):
         with warnings.catch_warnings():  # about styles and extensions, which are not read
             warnings.simplefilter("ignore")
-            return _from_rows(excel_rows(f, regular(f), tell), "row {}", label_column)
+            return _from_rows(excel_rows(f, size, tell), "row {}", label_column)
     separator = " " if ".amat" in name else "\t" if ".tsv" in name else ","
     return _from_text(f, separator, label_column)
 
 
 def _from_text(f: IO[bytes], separator: str, label_column: str | int | None) -> _Content:
-    regular(f)
     gzipped = f.read(2) == b"\x1f\x8b"
     f.seek(0)
     with gzip.open(f) if gzipped else nullcontext(f) as stream:

@@ -1,0 +1,130 @@
+"""Find the pictures in a folder: which files, of which class and split."""
+
+import os
+import re
+from collections.abc import Iterator
+from math import inf
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import DataError, warn
+from ...files.reading import is_text, refusing
+
+SUFFIXES = set(".png .jpg .jpeg .gif .bmp .tif .tiff .webp .ppm .pgm .pbm".split())
+# made by operating systems and file servers; names with a leading dot are hidden too
+HIDDEN = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
+TRAIN = ("train", "training")
+TEST = ("test", "testing", "val", "valid", "validation")  # the first that exists
+
+Listing = tuple[list[str], np.ndarray | None]  # paths, and the class of each
+
+
+def holds_images(folder: Path) -> bool:
+    """Whether the folder, or a sub-folder down to split/class, holds a file named as a picture."""
+    return next(_pictures(folder, [], depth=2), None) is not None
+
+
+def has_splits(folder: Path) -> bool:
+    """Whether the folder has sub-folders for training and for test, as `read_images` names them."""
+    return bool(_splits(folder)[0])
+
+
+def listings(folder: Path, split: str, verbose: bool) -> dict[str, Listing]:
+    """The pictures of each split, or of "all"; what is skipped is counted in a warning.
+
+    The folder may be one picture.
+    """
+    if folder.is_file():
+        return {"all": ([str(folder)], None)}
+    splits, unread = _splits(folder)
+    if split != "all" and split not in splits:
+        raise DataError(f"{folder} has no split {split!r}: make sub-folders train/ and test/ in it")
+    skipped: list[str] = []
+    if splits:
+        if loose := next(_pictures(folder, skipped, depth=0), None):
+            raise _mixed(folder, loose, f"{splits['train']}/")
+        found = {name: _listed(folder / splits[name], skipped) for name in splits}
+        if verbose and unread:
+            warn(f"{folder}: only {' and '.join(splits.values())} are read, not {unread[0]!r}")
+    else:
+        found = {"all": _listed(folder, skipped)}
+    if verbose and skipped:
+        named = f"{len(skipped):,}, such as {min(skipped)!r}"
+        warn(f"{folder}: files that are no pictures were skipped: {named}")
+    return found
+
+
+def _listed(folder: Path, skipped: list[str]) -> Listing:
+    others: list[str] = []
+    names = list(_pictures(folder, others))
+    if not names:
+        seen = f" (other files: {len(others):,}, such as {min(others)})" if others else ""
+        raise DataError(
+            f"{folder} holds no pictures{seen}: PNG, JPEG, GIF, BMP, TIFF, WebP and PPM are read"
+        )
+    skipped += others
+    names.sort(key=lambda name: (re.sub("[0-9]+", lambda n: n[0].zfill(20), name), name))
+    classes = [name.partition("/")[0] for name in names if "/" in name]
+    if classes and len(classes) < len(names):
+        loose = next(name for name in names if "/" not in name)
+        raise _mixed(folder, loose, f"{classes[0]}/")
+    if bad := next((name for name in classes if not is_text(name)), None):
+        raise DataError(f"{folder / bad}: the name of a class must be Unicode: rename it")
+    return [os.path.join(folder, name) for name in names], np.array(classes) if classes else None
+
+
+def _mixed(folder: Path, loose: str, deeper: str) -> DataError:
+    return DataError(
+        f"{folder} holds pictures directly ({loose}) and in sub-folders ({deeper}): put all into "
+        "sub-folders, one a class, or none"
+    )
+
+
+def _splits(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """The names of the sub-folders of "train" and "test", if both exist, and of all others."""
+    with refusing(folder, DataError), os.scandir(folder) as entries:
+        names = sorted(e.name for e in entries if not _hidden(e.name) and _is_folder(e))
+    named = {name.lower(): name for name in names}
+    train, test = (next((named[n] for n in known if n in named), None) for known in (TRAIN, TEST))
+    if train is None or test is None:
+        return {}, names
+    return {"train": train, "test": test}, [name for name in names if name not in (train, test)]
+
+
+def _pictures(folder: Path, skipped: list[str], depth: float = inf) -> Iterator[str]:
+    """The pictures in the folder and below, as paths with "/" from there, in no order.
+
+    Names of other files are added to `skipped`. Sub-folders of depth 1 come before those of depth
+    2, so that a symbolic link to a class does not take its place.
+    """
+    queue, seen = [""], set()
+    for here in queue:
+        place, deeper = folder / here, []
+        with refusing(place, DataError):
+            status = os.stat(place)
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    name = here + entry.name
+                    if _hidden(entry.name):
+                        continue
+                    elif _is_folder(entry):
+                        deeper.append(f"{name}/")
+                    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                        yield name
+                    else:
+                        skipped.append(name)
+        if here.count("/") < depth:
+            queue += sorted(deeper)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in HIDDEN
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    # of a link to itself, DirEntry.is_dir raises OSError
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()

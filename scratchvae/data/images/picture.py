@@ -1,0 +1,88 @@
+"""Open one picture by Pillow, and decode it: upright, grey or RGB, 8 bits a channel."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import DataError
+from ...files.reading import DAMAGE, UnreadableFile, open_at_once, refusing, regular
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+# Pillow's modes; 16-bit grey is "I" in some versions, where other formats hold 32 bits
+GREY_16 = {"I;16", "I;16B", "I"}
+GREY = {"1", "L", "LA", *GREY_16}
+COLOUR = {"P", "PA", "RGB", "RGBX", "RGBA", "CMYK", "YCbCr"}  # RGBX: older versions
+IMAGE_WIDTH, IMAGE_LENGTH, ORIENTATION = 256, 257, 274  # tags of TIFF and EXIF
+ROTATED = (5, 6, 7, 8)  # orientations that exchange height and width
+
+
+@contextmanager
+def opened(path: str) -> "Iterator[ImageFile]":
+    """The picture in a file, not decoded yet; whatever Pillow raises becomes a DataError."""
+    from PIL import Image  # lazily: importing scratchvae stays cheap
+
+    bombs = (Image.DecompressionBombWarning, Image.DecompressionBombError)
+    file = Path(path)
+    # Pillow asserts that a picture of mode P has a palette
+    refused = refusing(file, DataError, MemoryError, AssertionError)
+    with refused, warnings.catch_warnings(), open_at_once(file) as f:
+        warnings.simplefilter("ignore")  # about metadata, of which only EXIF's orientation is used
+        warnings.simplefilter("error", bombs[0])
+        regular(f)
+        try:
+            with Image.open(f, formats=FORMATS) as image:
+                deep = image.mode == "I" and image.format not in ("PNG", "PPM")
+                if deep or image.mode not in GREY | COLOUR:
+                    raise UnreadableFile(
+                        f"has pixels of Pillow's mode {image.mode}, which are not read: save it "
+                        "as grey of 8 or 16 bits, or as RGB"
+                    )
+                yield image
+        except bombs:
+            raise UnreadableFile(
+                f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels, the most that are read: make "
+                "it smaller"
+            ) from None
+
+
+def upright_size(image: "ImageFile") -> tuple[int, int]:
+    """Height and width of a picture that is not decoded, once turned upright."""
+    from PIL import Image
+
+    width, height = image.size
+    if tags := getattr(image, "tag_v2", None):  # TIFF: some versions of Pillow swap them at once
+        width, height = tags[IMAGE_WIDTH], tags[IMAGE_LENGTH]
+    with suppress(*DAMAGE):  # as in `decoded`; image.getexif() would decode a PNG
+        if Image.Image.getexif(image).get(ORIENTATION) in ROTATED:
+            return width, height
+    return height, width
+
+
+def decoded(path: str, size: tuple[int, int] | None, *, grey: bool) -> np.ndarray:
+    """The decoded picture, upright: (H,W) or (H,W,3) uint8."""
+    from PIL import Image, ImageOps
+
+    with opened(path) as image:
+        if size:  # decode a JPEG at 1/2, 1/4 or 1/8 of its size, if that is 3 times what is wanted
+            image.draft(None, (3 * max(size), 3 * max(size)))
+        image.load()
+        with suppress(*DAMAGE):  # damaged EXIF data: the picture stays as it is stored
+            ImageOps.exif_transpose(image, in_place=True)
+        flat: Image.Image = image
+        if image.mode in GREY_16:
+            values = np.asarray(image).astype(np.uint32)
+            flat = Image.fromarray(((values + 128) // 257).astype(np.uint8))  # rounded
+        elif image.has_transparency_data:
+            white = Image.new("RGBA", image.size, "white")
+            flat = Image.alpha_composite(white, image.convert("RGBA"))
+        flat = flat.convert("L" if grey else "RGB")
+        if size:
+            flat = flat.resize(size[::-1], Image.Resampling.LANCZOS)
+        return np.asarray(flat)
