@@ -10,6 +10,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -50,7 +51,8 @@ def _run(argv: Sequence[str] | None) -> int:
     with warnings.catch_warnings():
         for kind in (CheckpointWarning, DataWarning):
             warnings.simplefilter("always", kind)
-        warnings.showwarning = lambda message, *where, **more: warn(str(message))
+        once = cache(warn)  # data that are scaled for each picture are warned of once
+        warnings.showwarning = lambda message, *where, **more: once(str(message))
         code: int = getattr(module, arguments.command)(arguments) or 0  # most return nothing
     try:
         sys.stdout.flush()

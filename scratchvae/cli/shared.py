@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Options, data_set, shown_name
+from ..data import NAMED, Options, data_set, shown_name
 from ..data.batches import check_columns
 from ..data.sources import KIND_OF, source_of
 from ..errors import InputError
@@ -14,6 +14,7 @@ from ..evaluate import Evaluation, evaluate
 from ..evaluate.collapse import MIN_ROWS, NONE, collapse_report
 from ..evaluate.units import Data, need_labels, pixels, with_labels
 from ..files.atomic import write_atomically
+from ..files.run_folder import CHECKPOINTS, CONFIG, METRICS, earlier_checkpoints
 from ..models import Model
 from ..models.load import load
 from ..pictures.gallery import Picture
@@ -22,14 +23,38 @@ from .tables import SUFFIXES, Table, write_table
 
 SPLITS = {"test": "test split", "train": "training split", "all": "rows"}  # in words
 
+FILES_OF_TRAINING = (*CHECKPOINTS, METRICS, CONFIG)
 DRAWN = (".png", ".svg", ".pdf")  # suffixes of pictures
 
 
 def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
-    """The model, and the settings of its run ({} for a model without a run)."""
+    """The model, and the settings of its run ({} for a model without a run).
+
+    Raises InputError if --output is a file that is read: the data, or part of the run.
+    """
     loaded = load(a.run_folder, a.device)
     settings = of_run(a.run_folder, loaded)
+    if path := getattr(a, "output", None):
+        _refuse_to_replace(path, a, settings)
+        if a.command == "anomaly":  # which writes a picture, too
+            _refuse_to_replace(path.with_suffix(".png"), a, settings)
     return loaded.model, settings or {"binarize": loaded.model.binarize}
+
+
+def _refuse_to_replace(path: Path, a: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """Raises InputError if the path is a file of the data or of the run."""
+    run = Path(a.run_folder)
+    files = [run / name for name in FILES_OF_TRAINING] if run.is_dir() else [run]
+    files += earlier_checkpoints(run).values()
+    data = [getattr(a, "data", None), getattr(a, "training_data", None), settings.get("data")]
+    files += [Path(name) for name in data if name not in (None, *NAMED)]
+    for file in filter(Path.exists, files):
+        own = file.is_dir() and path.resolve().is_relative_to(file.resolve())
+        if path.is_file() and (own or file.samefile(path)):
+            raise InputError(
+                f"{path} is a file of the data or of the run, which the result would replace: "
+                "choose another -o"
+            )
 
 
 def output(a: argparse.Namespace, name: str | None = None) -> Path:

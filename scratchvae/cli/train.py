@@ -170,10 +170,10 @@ def _prepare(a: argparse.Namespace, writes: bool, stack: ExitStack) -> Start:
         # a run without its page was stopped while drawing, and drawing is resumed
         drawn = source.name == runs.NEWEST and (folder / runs.INDEX).exists()
         finished = drawn and a.resume == AUTO and _is_over(loaded, chosen)
-        if drawn and not finished and len(loaded.model.history_) >= chosen["epochs"]:
+        done = len(loaded.model.history_)
+        if (drawn or done > chosen["epochs"]) and not finished and done >= chosen["epochs"]:
             raise InputError(
-                f"{folder} has already finished {len(loaded.model.history_)} epochs: pass a larger "
-                "--epochs to continue"
+                f"{folder} has already finished {done} epochs: pass a larger --epochs to continue"
             )
         settings.check_data_of_resumed(source, loaded, chosen)
         start = Start(chosen, folder, source, loaded, finished=finished)

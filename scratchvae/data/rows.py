@@ -20,6 +20,7 @@ UNLEARNED = "unlearned"  # of a model with minmax or standard that has seen no d
 BINARY, BYTES = 1, 255  # white, in uint8 pixels
 DARK = 64  # uint8 pixels that are all below this were probably meant to have another white
 MAX_SIZE = 1e30  # of a number of a format in a file; its inverse is the least factor
+NUMBERS = "likelihood='gaussian' and scale='standard' (--likelihood gaussian --scale standard)"
 LARGE = 20.0  # a Gaussian likelihood, which starts with variance 1, learns larger numbers badly
 
 
@@ -35,7 +36,8 @@ class RowFormat:
                 "standard": to mean 0 and standard deviation 1. The last two use one range for all
                 pixels of rows with a shape, else one per column.
     offset, factor
-                of minmax and standard: (x - offset) / factor, (D,) or one value
+                of minmax and standard: (x - offset) / factor, (D,) or one value; the factor 0 of
+                a constant column divides by 1, and what is decoded is that constant
     means       of columns with names, to fill missing values with; else empty
     low, high   the range of decoded values, for pictures
     """
@@ -95,6 +97,8 @@ class RowFormat:
             if not unit_interval and max(-low, high) > LARGE:
                 _warn_of_large_numbers(rows, columns)
             return found if 0 <= low and high <= 1 else replace(found, low=low, high=top)
+        if unit_interval and columns and found.image_shape is None:
+            warn_of_data(f"a likelihood of pixels fits columns of numbers badly: use {NUMBERS}")
         return replace(found._fitted(rows), low=low, high=top)
 
     def _fitted(self, rows: np.ndarray) -> Self:
@@ -106,8 +110,9 @@ class RowFormat:
         else:
             offset = rows.min(axis=axis).astype(np.float64)
             factor = rows.max(axis=axis).astype(np.float64) - offset
-        # a constant column is scaled to 0
-        factor = np.where(factor > 1e-12 * np.maximum(np.abs(offset), 1), factor, 1.0)
+        constant = factor <= 1e-12 * np.maximum(np.abs(offset), 1)
+        offset = np.where(constant, rows.min(axis=axis), offset)  # a mean of equals may be rounded
+        factor = np.where(constant, 0.0, factor)
         return replace(
             self,
             offset=tuple(np.atleast_1d(offset).tolist()),
@@ -191,13 +196,15 @@ class RowFormat:
             raise InputError(f"pixels must lie in [0, 1], but {text} to {scaled.max():.6g}")
         if not learning:
             remedy = "scale them as the training data were"
+        elif self.columns and self.image_shape is None:
+            remedy = f"columns of numbers need {NUMBERS}"
         elif 0 <= low and 100 < high <= 255:
             remedy = "pass scale='bytes' (--scale bytes), which divides them by 255"
-        elif self.shape or low >= -1:
-            remedy = "pass scale='minmax' (--scale minmax), which maps them to [0, 1]"
         else:
-            remedy = "if they are no pixels, use likelihood='gaussian' and scale='standard' "
-            remedy += "(--likelihood gaussian --scale standard)"
+            remedy = (
+                "if they are pixels, pass scale='minmax' (--scale minmax), which maps them to "
+                f"[0, 1]; other numbers need {NUMBERS}"
+            )
         raise InputError(
             f"pixels must lie in [0, 1], but these reach from {low:.6g} to {high:.6g}: {remedy}"
         )
@@ -214,7 +221,8 @@ class RowFormat:
     def rescaled(self, x: np.ndarray) -> np.ndarray:
         """The inverse of `unscaled`, unchecked."""
         if self.fitted:
-            return (x - np.array(self.offset)) / np.array(self.factor)
+            factor = np.array(self.factor)
+            return (x - np.array(self.offset)) / np.where(factor > 0, factor, 1)
         return x / np.array(255, dtype=x.dtype) if self.scale == "bytes" else x
 
     def column(self, i: int) -> str:
@@ -319,7 +327,10 @@ class RowFormat:
         yield "scale", lambda: isinstance(self.scale, str) and self.scale in (*SCALES, UNLEARNED)
         yield "offset", lambda: numbers(self.offset)
         yield "means", lambda: self.means == () or (numbers(self.means) and len(self.means) == D)
-        yield "factor", lambda: numbers(self.factor) and min(self.factor) >= 1 / MAX_SIZE
+        yield (
+            "factor",
+            lambda: numbers(self.factor) and all(v == 0 or v >= 1 / MAX_SIZE for v in self.factor),
+        )
         yield "range", lambda: numbers((self.low,)) and numbers((self.high,))
         yield "range", lambda: self.low < self.high
 

@@ -26,6 +26,7 @@ def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
 
     Without k, the ELBO, log p(x|z) - KL, with as many samples of z as in training. With k, the
     importance-weighted bound, log (1/k) sum_j p(x, z_j) / q(z_j|x). Memory does not depend on k.
+    It is -inf for a row so far from the training data that the numbers overflow.
     """
     check_samples(model, k)
 
@@ -39,7 +40,8 @@ def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
         samples = (model.draw_noise(*size, step=j, **key) for j in range(k))
         return (streaming_log_mean_exp(model.log_weight(x, codes, eps) for eps in samples),)
 
-    return model.map_rows(bound, X)[0]
+    bounds = model.map_rows(bound, X)[0]
+    return np.where(np.isnan(bounds), bounds.dtype.type(-inf), bounds)
 
 
 def streaming_log_mean_exp(terms: Iterator[Array]) -> Array:

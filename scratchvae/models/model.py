@@ -271,13 +271,14 @@ class Model(Parametric):
         Without k, the evidence lower bound with the closed-form KL and as many samples of z as
         training draws (one; k for an IWAE). With k, the importance-weighted bound of
         `models/bounds.py`. For a model with labels, y (N,) makes it a bound of log p(x|y), or of
-        log p(x, y). Of scaled data, it is a density of the scaled values. The noise is keyed by
-        the values of a row and by seed (default `self.seed`): a row has one score, wherever it is.
+        log p(x, y). Of scaled data, it is a density of the scaled values. Where the numbers
+        overflow, far from the training data, it is -inf. The noise is keyed by the values of a row
+        and by seed (default `self.seed`): a row has one score, wherever it is.
         """
         model = self.view()
-        rows = model.check(X, y)
         seed = noise.check_seed(model.seed if seed is None else seed)
-        return bounds.of_rows(model, rows, k, seed)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bounds.of_rows(model, model.check(X, y), k, seed)
 
     @reads
     def transform(self, X: Any) -> Any:

@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.command_line import refused
 from support.run_folders import contents
 
@@ -300,3 +301,42 @@ def test_a_threshold_needs_the_training_data(trained, data, tmp_path, capsys):
     refused(capsys, [*argv, "-o", tmp_path / "s.csv"], f"was trained on {own}, which is gone")
     assert not (tmp_path / "s.csv").exists()
     call(*argv[:-2], "-o", tmp_path / "s.csv")
+
+
+def test_a_result_never_replaces_what_is_read(data, tmp_path, capsys):
+    own, new, run = tmp_path / "own.npz", tmp_path / "new.npy", tmp_path / "run"
+    own.write_bytes(data.read_bytes())
+    np.save(new, load_data(data, "all")[0])
+    call("train", "--data", own, *SMALL, "--out", run)
+    load_model(run).save(tmp_path / "m.npz")
+    (tmp_path / "link.npy").symlink_to(new)
+    files = [*run.iterdir(), own, new, tmp_path / "m.npz"]
+    before = [file.read_bytes() for file in files]
+    words = "is a file of the data or of the run, which the result would replace: choose another -o"
+    for argv in (
+        ["reconstruct", run, "--data", new, "-o", new],
+        ["reconstruct", run, "--data", new, "-o", tmp_path / "link.npy"],
+        ["encode", run, "--data", new, "-o", own],
+        ["sample", run, "-o", run / "checkpoint.npz"],
+        ["sample", run, "-o", run / "best.npz"],
+        ["anomaly", run, "-o", run / "metrics.csv"],
+        ["sample", tmp_path / "m.npz", "-o", tmp_path / "m.npz"],
+    ):
+        refused(capsys, argv, words)
+    assert [file.read_bytes() for file in files] == before
+    call("sample", run, "-o", tmp_path / "s.csv")
+    call("sample", run, "-o", tmp_path / "s.csv")
+
+
+def test_a_result_never_replaces_a_picture_of_the_data(tmp_path, rng, capsys):
+    photos, run = tmp_path / "photos", tmp_path / "run"
+    photos.mkdir()
+    for i in range(20):
+        Image.fromarray(rng.integers(0, 256, (4, 4)).astype(np.uint8)).save(photos / f"{i}.png")
+    call("train", "--data", photos, *SMALL, "--out", run)
+    before = contents(photos)
+    words = "is a file of the data or of the run"
+    refused(capsys, ["sample", run, "-o", photos / "3.png"], words)
+    refused(capsys, ["anomaly", run, "-o", photos / "3.csv"], f"3.png {words}")
+    refused(capsys, ["sample", run, "--draw", "-o", photos / "3.png"], words)
+    assert contents(photos) == before

@@ -205,15 +205,44 @@ def test_scale_bytes_divides_whatever_the_dtype(as_type, rng):
     ("X", "message"),
     [
         ([[0, 255]], r"reach from 0 to 255: pass scale='bytes' \(--scale bytes\), which divides"),
-        ([[0, 16]], r"reach from 0 to 16: pass scale='minmax' \(--scale minmax\), which maps"),
-        ([[-1, 1]], r"reach from -1 to 1: pass scale='minmax'"),
+        ([[0, 16]], r"0 to 16: if they are pixels, pass scale='minmax' \(--scale minmax\), which"),
+        ([[-1, 1]], r"reach from -1 to 1: if they are pixels, pass scale='minmax'"),
         ([[-0.1, 0.5]], r"must lie in \[0, 1\], but these reach from -0.1 to 0.5"),
-        ([[-300, 2500]], r"reach from -300 to 2500: if they are no pixels, use likelihood='gauss"),
+        (
+            [[-300, 2500]],
+            r"300 to 2500: .* other numbers need likelihood='gaussian' and scale='sta",
+        ),
+        (
+            Frame(np.array([[0, 200.0]]), ["a", "b"]),
+            r"200: columns of numbers need likelihood='gaussian' and",
+        ),
     ],
 )
 def test_pixels_out_of_range_get_the_remedy_for_their_range(X, message):
     with pytest.raises(InputError, match=message):
-        VAE(**SMALL).fit(np.array(X, dtype=float), epochs=1)
+        VAE(**SMALL).fit(X if isinstance(X, Frame) else np.array(X, dtype=float), epochs=1)
+
+
+def test_a_table_for_a_likelihood_of_pixels_is_a_warning(table):
+    frame = Frame(table, ["age", "size", "weight", "kind"])
+    with pytest.warns(
+        DataWarning, match="of pixels fits columns of numbers badly: use likelihood="
+    ):
+        VAE(**SMALL).fit(frame, epochs=1, scale="minmax")
+
+
+@pytest.mark.parametrize("scale", ["minmax", "standard"])
+def test_a_constant_column_stays_constant(scale, rng):
+    X = rng.normal(size=(40, 3)) * [1, 1, 0] + [0, 50, 7.3]
+    vae = VAE(**GAUSSIAN, scale=scale, seed=0).fit(X, epochs=1)
+    for rows in (vae.reconstruct(X), vae.sample(9), vae.sample(9, draw=True)):
+        assert (rows[:, 2] == 7.3).all()
+        assert rows[:, 1].std() > 0
+    twin = X.copy()
+    twin[:, 2] = 8.3
+    assert (vae.score_samples(twin) < vae.score_samples(X)).mean() > 0.9, (
+        "another value is unlikely"
+    )
 
 
 def test_the_remedies_work(rng):
@@ -386,7 +415,7 @@ def test_what_is_described_is_read():
         {"pixels": 1}, {"white": 254}, {"shape": [6, 2]}, {"shape": [-2, -3]}, {"shape": "ab"},
         {"shape": [2.0, 3.0]}, {"columns": ["a"]}, {"columns": [1] * 6}, {"columns": 5},
         {"scale": "log"}, {"scale": ["none"]}, {"offset": [1, 2]}, {"offset": [float("nan")]},
-        {"factor": [0.0]}, {"factor": [-1.0]}, {"factor": []}, {"factor": ["a"]}, {"low": 1.0},
+        {"factor": [1e-31]}, {"factor": [-1.0]}, {"factor": []}, {"factor": ["a"]}, {"low": 1.0},
         {"high": None}, {"other": 1}, {"offset": 1.0}, {"low": True, "high": 2.0},
     ],
 )  # fmt: skip

@@ -178,3 +178,21 @@ def test_what_is_wrong_is_one_sentence_before_training(make, message, monkeypatc
 def test_before_fit_there_is_no_threshold(method):
     with pytest.raises(InputError, match="this AnomalyDetector has no threshold: call fit first"):
         getattr(AnomalyDetector(), method)(np.zeros((4, 9)))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("k", [None, 3])
+@pytest.mark.parametrize("value", [1e4, -1e4, 1e9, -1e9, 1e300])
+def test_a_row_that_overflows_is_an_outlier(kind, k, value, rng):
+    """A sensor's fill value must not give NaN, which is below no threshold."""
+    X, y = rng.normal(size=(60, 5)), np.arange(60) % 2
+    model = MODELS[kind](
+        latent_dim=2, hidden=(8,), likelihood="gaussian", scale="standard", epochs=2, seed=0
+    )
+    detector = AnomalyDetector(model, 0.1, k=k if model.noisy else None).fit(X, y)
+    X[0, 2] = X[1] = value
+    scores = detector.score_samples(X[:3], y[:3])
+    assert not np.isnan(scores).any()
+    assert scores[2] > scores[:2].max()
+    assert detector.predict(X[:3], y[:3])[:2].tolist() == [-1, -1]
