@@ -19,11 +19,9 @@ from ..evaluate.outliers import threshold
 from ..evaluate.units import Data, need_labels, pixels
 from ..files.atomic import write_csv
 from ..models import Model
-from ..models.load import load
 from ..pictures import gallery
-from ..train.measure import prepare
 from ..train.snapshot import data_hash
-from .shared import data_of, open_run, output, save_picture
+from .shared import as_trained, data_of, open_run, output, save_picture
 from .train import data_splits
 
 
@@ -99,12 +97,9 @@ def _check_that_they_are_the_training_data(
     a: argparse.Namespace, model: Model, settings: dict[str, Any], rows: DataSet, test: Data
 ) -> None:
     """Raises InputError unless these splits have the hash that the checkpoint keeps."""
-    known = load(a.run_folder, a.device).run.get("data")
-    y, y_test = (rows.y, test.y) if model.needs_labels or model.kind == "m2" else (None, None)
-    binarize = settings["binarize"]
-    X = prepare(model, rows.X, y, "static" if binarize == "static" else "none")
-    X_test = prepare(model, test.X, y_test if model.needs_labels else None, binarize)
-    if known is not None and data_hash(X, X_test) != known:
+    X = as_trained(model, settings, rows, test=False)
+    X_test = as_trained(model, settings, test, test=True)
+    if a.hashes["data"] not in (None, data_hash(X, X_test)):
         raise InputError(
             f"{settings['data']} does not hold what {a.run_folder} was trained on, and "
             "--contamination needs the scores of those rows: put the data back, name them with "

@@ -9,7 +9,7 @@ import numpy as np
 from ..data import NAMED, Options, data_set, shown_name
 from ..data.batches import check_columns
 from ..data.sources import KIND_OF, source_of
-from ..errors import InputError
+from ..errors import InputError, warn
 from ..evaluate import Evaluation, evaluate
 from ..evaluate.collapse import MIN_ROWS, NONE, collapse_report
 from ..evaluate.units import Data, need_labels, pixels, with_labels
@@ -18,6 +18,8 @@ from ..files.run_folder import CHECKPOINTS, CONFIG, METRICS, earlier_checkpoints
 from ..models import Model
 from ..models.load import load
 from ..pictures.gallery import Picture
+from ..train.measure import prepare
+from ..train.snapshot import data_hash
 from .settings import check_that_data_exist, of_run
 from .tables import SUFFIXES, Table, write_table
 
@@ -34,6 +36,7 @@ def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
     """
     loaded = load(a.run_folder, a.device)
     settings = of_run(a.run_folder, loaded)
+    a.hashes = {name: loaded.run.get(name) for name in ("data", "test_data")}  # of the run's data
     if path := getattr(a, "output", None):
         _refuse_to_replace(path, a, settings)
         if a.command == "anomaly":  # which writes a picture, too
@@ -85,7 +88,19 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     options = _reading(a, model, settings, source.kind, other)
     rows = data_set(name, split, data_dir, options)
     check_columns(model.rows_.columns, rows.columns, type(model).__name__)
+    if split == "test" and not other and (known := a.hashes["test_data"]) is not None:
+        if data_hash(as_trained(model, settings, rows, test=True)) != known:
+            warn(f"{shown_name(name)} has changed: this is not the test split of {a.run_folder}")
     return Data(rows.X, rows.y, shown_name(name), SPLITS[split], rows.files)
+
+
+def as_trained(model: Model, settings: dict[str, Any], data: Any, *, test: bool) -> np.ndarray:
+    """The rows of a split as the trainer of the run holds them, for their hash."""
+    binarize = settings["binarize"]
+    if not test:
+        y = data.y if model.needs_labels or model.kind == "m2" else None
+        return prepare(model, data.X, y, "static" if binarize == "static" else "none")
+    return prepare(model, data.X, data.y if model.needs_labels else None, binarize)
 
 
 def _reading(

@@ -96,6 +96,7 @@ class Trainer:
         self._earlier_epochs = len(model.history_)  # trained before this run
         self.snapshot = Snapshot(self.arrays(), self.step)
         self._data_hash = cache(partial(data_hash, self.X, self.X_test))
+        self._test_hash = cache(partial(data_hash, self.X_test))
         self.seconds, self._timed = 0.0, 0  # of the epoch so far, and the images trained in them
         plain = type(self).take_step is Trainer.take_step  # the step that a graph replays
         self._graphs = None
@@ -282,7 +283,8 @@ class Trainer:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """The state of a run for a checkpoint, besides the model: numbers, and named arrays."""
-        numbers = {"step": self.step, "rows": len(self.X), "data": self._data_hash()}
+        hashes = {"data": self._data_hash(), "test_data": self._test_hash()}
+        numbers = {"step": self.step, "rows": len(self.X), **hashes}
         return numbers, {"adam_m": self.adam.m, "adam_v": self.adam.v, "sums": self.sums}
 
     def resume(self, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:

@@ -250,6 +250,20 @@ def test_a_row_with_a_gap_has_one_score(train, tmp_path, capsys):
     assert len(set(seen)) == 1
 
 
+def test_changed_data_of_a_run_are_a_warning(train, tmp_path, capsys):
+    path = table(tmp_path / "t.csv")
+    folder = train(path, *GAUSSIAN, "--quiet")
+    words = f"scratchvae: warning: t.csv has changed: this is not the test split of {folder}\n"
+    for n, warned in ((20, False), (30, True)):
+        table(path, n=n)
+        for command in ("evaluate", "anomaly", "encode", "reconstruct"):
+            capsys.readouterr()
+            assert cli.main([command, str(folder)]) == 0
+            assert (capsys.readouterr().err == words) == warned
+    assert cli.main(["evaluate", str(folder), "--data", str(table(tmp_path / "new.csv"))]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_threshold_needs_the_data_of_the_training(train, tmp_path, capsys):
     path = table(tmp_path / "t.csv")
     folder = train(path, *GAUSSIAN, "--quiet")
@@ -257,9 +271,9 @@ def test_a_threshold_needs_the_data_of_the_training(train, tmp_path, capsys):
     assert cli.main([str(a) for a in argv]) == 0
     content = path.read_text()
     path.write_text(content + content.splitlines()[-1] + "\n")
-    refused(capsys, argv, "does not hold what", "--init-from")
-    path.unlink()
     new = table(tmp_path / "new.csv")
+    refused(capsys, [*argv, "--data", new], "does not hold what", "--init-from")
+    path.unlink()
     refused(capsys, [*argv, "--data", new], "is gone, and --contamination", "--training-data")
     scores = (tmp_path / "s.csv").read_text()
     (tmp_path / "moved.csv").write_text(content)
