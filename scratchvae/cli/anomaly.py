@@ -28,7 +28,7 @@ from .train import data_splits
 def anomaly(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     data = data_of(a, model, settings)
-    X, y, name, _, files = data
+    X, y, name, *_ = data
     path = output(a, None if a.data is None else f"anomaly-{Path(name).stem}.csv")
     if path.suffix.lower() != ".csv":
         raise InputError(
@@ -37,22 +37,22 @@ def anomaly(a: argparse.Namespace) -> None:
     named = _anomalous(a, settings, data)
     scores = _scores(model, X, y, name, settings, a.samples)
     columns: dict[str, Any] = {
-        "row": range(len(X)),
+        "row": data.row_numbers,
         "score": [f"{score:.6f}" for score in scores.tolist()],
     }
-    marks = ""
+    limit, marks = a.threshold, ""
     if a.contamination is not None:
         limit, n = _threshold(a, model, settings)
+        marks = f", the {1 - a.contamination:g} quantile of the {n:,} training examples"
+    if limit is not None:
         above = scores > limit
         columns["anomaly"] = above.astype(int).tolist()
-        marks = (
-            f"anomaly: a score above {limit:.2f}, the {1 - a.contamination:g} quantile of the "
-            f"{n:,} training examples; so are {above.sum():,} of {len(X):,}"
-        )
+        # as many digits as single precision has, so that --threshold gives the same verdicts
+        marks = f"anomaly: a score above {limit:.9g}{marks}: {above.sum():,} of {len(X):,}"
     if y is not None:
         columns["label"] = y.tolist()
-    if files is not None:
-        columns["file"] = files
+    if data.files is not None:
+        columns["file"] = data.files
     write_csv(path, columns, zip(*columns.values(), strict=True))
     print(path)
     if model.rows_.image_shape:
@@ -150,7 +150,7 @@ def _summary(
     def row(i: Any) -> str:
         label = "" if data.y is None else f" (label {data.y[i]})"
         file = "" if data.files is None else f" ({data.files[i]})"
-        return f"row {i}{label}{file} with {scores[i]:.2f}"
+        return f"row {data.row_numbers[i]}{label}{file} with {scores[i]:.2f}"
 
     k = a.samples
     bound = "log p(x given its label)" if model.needs_labels else "log p(x)"

@@ -10,7 +10,7 @@ from ..data import data_set, known_name, shown_name
 from ..data.labels import known_labels, labels_named
 from ..errors import InputError
 from ..evaluate import compare
-from ..evaluate.units import means, need_labels, units_of, with_labels
+from ..evaluate.units import Data, means, need_labels, units_of, with_labels
 from ..files import run_folder as runs
 from ..files import safetensors
 from ..files.atomic import write_atomically
@@ -79,12 +79,18 @@ def _need_images(model: Model, path: Path) -> None:
 def reconstruct(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     path = output(a)
-    X, y, name, _, files = data_of(a, model, settings)
+    data = data_of(a, model, settings)
+    X, y, name, *_ = data
     all_rows = path.suffix.lower() in (".csv", ".npz")
     n = a.n or (len(X) if all_rows else SHOWN if model.rows_.image_shape else ROWS)
-    X, y, files = X[:n], y if y is None else y[:n], files and files[:n]
+    X, y = X[:n], None if y is None else y[:n]
     picture = gallery.reconstructions(model, X, with_labels(model, X, y, name))
-    write(path, picture, decoded_rows(model, picture.numbers, y, files))
+    write(path, picture, decoded_rows(model, picture.numbers, y, **_about(data, n)))
+
+
+def _about(data: Data, n: int | None = None) -> dict[str, Any]:
+    """Which examples the first n rows of the data are, for a table."""
+    return {"files": data.files and data.files[:n], "numbers": data.row_numbers[:n]}
 
 
 def encode(a: argparse.Namespace) -> None:
@@ -92,17 +98,18 @@ def encode(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
     path = output(a)
     check_table(path)
-    X, y, name, _, files = data_of(a, model, settings)
+    data = data_of(a, model, settings)
+    X, y, name, *_ = data
     mu, logvar = means(model, X, with_labels(model, X, y, name))
     codes = {"mu": mu} if logvar is None else {"mu": mu, "logvar": logvar}
     columns = [f"{part}{i}" for part in codes for i in range(model.latent_dim)]
-    write_table(path, Table(codes, columns, y, files))
+    write_table(path, Table(codes, columns, y, **_about(data)))
     print(path)
 
 
 def interpolate(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
-    X, y, name, split, _ = data_of(a, model, settings)
+    X, y, name, split, *_ = data_of(a, model, settings)
     labels = with_labels(model, X, y, name)
     path = output(a)
     _need_images(model, path)

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,14 @@ def fraction(text: str) -> float:
         if 0 < float(text) < 1:
             return float(text)
     raise argparse.ArgumentTypeError(f"a number between 0 and 1 is needed, got {text!r}")
+
+
+def finite(text: str) -> float:
+    """ "12.5": a number that is not NaN or infinite."""
+    with suppress(ValueError):
+        if isfinite(float(text)):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"a finite number is needed, got {text!r}")
 
 
 def place(text: str) -> str:

@@ -26,6 +26,7 @@ from ..version import __version__
 from .options import (
     count,
     file,
+    finite,
     fraction,
     index,
     names,
@@ -252,8 +253,11 @@ def parser() -> Parser:
     result(a, ".csv, the picture beside it as .png", runs.SCORES)
     split(a)
     option(a, "--samples K", "score by the K-sample bound", type=count)
+    marked = a.add_mutually_exclusive_group()
     text = "mark scores above the 1 - C quantile of those of the training data"
-    option(a, "--contamination C", text, type=fraction)
+    option(marked, "--contamination C", text, type=fraction)
+    text = "mark scores above this one, such as --contamination found"
+    option(marked, "--threshold NATS", text, type=finite)
     text = "where the training data of --contamination are now, if they have moved"
     option(a, "--training-data PATH", text, type=place)
     text = "labels that count as anomalous, default those left out of training"

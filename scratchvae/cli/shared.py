@@ -91,7 +91,7 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     if split == "test" and not other and (known := a.hashes["test_data"]) is not None:
         if data_hash(as_trained(model, settings, rows, test=True)) != known:
             warn(f"{shown_name(name)} has changed: this is not the test split of {a.run_folder}")
-    return Data(rows.X, rows.y, shown_name(name), SPLITS[split], rows.files)
+    return Data(rows.X, rows.y, shown_name(name), SPLITS[split], rows.files, rows.numbers)
 
 
 def as_trained(model: Model, settings: dict[str, Any], data: Any, *, test: bool) -> np.ndarray:

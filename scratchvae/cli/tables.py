@@ -20,20 +20,20 @@ class Table(NamedTuple):
     columns     the names of all their columns
     y           the labels (N,), or None
     files       the file of each example (N,), or None
+    numbers     the number of each example in its file (N,), or None
     """
 
     values: dict[str, np.ndarray]
     columns: Sequence[str]
     y: np.ndarray | None = None
     files: Sequence[str] | None = None
+    numbers: np.ndarray | None = None
 
 
-def decoded_rows(
-    model: Model, X: np.ndarray, y: np.ndarray | None, files: Sequence[str] | None = None
-) -> Table:
+def decoded_rows(model: Model, X: np.ndarray, y: np.ndarray | None, **about: Any) -> Table:
     """Rows X (N,D) that the model decoded, in the units and with the columns of its data."""
     columns = model.rows_.columns or [f"x{i}" for i in range(model.n_features_)]
-    return Table({"X": X}, columns, y, files)
+    return Table({"X": X}, columns, y, **about)
 
 
 def check_table(path: Path) -> None:
@@ -43,22 +43,23 @@ def check_table(path: Path) -> None:
 
 
 def write_table(path: Path, table: Table) -> None:
-    """Write a table: a .npy has its numbers alone, the others row numbers and labels too."""
-    numbers = np.concatenate([*table.values.values()], axis=1)
+    """Write a table: a .npy has its values alone, the others what is known of each example too."""
+    values = np.concatenate([*table.values.values()], axis=1)
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        write_atomically(path, lambda f: np.save(f, numbers))
+        write_atomically(path, lambda f: np.save(f, values))
     elif suffix == ".npz":
-        arrays: dict[str, Any] = {"row": np.arange(len(numbers)), **table.values}
-        about = {"columns": table.columns, "files": table.files, "y": table.y}
+        arrays: dict[str, Any] = {**table.values}
+        about = {"row": table.numbers, "columns": table.columns}
+        about |= {"files": table.files, "y": table.y}
         arrays |= {name: np.array(a) for name, a in about.items() if a is not None}
         write_atomically(path, lambda f: np.savez(f, **arrays))
     else:
-        first = _there(table, row=range(len(numbers)))
+        first = _there(table, row=table.numbers)
         last = _there(table, label=table.y, file=table.files)
         lines = (  # str: as few digits as give the same number again
             [*(a[i] for a in first.values()), *map(str, x), *(a[i] for a in last.values())]
-            for i, x in enumerate(numbers)
+            for i, x in enumerate(values)
         )
         write_csv(path, [*first, *table.columns, *last], lines)
 

@@ -158,6 +158,7 @@ def _part(rows: DataSet, split: str, name: str | Path) -> DataSet:
         X=X[chosen],
         y=None if y is None else y[chosen],
         files=None if files is None else tuple(files[i] for i in chosen),
+        numbers=chosen,
     )
 
 

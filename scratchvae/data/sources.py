@@ -59,6 +59,7 @@ class DataSet(NamedTuple):
     columns: tuple[str, ...] | None = None
     means: tuple[float, ...] | None = None  # (D,), of a table whose missing values they fill
     files: tuple[str, ...] | None = None  # (N,), of pictures: the path of each below its folder
+    numbers: np.ndarray | None = None  # (N,), of a part: the number of each row among all, from 0
 
 
 class Source(NamedTuple):

@@ -18,6 +18,12 @@ class Data(NamedTuple):
     name: str
     split: str  # "test split" or "rows"
     files: tuple[str, ...] | None = None
+    numbers: np.ndarray | None = None  # see `row_numbers`
+
+    @property
+    def row_numbers(self) -> np.ndarray:
+        """The number of each row in its file, or its split, from 0."""
+        return np.arange(len(self.X)) if self.numbers is None else self.numbers
 
 
 def need_labels(model: type[Model], y: Any, name: str) -> None:

@@ -68,15 +68,14 @@ def test_samples_in_every_kind_of_file(kind, trained, tmp_path):
     y = ["left", "middle", "right, far", "left", "middle"] if kind in ("cvae", "m2") else None
     with np.load(tmp_path / "s.npz") as content:
         np.testing.assert_array_equal(content["X"], expected)
-        assert content["row"].tolist() == [0, 1, 2, 3, 4]
+        assert "row" not in content
         assert content["columns"].tolist() == [f"x{i}" for i in range(16)]
         assert (content["y"].tolist() if "y" in content else None) == y
     header, lines = table(tmp_path / "s.csv")
-    assert header == ["row", *(f"x{i}" for i in range(16)), *(["label"] if y else [])]
-    assert [line[0] for line in lines] == ["0", "1", "2", "3", "4"]
-    found = np.array([line[1:17] for line in lines]).astype(np.float32)
+    assert header == [*(f"x{i}" for i in range(16)), *(["label"] if y else [])]
+    found = np.array([line[:16] for line in lines]).astype(np.float32)
     np.testing.assert_array_equal(found, expected)  # as many digits as it takes, and no more
-    assert max(len(cell) for cell in lines[0][1:17]) < 14
+    assert max(len(cell) for cell in lines[0][:16]) < 14
     assert y is None or column(tmp_path / "s.csv", "label") == y
     X, labels = load_data(tmp_path / "s.npz", "all")
     np.testing.assert_array_equal(X, expected)
@@ -167,8 +166,8 @@ def test_the_units_and_the_columns_are_those_of_the_data(tmp_path, rng):
     np.savez(tmp_path / "x.npz", X=X, y=np.arange(60))
     call("sample", tmp_path / "m.npz", "-n", "4", "-o", tmp_path / "s.csv")
     header, lines = table(tmp_path / "s.csv")
-    assert header == ["row_", "row", "label", "weight"]
-    assert all(700 < float(cell) < 1300 for line in lines for cell in line[1:])
+    assert header == ["row", "label", "weight"]
+    assert all(700 < float(cell) < 1300 for line in lines for cell in line)
     argv = ["reconstruct", tmp_path / "m.npz", "--data", tmp_path / "x.npz"]
     call(*argv, "-o", tmp_path / "r.csv")
     assert table(tmp_path / "r.csv")[0] == ["row_", "row", "label", "weight", "label_"]
@@ -196,6 +195,8 @@ def test_data_without_labels(trained, tmp_path, rng):
         ("anomaly --contamination 0", "--contamination: a number between 0 and 1"),
         ("anomaly --contamination 1", "between 0 and 1 is needed, got '1'"),
         ("anomaly --contamination few", "between 0 and 1 is needed, got 'few'"),
+        ("anomaly --threshold nan", "--threshold: a finite number is needed, got 'nan'"),
+        ("anomaly --threshold 1 --contamination 0.1", "not allowed with argument"),
         ("anomaly --contamination nan", "between 0 and 1 is needed, got 'nan'"),
         ("anomaly -o s.npz", "must end in .csv"),
     ],
@@ -264,8 +265,12 @@ def test_a_threshold_of_the_training_data(kind, trained, data, tmp_path, capsys)
     call(*argv, "--split", "train")
     assert column(tmp_path / "s.csv", "anomaly").count("1") == 7, "a tenth of 63"
     assert table(tmp_path / "s.csv")[0] == ["row", "score", "anomaly", "label"]
-    words = f"anomaly: a score above {limit:.2f}, the 0.9 quantile of the 63 training examples; "
-    assert f"{words}so are 7 of 63\n" in capsys.readouterr().out
+    words = f"anomaly: a score above {limit:.9g}, the 0.9 quantile of the 63 training examples: "
+    assert f"{words}7 of 63\n" in capsys.readouterr().out
+    verdicts = table(tmp_path / "s.csv")
+    call(*argv[:2], "--threshold", f"{limit:.9g}", *argv[4:], "--split", "train")
+    assert table(tmp_path / "s.csv") == verdicts
+    assert f"anomaly: a score above {limit:.9g}: 7 of 63\n" in capsys.readouterr().out
     call(*argv)
     X, y = load_data(data, "test")
     given = {"y": y} if kind == "cvae" else {}
@@ -340,3 +345,22 @@ def test_a_result_never_replaces_a_picture_of_the_data(tmp_path, rng, capsys):
     refused(capsys, ["anomaly", run, "-o", photos / "3.csv"], f"3.png {words}")
     refused(capsys, ["sample", run, "--draw", "-o", photos / "3.png"], words)
     assert contents(photos) == before
+
+
+def test_rows_have_their_numbers_in_the_file(trained, data, tmp_path, capsys):
+    """Also those of the fixed random tenth, so that a row is found again."""
+    every = load_data(data, "all")[0].reshape(70, -1)
+    test = load_data(data, "test")[0].reshape(7, -1)
+    numbers = [int(np.flatnonzero((every == row).all(axis=1))[0]) for row in test]
+    assert numbers != list(range(7))
+    for command, ending in (("anomaly", "csv"), ("encode", "csv"), ("reconstruct", "csv")):
+        call(command, trained["vae"], "-o", tmp_path / f"s.{ending}")
+        assert list(map(int, column(tmp_path / "s.csv", "row"))) == numbers
+    call("encode", trained["vae"], "-o", tmp_path / "s.npz")
+    assert np.load(tmp_path / "s.npz")["row"].tolist() == numbers
+    capsys.readouterr()
+    call("anomaly", trained["vae"], "-o", tmp_path / "s.csv")
+    scores = np.array(column(tmp_path / "s.csv", "score"), float)
+    assert f"the least likely is row {numbers[scores.argmax()]} (" in capsys.readouterr().out
+    call("anomaly", trained["vae"], "--data", data, "-o", tmp_path / "s.csv")
+    assert column(tmp_path / "s.csv", "row") == [str(i) for i in range(70)]
