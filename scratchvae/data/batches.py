@@ -5,6 +5,7 @@ per pixel, on the GPU too.
 """
 
 from collections.abc import Iterator
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,8 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
         except (TypeError, ValueError) as error:
             refused = InputTypeError if isinstance(error, TypeError) else InputError
             raise refused(
-                f"data must be real numbers, got a {kind} of dtype object: {error}"
+                f"data must be real numbers, got a {kind} of dtype object{_culprit(names, X)}: "
+                f"{error}"
             ) from None
     if X.dtype.kind not in "buif":
         hint = "Complex data not supported: " if X.dtype.kind == "c" else ""
@@ -53,7 +55,8 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
         raise InputError(
             f"data must be (examples, features), got a {kind} of shape {X.shape}{hint}"
         )
-    X = X.reshape(len(X), int(np.prod(X.shape[1:])))
+    shape = X.shape[1:]
+    X = X.reshape(len(X), int(np.prod(shape)))
     if n_features is not None and X.shape[1] != n_features:
         raise InputError(
             f"X has {X.shape[1]} features, but {model} is expecting {n_features} features as input"
@@ -66,9 +69,18 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
     if X.dtype.kind == "f" and not np.isfinite([X.min(initial=0), X.max(initial=0)]).all():
         row, column = np.argwhere(~np.isfinite(X))[0]
         value = "NaN" if np.isnan(X[row, column]) else X[row, column]
-        where = f"row {row}, column {repr(names[column]) if names else column}"
+        inside = tuple(map(int, np.unravel_index(column, shape)))
+        place = f"column {repr(names[column]) if names else column}"
+        where = f"row {row}, {place if len(shape) == 1 else f'position {inside}'}"
         raise InputError(f"the data hold {value} at {where}: fill or drop such values")
     return X
+
+
+def _culprit(names: tuple[str, ...] | None, X: np.ndarray) -> str:
+    """The first column with a name that holds something else than numbers, in words."""
+    columns = zip(names or (), X.T, strict=False)
+    bad = (name for name, column in columns if not all(isinstance(v, Real) for v in column))
+    return f" (column {name!r})" if (name := next(bad, None)) else ""
 
 
 def _is_text(column: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..backend import noise
 from ..errors import DataError, InputError
-from .batches import check_columns
+from .batches import check_columns, check_rows
 from .sources import IDX_SETS, DataSet, Options, Source, known_name, named_folders, source_of
 
 SPLITS = ("train", "test", "all")
@@ -108,6 +108,7 @@ def both_splits(
         check_columns(train.columns, test.columns, "the training split")
         return _signed(train), _signed(test)
     rows = source.read("all", verbose)
+    check_rows(rows.X)  # so that messages have the row numbers of the file
     return _signed(_part(rows, "train", name)), _signed(_part(rows, "test", name))
 
 

@@ -129,6 +129,8 @@ class RowFormat:
     def check(self, X: Any, model: str) -> np.ndarray:
         """X as (N,D), not yet scaled. Raises InputError if it has another format than this."""
         shape = np.shape(X)[1:] if hasattr(X, "shape") else ()
+        if self.shape and len(self.shape) > 1 and np.shape(X) == self.shape:
+            raise InputError(f"this is one example of shape {self.shape}: pass x[None]")
         if (
             self.shape
             and len(shape) > 1

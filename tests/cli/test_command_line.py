@@ -325,6 +325,14 @@ def bad(a):
     ("write", "words"),
     [
         (bad(np.full((20, 4), np.nan)), ["NaN at row 0"]),
+        (
+            bad(np.arange(80.0).reshape(20, 2, 2) / [[1], [np.nan]]),
+            ["NaN at row 0, position (1, 0)"],
+        ),
+        (
+            bad(np.where(np.arange(80) == 77, np.nan, 0.5).reshape(20, 4)),
+            ["NaN at row 19, column 1"],
+        ),
         (bad(np.full((20, 4), 2.0)), ["[0, 1]", "2"]),
         (bad(np.zeros((20, 0))), ["0 feature(s)"]),
         (bad(np.zeros((1, 4))), ["at least two rows"]),

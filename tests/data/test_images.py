@@ -524,6 +524,16 @@ def test_a_train_folder_alone_is_a_class(tmp_path):
     assert read_images(tmp_path).y.tolist() == ["bus", "train"]
 
 
+@pytest.mark.parametrize(("there", "wanted"), [("Train", "test"), ("val", "train")])
+def test_one_split_of_two_is_no_class(tmp_path, there, wanted):
+    save(tmp_path / there / "cat" / "a.png")
+    save(tmp_path / "holdout" / "cat" / "a.png")
+    assert refused(tmp_path) == (
+        f"{tmp_path} has {there}/ with sub-folders, as if it were one of two splits: call the "
+        f"other one {wanted}/, or give {tmp_path / there} as the data"
+    )
+
+
 def test_a_split_that_is_not_there_is_refused(tmp_path):
     save(tmp_path / "a.png")
     assert refused(tmp_path, "train") == (

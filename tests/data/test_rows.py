@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -428,3 +429,19 @@ def test_formats_from_files_are_not_trusted(change):
 def test_formats_that_are_none(about):
     with pytest.raises(InputError, match="the format of its rows is invalid"):
         RowFormat.read(about, 6)
+
+
+def test_messages_say_where_in_the_row(rng):
+    X = rng.random((5, 4, 6))
+    vae = VAE(**SMALL).fit(X, epochs=1)
+    with pytest.raises(InputError, match=r"this is one example of shape \(4, 6\): pass x\[None\]"):
+        vae.score_samples(X[0])
+    X[2, 3, 5] = np.nan
+    with pytest.raises(InputError, match=r"NaN at row 2, position \(3, 5\)"):
+        vae.score_samples(X)
+
+
+def test_a_column_of_dates_is_named():
+    X = np.array([[1, date(2026, 1, 2)], [2, date(2026, 1, 3)]], dtype=object)
+    with pytest.raises(InputError, match="dtype object \\(column 'day'\\): "):
+        VAE(**GAUSSIAN).fit(Frame(X, ["a", "day"]), epochs=1)

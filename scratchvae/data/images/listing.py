@@ -15,7 +15,8 @@ SUFFIXES = set(".png .jpg .jpeg .gif .bmp .tif .tiff .webp .ppm .pgm .pbm".split
 # made by operating systems and file servers; names with a leading dot are hidden too
 HIDDEN = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
 TRAIN = ("train", "training")
-TEST = ("test", "testing", "val", "valid", "validation")  # the first that exists
+# the first that exists
+TEST = ("test", "testing", "val", "valid", "validation", "validate", "eval", "dev")
 
 Listing = tuple[list[str], np.ndarray | None]  # paths, and the class of each
 
@@ -48,6 +49,13 @@ def listings(folder: Path, split: str, verbose: bool) -> dict[str, Listing]:
         if verbose and unread:
             warn(f"{folder}: only {' and '.join(splits.values())} are read, not {unread[0]!r}")
     else:
+        for name in (name for name in unread if name.lower() in TRAIN + TEST):
+            if any("/" in path for path in _pictures(folder / name, [], depth=1)):
+                raise DataError(
+                    f"{folder} has {name}/ with sub-folders, as if it were one of two splits: call "
+                    f"the other one {'test' if name.lower() in TRAIN else 'train'}/, or give "
+                    f"{folder / name} as the data"
+                )
         found = {"all": _listed(folder, skipped)}
     if verbose and skipped:
         named = f"{len(skipped):,}, such as {min(skipped)!r}"

@@ -64,8 +64,9 @@ def read_images(
 
     Sub-folders are classes, as for ImageFolder: what is below photos/cat/, at any depth, is a
     "cat". Without sub-folders y is None. Sub-folders train/ (or training/) and test/ (testing/,
-    else val/, valid/, validation/), in upper or lower case, are splits; `split` is "train", "test",
-    or "all" for both, in this order. Size and colour are decided over both, so that shapes agree.
+    else val/, valid/, validation/, validate/, eval/, dev/), in upper or lower case, are splits;
+    `split` is "train", "test", or "all" for both, in this order. Size and colour are decided over
+    both, so that shapes agree.
     Pictures are sorted by path, numbers by value (2.png before 10.png). Other files, hidden files
     and hidden folders are skipped; a folder that symbolic links reach twice is read once.
 
