@@ -60,7 +60,7 @@ def _opened(path: Path, matlab: Any) -> Iterator[IO[bytes]]:
         warnings.simplefilter("ignore")
         try:
             yield f
-        except (matlab.MatReadError, IndexError, ArithmeticError):
+        except (matlab.MatReadError, IndexError, ArithmeticError, UnboundLocalError):
             raise UnreadableFile("is damaged, or another kind of file: get it again") from None
 
 

@@ -277,7 +277,7 @@ def _in_file(path: Path, name: str, options: Options) -> Source:
 
 
 def _array_source(path: Path, opened: Callable[[], arrays.Arrays]) -> Source:
-    with refusing(path, DataError):
+    with refusing(path, DataError, MemoryError):
         found = opened()
         pairs = arrays.pairs_of(found.names)
 

@@ -9,7 +9,7 @@ import pytest
 
 HERE = Path(__file__).parents[1] / "reliability"
 SCRIPTS = (
-    *("kill", "disk", "interrupts", "replaced", "flips", "forged", "fuzz", "same_bytes"),
+    *("kill", "disk", "interrupts", "replaced", "flips", "forged", "fuzz", "foreign", "same_bytes"),
     *("threads", "soak"),
 )
 

@@ -25,7 +25,7 @@ PAGE = common.ROOT / "docs" / "reliability.md"
 MARKS = "<!-- counts: begin -->", "<!-- counts: end -->"
 SCRIPTS = (
     *("kill", "disk", "interrupts", "replaced", "downloads"),
-    *("flips", "forged", "fuzz", "same_bytes", "threads", "soak"),
+    *("flips", "forged", "fuzz", "foreign", "same_bytes", "threads", "soak"),
 )
 APART = "soak"
 
