@@ -81,6 +81,12 @@ class RowFormat:
                 return found
             rows = rows.view(np.uint8)
         low, high = float(rows.min()), float(rows.max())
+        if max(-low, high) > MAX_SIZE:
+            i, j = divmod(int(np.abs(rows).argmax()), D)
+            raise InputError(
+                f"the data reach {rows[i, j]:g} at row {i}, column {found.column(j)}, too large to "
+                "learn from: leave that row out, or correct it"
+            )
         top = high if high > low else low + max(1.0, abs(low))  # of a range that is not empty
         if rows.dtype == np.uint8 and pixels and scale in ("none", "bytes"):
             if high <= 1 and len(rows) > 1 and scale == "none":
@@ -160,8 +166,9 @@ class RowFormat:
         if self.fitted:
             scaled = np.empty(rows.shape, dtype)
             for part in chunks(len(rows), 4096):  # in float64, but not all rows at once
-                scaled[part] = self.rescaled(rows[part])
+                scaled[part] = _limited(self.rescaled(rows[part]))
         elif rows.dtype != np.uint8:
+            rows = _limited(rows)
             scaled = self.rescaled(rows.astype(dtype)) if self.scale == "bytes" else rows
         elif not self.pixels and self.scale == "none":
             scaled = rows.astype(dtype)
@@ -341,6 +348,12 @@ def check_scale(scale: Any) -> None:
     """Raises InputError for an unknown scale."""
     if scale not in SCALES:
         raise InputError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}")
+
+
+def _limited(x: np.ndarray) -> np.ndarray:
+    """x, without numbers that would be infinite in single precision."""
+    large = max(-x.min(initial=0), x.max(initial=0)) > MAX_SIZE
+    return np.clip(x, -MAX_SIZE, MAX_SIZE) if large else x
 
 
 def _warn_of_large_numbers(rows: np.ndarray, columns: tuple[str, ...] | None) -> None:
