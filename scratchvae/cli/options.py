@@ -38,11 +38,11 @@ def widths(text: str) -> tuple[int, ...]:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """ "3" or "3,5": labels, as text."""
-    labels = tuple(part.strip() for part in text.split(","))
-    if not all(labels):
-        raise argparse.ArgumentTypeError(f"labels such as 3 or 3,5; got {text!r}")
-    return labels
+    """ "3" or "3,5": labels or columns, as text."""
+    found = tuple(part.strip() for part in text.split(","))
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"names such as 3 or 3,5 are needed, got {text!r}")
+    return found
 
 
 def fraction(text: str) -> float:

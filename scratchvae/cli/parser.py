@@ -128,6 +128,8 @@ def reading_options(to: Any) -> None:
     option(either, "--colour", text, action="store_false", dest="grey", default=argparse.SUPPRESS)
     text = "tables: the labels, by name or number from 0; default: label, class, target or y"
     setting(to, "--label-column NAME|N", text)
+    text = "tables: leave these columns out, by name or number from 0"
+    setting(to, "--drop NAME|N[,...]", text)
     text = "tables: fill missing values with the mean of their column; default: refuse them"
     setting(to, "--missing", text, choices=("mean",))
     setting(to, "--transpose", "IDX files: exchange rows and columns of images, as EMNIST needs")

@@ -42,6 +42,7 @@ _declarations: dict[str, tuple[Any, Any]] = {  # in the order of config.json
     "size": (None, str | None),
     "grey": (None, bool | None),
     "label_column": (None, str | None),
+    "drop": (None, Sequence[str] | None),
     "missing": (None, str | None),
     "transpose": (False, bool),
     **_of_models,

@@ -112,6 +112,7 @@ def _reading(
     if kind == "pictures" and own.get("grey") is None and (shape := model.rows_.image_shape):
         own["grey"] = len(shape) == 2
     return Options(**own | told, label_required="label_column" in told or not other,
+                   drop_required="drop" in told or not other,
                    means=model.rows_.means or None)  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Load data sets by name or from files: `load_data` returns the rows and labels of one split."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,18 @@ import numpy as np
 
 from ..backend import noise
 from ..errors import DataError, InputError
+from ..files.reading import installed, refusing
 from .batches import check_columns, check_rows
-from .sources import IDX_SETS, DataSet, Options, Source, known_name, named_folders, source_of
+from .sources import (
+    IDX_SETS,
+    DataSet,
+    Options,
+    Source,
+    known_name,
+    named_folders,
+    shown_name,
+    source_of,
+)
 
 SPLITS = ("train", "test", "all")
 
@@ -23,10 +34,12 @@ def load_data(
     size: int | tuple[int, int] | str | None = None,
     grey: bool | None = None,
     label_column: str | int | None = None,
-    missing: str | None = None,
+    drop: str | int | Sequence[str | int] = (),
+    missing: str | Sequence[float] | np.ndarray | None = None,
+    as_frame: bool = False,
     transpose: bool = False,
     verbose: bool = False,
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[Any, np.ndarray | None]:
     """X (N,...) and labels y (N,), or None, of the "train" or "test" split, or of "all" rows.
 
     name is one of
@@ -60,8 +73,11 @@ def load_data(
       grey          pictures: True for grey, False for colour; default: colour if one has colour
       label_column  tables: the labels' column, by name or number; default: the one named label,
                     labels, class, target or y; "": none
+      drop          tables: columns to leave out, by name or number (from 0)
       missing       tables: "mean" fills missing values with the mean of their column in this file;
-                    default: refuse them
+                    D numbers fill those of each column with its own, such as `model.rows_.means`,
+                    the means of the table that the model was fitted on; default: refuse them
+      as_frame      tables: X as a pandas DataFrame, with the names of the columns
       transpose     IDX files: exchange rows and columns of each image, as EMNIST needs
 
     verbose: say what was skipped or is worth a note, with a progress bar for many pictures.
@@ -81,12 +97,43 @@ def load_data(
         raise InputError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if download:
         fetch(name, data_dir)
-    options = Options(size, grey, label_column, missing, transpose)
+    missing, means = _filling(missing)
+    one = isinstance(drop, str) or not isinstance(drop, Iterable)
+    dropped: Any = (drop,) if one else tuple(drop)  # type: ignore[arg-type]
+    options = Options(size, grey, label_column, dropped or None, missing, transpose, means=means)
     source = source_of(name, data_dir, options)
-    X, y, *_ = _split(source, split, name, verbose)
+    if as_frame and source.kind != "table":
+        raise InputError(
+            f"as_frame=True means nothing for {shown_name(name)}, which is no table: leave it out"
+        )
+    X, y, columns, *_ = _split(source, split, name, verbose)
+    if means is not None and len(means) != X.shape[1]:
+        raise InputError(
+            f"missing= has {len(means)} numbers, but {shown_name(name)} has {X.shape[1]} columns: "
+            "give one for each"
+        )
     if source.kind in ("strokes", "idx"):
         X = X.reshape(len(X), -1)
+    if as_frame:
+        with refusing(Path(name), DataError):
+            (pandas,) = installed("pandas")
+        return pandas.DataFrame(X, columns=columns), y
     return X, y
+
+
+def _filling(missing: Any) -> tuple[str | None, tuple[float, ...] | None]:
+    """What `missing=` of load_data means: "mean" or None, and the numbers to fill gaps with."""
+    if missing is None or isinstance(missing, str):
+        return missing, None
+    try:
+        numbers = np.asarray(missing, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(())
+    if numbers.ndim != 1 or not np.isfinite(numbers).all():
+        raise InputError(
+            f"missing= must be 'mean', or one finite number for each column, got {missing!r}"
+        )
+    return "mean", tuple(numbers.tolist())
 
 
 def data_set(

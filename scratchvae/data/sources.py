@@ -5,7 +5,7 @@ A `Source` says whether the data have splits of their own, and reads one.
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import partial
@@ -38,15 +38,17 @@ class Options:
     size: Any = None  # of pictures: 32, (32, 48), or "32x48"
     grey: bool | None = None  # of pictures: None: colour, if one has colour
     label_column: str | int | None = None  # of tables
+    drop: Sequence[str | int] | None = None  # of tables: columns to leave out
     missing: str | None = None  # of tables: "mean", or None to refuse missing values
     transpose: bool = False  # of IDX files: exchange rows and columns of each image
     label_required: bool = True  # whether a label_column that is not there is an error
+    drop_required: bool = True  # whether a column to drop that is not there is an error
     means: tuple[float, ...] | None = None  # of tables: fill missing values with these
 
 
 KIND_OF = {  # of data, that an option belongs to
-    "size": "pictures", "grey": "pictures", "label_column": "table", "missing": "table",
-    "transpose": "idx",
+    "size": "pictures", "grey": "pictures", "label_column": "table", "drop": "table",
+    "missing": "table", "transpose": "idx",
 }  # fmt: skip
 WORDS = {"pictures": "folder of pictures", "table": "table", "idx": "set of IDX files"}
 
@@ -237,6 +239,8 @@ def _table_source(files: dict[str, Path], options: Options) -> Source:
         tables.read_table,
         label_column=options.label_column,
         label_required=options.label_required,
+        drop=options.drop,
+        drop_required=options.drop_required,
         missing=options.missing,
         means=options.means,
     )

@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 from support.command_line import go_on, refused
 from support.idx_files import write_set
+from support.run_folders import forge
 
 from scratchvae import cli, load_data, load_model
 from scratchvae.cli.settings import DEFAULTS
 from scratchvae.data.sources import KIND_OF, Options
+from scratchvae.files.run_folder import candidates
 from scratchvae.pictures import gallery
 
 
@@ -141,6 +143,77 @@ def test_columns_of_other_tables_are_checked(train, tmp_path, capsys):
     refused(capsys, argv, "has no column 'kind' for the labels")
 
 
+PEOPLE = ("--likelihood", "gaussian", "--drop", "id,born", "--label-column", "kind", "--quiet")
+
+
+def people(path, names, n=20):
+    """A table of measurements, and of what is none."""
+    X = np.random.default_rng(0).standard_normal((n, 2))
+    known = {"id": 7000, "born": "2001-02-03", "a": X[:, 0], "b": X[:, 1], "kind": "uv", "x": 0.5}
+    lines = [",".join(names)]
+    for i in range(n):
+        values = {"id": 7000 + 3 * i, "born": "2001-02-03", "kind": "uv"[i % 2]}
+        lines.append(",".join(str(values.get(k, known[k][i] if k in "ab" else 5)) for k in names))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_columns_left_out_are_a_setting_of_the_run(train, tmp_path, capsys):
+    folder = train(people(tmp_path / "t.csv", ("id", "a", "born", "b", "kind")), *PEOPLE)
+    assert json.loads((folder / "config.json").read_text())["drop"] == ["id", "born"]
+    model = load_model(folder)
+    assert model.rows_.columns == ("a", "b")
+    assert go_on(folder, "--epochs", "2") == 0
+    scores = []
+    for i, names in enumerate((("id", "a", "born", "b"), ("a", "b"), ("born", "kind", "a", "b"))):
+        new = people(tmp_path / f"new{i}.csv", names, 5)
+        for command in (["evaluate"], ["anomaly", "-o", "s.csv"], ["encode", "-o", "e.npy"]):
+            assert cli.main([command[0], str(folder), "--data", str(new), *command[1:]]) == 0
+        with open("s.csv", newline="") as f:
+            scores.append([line["score"] for line in csv.DictReader(f)])
+    assert scores[0] == scores[1] == scores[2]
+    assert len(scores[0]) == 5
+    wide = people(tmp_path / "wide.csv", ("a", "b", "x"))
+    refused(capsys, ["evaluate", folder, "--data", wide], "Feature names unseen at fit time: x.")
+    assert cli.main(["evaluate", str(folder), "--data", str(wide), "--drop", "x"]) == 0
+    argv = ["evaluate", folder, "--data", wide, "--drop", "xx"]
+    refused(capsys, argv, "has no column 'xx' to drop: did you mean 'x'?")
+    argv = ["train", "--resume", "--out", folder, "--epochs", "3", "--drop", "id"]
+    refused(capsys, argv, "was trained with --drop ('id', 'born'), so it cannot resume")
+    argv = ["train", "--data", tmp_path / "t.csv", "--drop", "id,birth", "--out", "other"]
+    refused(capsys, argv, "has no column 'birth' to drop")
+    refused(capsys, ["train", "--drop", "id,", "--out", "other"], "names such as 3 or 3,5 are")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_run_from_before_a_setting_is_read(train, tmp_path):
+    folder = train(table(tmp_path / "t.csv"), *GAUSSIAN, "--quiet")
+    for path in candidates(folder):
+        forge(path, lambda meta: meta["run"]["settings"].pop("drop"))
+    assert cli.main(["evaluate", str(folder)]) == 0
+    assert go_on(folder, "--epochs", "2") == 0
+
+
+def test_decimal_commas_are_noted(train, tmp_path, capsys):
+    path = table(tmp_path / "t.csv")
+    path.write_text(path.read_text().replace(",", ";").replace(".", ","))
+    folder = train(path, *GAUSSIAN)
+    assert "are read as numbers with a decimal comma\n" in capsys.readouterr().out
+    assert cli.main(["evaluate", str(folder)]) == 0
+
+
+def test_own_results_are_read_as_tables(train, tmp_path):
+    folder = train(table(tmp_path / "t.csv"), *GAUSSIAN, "--quiet")
+    assert cli.main(["reconstruct", str(folder), "--split", "all", "-o", "r.csv"]) == 0
+    assert cli.main(["evaluate", str(folder), "--data", "r.csv", "--label-column", "label"]) == 0
+    assert cli.main(["sample", str(folder), "-n", "3", "-o", "s.csv"]) == 0
+    assert cli.main(["anomaly", str(folder), "--data", "s.csv"]) == 0
+    assert cli.main(["encode", str(folder), "-o", "e.csv", "--data", "t.csv"]) == 0
+    X, y = load_data("e.csv", "all")
+    assert X.shape == (20, 4)
+    assert sorted(set(y)) == ["a", "b"]
+
+
 def test_a_resumed_run_checks_its_columns(train, tmp_path, capsys):
     path = table(tmp_path / "t.csv")
     folder = train(path, *GAUSSIAN, "--quiet")
@@ -247,6 +320,10 @@ def test_a_row_with_a_gap_has_one_score(train, tmp_path, capsys):
         )
         scores = (tmp_path / "s.csv").read_text().splitlines()[1:]
         seen.append(scores[picked.index(lines[7])].split(",")[1])
+    model = load_model(folder)
+    x, _ = load_data(path, "all", missing=model.rows_.means)
+    seen.append(f"{-model.score_samples(x)[0]:.6f}")
+    assert len(seen) == 4
     assert len(set(seen)) == 1
 
 

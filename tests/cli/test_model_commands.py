@@ -596,7 +596,7 @@ def test_scores_of_data_without_labels_or_pictures(tmp_path, capsys, rng):
         ("--likelihood continuous_bernoulli --binarize dynamic", ["--binarize dynamic"]),
         ("--leave-out 4", ["label '4'", "0, 1, 2"]),
         ("--leave-out 0,1,2", ["no example to train on"]),
-        ("--leave-out 1,", ["--leave-out", "labels such as 3 or 3,5"]),
+        ("--leave-out 1,", ["--leave-out", "names such as 3 or 3,5"]),
     ],
 )
 def test_unusable_options_write_nothing(options, words, data, tmp_path, capsys):

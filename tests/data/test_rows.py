@@ -445,3 +445,16 @@ def test_a_column_of_dates_is_named():
     X = np.array([[1, date(2026, 1, 2)], [2, date(2026, 1, 3)]], dtype=object)
     with pytest.raises(InputError, match="dtype object \\(column 'day'\\): "):
         VAE(**GAUSSIAN).fit(Frame(X, ["a", "day"]), epochs=1)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", ["none", "standard"])
+def test_numbers_beyond_single_precision(scale, rng):
+    X = rng.normal(size=(60, 3))
+    vae = VAE(**GAUSSIAN, scale=scale).fit(X, epochs=1)
+    X[7, 1] = -1e300
+    with pytest.raises(InputError, match="reach -1e\\+300 at row 7, column 1, too large to learn"):
+        VAE(**GAUSSIAN, scale=scale).fit(X, epochs=1)
+    for codes in vae.encode(X):
+        assert np.isfinite(codes).all()
+    assert vae.score_samples(X).argmin() == 7

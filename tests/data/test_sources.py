@@ -1,13 +1,14 @@
 """What a name means: named data sets, IDX files, folders, tables; options that do not apply."""
 
 import gzip
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 from support.idx_files import idx_bytes, write_set
 
-from scratchvae import DataError, InputError, load_data
+from scratchvae import VAE, DataError, InputError, load_data
 from scratchvae.data import Options, both_splits, data_set, idx, known_name, shown_name
 from scratchvae.data.sources import source_of
 
@@ -111,6 +112,9 @@ def test_a_file_of_another_kind_has_its_remedy(tmp_path, name, told):
         ("x.npy", {"label_column": 0}, "--label-column (label_column=) means nothing for x.npy"),
         ("t.csv", {"grey": False}, "--grey (grey=) means nothing for t.csv, which is no folder"),
         ("photos", {"label_column": ""}, "means nothing for photos/, which is no table: leave it"),
+        ("photos", {"drop": "a"}, "--drop (drop=) means nothing for photos/, which is no table"),
+        ("photos", {"missing": [1]}, "--missing (missing=) means nothing for photos/, which is"),
+        ("strokes", {"as_frame": True}, "as_frame=True means nothing for strokes, which is no ta"),
     ],
 )
 def test_an_option_for_another_kind_of_data_is_refused(tmp_path, monkeypatch, name, options, told):
@@ -252,6 +256,51 @@ def test_a_label_column_that_may_be_absent(tmp_path):
     found = data_set(path, "all", None, Options(label_column="kind", label_required=False))
     assert found.columns == ("height", "weight")
     assert found.y is None
+
+
+def test_columns_that_load_data_leaves_out(tmp_path):
+    path = table(tmp_path / "t.csv")
+    for drop in (("kind",), ["kind"], "kind", 2, ("2",), np.array(["kind"])):
+        X, y = load_data(path, "all", drop=drop)
+        assert (X.shape, y) == ((20, 2), None)
+    X, y = load_data(path, "all", drop=["height"], label_column="kind")
+    assert (X.tolist(), len(y)) == ([[i] for i in range(20)], 20)
+    assert load_data("strokes", "test", drop=())[0].shape == (2000, 784)
+    assert "did you mean 'height'?" in refused(path, DataError, drop="heigth")
+    options = Options(drop=("kind", "born"), drop_required=False)
+    assert data_set(path, "all", None, options).columns == ("height", "weight")
+
+
+def test_gaps_are_filled_with_given_numbers(tmp_path, capsys):
+    path = table(tmp_path / "new.csv", "height,weight", ",{i}", 1)
+    for means in ((1.5, 9), [1.5, 9], np.array([1.5, 9])):
+        assert load_data(path, "all", missing=means)[0].tolist() == [[1.5, 0]]
+    assert "no value at all in column 'height'" in refused(path, DataError, missing="mean")
+    for wrong in ((1.5,), [], [1, 2, 3]):
+        told = f"missing= has {len(wrong)} numbers, but new.csv has 2 columns: give one for each"
+        assert told in refused(path, split="all", missing=wrong or ())
+    for wrong in ((1, np.nan), (np.inf, 1), ("a", "b"), ((1, 2),), 1, True, {}):
+        assert "missing= must be 'mean', or one finite number" in refused(path, missing=wrong)
+
+
+def test_a_table_as_a_frame(tmp_path, monkeypatch):
+    pd = pytest.importorskip("pandas", reason="pandas is not installed")
+    path = table(tmp_path / "t.csv")
+    frame, y = load_data(path, "all", label_column="kind", as_frame=True)
+    assert isinstance(frame, pd.DataFrame)
+    assert list(frame.columns) == ["height", "weight"]
+    assert y.tolist() == ["a", "b"] * 10
+    np.testing.assert_array_equal(frame, load_data(path, "all", label_column="kind")[0])
+    assert len(load_data(path, "test", drop="kind", as_frame=True)[0]) == 2
+    path.write_text("1,2\n3,4\n")
+    assert list(load_data(path, "all", as_frame=True)[0].columns) == [0, 1]
+    model = VAE(latent_dim=1, hidden=(2,), likelihood="gaussian").fit(frame, epochs=1)
+    assert list(model.feature_names_in_) == ["height", "weight"]
+    with pytest.raises(InputError, match="must be in the same order"):
+        model.score_samples(frame[["weight", "height"]])
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    told = refused(path, DataError, as_frame=True)
+    assert told.endswith("t.csv needs pandas: pip install --upgrade pandas")
 
 
 @pytest.mark.parametrize("name", ["binarized_mnist_train.amat", "a.amat.gz"])

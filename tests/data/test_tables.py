@@ -256,7 +256,7 @@ def test_means_of_huge_values_do_not_overflow(read):
 
 
 def test_a_column_without_any_value_is_refused(read):
-    none = "has no value at all in column 'b': leave it out"
+    none = "has no value at all in column 'b': leave it out by --drop b (drop='b')"
     is_refused(read, "a,b\n1,\n2,?\n", none, missing="mean")
 
 
@@ -277,17 +277,183 @@ def test_infinities_are_refused(read, word, missing):
 def test_text_is_refused_with_its_place_and_the_remedies(read, text):
     found = f"holds '{text}' in line 3, column 'b', which is no number: "
     choose = "choose it by --label-column b (label_column='b') if it holds labels, "
-    encode = "encode that column as numbers, or leave it out of the file"
-    is_refused(read, f'a,b\n1,2\n3,"{text}"\n', found + choose + encode)
-    is_refused(read, f'a,b,y\n1,2,3\n3,"{text}",3\n', found + encode)
+    drop = "leave it out by --drop b (drop='b'), or encode it as numbers"
+    is_refused(read, f'a,b\n1,\n3,"{text}"\n', found + choose + drop)
+    is_refused(read, f'a,b,y\n1,,3\n3,"{text}",3\n', found + drop)
     unnamed = "in line 2, column 1 (counted from 0), which is no number: "
     choose = "choose it by --label-column 1 (label_column=1) if it holds labels, "
-    is_refused(read, f'1,2\n3,"{text}"\n', unnamed + choose + encode)
+    drop = "leave it out by --drop 1 (drop=1), or encode it as numbers"
+    is_refused(read, f'1,\n3,"{text}"\n', unnamed + choose + drop)
+
+
+PEOPLE = """id,name,born,height,note
+7001,Ann Lee,2001-02-03,1.71,
+7002,Bob,2002-03-04,1.82,tall
+7003,Cy,2003-04-05,1.64,"short, or so"
+7004,Di,2004-05-06,1.55,short
+"""
+
+
+def test_all_columns_of_text_are_named_at_once(read):
+    told = "holds 'Ann Lee' in line 2, column 'name', which is no number, and text in 2 other "
+    told += "columns: choose one by --label-column (label_column=) if it holds labels, "
+    told += "leave these columns out by --drop name,born,note (drop=), or encode them as numbers"
+    is_refused(read, PEOPLE, told)
+    one = "one other column: leave these columns out by --drop 'name of a person,born' (drop=), or"
+    content = PEOPLE.replace("note", "y").replace("name", "name of a person")
+    is_refused(read, content, one)
+    is_refused(read, content.replace("born", '"the, day"'), "--drop 'name of a person,2' (drop=)")
+    wide = ",".join(f"a long name {i}" for i in range(20))
+    row = ",".join("x" * 20) + "\n"
+    by_number = "text in 19 other columns: choose one by --label-column (label_column=) if it "
+    by_number += (
+        "holds labels, leave these columns out by --drop 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14"
+    )
+    is_refused(read, f"{wide}\n{row}", by_number)
+    wide, row = (text.replace("\n", "") + f",{text}" * 4 for text in (wide, row.strip()))
+    wide = ",".join(f"{name}{i}" for i, name in enumerate(wide.split(",")))
+    is_refused(
+        read, f"{wide}\n{row}\n", "leave these columns out by --drop (drop=), or encode them"
+    )
+
+
+@pytest.mark.parametrize("line", [2, 3, 30, 61])
+def test_one_bad_cell_among_numbers_has_another_remedy(read, line):
+    rows = [f"{i},{i}.5" for i in range(60)]
+    rows[line - 2] = "1,1.5m"
+    told = f"holds '1.5m' in line {line}, column 'b', where other values are numbers: correct it, "
+    told += "or leave the cell empty and use --missing mean (missing='mean')"
+    is_refused(read, "\n".join(["a,b", *rows]), told)
+
+
+def test_columns_that_are_left_out(read, capsys):
+    X, names = [[1.71], [1.82], [1.64], [1.55]], ("height",)
+    for drop in (["id", "name", "born", "note"], ("0", "name", 2, np.int64(4)), "0124"):
+        is_table(read(PEOPLE, drop=drop), X, None, names)
+    table = read(PEOPLE, drop=("born", "id", "note"), label_column="name", verbose=True)
+    is_table(table, X, ["Ann Lee", "Bob", "Cy", "Di"], names)
+    assert capsys.readouterr().out.endswith("t.csv: the labels are column 'name'\n")
+    is_table(read("a,label,y\n1,x,2\n", drop=["label"]), [[1]], [2], ("a",))
+    is_table(read("a,y\n1,0.5\n", drop=["y"]), [[1]], None, ("a",))
+    is_table(read("a,1\n5,6\n", drop=["1"]), [[5]], None, ("a",))
+    is_table(read("a,a,b\n1,2,3\n", drop=[1]), [[1, 3]], None, ("a", "b"))
+    is_table(read("a,a,b\n1,2,3\n", drop=["a"]), [[3]], None, ("b",))
+    is_table(read("a,b,\n1,2,\n", drop=[2]), [[1, 2]], None, ("a", "b"))
+    is_table(read(",a\nx,1\ny,2\n", drop=[0]), [[1], [2]], None, ("a",))
+    is_table(read(",a,b\n7,1,x\n9,2,y\n", drop=["b"]), [[1], [2]], None, ("a",))
+
+
+def test_text_that_is_left_out_of_a_table_without_a_header(read):
+    rows = "k1,3.5,x\nk2,3.0,y\n"
+    is_refused(read, rows, "or leave it out by --drop 0 (drop=0)")
+    is_table(read(rows, drop=[0], label_column=2), [[3.5], [3.0]], ["x", "y"])
+    is_table(read(rows, drop=["0", "2"]), [[3.5], [3.0]])
+    is_table(read(f"name,2020,kind\n{rows}", drop=["name", 2]), [[3.5], [3]], None, ("2020",))
+
+
+def test_columns_to_leave_out_that_are_not_there(read):
+    is_refused(
+        read, PEOPLE, "has no column 'hight' to drop: did you mean 'height'?", drop=["hight"]
+    )
+    first = "has no column '?' to drop: it has 'id', 'name', 'born', 'height', 'note'"
+    is_refused(read, PEOPLE, first, drop=["?"])
+    numbers = "to drop: its columns have the numbers 0 to 4"
+    is_refused(read, PEOPLE, f"has no column '5' {numbers}", drop=[5])
+    is_refused(read, "1,2,3,4,5\n", f"has no column 'id' {numbers}", drop=["id"])
+    is_refused(read, PEOPLE, "drop must be a whole number >= 0, got -1", drop=[-1])
+    both = "has its labels in column 'name', which --drop (drop=) leaves out: choose one of the two"
+    is_refused(read, PEOPLE, both, drop=["name"], label_column=1)
+    is_refused(read, "a\n1\n", "has no column of numbers besides", drop=["a"])
+    left = read("a,b\n1,2\n", drop=["b", "id", 7], drop_required=False)
+    is_table(left, [[1]], None, ("a",))
+
+
+def test_values_that_are_left_out_are_not_kept(read, tmp_path):
+    rows = "".join(f"{'x' * 5000},{i}\n" for i in range(1000))
+    (tmp_path / "t.csv").write_text(f"a,b\n{rows}")
+    tracemalloc.start()
+    tables.read_table(tmp_path / "t.csv", drop=["a"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 500_000
+
+
+# decimal commas, and the numbers of rows
+
+
+def test_decimal_commas_where_semicolons_separate(read, capsys):
+    content = "a;b;kind\n1,5;2;1,5\n-0,25;1e3;x\n 1,5e3 ;;,\n"
+    table = read(content, label_column="kind", missing="mean", verbose=True)
+    is_table(table, [[1.5, 2], [-0.25, 1e3], [1500, 501]], ["1,5", "x", ","], ("a", "b"))
+    told = "t.csv: values such as 1,5 are read as numbers with a decimal comma\n"
+    assert told in capsys.readouterr().out
+    is_table(read("1,5;2\n3;4,25\n"), [[1.5, 2], [3, 4.25]])
+    is_table(read("1,5;2"), [[1.5, 2]])
+    is_table(read('a;b\n"1,5";TRUE\n'), [[1.5, 1]], None, ("a", "b"))
+
+
+def test_decimal_points_and_both(read, capsys):
+    is_table(read("a;b\n1.5;2\n", verbose=True), [[1.5, 2]], None, ("a", "b"))
+    assert capsys.readouterr().out == ""
+    is_table(read("a;b\n1,5;2\n3;1.234\n", verbose=True), [[1.5, 2], [3, 1.234]], None, ("a", "b"))
+    told = "values such as 1,5 are read as numbers with a decimal comma, and those such as 1.234 "
+    assert told + "with a decimal point" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["a, cm;b\n1,5;2\n", "\n\na, cm;b\n\n1,5;2\n", "a, cm;b\n1;2,5\n"])
+def test_commas_in_the_names_of_a_file_with_semicolons(read, text):
+    assert read(text).columns == ("a, cm", "b")
+    line = text.count("\n") + 1
+    is_refused(read, f"{text}3;-\n", f"holds '-' in line {line}, column 'b', where other values")
+    is_refused(read, f'{text}3;"4\n', f"breaks the rules of CSV in line {line} (")
+
+
+def test_semicolons_in_a_file_with_commas(read):
+    is_table(read("a;x,b\n1,2\n"), [[1, 2]], None, ("a;x", "b"))
+    is_table(read("a;x,b\n1.5,2\n"), [[1.5, 2]], None, ("a;x", "b"))
+    is_table(read("a;x,b,kind\n1,2,u;v\n", label_column="kind"), [[1, 2]], ["u;v"], ("a;x", "b"))
+
+
+@pytest.mark.parametrize("text", ["1.234,5", "1,234,567", "1,234.5"])
+def test_separators_of_thousands_are_no_numbers(read, text):
+    told = f"holds '{text}' in line 3, column 'a': write numbers without separators of thousands"
+    is_refused(read, f"a;b\n1,5;2\n{text};2\n", told)
+
+
+def test_fractions_with_a_comma_are_no_labels_either(read):
+    is_refused(read, "a;y\n1;0,51\n2;3\n", "has 0,51 in column 'y', whose name says that it")
+
+
+@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_first_column_that_numbers_the_rows_is_left_out(request, read, capsys, start, name):
+    rows = [(i + start, 5.0 * i) for i in range(3)]
+    content = "row,a\n" + "".join(f"{i},{x}\n" for i, x in rows)
+    if name == "t.parquet":
+        request.getfixturevalue("pd")
+        content = parquet({"row": [i for i, _ in rows], "a": [x for _, x in rows]})
+    table = read(content, name, verbose=True)
+    is_table(table, [[0], [5], [10]], None, ("a",))
+    told = f"{name}: left out the first column, 'row', which numbers the rows\n"
+    assert capsys.readouterr().out.endswith(told)
+
+
+def test_other_columns_of_that_name_are_data(read):
+    for values in ((0, 2), (2, 3), (1, 0), (0, 0), (0, ""), (1,)):
+        content = "row,a\n" + "".join(f"{value},5\n" for value in values)
+        assert read(content, missing="mean").columns == ("row", "a")
+    is_table(read("row,a\n0,5\n"), [[5]], None, ("a",))  # one row of ours
+    is_table(read("a,row\n5,0\n5,1\n"), [[5, 0], [5, 1]], None, ("a", "row"))
+    is_table(read("row,a\n0,5\n1,5\n", label_column="row"), [[5], [5]], [0, 1], ("a",))
+    is_table(read("row,a\n0,5\n1,\n", missing="mean"), [[5], [5]], None, ("a",))
+    is_refused(read, "row,label\n0,1\n1,1\n", "has no column of numbers besides the labels")
+    is_refused(read, "row,a,file\n0,1,a/b.png\n", "--drop file (drop='file')")
 
 
 def test_long_text_is_cut_so_that_the_remedy_is_seen(read):
     long = "x" * 5000
-    is_refused(read, f"{long},b\n{long},1\n2,3\n", "or leave it out of the file")
+    number = "--label-column 0 (label_column=0) if it holds labels, leave it out by --drop 0"
+    is_refused(read, f"{long},b\n{long},1\n{long},3\n", number)
     is_refused(read, f"{long},b\n1,2\n", "has no column 'y' for", label_column="y")
 
 
@@ -297,7 +463,7 @@ def test_decimal_commas_and_thousands_are_refused(read, text):
         f"holds '{text}' in line 2, column 'a': write numbers with a decimal point, and without "
         "separators of thousands"
     )
-    is_refused(read, f"a;b\n{text};2\n", told)
+    is_refused(read, f"a\tb\n{text}\t2\n", told)
     is_refused(read, f'a,b\n"{text}",2\n', told)
 
 
@@ -314,8 +480,9 @@ def test_headers_that_are_refused(read):
     is_refused(read, "a,b\n", "has a header, but no rows: get it again")
     is_refused(read, "a,b,a\n1,2,3\n", "has two columns named 'a': rename one")
     is_refused(read, "y,y,a\n1,2,3\n", "has two columns named 'y': rename one")
-    nameless = "has no name for column 2 (counted from 0): name it, or leave it out"
+    nameless = "has no name for column 2 (counted from 0): name it, or leave it out by --drop 2"
     is_refused(read, "a,b,\n1,2,\n", nameless)
+    nameless = "name it, or leave it out by --drop 'Unnamed: 2' (drop='Unnamed: 2')"
     is_refused(read, "a,b,Unnamed: 2,\n1,2,3,4\n", nameless)
 
 
@@ -464,6 +631,9 @@ def test_what_was_decided_is_said_if_verbose(read, capsys):
         "the labels are column 'kind'",
         "missing values, now the means of their columns: 1",
     ]
+    read("a,b\n1,\n", missing="mean", means=(2, 6), verbose=True)
+    told = "t.csv: missing values, now the means given for their columns: 1\n"
+    assert capsys.readouterr().out.endswith(told)
 
 
 # Excel and Parquet
@@ -597,12 +767,18 @@ def test_frames(pd, taken, capsys):
 
 
 def test_frames_are_refused_by_the_same_rules(pd, taken):
+    dates = pd.to_datetime([None, "2026-01-02"])
     gap = "has no value in row 1 (counted from 0), column 'b' (1 missing in all)"
     is_refused(taken, {"a": [1, 2], "b": [1, np.nan]}, gap)
     text = "in row 1 (counted from 0), column 'b', which is no number"
-    is_refused(taken, {"a": [1, 2], "b": ["1", "u"]}, f"holds 'u' {text}")
-    is_refused(taken, {"a": [1, 2], "b": pd.Categorical(["1", "u"])}, f"holds 'u' {text}")
-    dates = pd.to_datetime([None, "2026-01-02"])
+    is_refused(taken, {"a": [1, 2], "b": ["", "u"]}, f"holds 'u' {text}")
+    is_refused(taken, {"a": [1, 2], "b": pd.Categorical([None, "u"])}, f"holds 'u' {text}")
+    typing_error = "holds 'u' in row 59 (counted from 0), column 'b', where other values are"
+    is_refused(taken, {"a": range(60), "b": ["1"] * 59 + ["u"]}, typing_error)
+    several = "column 'b', which is no number, and text in one other column: choose one by "
+    is_refused(taken, {"a": [1, 2], "b": ["t", "u"], "c": dates}, several)
+    columns = {"a": [1, 2], "b": ["t", "u"], "c": dates}
+    is_table(taken(columns, drop=["c"], label_column="b"), [[1], [2]], ["t", "u"], ("a",))
     is_refused(taken, {"a": [1, 2], "b": dates}, f"holds '2026-01-02 00:00:00' {text}")
     infinity = "holds an infinity in row 0 (counted from 0), column 'a'"
     is_refused(taken, {"a": [np.inf, 2]}, infinity)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,9 @@ def follow(tmp_path, monkeypatch, capsys):
         said = []
         text = (ROOT / "docs" / "guides" / name).read_text()
         for language, code in re.findall(r"```(python|sh)\n(.*?)```", text, re.DOTALL):
+            needs_pandas = "pandas" in code or "as_frame" in code
+            if language == "python" and needs_pandas and not find_spec("pandas"):
+                continue
             if language == "python":
                 exec(compile(code, name, "exec"), {})
                 said.append(capsys.readouterr().out)
@@ -163,7 +167,9 @@ def test_the_guide_to_pictures_does_what_it_says(follow):
 
 def test_the_guide_to_tables_does_what_it_says(follow):
     said, _, _ = follow("tables.md")
-    assert said[-1] == "True\n"
+    if find_spec("pandas"):
+        assert said[-3] == "[ True]\n"
+        assert said[-2].strip() == rows_of("new_scores.csv")[1][1]
     assert len(rows_of("scores.csv")) == 1201
     assert len(rows_of("reconstructed.csv")) == 51
     assert rows_of("synthetic.csv")[0] == ["height_cm", "leaves", "petal_mm", "stem_mm"]

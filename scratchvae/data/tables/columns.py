@@ -4,7 +4,10 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from math import isnan, nan
+from shlex import quote
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +19,9 @@ LABEL_NAMES = ("label", "labels", "class", "target", "y")
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "<na>", "nat")
 WORDS = dict.fromkeys(MISSING, nan) | {"true": 1.0, "false": 0.0}  # in lower case
 NAMELESS = re.compile(r"(Unnamed: \d+)?")  # pandas calls a column without a name so
+ROW = "row"  # the column of row numbers in the tables that this package writes
+DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d*(e[-+]?\d+)?\s*", re.IGNORECASE)
+PLAIN = re.compile(r"[^\s,'\"-][^,'\"]{0,39}")  # a name that can be written in an option
 MAX_LABEL = 200  # characters: NumPy pads all labels to the length of the longest
 
 
@@ -23,8 +29,21 @@ class NoSuchColumn(UnreadableFile):
     """The labels' column is not in the file."""
 
 
-def number_of(text: str) -> float | None:
-    """The number that a value stands for, NaN if it is missing, None if it is text."""
+class Asked(NamedTuple):
+    """Which columns are the labels and which are left out, by name or number, as the user says."""
+
+    label: str | int | None = None  # None: the one with a usual name; "": none
+    drop: Sequence[str | int] = ()
+    drop_required: bool = True  # whether a column to drop that is not there is an error
+
+
+def number_of(text: str, commas: bool = False) -> float | None:
+    """The number that a value stands for, NaN if it is missing, None if it is text.
+
+    commas: whether 1,5 is a number too.
+    """
+    if commas and DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
     try:
         if "_" not in text:  # float("1_2") is 12
             return float(text)
@@ -33,41 +52,79 @@ def number_of(text: str) -> float | None:
     return WORDS.get(text.strip().lower())
 
 
-def numbers_of(row: list[str]) -> Sequence[float | None]:
-    """`number_of` each value; an array if none is a word or text."""
+def numbers_of(row: list[str], commas: bool = False) -> Sequence[float | None]:
+    """`number_of` each value; an array if none is a word, a decimal comma or text."""
     try:
         if "_" not in "".join(row):
             return array("d", map(float, row))  # the usual case, and fast
     except ValueError:
         pass
-    return [number_of(text) for text in row]
+    return [number_of(text, commas) for text in row]
 
 
 class Columns:
-    """What each column of the file is: data, the labels, or the numbers of the rows.
+    """What each column of the file is: data, the labels, the numbers of the rows, or left out.
 
     kept: the data's columns, by their numbers in the file. names: of those, or None. label, index:
-    the other columns, or None.
+    their columns, or None. beside: those two. apart: all columns that are no data.
     """
 
-    def __init__(self, names: list[str] | None, width: int, label_column: str | int | None) -> None:
-        repeated = [name for name, n in Counter(names).items() if n > 1 and name]
-        if repeated:
+    def __init__(
+        self, names: list[str] | None, width: int, asked: Asked, commas: bool = False
+    ) -> None:
+        self.all, self.commas = names, commas
+        dropped = _dropped(names, width, asked)
+        left = [name for j, name in enumerate(names or ()) if j not in dropped]
+        if repeated := [name for name, n in Counter(left).items() if n > 1 and name]:
             raise UnreadableFile(f"has two columns named {_shown(repeated[0])}: rename one")
-        self.label = _label(names, width, label_column)
-        self.label_is_named = label_column is not None
-        nameless = [j for j, name in enumerate(names or ()) if NAMELESS.fullmatch(name)]
+        self.label = _label(names, width, asked.label, dropped)
+        self.label_is_named = asked.label is not None
+        if self.label in dropped:
+            raise UnreadableFile(
+                f"has its labels in {self.called(self.label)}, which --drop (drop=) leaves out: "
+                "choose one of the two"
+            )
+        nameless = {j for j, name in enumerate(names or ()) if NAMELESS.fullmatch(name)} - dropped
         self.index = 0 if 0 in nameless and self.label != 0 else None
-        self.apart = [j for j in (self.index, self.label) if j is not None]
+        self.beside = {j for j in (self.index, self.label) if j is not None}
+        self.apart = dropped | self.beside
         self.kept = [j for j in range(width) if j not in self.apart]
+        self._check_that_data_are_left()
+        if bad := sorted(nameless.intersection(self.kept)):
+            raise UnreadableFile(
+                f"has no name for column {bad[0]} (counted from 0): name it, or leave it out by "
+                f"{self.drop_option(bad[:1])}"
+            )
+
+    def _check_that_data_are_left(self) -> None:
         if not self.kept:
             raise UnreadableFile("has no column of numbers besides the labels: is it cut off?")
-        if bad := [j for j in nameless if j in self.kept]:
-            raise UnreadableFile(
-                f"has no name for column {bad[0]} (counted from 0): name it, or leave it out"
-            )
-        self.all = names
-        self.names = None if names is None else tuple(names[j] for j in self.kept)
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        return None if self.all is None else tuple(self.all[k] for k in self.kept)
+
+    def row_numbers_found(self) -> None:
+        """Leave out the first column, which holds the numbers of the rows."""
+        del self.kept[0]
+        self._check_that_data_are_left()
+
+    def drop_option(self, which: Sequence[int]) -> str:
+        """The option that leaves these columns out, on the command line and in Python."""
+        if len(which) == 1:
+            return self._option("drop", which[0])
+        for keys in ([self._key(k) for k in which], which):
+            if len(names := ",".join(map(str, keys))) <= 120:
+                return f"--drop {quote(names)} (drop=)"
+        return "--drop (drop=)"
+
+    def _option(self, name: str, k: int) -> str:
+        key = self._key(k)
+        return f"--{name.replace('_', '-')} {quote(str(key))} ({name}={key!r})"
+
+    def _key(self, k: int) -> str | int:
+        """The name of column k if it can be written in an option, else its number."""
+        return self.all[k] if self.all and PLAIN.fullmatch(self.all[k]) else k
 
     def called(self, k: int) -> str:
         """Column k of the file, in messages."""
@@ -75,33 +132,96 @@ class Columns:
             f"column {k} (counted from 0)" if self.all is None else f"column {_shown(self.all[k])}"
         )
 
-    def text_refused(self, k: int, text: str, where: str) -> UnreadableFile:
-        """The error for text in column k of the file, where numbers belong."""
+    def text_refused(
+        self, row: Sequence[str], near: Sequence[Sequence[float | None]], where: str
+    ) -> UnreadableFile:
+        """The error for a row of the data's columns with text, where numbers belong.
+
+        near: the numbers of this row and of others, which tell columns of text from typing errors.
+        """
+        numbers = [number_of(text, self.commas) for text in row]
+        bad = [j for j, number in enumerate(numbers) if number is None]
+        columns = [j for j, values in enumerate(zip(*near, strict=True)) if _is_text(values)]
+        j = next((j for j in bad if j in columns), bad[0])
+        k, text = self.kept[j], row[j]
         found = f"holds {_shown(text.strip())} in {where}, {self.called(k)}"
         if "," in text and number_of(text.replace(",", "")) is not None:
+            form = "" if self.commas else "with a decimal point, and "
+            return UnreadableFile(f"{found}: write numbers {form}without separators of thousands")
+        if j not in columns:
             return UnreadableFile(
-                f"{found}: write numbers with a decimal point, and without separators of thousands"
+                f"{found}, where other values are numbers: correct it, or leave the cell empty and "
+                "use --missing mean (missing='mean')"
             )
-        name: str | int = k if self.all is None else self.all[k]
-        option = f"choose it by --label-column {name} (label_column={name!r}) if it holds labels, "
-        if len(str(name)) > 40:
-            option = "choose it by --label-column (label_column=) if it holds labels, "
+        found += ", which is no number"
+        if others := [self.kept[i] for i in columns if i != j]:
+            n = len(others)
+            found += f", and text in {'one other column' if n == 1 else f'{n:,} other columns'}"
+        which = sorted([k, *others])
+        it, them = ("these columns", "them") if others else ("it", "it")
+        label = ""
+        if self.label is None and others:
+            label = "choose one by --label-column (label_column=) if it holds labels, "
+        elif self.label is None:
+            label = f"choose it by {self._option('label_column', k)} if it holds labels, "
         return UnreadableFile(
-            f"{found}, which is no number: {option if self.label is None else ''}encode that "
-            "column as numbers, or leave it out of the file"
+            f"{found}: {label}leave {it} out by {self.drop_option(which)}, or encode {them} as "
+            "numbers"
         )
+
+
+def _is_text(values: Sequence[float | None]) -> bool:
+    """Whether a column holds text, rather than numbers with a typing error."""
+    texts = values.count(None)
+    return texts > sum(value is not None and not isnan(value) for value in values)
 
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:40]}...")
 
 
-def _label(names: list[str] | None, width: int, wanted: str | int | None) -> int | None:
+def _dropped(names: list[str] | None, width: int, asked: Asked) -> set[int]:
+    """The numbers of the columns to leave out."""
+    found: set[int] = set()
+    for wanted in asked.drop:
+        if there := [j for j, name in enumerate(names or ()) if name == wanted]:
+            found.update(there)
+        elif (number := _number(wanted, "drop")) is not None and number < width:
+            found.add(number)
+        elif asked.drop_required:
+            there_are = f"its columns have the numbers 0 to {width - 1}"
+            if names and number is None:
+                there_are = _nearest(names, str(wanted))
+            raise UnreadableFile(f"has no column {_shown(str(wanted))} to drop: {there_are}")
+    return found
+
+
+def _nearest(names: list[str], wanted: str) -> str:
+    """The name that is nearest to the wanted one, or the first few."""
+    if near := get_close_matches(wanted, names, 1):
+        return f"did you mean {_shown(near[0])}?"
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"it has {', '.join(map(_shown, names[:8]))}{more}"
+
+
+def _number(wanted: str | int, option: str) -> int | None:
+    """The number of a column, also as text; None for a name."""
+    if isinstance(wanted, str):
+        if not (wanted.isdecimal() and wanted.isascii()):
+            return None
+        wanted = int(wanted)
+    return whole_number(wanted, option, least=0)
+
+
+def _label(
+    names: list[str] | None, width: int, wanted: str | int | None, dropped: set[int]
+) -> int | None:
     """The number of the labels' column, or None without one."""
     if wanted == "":
         return None
     if wanted is None:
         found = [j for j, name in enumerate(names or ()) if name.lower() in LABEL_NAMES]
+        found = [j for j in found if j not in dropped]
         if names and len(found) > 1:
             choices = [names[j] for j in found]
             raise UnreadableFile(
@@ -111,24 +231,42 @@ def _label(names: list[str] | None, width: int, wanted: str | int | None) -> int
         return found[0] if found else None
     if names and wanted in names:
         return names.index(str(wanted))
-    if isinstance(wanted, str) and not (wanted.isdecimal() and wanted.isascii()):
+    if (number := _number(wanted, "label_column")) is None:
         if names is None:
             raise NoSuchColumn(
-                f"has no header, hence no column {_shown(wanted)}: give the number of the labels' "
-                "column, from 0, as in --label-column 0 (label_column=0)"
+                f"has no header, hence no column {_shown(str(wanted))}: give the number of the "
+                "labels' column, from 0, as in --label-column 0 (label_column=0)"
             )
-        few = ", ".join(map(_shown, names[:8])) + (
-            f" and {len(names) - 8} more" if len(names) > 8 else ""
-        )
-        raise NoSuchColumn(f"has no column {_shown(wanted)} for the labels: it has {few}")
-    number = whole_number(
-        int(wanted) if isinstance(wanted, str) else wanted, "label_column", least=0
-    )
+        name = str(wanted)
+        raise NoSuchColumn(f"has no column {_shown(name)} for the labels: {_nearest(names, name)}")
     if number >= width:
         raise UnreadableFile(
             f"has {width} columns, so the labels' column is one of 0 to {width - 1}, not {number}"
         )
     return number
+
+
+def has_header(first: list[str], second: list[str], asked: Asked, commas: bool) -> bool:
+    """Whether the first row of a file names its columns."""
+    text = [j for j, value in enumerate(first) if number_of(value, commas) is None]
+    if not text:  # columns that pandas numbered, with or without its index?
+        counted = first[1:] if first[0] == "" else first
+        return len(counted) > 2 and counted == [str(j) for j in range(len(counted))]
+    if len(text) == len(first) or not second:
+        return True
+    below = [number_of(second[j], commas) for j in text if j < len(second)]
+    if any(number is not None and not isnan(number) for number in below):
+        return True
+    wanted = [asked.label, *asked.drop]
+    if any(name in wanted or name.lower() in LABEL_NAMES for name in first):
+        return True
+    if any(str(column).isdecimal() for column in wanted):
+        return False
+    raise UnreadableFile(
+        "begins with a row of numbers and text that may be its header, or may not: add a line of "
+        f"column names at the top, or name the labels' column, as in --label-column {text[0]} "
+        f"(label_column={text[0]}), or leave it out by --drop {text[0]} (drop={text[0]})"
+    )
 
 
 def labels_of(texts: Iterable[str], where: Callable[[int], str]) -> np.ndarray:

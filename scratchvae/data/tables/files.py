@@ -9,7 +9,8 @@ import gzip
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
 from typing import IO, Any
 
 from ...files.reading import (
@@ -19,6 +20,7 @@ from ...files.reading import (
     installed,
     not_installed,
 )
+from .columns import number_of
 
 MAX_COLUMNS = 200_000
 MAX_LINE = 32 * MAX_COLUMNS  # bytes
@@ -72,26 +74,43 @@ class Lines:
         return text.removeprefix("\ufeff") if self.number == 1 else text
 
 
-def text_rows(lines: Lines, separator: str) -> Rows:
-    """The rows of CSV or TSV. Another separator is detected where the first line lacks it."""
+def text_rows(lines: Lines, separator: str) -> tuple[Rows, str]:
+    """The rows of CSV or TSV, and the separator: another one where the first line lacks it."""
     text = iter(lines)
     first = next((line for line in text if line.strip()), "")
     if first.lstrip().lower().startswith(("<!doctype", "<html")):
         raise UnreadableFile("is a web page, not a table: download the raw file")
     if separator == " ":  # lines may begin and end with it
         first, text = first.strip(), (line.strip() for line in text)
-    unquoted = re.sub(r'"[^"]*"', "", first)
-    separator = next((s for s in f"{separator},;\t" if s in unquoted), separator)
-    reader = csv.reader(
-        chain([first], text), delimiter=separator, strict=True, skipinitialspace=True
-    )
+    skipped, head = lines.number - 1, [first]
+    found = [s for s in f"{separator},;\t" if s in _unquoted(first)]
+    if separator == "," and {",", ";"} <= {*found}:  # the one that leaves more numbers
+        head += islice(text, 9)
+        found.sort(key=partial(_numbers, head[1:] or head), reverse=True)
+    separator = found[0] if found else separator
+    return _split(chain(head, text), separator, skipped), separator
+
+
+def _unquoted(line: str) -> str:
+    return re.sub(r'"[^"]*"', "", line)
+
+
+def _numbers(lines: list[str], separator: str) -> int:
+    """How many numbers the separator leaves in these lines."""
+    values = (value for line in lines for value in line.split(separator))
+    return sum(number_of(value, separator == ";") is not None for value in values)
+
+
+def _split(text: Iterator[str], separator: str, skipped: int) -> Rows:
+    """The rows in lines of CSV, of which so many were skipped before."""
+    reader = csv.reader(text, delimiter=separator, strict=True, skipinitialspace=True)
     try:
         for row in reader:
-            yield lines.number, row
+            yield skipped + reader.line_num, row
     except csv.Error as error:
         raise UnreadableFile(
-            f"breaks the rules of CSV in line {lines.number} ({error}): is a quotation mark "
-            "missing, or one too many?"
+            f"breaks the rules of CSV in line {skipped + reader.line_num} ({error}): is a "
+            "quotation mark missing, or one too many?"
         ) from None
 
 

@@ -21,14 +21,23 @@ import numpy as np
 from ...errors import DataError, InputError, say
 from ...files.reading import UnreadableFile, max_bytes, open_at_once, refusing, regular
 from ..arrays import TEST
-from .columns import LABEL_NAMES, Columns, NoSuchColumn, labels_of, number_of, numbers_of
+from .columns import (
+    ROW,
+    Asked,
+    Columns,
+    NoSuchColumn,
+    has_header,
+    labels_of,
+    number_of,
+    numbers_of,
+)
 from .files import MAX_COLUMNS, Lines, Rows, Tell, excel_rows, parquet_frame, text_rows
 
 SUFFIXES = (
     *(".csv", ".tsv", ".amat", ".csv.gz", ".tsv.gz", ".amat.gz"),
     *(".parquet", ".xlsx"),
 )  # .amat: numbers between spaces, as the variations of MNIST are stored
-
+NEAR = 20  # rows before and after text, which tell whether the column holds text
 
 SPLIT = re.compile(f"(?:(?P<set>.*)[-_. ])?(?P<split>train|{'|'.join(TEST)})", re.IGNORECASE)
 
@@ -70,6 +79,8 @@ def read_table(
     *,
     label_column: str | int | None = None,
     label_required: bool = True,
+    drop: Sequence[str | int] | None = None,
+    drop_required: bool = True,
     missing: str | None = None,
     means: Sequence[float] | None = None,
     verbose: bool = False,
@@ -79,15 +90,18 @@ def read_table(
     label_column    the labels' column, by name or number (from 0, also as text); None: the one
                     named label, labels, class, target or y, in any case, if there is one; "": none
     label_required  whether a label_column that is not there is an error
+    drop            columns to leave out, by name or number
+    drop_required   whether one of them that is not there is an error
     missing         "mean" fills missing values with the mean of their column; None refuses them
     means           (D,), to fill them with instead: the `means` of the table that a model learned
     verbose         say which columns were set apart, and what was filled
 
     The first row is a header if it holds text, unless that stands above more text, where only
     `label_column` as a number tells that there is no header; or if it is 0, 1, 2, ..., as pandas
-    numbers columns. Rows without any value are skipped. A nameless first column that counts the
-    rows is left out. Booleans are 1 and 0. Labels that are whole numbers become int64, and a
-    missing one -1 (unlabelled); all others are text, and none may be missing.
+    numbers columns. Rows without any value are skipped. A first column that numbers the rows is
+    left out if it has no name, or if its name is "row" and no number is left out. Booleans are 1
+    and 0. Where ; separates the values, a decimal comma is one too. Labels that are whole numbers
+    become int64, and a missing one -1 (unlabelled); all others are text, and none may be missing.
 
     Raises DataError if the file cannot be read or is not such a table, and InputError for an
     unknown `missing`.
@@ -99,19 +113,20 @@ def read_table(
         if verbose:
             say(f"{path}: {text}")
 
+    asked = Asked(label_column, drop or (), drop_required)
     with refusing(path, DataError), open_at_once(path) as f:
         try:
-            content = _content_of(f, path.name.lower(), label_column, tell)
+            content = _content_of(f, path.name.lower(), asked, tell)
         except NoSuchColumn:
             if label_required:
                 raise
             f.seek(0)
-            content = _content_of(f, path.name.lower(), "", tell)
+            content = _content_of(f, path.name.lower(), asked._replace(label=""), tell)
         return _finished(content, missing, tell, means)
 
 
 class _Content(NamedTuple):
-    """A table with NaN for missing values; `apart` has the texts of columns that are no data."""
+    """A table with NaN for missing values; `apart` has the texts of the labels and the index."""
 
     X: np.ndarray
     columns: Columns
@@ -119,29 +134,30 @@ class _Content(NamedTuple):
     where: Callable[[int], str]  # names row i in messages
 
 
-def _content_of(f: IO[bytes], name: str, label_column: str | int | None, tell: Tell) -> _Content:
+def _content_of(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> _Content:
     """The content of an open file with this name."""
     size = regular(f)
     if name.endswith(".parquet"):
-        return _from_frame(parquet_frame(f), label_column)
+        return _from_frame(parquet_frame(f), asked)
     if name.endswith(".xlsx"):
         with warnings.catch_warnings():  # about styles and extensions, which are not read
             warnings.simplefilter("ignore")
-            return _from_rows(excel_rows(f, size, tell), "row {}", label_column)
+            return _from_rows(excel_rows(f, size, tell), "row {}", asked, tell)
     separator = " " if ".amat" in name else "\t" if ".tsv" in name else ","
-    return _from_text(f, separator, label_column)
+    return _from_text(f, separator, asked, tell)
 
 
-def _from_text(f: IO[bytes], separator: str, label_column: str | int | None) -> _Content:
+def _from_text(f: IO[bytes], separator: str, asked: Asked, tell: Tell) -> _Content:
     gzipped = f.read(2) == b"\x1f\x8b"
     f.seek(0)
     with gzip.open(f) if gzipped else nullcontext(f) as stream:
         lines = Lines(stream, max_bytes() if gzipped else inf)
-        return _from_rows(text_rows(lines, separator), "line {}", label_column)
+        rows, separator = text_rows(lines, separator)
+        return _from_rows(rows, "line {}", asked, tell, separator == ";")
 
 
-def _from_rows(rows: Rows, place: str, label_column: str | int | None) -> _Content:
-    """place: how to name a row by its number in the file."""
+def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = False) -> _Content:
+    """place: how to name a row by its number in the file. commas: whether decimal ones are read."""
     rows = ((n, row) for n, row in rows if any(map(str.strip, row)))
     head = list(islice(rows, 2))
     if not head:
@@ -150,58 +166,51 @@ def _from_rows(rows: Rows, place: str, label_column: str | int | None) -> _Conte
     width = len(first)
     if width > MAX_COLUMNS:
         raise UnreadableFile(f"has {width:,} columns, but at most {MAX_COLUMNS:,} are read")
-    header = _has_header(first, head[1][1] if len(head) > 1 else [], label_column)
-    columns = Columns(first if header else None, width, label_column)
+    header = has_header(first, head[1][1] if len(head) > 1 else [], asked, commas)
+    columns = Columns(first if header else None, width, asked, commas)
     if header:
         del head[0]
-    apart: dict[int, list[str]] = {k: [] for k in sorted(columns.apart, reverse=True)}
+    apart: dict[int, list[str]] = {k: [] for k in columns.beside}
+    others = sorted(columns.apart, reverse=True)
     values, at = array("d"), array("q")
+    comma = point = ""  # the first value with each
     for n, row in chain(head, rows):
         if len(row) != width:
             raise UnreadableFile(
                 f"should hold {width} values in each row, as in {start}, but holds {len(row)} in "
                 f"{place.format(n)}: is it cut off, or is a separator or quotation mark missing?"
             )
-        for k in apart:  # from the right
-            apart[k].append(row.pop(k))
-        numbers = numbers_of(row)
+        for k in others:  # from the right
+            text = row.pop(k)
+            if k in apart:
+                apart[k].append(text)
+        numbers = numbers_of(row, commas)
         if isinstance(numbers, list) and None in numbers:
-            j = numbers.index(None)
-            raise columns.text_refused(columns.kept[j], row[j], place.format(n))
+            last = values[-NEAR * len(row) :]
+            before = [last[i : i + len(row)] for i in range(0, len(last), len(row))]
+            after = [r for _, r in islice(rows, NEAR) if len(r) == width]
+            after = [[r[k] for k in columns.kept] for r in after]
+            near = [*before, numbers, *(numbers_of(r, commas) for r in after)]
+            raise columns.text_refused(row, near, place.format(n))
+        if commas:
+            comma = comma or next((text for text in row if "," in text), "")
+            point = point or next((text for text in row if "." in text), "")
         values.extend(numbers)  # type: ignore[arg-type]
         at.append(n)
     if not at:
         raise UnreadableFile("has a header, but no rows: get it again")
+    if comma:
+        both = f", and those such as {point} with a decimal point" if point else ""
+        tell(f"values such as {comma} are read as numbers with a decimal comma{both}")
     X = np.frombuffer(values).reshape(len(at), len(columns.kept))
     return _Content(X, columns, apart, lambda i: place.format(at[i]))
 
 
-def _has_header(first: list[str], second: list[str], label_column: str | int | None) -> bool:
-    text = [j for j, value in enumerate(first) if number_of(value) is None]
-    if not text:  # columns that pandas numbered, with or without its index?
-        counted = first[1:] if first[0] == "" else first
-        return len(counted) > 2 and counted == [str(j) for j in range(len(counted))]
-    if len(text) == len(first) or not second:
-        return True
-    below = [number_of(second[j]) for j in text if j < len(second)]
-    if any(number is not None and not isnan(number) for number in below):
-        return True
-    if any(name == label_column or name.lower() in LABEL_NAMES for name in first):
-        return True
-    if label_column is not None and str(label_column).isdecimal():
-        return False
-    raise UnreadableFile(
-        "begins with a row of numbers and text that may be its header, or may not: add a line of "
-        f"column names at the top, or name the labels' column, as in --label-column {text[0]} "
-        f"(label_column={text[0]})"
-    )
-
-
-def _from_frame(frame: Any, label_column: str | int | None) -> _Content:
+def _from_frame(frame: Any, asked: Asked) -> _Content:
     names = [str(name).strip() for name in frame.columns]
     if not len(frame):
         raise UnreadableFile("has no rows")
-    columns = Columns(names, len(names), label_column)
+    columns = Columns(names, len(names), asked)
     X = np.empty((len(frame), len(columns.kept)))
     for j, k in enumerate(columns.kept):
         series = frame.iloc[:, k]
@@ -211,9 +220,13 @@ def _from_frame(frame: Any, label_column: str | int | None) -> _Content:
         for i, value in enumerate(_texts(series)):
             number = number_of(value)
             if number is None:
-                raise columns.text_refused(k, value, _row(i))
+                start = max(0, i - NEAR)
+                near = frame.iloc[start : i + NEAR]
+                rows = [*zip(*(_texts(near.iloc[:, k]) for k in columns.kept), strict=True)]
+                numbers = [[number_of(text) for text in row] for row in rows]
+                raise columns.text_refused(rows[i - start], numbers, _row(i))
             X[i, j] = number
-    apart = {k: list(_texts(frame.iloc[:, k])) for k in columns.apart}
+    apart = {k: list(_texts(frame.iloc[:, k])) for k in columns.beside}
     return _Content(X, columns, apart, _row)
 
 
@@ -239,21 +252,36 @@ def _finished(
         if not whole or len(set(numbers)) < len(numbers):
             raise UnreadableFile(
                 "has no name for its first column, which does not number the rows: leave it out "
-                "(index=False in pandas), or name it, if the model should learn it"
+                "by --drop 0 (drop=0), or name it, if the model should learn it"
             )
         tell("left out the first column, which has no name and numbers the rows")
     y = None
     if columns.label is not None:
         y = labels_of(apart[columns.label], where)
         if not columns.label_is_named and y.dtype.kind == "U":
-            _refuse_measurements(apart[columns.label], columns.called(columns.label))
+            _refuse_measurements(apart[columns.label], columns, columns.label)
         tell(f"the labels are {columns.called(columns.label)}")
-    return Table(X, y, columns.names, _fill(content, missing, tell, means))
+    if _numbers_rows(X, columns):
+        columns.row_numbers_found()
+        content = content._replace(X=X[:, 1:].copy())
+        tell(f"left out the first column, {ROW!r}, which numbers the rows")
+    means = _fill(content, missing, tell, means)
+    return Table(content.X, y, columns.names, means)
 
 
-def _refuse_measurements(texts: list[str], column: str) -> None:
+def _numbers_rows(X: np.ndarray, columns: Columns) -> bool:
+    """Whether the first column is named "row" and counts the rows from 0, or several from 1."""
+    if columns.all is None or columns.kept[0] != 0 or columns.all[0] != ROW:
+        return False
+    counted = np.arange(len(X))
+    return bool((X[:, 0] == counted).all() or (len(X) > 1 and (X[:, 0] == counted + 1).all()))
+
+
+def _refuse_measurements(texts: list[str], columns: Columns, label: int) -> None:
     """Refuse fractions in a column that only its name makes the labels."""
-    for number, text in ((number_of(text), text.strip()) for text in texts):
+    column = columns.called(label)
+    for text in map(str.strip, texts):
+        number = number_of(text, columns.commas)
         if number is not None and not isnan(number) and not number.is_integer():
             raise UnreadableFile(
                 f"has {text} in {column}, whose name says that it holds labels: choose them by "
@@ -287,13 +315,18 @@ def _fill(
             f"has no value in {first(absent)} ({count:,} missing in all): fill such gaps by "
             "--missing mean (missing='mean'), or leave out their rows"
         )
-    if means is None or len(means) != X.shape[1]:
+    of = "given for their columns"
+    if means is None or len(means) != X.shape[1]:  # of other columns, which are refused later
+        of = "of their columns"
         for j, k in enumerate(columns.kept):
-            if absent[:, j].all():
-                raise UnreadableFile(f"has no value at all in {columns.called(k)}: leave it out")
-        known = np.where(absent, 0, X) / (~absent).sum(axis=0)  # first, as the sum may overflow
-        means = known.sum(axis=0).tolist()
+            if means is None and absent[:, j].all():
+                raise UnreadableFile(
+                    f"has no value at all in {columns.called(k)}: leave it out by "
+                    f"{columns.drop_option([k])}"
+                )
+        n = np.maximum((~absent).sum(axis=0), 1)
+        means = (np.where(absent, 0, X) / n).sum(axis=0).tolist()  # not .sum / n: no overflow
     X[absent] = np.broadcast_to(means, X.shape)[absent]
     if count:
-        tell(f"missing values, now the means of their columns: {count:,}")
+        tell(f"missing values, now the means {of}: {count:,}")
     return tuple(means)
