@@ -5,7 +5,7 @@ samples, the seed. `Evaluation` stores and prints both together.
 """
 
 from dataclasses import dataclass, replace
-from math import inf, log
+from math import inf, log, nan
 from typing import Any
 
 import numpy as np
@@ -136,7 +136,13 @@ def evaluate(
         picked = noise.permutation(len(rows), seed=model.seed, stream=noise.PICK)[:examples]
         rows, y = rows[picked], None if y is None else y[picked]
         split = "random rows" if split == "all" else f"random rows of the {split}"
-    found = losses(model, model.xp.asarray(rows))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = losses(model, model.xp.asarray(rows))
+    if np.isnan(found["loss"]):
+        raise InputError(
+            f"some rows of {data} lie so far from the training data that the numbers overflow: "
+            "leave out those to which score_samples gives -inf (anomaly: inf)"
+        )
     if k is not None:
         scores = bounds.of_rows(model, rows, k, model.seed)
         found["log_likelihood"] = float(scores.mean())
@@ -148,7 +154,9 @@ def evaluate(
         some = np.linspace(0, len(mu) - 1, min(len(mu), INFORMATION_ROWS)).astype(int)
         mu, logvar = mu[some], logvar[some]
         eps = noise.normal(*mu.shape, seed=model.seed, stream=noise.TEST, step=0, dtype="float64")
-        found["information"] = mutual_information(mu, logvar, mu + np.exp(logvar / 2) * eps)
+        with np.errstate(over="ignore"):
+            z = mu + np.exp(logvar / 2) * eps
+        found["information"] = mutual_information(mu, logvar, z) if np.isfinite(z).all() else nan
     if isinstance(model, SemiSupervisedVAE) and y is not None:
         learned = np.isin(y, model.classes_)  # other labels cannot be predicted
         found["labelled"] = int(learned.sum())

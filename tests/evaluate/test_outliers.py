@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scratchvae import AnomalyDetector, Autoencoder, InputError, load_data
+from scratchvae.evaluate import evaluate
 from scratchvae.models import MODELS, VAE, ConditionalVAE, SemiSupervisedVAE
 
 ROWS = 300
@@ -196,3 +197,13 @@ def test_a_row_that_overflows_is_an_outlier(kind, k, value, rng):
     assert not np.isnan(scores).any()
     assert scores[2] > scores[:2].max()
     assert detector.predict(X[:3], y[:3])[:2].tolist() == [-1, -1]
+
+
+def test_evaluation_names_the_rows_that_overflow(rng):
+    X = rng.normal(size=(60, 5))
+    vae = VAE(latent_dim=2, hidden=(8,), likelihood="gaussian", scale="standard", epochs=2, seed=0)
+    vae.fit(X).params_["head_W"][:, 2:] = 1  # the log variances of a far row overflow
+    X[3] = 1e9
+    assert vae.score_samples(X[3:4]) == -np.inf
+    with pytest.raises(InputError, match="some rows of the data given lie so far from the train"):
+        evaluate(vae, X)
