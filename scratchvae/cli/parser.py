@@ -126,7 +126,9 @@ def reading_options(to: Any) -> None:
     setting(either, "--grey", "pictures: read as grey; default: in colour, if one has colour")
     text = "pictures: read in colour"
     option(either, "--colour", text, action="store_false", dest="grey", default=argparse.SUPPRESS)
-    text = "tables: the labels, by name or number from 0; default: label, class, target or y"
+    text = ".npz, .mat, HDF5: the array that holds the rows; default: X, images, data, ..."
+    setting(to, "--array NAME", text)
+    text = "tables: the labels, by name or number from 0; arrays: by name; default: label, y, ..."
     setting(to, "--label-column NAME|N", text)
     text = "tables: leave these columns out, by name or number from 0"
     setting(to, "--drop NAME|N[,...]", text)

@@ -13,7 +13,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin
 
 from ..data import NAMED
-from ..data.sources import KIND_OF, Options
+from ..data.sources import KINDS_OF, Options
 from ..errors import CheckpointError, DataError, InputError, whole_number
 from ..files.reading import is_text
 from ..files.run_folder import candidates
@@ -41,6 +41,7 @@ _declarations: dict[str, tuple[Any, Any]] = {  # in the order of config.json
     "data_dir": (None, str | None),
     "size": (None, str | None),
     "grey": (None, bool | None),
+    "array": (None, str | None),
     "label_column": (None, str | None),
     "drop": (None, Sequence[str] | None),
     "missing": (None, str | None),
@@ -117,7 +118,7 @@ def model_config(settings: dict[str, Any]) -> dict[str, Any]:
 
 def reading(settings: dict[str, Any]) -> Options:
     """How to read the data of the run."""
-    return Options(**{name: settings[name] for name in KIND_OF})
+    return Options(**{name: settings[name] for name in KINDS_OF})
 
 
 def of_checkpoint(settings: dict[str, Any]) -> dict[str, Any]:

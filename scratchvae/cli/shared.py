@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data import NAMED, Options, data_set, shown_name
 from ..data.batches import check_columns
-from ..data.sources import KIND_OF, source_of
+from ..data.sources import KINDS_OF, find_source
 from ..errors import InputError, warn
 from ..evaluate import Evaluation, evaluate
 from ..evaluate.collapse import MIN_ROWS, NONE, collapse_report
@@ -80,7 +80,7 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
         check_that_data_exist(settings, a.run_folder)
     other = own is None or (name != own and Path(name).resolve() != Path(own))
     data_dir = a.data_dir or settings.get("data_dir")
-    source = source_of(name, data_dir, Options())
+    source = find_source(name, data_dir, _reading(a, model, settings, None, other))
     split = getattr(a, "split", None)
     if split is None:
         whole = other or ("split" in a and a.data is not None)
@@ -104,16 +104,24 @@ def as_trained(model: Model, settings: dict[str, Any], data: Any, *, test: bool)
 
 
 def _reading(
-    a: argparse.Namespace, model: Model, settings: dict[str, Any], kind: str, other: bool
+    a: argparse.Namespace, model: Model, settings: dict[str, Any], kind: str | None, other: bool
 ) -> Options:
-    """How to read data of this kind: as told, else as the run's own data were read."""
-    told = {name: getattr(a, name) for name in KIND_OF if hasattr(a, name)}
-    own = {name: settings[name] for name in KIND_OF if name in settings and KIND_OF[name] == kind}
+    """How to read data of this kind (None: any): as told, else as the run's own data were read."""
+    told = {name: getattr(a, name) for name in KINDS_OF if hasattr(a, name)}
+    own = {
+        name: settings[name]
+        for name, kinds in KINDS_OF.items()
+        if name in settings and (kind is None or kind in kinds)
+    }
     if kind == "pictures" and own.get("grey") is None and (shape := model.rows_.image_shape):
         own["grey"] = len(shape) == 2
-    return Options(**own | told, label_required="label_column" in told or not other,
-                   drop_required="drop" in told or not other,
-                   means=model.rows_.means or None)  # fmt: skip
+    return Options(
+        **own | told,
+        array_required="array" in told or not other,
+        label_required="label_column" in told or not other,
+        drop_required="drop" in told or not other,
+        means=model.rows_.means or None,
+    )
 
 
 def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) -> Evaluation:

@@ -6,12 +6,13 @@ the arrays of a split are read.
 
 import re
 from collections.abc import Callable, Collection, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, InputTypeError
 from ..files.npz import names_in, read_npy, read_npz
 from ..files.reading import UnreadableFile, refusing
 
@@ -26,7 +27,9 @@ ROLE = re.compile(
     re.IGNORECASE,
 )
 POSITIONAL = ("arr_0", "arr_1")  # as numpy.savez(file, X, y) names them
-SUFFIXES = (".npy", ".npy.gz", ".npz")
+UNNAMED = (".npy", ".npy.gz")  # a file of one array, which has no name
+SUFFIXES = (*UNNAMED, ".npz")
+FEW = 8  # names in a message
 
 Pair = tuple[str, str | None]  # the names of data and labels
 
@@ -36,6 +39,7 @@ class Arrays(NamedTuple):
 
     names: list[str]
     read: Callable[[Collection[str]], dict[str, np.ndarray]]
+    texts: Collection[str] = ()  # further names, of text, which can only be labels
 
 
 def of_file(path: Path) -> Arrays:
@@ -65,7 +69,7 @@ def of_files(files: dict[str, Path]) -> Arrays:
             with refusing(files[name], DataError):
                 arrays = of_file(files[name])
                 if len(arrays.names) != 1:
-                    raise UnreadableFile(f"should hold one array, but holds {_few(arrays.names)}")
+                    raise UnreadableFile(f"should hold one array, but holds {shown(arrays.names)}")
                 (found[name],) = arrays.read(arrays.names).values()
         return found
 
@@ -98,14 +102,63 @@ def _is_data(match: re.Match[str]) -> bool:
     return match["role"].lower() in X_NAMES
 
 
-def pairs_of(names: Collection[str]) -> dict[str, Pair]:
+def chosen(
+    found: Arrays, array: str | None, labels: str | int | None, needs: tuple[bool, bool]
+) -> dict[str, Pair]:
+    """`pairs_of` the arrays, or {"all": ...} as told: the names of the rows and of the labels.
+
+    labels: "" for none. needs: whether a name that is not there is an error, for each; else it
+    counts as not told.
+    """
+    texts = set(found.texts)
+    if not isinstance(array, str | None):
+        raise InputTypeError(f"array must be the name of an array of the file, got {array!r}")
+    if not isinstance(labels, str | None):
+        raise InputTypeError(f"label_column must be the name of an array here, got {labels!r}")
+    if not needs[0] and array not in found.names:
+        array = None
+    if not needs[1] and labels not in {*found.names, *texts, ""}:
+        labels = None
+    for name in (array, labels):
+        if name and name not in {*found.names, *texts}:
+            raise UnreadableFile(_no_array(name, [*found.names, *texts]))
+    if array is None:
+        pairs = pairs_of([name for name in found.names if name != labels], texts - {labels})
+        if not labels:
+            return pairs if labels is None else {s: (data, None) for s, (data, _) in pairs.items()}
+        if "all" not in pairs:
+            raise UnreadableFile(
+                f"has splits: beside the labels {labels!r}, name their rows with --array (array=)"
+            )
+        return {"all": (pairs["all"][0], labels)}
+    if array not in found.names:
+        raise UnreadableFile(_no_array(array, found.names))
+    if array == labels:
+        raise UnreadableFile(
+            f"has one array {array!r}, which cannot be both rows and labels: name two"
+        )
+    if labels is None:
+        roles = _unambiguous_roles(found.names, texts)
+        match = ROLE.fullmatch(array)
+        labels = roles.get((_split(match) if match else "", False))
+        if array == POSITIONAL[0] and set(found.names) == set(POSITIONAL):
+            labels = POSITIONAL[1]
+    return {"all": (array, labels if labels and labels != array else None)}
+
+
+def _no_array(name: str, names: Collection[str]) -> str:
+    near = get_close_matches(name, names, 1)
+    rest = f"did you mean {shown(near)}?" if near else f"it holds {shown(names) or 'nothing'}"
+    return f"has no array {shown([name]) or repr(name)}: {rest}"
+
+
+def pairs_of(names: Collection[str], texts: Collection[str] = ()) -> dict[str, Pair]:
     """The names of data and labels of "train" and "test", or of "all" rows if there are no splits.
 
-    Raises UnreadableFile unless the names tell.
+    texts: names of arrays of text, which can only be labels. Raises UnreadableFile unless the
+    names tell.
     """
-    if len({name.lower() for name in names}) < len(names):
-        raise UnreadableFile("holds arrays whose names differ only in upper and lower case")
-    roles = _roles(names)
+    roles = _unambiguous_roles(names, texts)
     tests = [split for split in TEST if (split, True) in roles]
     if ("train", True) in roles and tests:
         return {
@@ -127,7 +180,9 @@ def pairs_of(names: Collection[str]) -> dict[str, Pair]:
         if set(names) == set(POSITIONAL):
             return {"all": POSITIONAL}
     raise UnreadableFile(
-        f"should hold X (and y), or x_train and x_test; it holds {_few(names) or 'nothing'}"
+        "should hold X (and y), or x_train and x_test, or such names as images, data, labels; it "
+        f"holds {shown([*names, *texts]) or 'nothing'}: name the array of the rows with --array "
+        "NAME (array=)"
     )
 
 
@@ -145,8 +200,25 @@ def _roles(names: Collection[str]) -> dict[tuple[str, bool], str]:
     return {key: name for key, (_, name) in found.items()}
 
 
-def _few(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)[:12])
+def _unambiguous_roles(
+    names: Collection[str], texts: Collection[str]
+) -> dict[tuple[str, bool], str]:
+    """`_roles` of the names, and labels of text where there are no others."""
+    labels = {role: name for role, name in _roles(texts).items() if not role[1]}
+    every = [*names, *labels.values()]
+    if len({name.lower() for name in every}) < len(every):
+        raise UnreadableFile(
+            "holds arrays whose names differ only in upper and lower case: name those to be read "
+            "with --array and --label-column (array=, label_column=)"
+        )
+    return labels | _roles(names)
+
+
+def shown(names: Collection[str]) -> str:
+    """Names of arrays in a message: a few, and how many more there are."""
+    few = [name if name.isprintable() else ascii(name) for name in sorted(names)[:FEW]]
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return ", ".join(name if len(name) <= 60 else f"{name[:60]}..." for name in few) + more
 
 
 def checked(X: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -162,7 +234,10 @@ def checked(X: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray
         return X, y.reshape(len(X))
     if y.ndim == 2 and len(y) == len(X) and _is_one_hot(y):
         return X, y.argmax(axis=1)
-    raise UnreadableFile(f"holds {len(X)} rows of data, but labels of shape {y.shape}")
+    raise UnreadableFile(
+        f"holds {len(X)} rows of data, but labels of shape {y.shape}: name another array of "
+        "labels, or '' for none, with --label-column (label_column=)"
+    )
 
 
 def _is_one_hot(y: np.ndarray) -> bool:

@@ -1,14 +1,14 @@
-"""Arrays of MATLAB and HDF5 files, through SciPy and h5py, which are imported on use.
+"""Arrays of MATLAB and HDF5 files. SciPy reads those of MATLAB 4, and h5py those of HDF5 and of
+MATLAB 7.3; both are imported on use.
 
 What a file claims is checked before memory is taken for it.
 """
 
 import warnings
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,54 +20,75 @@ from ..files.reading import (
     open_at_once,
     regular,
 )
+from . import matlab
 from .arrays import Arrays
+from .tables.columns import MAX_LABEL
 
 HDF5 = (".h5", ".hdf5", ".hdf")
 MATLAB = ".mat"
-NUMBERS = {
-    "double", "single", "logical", "int8", "int16", "int32", "int64",
-    "uint8", "uint16", "uint32", "uint64",
-}  # fmt: skip
+TEXTS = (matlab.CHAR, matlab.CELL)
+NUMBERS = {"logical", *matlab.KINDS.values()} - {*TEXTS}
 MAX_DATASETS = 10_000
 HDF5_MARK = b"\x89HDF\r\n\x1a\n"
 
 
 def of_matlab(path: Path) -> Arrays:
-    """The numeric arrays of a .mat file; a file of MATLAB 7.3 is one of HDF5."""
+    """The arrays of numbers and of text in a .mat file; a file of MATLAB 7.3 is one of HDF5."""
     with open_at_once(path) as f:
         size = regular(f)
-        f.seek(512)
-        if f.read(len(HDF5_MARK)) == HDF5_MARK:
-            return of_hdf5(path, transposed=True)
-    (matlab,) = installed("scipy.io.matlab")
-    with _opened(path, matlab) as f:
-        listed = {name: shape for name, shape, kind in matlab.whosmat(f) if kind in NUMBERS}
+        for start in (0, 512):
+            f.seek(start)
+            if f.read(len(HDF5_MARK)) == HDF5_MARK:
+                return of_hdf5(path, transposed=start > 0)
+        found = matlab.arrays_in(f)
+    if found is None:
+        return _of_matlab4(path)
 
     def read(wanted: Collection[str]) -> dict[str, np.ndarray]:
         # MATLAB stores whole numbers in one byte each, and then compresses them
-        check_expansion(size, 8 * sum(prod(listed[name]) for name in wanted), ratio=8 * DEFLATE)
-        with _opened(path, matlab) as f:
-            content = matlab.loadmat(f, variable_names=list(wanted))
-        return {name: _whole(content[name]) for name in wanted}
+        expanded = 8 * sum(prod(found[name].header.shape) for name in wanted)
+        check_expansion(size, expanded, ratio=8 * DEFLATE)
+        with open_at_once(path) as f:
+            return {name: matlab.whole(found[name].read(f)) for name in wanted}
 
-    return Arrays(list(listed), read)
-
-
-@contextmanager
-def _opened(path: Path, matlab: Any) -> Iterator[IO[bytes]]:
-    """The open file; errors of SciPy's become UnreadableFile, and its warnings are not shown."""
-    with open_at_once(path) as f, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield f
-        except (matlab.MatReadError, IndexError, ArithmeticError, UnboundLocalError):
-            raise UnreadableFile("is damaged, or another kind of file: get it again") from None
+    texts = [name for name, array in found.items() if array.header.kind in TEXTS]
+    return Arrays([name for name in found if name not in texts], read, texts)
 
 
-def _whole(a: np.ndarray) -> np.ndarray:
-    """A column or row of whole numbers, which MATLAB keeps as floating point, as int64."""
-    whole = a.dtype.kind == "f" and a.size == max(a.shape, default=0) and (a == np.rint(a)).all()
-    return a.astype(np.int64) if whole else a
+def _of_matlab4(path: Path) -> Arrays:
+    (scipy,) = installed("scipy.io.matlab")
+
+    def call(function: Any, **options: Any) -> Any:
+        """What SciPy says; its errors become UnreadableFile, and its warnings are not shown."""
+        with open_at_once(path) as f, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if 0 not in f.read(4):  # its readers of later formats are not to be trusted
+                raise UnreadableFile("is damaged, or another kind of file: get it again")
+            try:
+                return function(f, **options)
+            except (scipy.MatReadError, IndexError, ArithmeticError, UnboundLocalError):
+                raise UnreadableFile("is damaged, or another kind of file: get it again") from None
+
+    kinds = {name: (kind, prod(shape)) for name, shape, kind in call(scipy.whosmat)}
+    names = [name for name, (kind, _) in kinds.items() if kind in NUMBERS]
+    texts = [name for name, (kind, _) in kinds.items() if kind == matlab.CHAR]
+
+    def read(wanted: Collection[str]) -> dict[str, np.ndarray]:
+        with open_at_once(path) as f:
+            size = regular(f)
+        check_expansion(size, 8 * sum(kinds[name][1] for name in wanted), ratio=8)
+        content = call(scipy.loadmat, variable_names=list(wanted))
+        return {
+            name: matlab.labels_of_lines(name, content[name].ravel().tolist())
+            if name in texts
+            else matlab.whole(content[name])
+            for name in wanted
+        }
+
+    return Arrays(names, read, texts)
+
+
+# ------------------------------------------------------------------------------------------ HDF5
 
 
 def of_hdf5(path: Path, transposed: bool = False) -> Arrays:
@@ -77,24 +98,75 @@ def of_hdf5(path: Path, transposed: bool = False) -> Arrays:
     """
     (h5py,) = installed("h5py")
     names: list[str] = []
+    texts: list[str] = []
 
     def add(name: str, item: Any) -> bool | None:
         if isinstance(item, h5py.Dataset) and not name.startswith("#"):  # "#": MATLAB's own
-            names.append(name)
-        return True if len(names) > MAX_DATASETS else None  # True ends the visit
+            (texts if _matlab_class(item) in TEXTS else names).append(name)
+        return True if len(names) + len(texts) > MAX_DATASETS else None  # True ends the visit
 
     def read(wanted: Collection[str]) -> dict[str, np.ndarray]:
+        found = {}
         with open_at_once(path) as f, h5py.File(f, "r") as content:
-            found = {name: _dataset(name, content[name]) for name in wanted}
-        return {name: a.T if transposed else a for name, a in found.items()}
+            for name in wanted:
+                data = content[name]
+                if name in texts:
+                    found[name] = _labels_of_matlab(name, data, content)
+                else:
+                    reverse = transposed or _matlab_class(data)
+                    found[name] = _dataset(name, data).T if reverse else _dataset(name, data)
+        return found
 
     with open_at_once(path) as f:
         regular(f)
         with h5py.File(f, "r") as content:
             content.visititems(add)
-    if len(names) > MAX_DATASETS:
+    if len(names) + len(texts) > MAX_DATASETS:
         raise UnreadableFile(f"has more than {MAX_DATASETS:,} arrays, the most that are read")
-    return Arrays(names, read)
+    return Arrays(names, read, texts)
+
+
+def _matlab_class(item: Any) -> str:
+    """The class that MATLAB notes beside an array; "" for an array of another program."""
+    if "MATLAB_class" not in item.attrs:
+        return ""
+    noted = item.attrs.get_id("MATLAB_class")
+    if noted.shape != () or noted.dtype.kind != "S" or noted.dtype.itemsize > 64:
+        return ""
+    return bytes(item.attrs["MATLAB_class"]).decode("latin-1")
+
+
+def _labels_of_matlab(name: str, data: Any, content: Any) -> np.ndarray:
+    """The labels in MATLAB's matrix of letters, or in its cell array of texts or numbers."""
+    if _matlab_class(data) == matlab.CHAR:
+        return matlab.labels_of_lines(
+            name, [_text(row) for row in np.atleast_2d(_dataset(name, data).T)]
+        )
+    matlab.check_vector(name, data.shape or ())
+    if "ref" not in (data.dtype.metadata or {}):
+        raise matlab.no_label(name, 0)
+    _check_own(name, data, data.dtype.itemsize)
+    return matlab.labels_of(
+        name, [_of_reference(name, i, content[r]) for i, r in enumerate(data[()].flat)]
+    )
+
+
+def _of_reference(name: str, i: int, item: Any) -> Any:
+    """The text or the number that a cell refers to."""
+    of_class, size = _matlab_class(item), getattr(item, "size", None)
+    if of_class == matlab.CHAR and "MATLAB_empty" in item.attrs:
+        return ""
+    if of_class == matlab.CHAR and size and size == item.shape[0] <= MAX_LABEL:  # reversed
+        return _text(_dataset(name, item).ravel())
+    if of_class in NUMBERS and size == 1 and "MATLAB_empty" not in item.attrs:
+        return _dataset(name, item).ravel()[0].item()
+    raise matlab.no_label(name, i)
+
+
+def _text(letters: np.ndarray) -> str:
+    if letters.dtype.kind != "u":
+        raise ValueError("no letters")
+    return letters.astype("<u2").tobytes().decode("utf-16-le")
 
 
 def _dataset(name: str, data: Any) -> np.ndarray:
@@ -104,11 +176,16 @@ def _dataset(name: str, data: Any) -> np.ndarray:
             "length are read: convert it by .astype(float), or .astype('S') for names, and save it "
             "again"
         )
-    if data.external or data.is_virtual:
-        raise UnreadableFile(f"keeps {name!r} in another file: copy the array into one file")
-    check_expansion(data.id.get_storage_size(), prod(data.shape) * data.dtype.itemsize)
+    _check_own(name, data, data.dtype.itemsize)
     a: np.ndarray = data[()]
     return np.char.decode(a, "utf-8") if a.dtype.kind == "S" else a
+
+
+def _check_own(name: str, data: Any, itemsize: int) -> None:
+    """Raises UnreadableFile unless the file itself holds the array, and can hold so much."""
+    if data.external or data.is_virtual:
+        raise UnreadableFile(f"keeps {name!r} in another file: copy the array into one file")
+    check_expansion(data.id.get_storage_size(), prod(data.shape) * itemsize)
 
 
 def rows_first(X: np.ndarray, y: np.ndarray | None) -> np.ndarray:

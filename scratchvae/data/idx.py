@@ -24,24 +24,38 @@ FILES = {
 NAME = re.compile(
     r"(?:(?P<set>.+)-)?(?P<split>train|t10k|test)-(?P<kind>images|labels)[-.]idx[13]-ubyte(\.gz)?"
 )
+SUFFIXES = ("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")
+OWN_NAME = re.compile(r".*([-.]idx[1-4]-ubyte|\.idx)(\.gz)?", re.IGNORECASE)  # of a file by itself
 TRANSPOSED = "emnist"  # its images are stored with rows and columns exchanged
 
 Files = dict[tuple[str, str], Path]  # by split and "images" or "labels"
 
 
-def read_idx(path: Path, ndim: int) -> np.ndarray:
-    """The uint8 array of `ndim` dimensions in an IDX file."""
+def read_idx(path: Path, *ndims: int) -> np.ndarray:
+    """The uint8 array in an IDX file, of one of these numbers of dimensions."""
     with refusing(path, DataError), opened(path) as (f, size, gzipped):
-        return _read(f, ndim, size, gzipped)
+        return _read(f, ndims, size, gzipped)
 
 
-def _read(f: IO[bytes] | gzip.GzipFile, ndim: int, on_disk: int, gzipped: bool) -> np.ndarray:
+def read_rows(path: Path) -> np.ndarray:
+    """The rows in an IDX file: (N,D), (N,H,W) or (N,H,W,3)."""
+    rows = read_idx(path, 2, 3, 4)
+    if rows.size == 0:
+        raise DataError(f"{path} holds no rows: get the file again")
+    return rows
+
+
+def _read(
+    f: IO[bytes] | gzip.GzipFile, ndims: tuple[int, ...], on_disk: int, gzipped: bool
+) -> np.ndarray:
     head = f.read(4)
-    if head != bytes((0, 0, 8, ndim)):
+    if head not in [bytes((0, 0, 8, ndim)) for ndim in ndims]:
         raise UnreadableFile(
             f"begins with {head.hex() or 'nothing'}, but the magic number of an IDX file of "
-            f"{ndim}-dimensional bytes is 000008{ndim:02x}: is it another file?"
+            f"{' or '.join(map(str, ndims))}-dimensional bytes is "
+            f"{' or '.join(f'000008{ndim:02x}' for ndim in ndims)}: is it another file?"
         )
+    ndim = head[3]
     sizes = f.read(4 * ndim)
     if len(sizes) < 4 * ndim:
         raise UnreadableFile("should hold its sizes, but is truncated: get the file again")
@@ -82,21 +96,26 @@ def sets_in(folder: Path) -> dict[str, Files]:
     return found
 
 
-def read_split(files: Files, split: str) -> tuple[np.ndarray, np.ndarray]:
+def read_split(
+    files: Files, split: str, *, labels: bool = True
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Images (N,H,W) and labels (N,) of "train" or "test".
 
-    Raises FileNotFoundError, with MNIST's name for the file, if one is missing.
+    labels: whether the set must have labels; None are returned if no split of it has any. Raises
+    FileNotFoundError, with MNIST's name for the file, if one is missing.
     """
-    for kind, name in zip(("images", "labels"), FILES[split], strict=True):
+    labelled = labels or any(kind == "labels" for _, kind in files)
+    for kind, name in zip(("images", "labels")[: 1 + labelled], FILES[split], strict=False):
         if (split, kind) not in files:
             raise FileNotFoundError(name)
-    images_path, labels_path = files[split, "images"], files[split, "labels"]
-    images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
-    if len(images) != len(labels):
+    images_path = files[split, "images"]
+    images = read_idx(images_path, 3)
+    y = read_idx(labels_path := files[split, "labels"], 1) if labelled else None
+    if y is not None and len(images) != len(y):
         raise DataError(
-            f"{images_path} holds {len(images)} images, but {labels_path} {len(labels)} labels: "
+            f"{images_path} holds {len(images)} images, but {labels_path} {len(y)} labels: "
             "the files do not belong together"
         )
     if images.size == 0:
         raise DataError(f"{images_path} holds no images: get the file again")
-    return images, labels
+    return images, y

@@ -33,6 +33,7 @@ def load_data(
     download: bool = False,
     size: int | tuple[int, int] | str | None = None,
     grey: bool | None = None,
+    array: str | None = None,
     label_column: str | int | None = None,
     drop: str | int | Sequence[str | int] = (),
     missing: str | Sequence[float] | np.ndarray | None = None,
@@ -52,11 +53,15 @@ def load_data(
                                   "fashion_mnist" mean the same
       a folder of pictures        or one: PNG, JPEG, GIF, BMP, TIFF, WebP, PPM; X is (N,H,W), or
                                   (N,H,W,3) with colour, uint8
-      a folder of IDX files       or MNIST/raw below it, or one of the files: X (N,D) uint8
+      a folder of IDX files       or MNIST/raw below it, or one of the files: X (N,D) uint8, or
+                                  (N,H,W) if the images are not square; y is None if there are no
+                                  files of labels. A file of another name, my-idx3-ubyte or my.idx,
+                                  also .gz, is a data set by itself, without splits and labels
       a table                     .csv, .tsv, .amat, also .gz; .parquet, .xlsx (pandas): X (N,D)
       a .npz, .mat or HDF5 file   (.h5, .hdf5; by SciPy or h5py): x_train, x_test, y_train, y_test,
                                   or X and y; other names in use are known, and a single array may
-                                  have any name
+                                  have any name. Labels in a .mat file may be a cell array of
+                                  strings, or a matrix of char
       a .npy or .npy.gz file      one array (N,D), (N,H,W) or (N,H,W,3)
       a folder of such files      train.csv and test.csv, or X_train.npy, y_train.npy, ...
 
@@ -71,8 +76,11 @@ def load_data(
       size          pictures: resize all to 32 x 32 (32), or height 32 and width 48 ((32, 48),
                     "32x48")
       grey          pictures: True for grey, False for colour; default: colour if one has colour
+      array         named arrays: which one holds the rows, such as "spectrograms" or, in a group
+                    of an HDF5 file, "recordings/spectrograms"; then there are no splits
       label_column  tables: the labels' column, by name or number; default: the one named label,
-                    labels, class, target or y; "": none
+                    labels, class, target or y; "": none. Named arrays: the array of the labels, by
+                    name; default: the one whose name says so; "": none
       drop          tables: columns to leave out, by name or number (from 0)
       missing       tables: "mean" fills missing values with the mean of their column in this file;
                     D numbers fill those of each column with its own, such as `model.rows_.means`,
@@ -100,7 +108,9 @@ def load_data(
     missing, means = _filling(missing)
     one = isinstance(drop, str) or not isinstance(drop, Iterable)
     dropped: Any = (drop,) if one else tuple(drop)  # type: ignore[arg-type]
-    options = Options(size, grey, label_column, dropped or None, missing, transpose, means=means)
+    options = Options(
+        size, grey, array, label_column, dropped or None, missing, transpose, means=means
+    )
     source = source_of(name, data_dir, options)
     if as_frame and source.kind != "table":
         raise InputError(
@@ -112,7 +122,8 @@ def load_data(
             f"missing= has {len(means)} numbers, but {shown_name(name)} has {X.shape[1]} columns: "
             "give one for each"
         )
-    if source.kind in ("strokes", "idx"):
+    # square images are rows, as always; of others, nothing could restore the shape
+    if source.kind in ("strokes", "idx") and X.ndim == 3 and X.shape[1] == X.shape[2]:
         X = X.reshape(len(X), -1)
     if as_frame:
         with refusing(Path(name), DataError):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError, InputError, say, whole_number
-from ..files.home import expanded
+from ..files.home import expanded, nearest
 from ..files.reading import refusing
 from . import arrays, foreign, idx, images, strokes, tables
 
@@ -25,6 +25,8 @@ RAW = {name: f"{name}/raw" for name in ("MNIST", "FashionMNIST", "KMNIST", "EMNI
 RAW_OF = {"mnist": RAW["MNIST"], "fashion-mnist": RAW["FashionMNIST"]}
 PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
 PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+# of files that are known by their ending, besides pictures
+ENDINGS = (*tables.SUFFIXES, *arrays.SUFFIXES, foreign.MATLAB, *foreign.HDF5, *idx.SUFFIXES)
 KINDS = (
     "a folder of pictures or of IDX files, a table (.csv, .tsv, .parquet, .xlsx), or arrays (.npz, "
     ".npy, .mat, .h5)"
@@ -37,20 +39,26 @@ class Options:
 
     size: Any = None  # of pictures: 32, (32, 48), or "32x48"
     grey: bool | None = None  # of pictures: None: colour, if one has colour
-    label_column: str | int | None = None  # of tables
+    array: str | None = None  # of files of arrays: the name of that which holds the rows
+    label_column: str | int | None = None  # of tables; of files of arrays: the name of the labels
     drop: Sequence[str | int] | None = None  # of tables: columns to leave out
     missing: str | None = None  # of tables: "mean", or None to refuse missing values
     transpose: bool = False  # of IDX files: exchange rows and columns of each image
-    label_required: bool = True  # whether a label_column that is not there is an error
-    drop_required: bool = True  # whether a column to drop that is not there is an error
+    array_required: bool = True  # whether an array that is not there is an error
+    label_required: bool = True  # likewise label_column
+    drop_required: bool = True  # likewise each column to drop
     means: tuple[float, ...] | None = None  # of tables: fill missing values with these
 
 
-KIND_OF = {  # of data, that an option belongs to
-    "size": "pictures", "grey": "pictures", "label_column": "table", "drop": "table",
-    "missing": "table", "transpose": "idx",
+KINDS_OF: dict[str, tuple[str, ...]] = {  # of data, that an option belongs to
+    "size": ("pictures",), "grey": ("pictures",), "array": ("arrays",),
+    "label_column": ("table", "arrays"), "drop": ("table",), "missing": ("table",),
+    "transpose": ("idx",),
 }  # fmt: skip
-WORDS = {"pictures": "folder of pictures", "table": "table", "idx": "set of IDX files"}
+WORDS = {
+    "pictures": "folder of pictures", "table": "table", "arrays": "file of named arrays",
+    "idx": "set of IDX files",
+}  # fmt: skip
 
 
 class DataSet(NamedTuple):
@@ -67,7 +75,7 @@ class DataSet(NamedTuple):
 class Source(NamedTuple):
     """A data set that is not read yet."""
 
-    kind: str  # "strokes", "idx", "pictures", "table" or "arrays"
+    kind: str  # "strokes", "idx", "pictures", "table", "arrays", or "array" for one without a name
     splits: bool  # whether it has a training and a test split
     read: Callable[[str, bool], DataSet]  # of a split, or "all" without splits; whether to say more
 
@@ -96,23 +104,24 @@ def source_of(name: str | Path, data_dir: str | Path | None, options: Options) -
     Raises InputError for an unknown name, or an option that means nothing for this kind of data,
     and DataError if a file is invalid.
     """
-    if not isinstance(name, str | os.PathLike):
-        raise InputError(f"the data set must be a name or a path, got {type(name).__name__}")
-    if not str(name):
-        raise InputError("the name of the data set is empty: use strokes, or name one")
-    source = _source(name, data_dir, options)
+    source = find_source(name, data_dir, options)
     for field in fields(options):
-        kind = KIND_OF.get(field.name, source.kind)
-        if kind != source.kind and getattr(options, field.name) != field.default:
+        kinds = KINDS_OF.get(field.name, (source.kind,))
+        if source.kind not in kinds and getattr(options, field.name) != field.default:
             flag = f"--{field.name.replace('_', '-')}"
             raise InputError(
                 f"{flag} ({field.name}=) means nothing for {shown_name(name)}, which is no "
-                f"{WORDS[kind]}: leave it out"
+                f"{' or '.join(WORDS[kind] for kind in kinds)}: leave it out"
             )
     return source
 
 
-def _source(name: str | Path, data_dir: str | Path | None, options: Options) -> Source:
+def find_source(name: str | Path, data_dir: str | Path | None, options: Options) -> Source:
+    """As `source_of`, but options for other kinds of data are ignored."""
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"the data set must be a name or a path, got {type(name).__name__}")
+    if not str(name):
+        raise InputError("the name of the data set is empty: use strokes, or name one")
     known = known_name(name)
     if known == "strokes":
         return Source("strokes", True, lambda split, _: _strokes(split))
@@ -123,6 +132,10 @@ def _source(name: str | Path, data_dir: str | Path | None, options: Options) -> 
         return _in_folder(path, options)
     if match := idx.NAME.fullmatch(path.name):
         return _idx_source([path.parent], str(name), match["set"] or "", options)
+    if not path.exists():
+        raise _missing(path, str(name))
+    if idx.OWN_NAME.fullmatch(path.name):
+        return Source("idx", False, lambda *_: _idx_rows(path, options))
     if tables.is_table(path):
         return _table_source({"all": path}, options)
     return _in_file(path, str(name), options)
@@ -159,7 +172,9 @@ def _idx_source(folders: list[Path], name: str, of_set: str, options: Options) -
     def read(split: str, verbose: bool) -> DataSet:
         for folder in folders:
             try:
-                X, y = idx.read_split(idx.sets_in(folder).get(of_set, {}), split)
+                X, y = idx.read_split(
+                    idx.sets_in(folder).get(of_set, {}), split, labels=name in IDX_SETS
+                )
             except FileNotFoundError as error:
                 missing = error
                 continue
@@ -168,7 +183,7 @@ def _idx_source(folders: list[Path], name: str, of_set: str, options: Options) -
                     f"{name}: EMNIST stores its images with rows and columns exchanged; "
                     "--transpose (transpose=True) turns them upright"
                 )
-            return DataSet(X.transpose(0, 2, 1) if options.transpose else X, y)
+            return DataSet(_upright(X, options), y)
         file = f"{of_set}-{missing}" if of_set else missing
         remedy = "download them with train --download (download=True), " if name in IDX_SETS else ""
         raise DataError(
@@ -178,6 +193,14 @@ def _idx_source(folders: list[Path], name: str, of_set: str, options: Options) -
         ) from None
 
     return Source("idx", True, read)
+
+
+def _idx_rows(path: Path, options: Options) -> DataSet:
+    return DataSet(_upright(idx.read_rows(path), options), None)
+
+
+def _upright(X: np.ndarray, options: Options) -> np.ndarray:
+    return X.swapaxes(1, 2) if options.transpose and X.ndim > 2 else X
 
 
 # ------------------------------------------------------------------------------------- folders
@@ -198,7 +221,7 @@ def _in_folder(folder: Path, options: Options) -> Source:
         files = [path for path in folder.iterdir() if path.is_file()]
     if of_arrays := arrays.sets_among(files):
         parts = of_arrays[_only(of_arrays, folder)]
-        return _array_source(folder, lambda: arrays.of_files(parts))
+        return _array_source(folder, lambda: arrays.of_files(parts), options)
     if images.holds_images(folder):
         return _picture_source(folder, options)
     if of_tables := tables.sets_among(files):
@@ -256,15 +279,17 @@ def _table_source(files: dict[str, Path], options: Options) -> Source:
 
 def _in_file(path: Path, name: str, options: Options) -> Source:
     suffix, lower = path.suffix.lower(), path.name.lower()
-    if suffix in images.SUFFIXES and path.exists():
+    if suffix in images.SUFFIXES:
         return _picture_source(path, options)
+    if lower.endswith(arrays.UNNAMED):
+        return _array_source(path, lambda: arrays.of_file(path), Options())._replace(kind="array")
     if lower.endswith(arrays.SUFFIXES):
-        return _array_source(path, lambda: arrays.of_file_and_partners(path))
+        alone = options.array is not None  # beside the file that is named, no other is read
+        of = arrays.of_file if alone else arrays.of_file_and_partners
+        return _array_source(path, lambda: of(path), options)
     if suffix in (foreign.MATLAB, *foreign.HDF5):
-        matlab = suffix == foreign.MATLAB
-        return _array_source(path, lambda: (foreign.of_matlab if matlab else foreign.of_hdf5)(path))
-    if not path.exists() and (os.sep in name or "/" in name):
-        raise InputError(f"there is no file or folder {name}: check the path")
+        of = foreign.of_matlab if suffix == foreign.MATLAB else foreign.of_hdf5
+        return _array_source(path, lambda: of(path), options)
     if lower.endswith(PICKLED):
         raise InputError(
             f"{name} may hold pickled objects, which can run code when they are read: save its "
@@ -272,23 +297,39 @@ def _in_file(path: Path, name: str, options: Options) -> Source:
         )
     if lower.endswith(PACKED):
         raise InputError(f"{name} is an archive: unpack it, and name the folder")
-    near = get_close_matches(name.lower(), NAMED, 1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise InputError(
+    known = f"{', '.join(ENDINGS)}, and those of pictures, such as .png and .jpg"
+    ending = f"the ending {suffix!r}, which is not read" if suffix else "no ending"
+    raise InputError(f"{name} has {ending}: the endings of data are {known}")
+
+
+def _missing(path: Path, name: str) -> InputError:
+    """The error for a path that is not there, and is not the name of a data set."""
+    near: str | Path | None = nearest(path)
+    remedy = f"did you mean {near}?" if near else "check the path"
+    if path.name.lower().endswith(ENDINGS):
+        return DataError(f"there is no file {path}: {remedy}")
+    if os.sep in name or "/" in name:
+        return InputError(f"there is no file or folder {name}: {remedy}")
+    near = next(iter(get_close_matches(name.lower(), NAMED, 1)), near)
+    hint = f" Did you mean {near}?" if near else ""
+    return InputError(
         f"unknown data set {name!r}, and no file or folder: choose one of {', '.join(NAMED)}, "
         f"{KINDS}.{hint}"
     )
 
 
-def _array_source(path: Path, opened: Callable[[], arrays.Arrays]) -> Source:
+def _array_source(path: Path, opened: Callable[[], arrays.Arrays], options: Options) -> Source:
     with refusing(path, DataError, MemoryError):
         found = opened()
-        pairs = arrays.pairs_of(found.names)
+        known = {*found.names, *found.texts}
+        needs = options.array_required, options.label_required
+        pairs = arrays.chosen(found, options.array, options.label_column, needs)
 
     def read(split: str, verbose: bool) -> DataSet:
         wanted = [name for name in pairs[split] if name is not None]
-        if verbose and (rest := len(set(found.names) - {n for p in pairs.values() for n in p})):
-            say(f"{path}: reading {' and '.join(wanted)}; other arrays, not read: {rest}")
+        if verbose and (rest := known - {n for pair in pairs.values() for n in pair if n}):
+            what = " and ".join(arrays.shown([name]) for name in wanted)
+            say(f"{path}: reading {what}; other arrays, not read: {arrays.shown(rest)}")
         with refusing(path, DataError, MemoryError):
             content = found.read(wanted)
             X, y = content[wanted[0]], content[wanted[1]] if len(wanted) > 1 else None

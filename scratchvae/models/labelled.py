@@ -81,7 +81,10 @@ class Labelled(Model):
         if y.shape == (n, 1):
             y = y[:, 0]
         if y.shape != (n,):
-            raise InputError(f"y must hold one label per row, ({n},), got the shape {y.shape}")
+            remedy = ": for one-hot labels, pass y.argmax(axis=1)" if y.shape[:-1] == (n,) else ""
+            raise InputError(
+                f"y must hold one label per row, ({n},), got the shape {y.shape}{remedy}"
+            )
         is_float = y.dtype.kind == "f"
         if is_float and not np.isfinite(y).all():
             raise InputError("y holds a NaN or an infinity: the label of an unlabelled row is -1")

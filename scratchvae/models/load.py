@@ -50,11 +50,16 @@ _PICKLE = (
     "is a pickle, and reading it can run code: if you trust it, open it with pickle or joblib, and "
     "save the model with model.save('m.npz')"
 )
-_KERAS = f"is a file of Keras: in Keras, take the arrays of model.get_weights(), and {_BY_HAND}"
+_KERAS = f"in Keras, take the arrays of model.get_weights(), and {_BY_HAND}"
+_HDF5 = (
+    "is an HDF5 file, and no model is saved as one here: if it holds data, read them with "
+    f"load_data (--data); if it holds weights of Keras, {_KERAS}"
+)
 FOREIGN = {
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin"), _PYTORCH),
     **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PICKLE),
-    **dict.fromkeys((".h5", ".hdf5", ".keras"), _KERAS),
+    **dict.fromkeys((".h5", ".hdf5"), _HDF5),
+    ".keras": f"is a file of Keras: {_KERAS}",
     ".onnx": f"is a graph of ONNX: read its arrays with onnx.numpy_helper.to_array, and {_BY_HAND}",
 }
 

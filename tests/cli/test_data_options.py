@@ -12,8 +12,9 @@ from support.run_folders import forge
 
 from scratchvae import cli, load_data, load_model
 from scratchvae.cli.settings import DEFAULTS
-from scratchvae.data.sources import KIND_OF, Options
+from scratchvae.data.sources import KINDS_OF, Options
 from scratchvae.files.run_folder import candidates
+from scratchvae.models.load import load
 from scratchvae.pictures import gallery
 
 
@@ -60,7 +61,7 @@ def rows_of(csv):
 
 def test_each_reading_option_is_a_setting_with_the_same_default():
     fresh = Options()
-    assert all(DEFAULTS[name] == getattr(fresh, name) for name in KIND_OF)
+    assert all(DEFAULTS[name] == getattr(fresh, name) for name in KINDS_OF)
 
 
 def test_pictures_are_read_alike_by_each_command(train, tmp_path):
@@ -271,9 +272,80 @@ def test_dsprites_as_it_is_published(train, tmp_path):
     assert model.reconstruct(imgs[:2]).max() > 0.5, "1 is white"
 
 
+def spectrograms(path, n=20, **more):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((n, 4, 3)) * 10 - 40  # in decibels
+    np.savez(path, spectrograms=rows, fs=np.array(8000), kinds=np.arange(n) % 2, **more)
+    return path
+
+
+def test_arrays_that_are_named_are_read_alike_by_each_command(train, tmp_path, capsys):
+    path = spectrograms(tmp_path / "a.npz")
+    refused(
+        capsys, ["train", "--data", path, "--out", "r"], "--array NAME (array=)", "fs, kinds, s"
+    )
+    named = ("--array", "spectrograms", "--label-column", "kinds")
+    folder = train(path, *named, "--likelihood", "gaussian", "--scale", "standard", "--quiet")
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["array"], config["label_column"]) == ("spectrograms", "kinds")
+    assert load_model(folder).rows_.shape == (4, 3)
+    new = spectrograms(tmp_path / "new.npz", n=7, t=np.arange(3))
+    np.save(tmp_path / "flat.npy", np.load(new)["spectrograms"])
+    np.savez(tmp_path / "other.npz", X=np.load(new)["spectrograms"])
+    few = tmp_path / "few.npz"
+    np.savez(few, spectrograms=np.load(new)["spectrograms"], fs=np.array(8000))
+    seen = []
+    for data in ([], *(["--data", tmp_path / f"{n}"] for n in (new, few, "flat.npy", "other.npz"))):
+        for command in ("evaluate", "encode", "anomaly"):
+            out = [] if command == "evaluate" else ["-o", tmp_path / "r.csv"]
+            assert cli.main([str(a) for a in (command, folder, *data, *out)]) == 0
+        with open("r.csv", newline="") as f:
+            seen.append([line["score"] for line in csv.DictReader(f)])
+        assert len(seen[-1]) == (7 if data else 2)
+    assert seen[1] == seen[2] == seen[3] == seen[4]
+    assert go_on(folder, "--epochs", "2") == 0
+    resume = ["train", "--resume", "--quiet", "--out", folder, "--epochs", "3"]
+    refused(capsys, [*resume, "--array", "kinds"], "was trained with --array spectrograms")
+    told = [tmp_path / "other.npz", "--array", "spectrograms"]
+    refused(capsys, ["evaluate", folder, "--data", *told], "has no array spectrograms: it holds X")
+    told = [tmp_path / "flat.npy", "--array", "spectrograms"]
+    refused(capsys, ["evaluate", folder, "--data", *told], "--array (array=) means nothing for fla")
+    told = [few, "--label-column", "kinds"]
+    refused(capsys, ["evaluate", folder, "--data", *told], "has no array kinds: it holds fs, spec")
+
+
+def test_a_run_of_a_named_array_can_begin_with_a_table_and_the_reverse(train, tmp_path):
+    """Options that belong to another kind of data are not applied to it."""
+    rows = np.random.default_rng(0).standard_normal((20, 3))
+    np.savez(tmp_path / "a.npz", heights=rows, ages=rows)
+    options = ("--likelihood", "gaussian", "--quiet")
+    folder = train(tmp_path / "a.npz", "--array", "heights", *options)
+    (tmp_path / "t.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+    assert cli.main(["evaluate", str(folder), "--data", str(tmp_path / "t.csv")]) == 0
+    folder = train(tmp_path / "t.csv", "--label-column", "", *options)
+    argv = ["evaluate", str(folder), "--data", str(tmp_path / "a.npz"), "--array", "ages"]
+    assert cli.main(argv) == 0
+
+
+def test_a_run_made_before_there_was_array_is_read(train, tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, X=np.random.default_rng(0).random((20, 4)))
+    folder = train(path, "--quiet")
+    loaded = load(folder)
+    settings = loaded.run["settings"]
+    assert settings.pop("array") is None
+    loaded.model.save(folder / "checkpoint.npz", run=loaded.run, arrays=loaded.arrays)
+    assert "array" not in load(folder).run["settings"]
+    assert cli.main(["evaluate", str(folder)]) == 0
+    assert go_on(folder, "--epochs", "2") == 0
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--array", "X"], ["--array (array=) means nothing for strokes"]),
+        (["--data", "slaes.csv"], ["there is no file slaes.csv: check the path"]),
+        (["--data", "tt.csv"], ["there is no file tt.csv: did you mean t.csv?"]),
         (["--size", "8"], ["--size (size=) means nothing for strokes", "leave it out"]),
         (["--grey", "--colour"], ["not allowed with argument --grey"]),
         (["--missing", "median"], ["invalid choice: 'median'"]),

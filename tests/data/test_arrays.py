@@ -4,6 +4,7 @@ import builtins
 import gzip
 import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -80,7 +81,8 @@ def test_data_and_labels_are_found_by_name(names, pairs):
 def test_names_that_do_not_tell_are_refused(names, told):
     with pytest.raises(UnreadableFile) as error:
         pairs_of(names.split())
-    assert str(error.value).endswith(told)
+    told += ":" if "holds arrays" in told else ": name the array of the rows with --array NAME (arr"
+    assert told in str(error.value)
 
 
 @given(st.lists(st.text("xy_train.tesvl/0", max_size=9), unique=True, max_size=5))
@@ -131,7 +133,8 @@ def test_medmnist_and_dsprites_are_read(tmp_path, capsys):
         found, labels = load_data(path, split, verbose=True)
         np.testing.assert_array_equal(found, X[:n])
         np.testing.assert_array_equal(labels, Y[:n])
-        said = f"reading {split}_images and {split}_labels; other arrays, not read: 2\n"
+        other = "val_images, val_labels"
+        said = f"reading {split}_images and {split}_labels; other arrays, not read: {other}\n"
         assert capsys.readouterr().out == f"{path}: {said}"
     assert load_data(path, "all")[0].shape == (8, 2, 2)
 
@@ -287,7 +290,10 @@ def test_what_is_no_array_in_a_matlab_file_is_passed_over(tmp_path, matlab):
     matlab.savemat(path, {"ff": X.reshape(6, 4), "note": "text", "c": cell, "s": {"a": 1}})
     assert load_data(path, "all")[0].shape == (6, 4)
     matlab.savemat(path, {"dataset": {"images": X}})
-    assert refused(path).endswith("should hold X (and y), or x_train and x_test; it holds nothing")
+    assert refused(path) == (
+        f"{path} should hold X (and y), or x_train and x_test, or such names as images, data, "
+        "labels; it holds nothing: name the array of the rows with --array NAME (array=)"
+    )
 
 
 def test_fractional_labels_of_matlab_stay(tmp_path, matlab):
@@ -326,6 +332,359 @@ def test_the_limit_holds_for_matlab_too(tmp_path, matlab, monkeypatch):
     matlab.savemat(path, {"X": np.zeros((1000, 100))}, do_compression=True)
     monkeypatch.setenv("SCRATCHVAE_MAX_BYTES", "799999")
     assert "expands to 800,000 bytes, more than the limit of 799,999" in refused(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_labels_of_matlab_that_are_no_whole_numbers_of_64_bits_stay(tmp_path, matlab, value):
+    path = tmp_path / "a.mat"
+    labels = np.array([0, 1, 2, 0, 1, value])
+    matlab.savemat(path, {"X": X.reshape(6, 4), "y": labels})
+    np.testing.assert_array_equal(load_data(path, "all")[1], labels)
+
+
+# ------------------------------------------------------------------------- labels of text in MATLAB
+
+NAMES = ["cat", "dog", "cow", "caf\u00e9", "dog", "\U0001f42d"]
+
+
+def cells(*values):
+    """A column of cells, as MATLAB's {'cat'; 'dog'}."""
+    found = np.empty((len(values), 1), dtype=object)
+    found[:, 0] = values
+    return found
+
+
+@pytest.mark.parametrize("options", [{}, {"do_compression": True}])
+def test_labels_in_a_cell_array(tmp_path, matlab, options):
+    path = tmp_path / "a.mat"
+    rows = X.reshape(6, 4)
+    for labels in (cells(*NAMES), cells(*NAMES).T):
+        matlab.savemat(path, {"a": Y, "X": rows, "labels": labels, "z": Y}, **options)
+        found, y = load_data(path, "all")
+        np.testing.assert_array_equal(found, rows)
+        assert y.tolist() == NAMES
+    matlab.savemat(path, {"X": rows, "kinds": cells(*Y.astype(float))}, **options)
+    assert load_data(path, "all")[1] is None
+    y = load_data(path, "all", label_column="kinds")[1]
+    assert (y.tolist(), y.dtype) == (Y.tolist(), np.int64)
+    matlab.savemat(path, {"X": rows, "y": cells(*(Y + 0.5))}, **options)
+    assert load_data(path, "all")[1].tolist() == (Y + 0.5).tolist()
+
+
+def element(kind, content, order="<"):
+    padding = bytes(-len(content) % 8) if kind != 15 else b""
+    return struct.pack(f"{order}2I", kind, len(content)) + content + padding
+
+
+def matrix(of_class, shape, content, name=b"", order="<"):
+    """An array of a MATLAB 5 file."""
+    head = element(6, struct.pack(f"{order}2I", of_class, 0), order)
+    sizes = element(5, struct.pack(f"{order}{len(shape)}i", *shape), order)
+    return element(14, head + sizes + element(1, name, order) + content, order)
+
+
+def mat_file(*arrays, order="<"):
+    version = b"\x00\x01IM" if order == "<" else b"\x01\x00MI"
+    return b"MATLAB 5.0 MAT-file".ljust(124) + version + b"".join(arrays)
+
+
+def of_cells(*contents, order="<", shape=None, pack=False, name=b"y"):
+    """A file with X (6,4) and a cell array of these contents."""
+    rows = matrix(9, (6, 4), element(2, X.reshape(6, 4).tobytes("F"), order), b"X", order)
+    labels = matrix(1, shape or (len(contents), 1), b"".join(contents), name, order)
+    packed = element(15, zlib.compress(labels), order) if pack else labels
+    return mat_file(rows, packed, order=order)
+
+
+def letters(text, order="<", kind=4, codec=None):
+    content = text.encode(codec or ("utf-16-le" if order == "<" else "utf-16-be"))
+    return matrix(4, (1, len(text)), element(kind, content, order), order=order)
+
+
+@pytest.mark.parametrize("pack", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_cells_as_matlab_itself_writes_them(tmp_path, matlab, order, pack):
+    path = tmp_path / "a.mat"
+    path.write_bytes(of_cells(*(letters(t, order) for t in NAMES), order=order, pack=pack))
+    assert load_data(path, "all")[1].tolist() == NAMES
+    end = "le" if order == "<" else "be"
+    for kind, codec in ((16, "utf-8"), (17, f"utf-16-{end}"), (18, f"utf-32-{end}")):
+        texts = [letters(t, order, kind, codec) for t in NAMES]
+        path.write_bytes(of_cells(*texts, order=order, pack=pack))
+        assert load_data(path, "all")[1].tolist() == NAMES
+    short = struct.pack(f"{order}I", 3 << 16 | 1) + b"cat\0"  # content within the tag
+    texts = [matrix(4, (1, 3), short, order=order)] * 6
+    path.write_bytes(of_cells(*texts, order=order, pack=pack))
+    assert load_data(path, "all")[1].tolist() == ["cat"] * 6
+
+
+NUMBER = matrix(6, (1, 1), element(9, struct.pack("<d", 3)))
+NESTED = matrix(1, (1, 1), letters("a"))
+LETTER = letters("a")
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (NESTED, "neither a text nor a number in cell 5 (counted from 0) of the labels y: make"),
+        (matrix(2, (1, 1), b""), "neither a text nor a number in cell 5"),  # a struct
+        (matrix(5, (1, 1), b""), "neither a text nor a number"),  # sparse
+        (matrix(6, (0, 0), element(9, b"")), "neither a text nor a number"),
+        (matrix(6, (1, 2), element(9, bytes(16))), "neither a text nor a number"),
+        (matrix(0x806, (1, 1), element(9, bytes(8)) * 2), "neither a text nor a number"),  # complex
+        (element(14, b""), "neither a text nor a number"),  # []
+        (matrix(4, (2, 2), element(16, b"abcd")), "neither a text nor a number"),
+        (matrix(4, (0, 0), element(16, b"")), "has no text in cell 5 (counted from 0) of the lab"),
+        (letters("a" * 201), "has a text of 201 characters in cell 5 (counted from 0) of the labe"),
+        (NUMBER, "has texts and numbers in the labels y: make all of them texts"),
+        (element(9, bytes(8)), "is damaged, or another kind of file: get it again"),
+        (matrix(4, (1, 1), element(99, b"a")), "is damaged"),
+        (matrix(4, (1, 1), element(16, b"\xff")), "is damaged"),
+        (matrix(4, (1, 1), b""), "is damaged"),
+        (matrix(6, (), element(9, bytes(8))), "is damaged"),
+        (b"", "is damaged"),
+    ],
+)
+@pytest.mark.parametrize("pack", [False, True])
+def test_a_cell_that_is_no_label_is_refused(tmp_path, matlab, cell, told, pack):
+    path = tmp_path / "a.mat"
+    path.write_bytes(of_cells(*[LETTER] * 5, cell, pack=pack))
+    assert told in refused(path)
+    assert len(load_data(path, "all", label_column="")[0]) == 6
+
+
+def test_cells_within_cells_and_forged_sizes_take_no_stack_and_no_memory(tmp_path, matlab):
+    path = tmp_path / "a.mat"
+    deep = matrix(1, (1, 1), struct.pack("<2I", 14, 2**31) * 100_000)
+    path.write_bytes(of_cells(*[deep] * 6, pack=True))
+    assert "neither a text nor a number in cell 0" in refused(path)
+    path.write_bytes(of_cells(*[LETTER] * 6, shape=(1 << 30, 1)))
+    assert "which is impossible: get the file again" in refused(path)
+    path.write_bytes(of_cells(*[LETTER] * 6, shape=(2, 3)))
+    assert "has labels y in cells of shape (2, 3): keep one cell a row" in refused(path)
+    rows = matrix(9, (6, 4), element(2, X.tobytes()), b"X")
+    labels = matrix(1, (6, 1), LETTER * 6, b"y")[8:]
+    for size in (0, 1 << 31):
+        bomb = zlib.compress(struct.pack("<2I", 14, size) + labels + bytes(10**7))
+        path.write_bytes(mat_file(rows, element(15, bomb)))
+        assert ("which is impossible" if size else "is damaged") in refused(path)
+
+
+def test_numbers_of_matlab_have_the_class_that_they_had_there(tmp_path):
+    path = tmp_path / "a.mat"
+    stored = element(2, np.tile([1, 0], 12).astype(np.uint8).tobytes())
+    for of_class, dtype in ((6, "f8"), (7, "f4"), (9, "u1"), (10, "i2"), (0x209, "?"), (15, "u8")):
+        path.write_bytes(mat_file(matrix(of_class, (6, 4), stored, b"X")))
+        found, _ = load_data(path, "all")
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, np.tile([[1], [0]], (3, 4)))
+
+
+@pytest.mark.parametrize(
+    ("array", "told"),
+    [
+        (
+            matrix(0x806, (6, 4), element(2, bytes(24)) * 2, b"X"),
+            "holds complex numbers in X: save",
+        ),
+        (matrix(9, (6, 5), element(2, bytes(24)), b"X"), "is damaged"),
+        (matrix(9, (-6, -4), element(2, bytes(24)), b"X"), "is damaged"),
+        (matrix(9, (), element(2, bytes(1)), b"X"), "is damaged"),
+        (matrix(9, (6, 4), element(7, bytes(96)), b"X"), "is damaged"),
+        (matrix(9, (6, 4), element(20, bytes(24)), b"X"), "is damaged"),
+        (matrix(9, (6, 4), element(2, bytes(24)), b"X")[:-1], "is truncated: get it again"),
+        (matrix(17, (6, 4), element(2, bytes(24)), b"X"), "it holds nothing: name"),  # an object
+        (matrix(9, (6, 4), element(2, bytes(24))), "it holds nothing: name"),  # MATLAB's own
+    ],
+)
+def test_hostile_arrays_of_matlab(tmp_path, array, told):
+    path = tmp_path / "a.mat"
+    path.write_bytes(mat_file(array))
+    assert told in refused(path)
+
+
+def test_a_matlab_file_of_another_version_or_of_many_arrays(tmp_path, matlab, monkeypatch):
+    path = tmp_path / "a.mat"
+    whole = mat_file(*(matrix(9, (6, 4), element(2, bytes(24)), b"X%d" % i) for i in range(4)))
+    path.write_bytes(whole[:124] + b"\5" + whole[125:])
+    assert "is damaged, or another kind of file" in refused(path)
+    claim = struct.pack("<5i", 50, 1 << 20, 1 << 10, 0, 2) + b"X\0"  # of MATLAB 4
+    path.write_bytes(claim + bytes(1000))
+    assert "which is impossible" in refused(path)
+    path.write_bytes(whole)
+    monkeypatch.setattr("scratchvae.data.matlab.MAX_ARRAYS", 4)
+    assert "has more than 4 arrays, the most that are read" in refused(path)
+
+
+@pytest.mark.parametrize("pack", [False, True])
+def test_every_truncation_of_cells_is_refused_or_without_labels(tmp_path, matlab, pack):
+    path = tmp_path / "a.mat"
+    whole = of_cells(*map(letters, NAMES), pack=pack)
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        try:
+            found, labels = load_data(path, "all")
+        except DataError:
+            continue
+        np.testing.assert_array_equal(found, X.reshape(6, 4))
+        assert labels is None or labels.tolist() == NAMES
+
+
+@given(st.data())
+def test_any_flipped_byte_of_cells_is_read_or_refused(tmp_path_factory, data):
+    pytest.importorskip("scipy.io", reason="SciPy is not installed")
+    path = tmp_path_factory.mktemp("flips") / "a.mat"
+    whole = bytearray(of_cells(*map(letters, NAMES)))
+    at = data.draw(st.integers(128, len(whole) - 1))
+    whole[at] = data.draw(st.integers(0, 255))
+    path.write_bytes(whole)
+    try:
+        load_data(path, "all")
+    except DataError:
+        pass
+
+
+@pytest.mark.parametrize("options", [{}, {"do_compression": True}, {"format": "4"}])
+def test_labels_in_a_matrix_of_char(tmp_path, matlab, options):
+    path = tmp_path / "a.mat"
+    names = ["cat", "dog", "snake", "cow", "a b", "dog"]
+    lines = np.array([name.ljust(5) for name in names])
+    matlab.savemat(path, {"X": X.reshape(6, 4), "labels": lines, "note": "of 2019"}, **options)
+    assert load_data(path, "all")[1].tolist() == names
+    lines[2] = " " * 5
+    matlab.savemat(path, {"X": X.reshape(6, 4), "labels": lines}, **options)
+    assert "has no text in cell 2 (counted from 0) of the labels labels: give" in refused(path)
+
+
+def test_labels_of_numbers_come_before_names_of_classes(tmp_path, matlab, capsys):
+    path = tmp_path / "a.mat"
+    facts = {"X": X.reshape(6, 4), "target": Y, "labels": cells("a", "b", "c"), "classes": "abc"}
+    matlab.savemat(path, facts)
+    assert load_data(path, "all", verbose=True)[1].tolist() == Y.tolist()
+    said = f"{path}: reading X and target; other arrays, not read: classes, labels\n"
+    assert capsys.readouterr().out == said
+    del facts["target"]
+    matlab.savemat(path, facts)
+    assert "holds 6 rows of data, but labels of shape (3,): name another array" in refused(path)
+    assert load_data(path, "all", label_column="")[1] is None
+
+
+def test_two_arrays_of_one_name_in_a_matlab_file(tmp_path, matlab):
+    path = tmp_path / "a.mat"
+    rows = matrix(9, (6, 4), element(2, X.tobytes()), b"X")
+    path.write_bytes(mat_file(rows, rows))
+    assert refused(path) == f"{path} holds two arrays of the same name: save it again"
+
+
+# ------------------------------------------------------------------------------- which array, told
+
+
+def facts(path, **more):
+    np.savez(path, pictures=X, kinds=Y, fs=np.array(8000), t=np.arange(4.0), **more)
+    return path
+
+
+def test_the_array_of_the_rows_and_that_of_the_labels_are_named(tmp_path, capsys):
+    path = facts(tmp_path / "a.npz")
+    told = refused(path)
+    assert "it holds fs, kinds, pictures, t: name the array of the rows with --array NAME" in told
+    assert "or such names as images, data, labels" in told
+    found, y = load_data(path, "all", array="pictures", verbose=True)
+    np.testing.assert_array_equal(found, X)
+    assert y is None
+    said = f"{path}: reading pictures; other arrays, not read: fs, kinds, t\n"
+    assert capsys.readouterr().out == said
+    assert load_data(path, "all", array="pictures", label_column="kinds")[1].tolist() == Y.tolist()
+    np.savez(path, pictures=X, kinds=Y)
+    found, y = load_data(path, "all", label_column="kinds")
+    assert (found.shape, y.tolist()) == (X.shape, Y.tolist())
+
+
+def test_beside_a_named_array_its_labels_are_found_by_name(tmp_path):
+    path = facts(tmp_path / "a.npz", labels=Y, x_train=X, y_train=Y + 1, x_test=X[:2], arr_0=X)
+    for array, y in (("pictures", Y), ("x_train", Y + 1), ("arr_0", Y)):
+        found, labels = load_data(path, "all", array=array)
+        np.testing.assert_array_equal(found, X)
+        assert labels.tolist() == y.tolist()
+    assert load_data(path, "all", array="x_test")[1] is None
+    assert load_data(path, "all", array="pictures", label_column="")[1] is None
+    assert len(load_data(path, "test", array="x_train")[0]) == 1, "a tenth: there are no splits"
+    assert [a is None for a in load_data(path, "all", label_column="")] == [False, True]
+    np.savez(path, X, Y)
+    assert load_data(path, "all", array="arr_0")[1].tolist() == Y.tolist()
+    np.savez(path, labels=X)
+    assert load_data(path, "all", array="labels")[1] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"array": "picture"}, "has no array picture: did you mean pictures?"),
+        ({"array": "zzz"}, "has no array zzz: it holds X_train, fs, kinds, pictures, t, x_test"),
+        ({"array": ""}, "has no array '': it holds X_train, fs,"),
+        ({"array": "a\x1b[31m"}, "has no array 'a\\x1b[31m': it holds"),
+        ({"array": "pictures", "label_column": "kind"}, "has no array kind: did you mean kinds?"),
+        ({"array": "t", "label_column": "t"}, "has one array 't', which cannot be both rows and l"),
+        ({"label_column": "kinds"}, "has splits: beside the labels 'kinds', name their rows with"),
+        ({"array": 3}, "array must be the name of an array of the file, got 3"),
+        ({"array": ["X"]}, "array must be the name of an array of the file, got ['X']"),
+        ({"array": "t", "label_column": 1}, "label_column must be the name of an array here, got"),
+        ({"array": "pictures", "label_column": "t"}, "but labels of shape (4,): name another arr"),
+        ({"array": "fs"}, "should hold rows, (N,D), but its array has the shape ()"),
+    ],
+)
+def test_names_that_are_not_there_are_refused(tmp_path, options, told):
+    path = facts(tmp_path / "a.npz", X_train=X, x_test=X)
+    assert told in refused(path, **options)
+
+
+def test_names_that_differ_in_case_can_be_told(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, X=X, x=X + 1, y=Y)
+    told = "differ only in upper and lower case: name those to be read with --array and --label-col"
+    for options in ({}, {"array": "x"}, {"label_column": "y"}):
+        assert told in refused(path, **options)
+    found, _ = load_data(path, "all", array="x", label_column="y")
+    np.testing.assert_array_equal(found, X + 1)
+
+
+def test_a_part_of_a_set_that_is_named_is_read_alone(tmp_path):
+    kmnist(tmp_path)
+    found, y = load_data(tmp_path / "kmnist-train-imgs.npz", "all", array="arr_0")
+    assert (found.shape, y) == (X.shape, None)
+    found, y = load_data(tmp_path, "all", array="imgs_train")
+    assert (found.shape, y.tolist()) == (X.shape, Y.tolist())
+
+
+def test_spectrograms_of_matlab_and_of_a_group_in_hdf5(tmp_path):
+    rows = np.arange(6 * 4 * 3.0).reshape(6, 4, 3)
+    matlab, h5py = pytest.importorskip("scipy.io"), pytest.importorskip("h5py")
+    path = tmp_path / "a.mat"
+    content = {"spectrograms": rows, "fs": 8000.0, "t": np.arange(3.0), "animal": cells(*NAMES)}
+    matlab.savemat(path, content)
+    assert "it holds animal, fs, spectrograms, t: name" in refused(path)
+    found, y = load_data(path, "all", array="spectrograms", label_column="animal")
+    np.testing.assert_array_equal(found, rows)
+    assert y.tolist() == NAMES
+    assert "has no array animal: it holds fs" in refused(path, array="animal")
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as f:
+        f["recordings/spectrograms"], f["recordings/kinds"], f["fs"] = rows, Y, 8000
+    assert "it holds fs, recordings/kinds, recordings/spectrograms: name" in refused(path)
+    options = {"array": "recordings/spectrograms", "label_column": "recordings/kinds"}
+    found, y = load_data(path, "all", **options)
+    np.testing.assert_array_equal(found, rows)
+    assert y.tolist() == Y.tolist()
+    told = "has no array recordings/spectrogram: did you mean recordings/spectrograms?"
+    assert told in refused(path, array="recordings/spectrogram")
+
+
+def test_a_note_names_a_few_arrays_without_control_characters(tmp_path, capsys):
+    path = tmp_path / "a.npz"
+    np.savez(path, X=X, **{f"n{i}": Y for i in range(8)}, **{"a\x1b[31m": Y, "b" * 99: Y})
+    load_data(path, "all", verbose=True)
+    names = f"'a\\x1b[31m', {'b' * 60}..., n0, n1, n2, n3, n4, n5 and 2 more"
+    assert capsys.readouterr().out == f"{path}: reading X; other arrays, not read: {names}\n"
 
 
 # ------------------------------------------------------------------------------------------ HDF5
@@ -385,7 +744,7 @@ def test_hdf5_reads_no_other_file_and_believes_no_size(tmp_path, h5py):
     assert "keeps 'X' in another file" in refused(path)
     with h5py.File(path, "w") as f:
         f["X"] = h5py.ExternalLink(str(other), "X")
-    assert refused(path).endswith("it holds nothing")
+    assert "it holds nothing: name" in refused(path)
     with h5py.File(path, "w") as f:
         f.create_dataset("X", (1 << 20, 1 << 20), "f8", chunks=(1, 100))
     assert "which is impossible" in refused(path)
@@ -399,6 +758,115 @@ def test_damaged_hdf5_files_are_refused(tmp_path, h5py):
     for length in range(0, len(whole), 37):
         path.write_bytes(whole[:length])
         assert str(path) in refused(path)
+
+
+def test_a_mat_file_that_is_plain_hdf5(tmp_path, h5py):
+    path = tmp_path / "a.mat"
+    with h5py.File(path, "w") as f:
+        f["X"], f["y"] = X, Y
+    found, labels = load_data(path, "all")
+    np.testing.assert_array_equal(found, X)
+    np.testing.assert_array_equal(labels, Y)
+    with h5py.File(path, "a") as f:
+        del f["X"]
+        f["X"] = X.T
+        f["X"].attrs["MATLAB_class"] = np.bytes_("uint8")
+    np.testing.assert_array_equal(load_data(path, "all")[0], X)
+    whole = path.read_bytes()
+    for length in (0, 4, 8, 9, 100, 512, 600):
+        path.write_bytes(whole[:length])
+        assert "is damaged, or another kind of file" in refused(path)
+
+
+def matlab_73(path, h5py, **arrays):
+    """A file as MATLAB 7.3 writes it: (class, array with its axes reversed), or a list of cells."""
+    with h5py.File(path, "w", userblock_size=512) as f:
+
+        def put(name, of_class, a, **more):
+            f[name] = a
+            f[name].attrs["MATLAB_class"] = np.bytes_(of_class)
+            f[name].attrs.update(more)
+            return f[name].ref
+
+        for name, a in arrays.items():
+            if isinstance(a, list):
+                cells = [put(f"#refs#/{name}{i}", *cell) for i, cell in enumerate(a)]
+                put(name, "cell", np.array([cells], dtype=h5py.ref_dtype))
+            else:
+                put(name, *a)
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(512) + path.read_bytes()[512:])
+    return path
+
+
+def codes(*lines):
+    """Texts of one length as letters (letters, N) of 16 bits."""
+    a = np.frombuffer("".join(lines).encode("utf-16-le"), "<u2")
+    return "char", a.reshape(len(lines), -1).T
+
+
+ROWS = "uint8", X.T
+
+
+def test_labels_of_text_in_matlab_73(tmp_path, h5py, capsys):
+    path = matlab_73(tmp_path / "a.mat", h5py, X=ROWS, y=[codes(name) for name in NAMES])
+    found, labels = load_data(path, "all")
+    np.testing.assert_array_equal(found, X)
+    assert labels.tolist() == NAMES
+    matlab_73(path, h5py, X=ROWS, y=codes("ab ", "c  ", "def", "ab ", "c  ", "def"))
+    assert load_data(path, "all")[1].tolist() == ["ab", "c", "def"] * 2
+    numbers = [("double", np.array([[float(label)]])) for label in Y]
+    matlab_73(path, h5py, X=ROWS, kinds=numbers, note=codes("text"))
+    assert load_data(path, "all", label_column="kinds")[1].tolist() == Y.tolist()
+    assert load_data(path, "all", verbose=True)[1] is None
+    assert "other arrays, not read: kinds, note" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (
+            ("cell", np.zeros((1, 1), "u8")),
+            "neither a text nor a number in cell 1 (counted from 0)",
+        ),
+        (("double", np.zeros((1, 2))), "neither a text nor a number"),
+        (("struct", np.zeros((1, 1))), "neither a text nor a number"),
+        (codes("ab", "cd"), "neither a text nor a number"),
+        (codes("a" * 201), "neither a text nor a number"),
+        (("char", np.zeros(2, "u8"), 0), "has no text in cell 1 (counted from 0) of the labels y"),
+        (("char", np.full((1, 1), np.nan)), "is damaged"),
+        (("char", np.full((1, 1), 0xD800, "u2")), "is damaged"),
+        (("double", np.zeros((1, 1))), "has texts and numbers in the labels y"),
+    ],
+)
+def test_a_cell_of_matlab_73_that_is_no_label(tmp_path, h5py, cell, told):
+    path = tmp_path / "a.mat"
+    cells = [codes("a"), cell[:2], *[codes("b")] * 4]
+    matlab_73(path, h5py, X=ROWS, y=cells)
+    if len(cell) > 2:
+        with h5py.File(path, "a") as f:
+            f["#refs#/y1"].attrs["MATLAB_empty"] = 1
+    assert told in refused(path)
+
+
+def test_hostile_cells_of_matlab_73(tmp_path, h5py):
+    path = matlab_73(tmp_path / "a.mat", h5py, X=ROWS, y=("cell", np.zeros((1, 6))))
+    assert "neither a text nor a number in cell 0" in refused(path)
+    with h5py.File(path, "a") as f:
+        del f["y"]
+        f["y"] = np.array([[f["X"].ref] * 5 + [h5py.Reference()]], dtype=h5py.ref_dtype)
+        f["y"].attrs["MATLAB_class"] = np.bytes_("cell")
+    assert str(path) in refused(path)
+    with h5py.File(path, "a") as f:
+        f["y"][:] = f["y"].ref  # a cell that holds itself
+    assert "neither a text nor a number in cell 0" in refused(path)
+    with h5py.File(path, "a") as f:
+        f["y"].attrs["MATLAB_class"] = np.zeros(8000, "S1")
+    assert "holds 'y', an array of dtype object" in refused(path)
+    with h5py.File(path, "a") as f:
+        del f["y"]
+        f.create_dataset("y", (1 << 20, 1 << 20), "u2", chunks=(1, 100))
+        f["y"].attrs["MATLAB_class"] = np.bytes_("char")
+    assert "which is impossible" in refused(path)
 
 
 @pytest.mark.parametrize(("name", "package"), [("a.mat", "scipy"), ("a.h5", "h5py")])

@@ -69,7 +69,7 @@ def test_a_path_is_no_name(tmp_path, monkeypatch):
 def test_another_spelling_is_the_same_data_set(tmp_path):
     images, _ = write_set(tmp_path)
     for name in ("MNIST", "fashion_mnist", "FashionMNIST"):
-        np.testing.assert_array_equal(load_data(name, data_dir=tmp_path)[0], images.reshape(5, 12))
+        np.testing.assert_array_equal(load_data(name, data_dir=tmp_path)[0], images)
     with pytest.raises(InputError, match=r"--download .* means nothing for STROKES"):
         load_data("STROKES", download=True)
 
@@ -89,12 +89,44 @@ def test_an_unknown_name_suggests_the_nearest(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
+        ("slaes.xlsx", "there is no file {}slaes.xlsx: did you mean {}sales.xlsx?"),
+        ("SLAES.XLSX", "there is no file {}SLAES.XLSX: did you mean {}sales.xlsx?"),
+        ("sales.csv", "there is no file {}sales.csv: did you mean {}sales.xlsx?"),
+        ("sales", "did you mean {}sales.xlsx?"),
+        ("spectra", "did you mean {}Spectra.Run1?"),
+        ("faces/", "did you mean {}face?"),
+        ("other.csv", "there is no file {}other.csv: check the path"),
+        ("hiden.npz", "there is no file {}hiden.npz: check the path"),
+        ("control.npz", "there is no file {}control.npz: check the path"),
+        ("none/sales.xlsx", "there is no file {}none/sales.xlsx: check the path"),
+        ("sales.xlsx/a.csv", "there is no file {}sales.xlsx/a.csv: check the path"),
+    ],
+)
+def test_what_is_not_there_names_what_is_called_alike(tmp_path, monkeypatch, name, told):
+    for there in ("sales.xlsx", "Spectra.Run1", ".hiden.npz", "control\n.npz"):
+        (tmp_path / there).write_bytes(b"x")
+    (tmp_path / "face").mkdir()
+    place = f"{tmp_path}/"
+    assert refused(place + name).endswith(told.format(place, place))
+    monkeypatch.chdir(tmp_path)
+    if name.endswith(".xlsx") and "/" not in name:
+        assert refused(name).endswith(told.format("", ""))
+    assert refused("sales").endswith("Did you mean sales.xlsx?")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
         ("a.pt", "pickled objects, which can run code when they are read: save its arrays with"),
         ("a.pkl", "pickled objects"),
         ("a.zip", "is an archive: unpack it, and name the folder"),
         ("a.tar.gz", "is an archive"),
         ("a.png", "is damaged, or another kind of file"),
-        ("a.docx", "unknown data set"),
+        (
+            "a.docx",
+            "a.docx has the ending '.docx', which is not read: the endings of data are .csv, ",
+        ),
+        ("data", "data has no ending: the endings of data are .csv, "),
     ],
 )
 def test_a_file_of_another_kind_has_its_remedy(tmp_path, name, told):
@@ -111,10 +143,21 @@ def test_a_file_of_another_kind_has_its_remedy(tmp_path, name, told):
         ("x.npy", {"missing": "mean"}, "--missing (missing=) means nothing for x.npy, which is no"),
         ("x.npy", {"label_column": 0}, "--label-column (label_column=) means nothing for x.npy"),
         ("t.csv", {"grey": False}, "--grey (grey=) means nothing for t.csv, which is no folder"),
-        ("photos", {"label_column": ""}, "means nothing for photos/, which is no table: leave it"),
         ("photos", {"drop": "a"}, "--drop (drop=) means nothing for photos/, which is no table"),
         ("photos", {"missing": [1]}, "--missing (missing=) means nothing for photos/, which is"),
         ("strokes", {"as_frame": True}, "as_frame=True means nothing for strokes, which is no ta"),
+        (
+            "photos",
+            {"label_column": ""},
+            "photos/, which is no table or file of named arrays: leave",
+        ),
+        (
+            "x.npy",
+            {"array": "X"},
+            "--array (array=) means nothing for x.npy, which is no file of na",
+        ),
+        ("t.csv", {"array": "X"}, "--array (array=) means nothing for t.csv"),
+        ("strokes", {"array": "X"}, "--array (array=) means nothing for strokes"),
     ],
 )
 def test_an_option_for_another_kind_of_data_is_refused(tmp_path, monkeypatch, name, options, told):
@@ -154,24 +197,24 @@ def test_names_with_a_dot(tmp_path, gz):
                 (tmp_path / dotted).write_bytes(gzip.compress(content) if gz else content)
                 (tmp_path / name).mkdir()  # as some archives unpack
     for name, more in ((tmp_path, {}), ("mnist", {"data_dir": tmp_path})):
-        np.testing.assert_array_equal(load_data(name, **more)[0], images.reshape(5, 12))
+        np.testing.assert_array_equal(load_data(name, **more)[0], images)
 
 
 def test_plain_files_come_before_gzipped_ones(tmp_path):
     images, _ = write_set(tmp_path)
     write(tmp_path, "train-images-idx3-ubyte.gz", images[::-1])
-    np.testing.assert_array_equal(load_data(tmp_path)[0], images.reshape(5, 12))
+    np.testing.assert_array_equal(load_data(tmp_path)[0], images)
 
 
 @pytest.mark.parametrize("place", ["raw", "MNIST/raw", "FashionMNIST/raw", "KMNIST/raw"])
 def test_torchvisions_folders(tmp_path, place):
     (tmp_path / place).parent.mkdir(exist_ok=True)
     images, _ = write_set(tmp_path / place)
-    np.testing.assert_array_equal(load_data(tmp_path)[0], images.reshape(5, 12))
+    np.testing.assert_array_equal(load_data(tmp_path)[0], images)
     name = {"MNIST": "mnist", "FashionMNIST": "fashion-mnist"}.get(place.removesuffix("/raw"))
     if name:
         found = load_data(name, data_dir=tmp_path)[0]
-        np.testing.assert_array_equal(found, images.reshape(5, 12))
+        np.testing.assert_array_equal(found, images)
 
 
 def test_of_two_sets_below_a_folder_one_is_to_be_named(tmp_path):
@@ -187,11 +230,11 @@ def test_of_two_sets_below_a_folder_one_is_to_be_named(tmp_path):
 def test_emnist_is_turned_by_transpose_which_a_note_names(tmp_path, capsys):
     images = emnist(tmp_path)
     X, y = load_data(tmp_path, verbose=True)
-    np.testing.assert_array_equal(X, images.reshape(5, 12))
+    np.testing.assert_array_equal(X, images)
     assert y.tolist() == [0, 1, 2, 3, 4]
     assert "--transpose (transpose=True) turns them upright" in capsys.readouterr().out
     X, _ = load_data(tmp_path, transpose=True, verbose=True)
-    np.testing.assert_array_equal(X, images.transpose(0, 2, 1).reshape(5, 12))
+    np.testing.assert_array_equal(X, images.transpose(0, 2, 1))
     load_data(tmp_path)
     assert capsys.readouterr().out == ""
 
@@ -208,6 +251,77 @@ def test_of_emnists_sets_one_is_chosen_by_a_file(tmp_path):
     (tmp_path / "emnist-letters-test-labels-idx1-ubyte.gz").unlink()
     told = refused(tmp_path / "emnist-letters-train-images-idx3-ubyte.gz", DataError, split="test")
     assert "no file emnist-letters-t10k-labels-idx1-ubyte(.gz) in" in told
+
+
+def test_square_images_are_rows_and_others_keep_their_shape(tmp_path):
+    labels = np.arange(3, dtype=np.uint8)
+    for folder, shape in (("square", (3, 4, 4)), ("others", (3, 4, 5))):
+        for images_name, labels_name in idx.FILES.values():
+            write(tmp_path / folder, images_name, np.zeros(shape, np.uint8))
+            write(tmp_path / folder, labels_name, labels)
+    for split, n in (("train", 3), ("test", 3), ("all", 6)):
+        assert load_data(tmp_path / "square", split)[0].shape == (n, 16)
+        assert load_data(tmp_path / "others", split)[0].shape == (n, 4, 5)
+    assert load_data(tmp_path / "others", transpose=True)[0].shape == (3, 5, 4)
+
+
+def test_a_set_without_files_of_labels_has_none(tmp_path):
+    images = np.arange(60, dtype=np.uint8).reshape(5, 4, 3)
+    for split in ("train", "t10k"):
+        write(tmp_path, f"{split}-images-idx3-ubyte", images)
+    for path in (tmp_path, tmp_path / "train-images-idx3-ubyte"):
+        for split in ("train", "test"):
+            X, y = load_data(path, split)
+            np.testing.assert_array_equal(X, images)
+            assert y is None
+    assert load_data(tmp_path, "all")[0].shape == (10, 4, 3)
+    told = refused("mnist", DataError, data_dir=tmp_path)
+    assert told.startswith("mnist: no file train-")
+    write(tmp_path, "train-labels-idx1-ubyte", np.arange(5, dtype=np.uint8))
+    assert "no file t10k-labels-idx1-ubyte(.gz)" in refused(tmp_path, DataError, split="test")
+    (tmp_path / "t10k-images-idx3-ubyte").unlink()
+    (tmp_path / "train-labels-idx1-ubyte").unlink()
+    assert "no file t10k-images-idx3-ubyte(.gz)" in refused(tmp_path, DataError, split="test")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["my-pictures-idx3-ubyte", "my.idx3-ubyte.gz", "images-idx3-ubyte", "my.idx", "MY.IDX.gz"],
+)
+def test_one_idx_file_under_a_name_of_its_own(tmp_path, name):
+    images = np.arange(240, dtype=np.uint8).reshape(20, 4, 3)
+    write(tmp_path, name, images)
+    X, y = load_data(tmp_path / name, "all")
+    np.testing.assert_array_equal(X, images)
+    assert y is None
+    assert [len(load_data(tmp_path / name, split)[0]) for split in ("train", "test")] == [18, 2]
+    X, _ = load_data(tmp_path / name, "all", transpose=True)
+    np.testing.assert_array_equal(X, images.transpose(0, 2, 1))
+    for shape, found in (((20, 5), (20, 5)), ((20, 2, 2), (20, 4)), ((20, 2, 3, 3), (20, 2, 3, 3))):
+        write(tmp_path, name, np.zeros(shape, np.uint8))
+        assert load_data(tmp_path / name, "all", transpose=len(shape) == 2)[0].shape == found
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            b"",
+            "begins with nothing, but the magic number of an IDX file of 2 or 3 or 4-dimensional",
+        ),
+        (idx_bytes(np.zeros(5, np.uint8)), "begins with 00000801, but the magic number"),
+        (b"\0\0\x0d\3" + bytes(12), "begins with 00000d03, but"),
+        (b"\0\0\x08\3" + bytes(11), "should hold its sizes, but is truncated"),
+        (b"\0\0\x08\3" + bytes(12), "holds no rows: get the file again"),
+        (b"\0\0\x08\2" + b"\xff" * 8, "the file is too small for them"),
+        (gzip.compress(b"\0\0\x08\2" + b"\xff" * 8), "which is impossible"),
+        (idx_bytes(np.zeros((2, 3), np.uint8)) + b"x", "is longer than it claims"),
+    ],
+)
+def test_an_invalid_idx_file_is_refused(tmp_path, content, told):
+    path = tmp_path / "my.idx"
+    path.write_bytes(content)
+    assert told in refused(path, DataError)
 
 
 # ---------------------------------------------------------------------- pictures, tables, folders

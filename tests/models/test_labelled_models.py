@@ -255,7 +255,12 @@ def test_binarization_leaves_the_labels_alone(rng):
     [
         (ConditionalVAE, None, "ConditionalVAE requires y to be passed"),
         (ConditionalVAE, [0, 1, -1, 2], "needs the label of each row, but y holds -1"),
-        (ConditionalVAE, [0, 1], r"y must hold one label per row, \(4,\), got the shape \(2,\)"),
+        (ConditionalVAE, [0, 1], r"y must hold one label per row, \(4,\), got the shape \(2,\)$"),
+        (
+            ConditionalVAE,
+            np.eye(4)[:, :3],
+            r"shape \(4, 3\): for one-hot labels, pass y.argmax\(axis=1\)",
+        ),
         (SemiSupervisedVAE, [-1] * 4, "has no label to learn from: all of y is -1"),
         (SemiSupervisedVAE, None, "SemiSupervisedVAE requires y to be passed"),
         (SemiSupervisedVAE, [0, 1, np.nan, 1], "y holds a NaN or an infinity"),

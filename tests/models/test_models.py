@@ -461,9 +461,9 @@ def test_a_pair_of_data_and_labels_is_not_the_data(rng, y):
         (".pkl", r"is a pickle, and reading it can run code: .*model.save\('m.npz'\)$"),
         (".pickle", "is a pickle"),
         (".joblib", "is a pickle"),
-        (".h5", r"is a file of Keras: .*get_weights\(\), and pass them to load_state_dict under"),
-        (".hdf5", "is a file of Keras"),
-        (".keras", "is a file of Keras"),
+        (".h5", r"is an HDF5 file, .* data, read them with load_data .*; .*model.get_weights\(\)"),
+        (".hdf5", "is an HDF5 file, and no model is saved as one"),
+        (".keras", r"is a file of Keras: .*get_weights\(\), and pass them to load_state_dict und"),
         (".onnx", r"is a graph of ONNX: .*onnx.numpy_helper.to_array, and pass them to load_state"),
     ],
 )
