@@ -5,6 +5,7 @@ The score is the negative of the lower bound of log p(x), in nats: larger is mor
 
 import argparse
 import os
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def anomaly(a: argparse.Namespace) -> None:
     write_csv(path, columns, zip(*columns.values(), strict=True))
     print(path)
     if model.rows_.image_shape:
-        _draw(model, data, scores, a.n, named, path.with_suffix(".png"))
+        _draw(model, data, scores, inf if limit is None else limit, a.n, named, path)
     print(_summary(model, a, settings, data, scores))
     if marks:
         print(marks)
@@ -127,21 +128,33 @@ def _anomalous(a: argparse.Namespace, settings: dict[str, Any], data: Data) -> l
 
 
 def _draw(
-    model: Model, data: Data, scores: np.ndarray, n: int, named: list[Any], path: Path
+    model: Model, data: Data, scores: np.ndarray, limit: float, n: int, named: list[Any], path: Path
 ) -> None:
-    """Draw the least and the most likely images; * marks an anomaly."""
+    """Draw the least and the most likely images; * marks a score above the limit, or a label."""
     from ..pictures import plots  # lazily: matplotlib is slow to import
 
-    def shown(rows: np.ndarray) -> tuple[Any, ...]:
-        images = model.rows_.images(gallery.as_floats(model, data.X[rows]))
-        labels = None
-        if data.y is not None:
-            labels = [f"{v}*" if v in named else str(v) for v in data.y[rows].tolist()]
-        return images, [f"{score:.0f}" for score in scores[rows]], labels
+    rows = np.argsort(scores, kind="stable")
+    best, worst = rows[: min(n, len(rows) // 2)], rows[::-1][: min(n, -(-len(rows) // 2))]
+    numbers = data.row_numbers
+    captions = {i: [f"#{numbers[i]}{'*' if scores[i] > limit else ''}"] for i in (*best, *worst)}
+    if data.y is not None:
+        for i, words in captions.items():
+            words.append(f"{data.y[i]}*" if data.y[i] in named else str(data.y[i]))
+    longest = max(len(", ".join(words)) for words in captions.values())
+    between = ", " if longest < 10 else "\n"
 
-    order = np.argsort(scores, kind="stable")
-    n = min(n, -(-len(order) // 2))
-    save_picture(plots.anomalies(shown(order[::-1][:n]), shown(order[:n])), path)
+    def shown(rows: np.ndarray) -> tuple[Any, ...]:
+        images = gallery.drawn(model, gallery.as_floats(model, data.X[rows]))
+        texts = [f"{score:.5g}" for score in scores[rows]]
+        return images, texts, [between.join(captions[i]) for i in rows]
+
+    below = "score in nats, #row" + (", label" if data.y is not None else "")
+    if limit < inf:
+        below += f"; #row*: score above {limit:.5g}"
+    if named:
+        below += "; label*: counts as anomalous"
+    figure = plots.anomalies(shown(worst), shown(best) if len(best) else None, below)
+    save_picture(figure, path.with_suffix(".png"))
 
 
 def _summary(

@@ -1,27 +1,26 @@
 """What a row of a model's data is: its shape, the names of its columns, and their scale.
 
-`fit` learns it from the training data; it is saved with the model, and applied to all data that the
-model meets later. Models compute with scaled rows; what they decode is scaled back.
+`learning.py` learns it from the training data; it is saved with the model, and applied to all data
+that the model meets later. Models compute with scaled rows; what they decode is scaled back.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
-from math import isqrt, prod
+from dataclasses import asdict, dataclass, fields
+from math import prod
 from typing import Any, Self
 
 import numpy as np
 
 from ..errors import InputError, warn_of_data
 from ..files.reading import is_text
-from .batches import ROUNDING, check_columns, check_rows, chunks, column_names, row_shape
+from .batches import ROUNDING, check_columns, check_rows, chunks, column_names
+from .images.shape import image_shape
 
 SCALES = ("none", "bytes", "minmax", "standard")
 UNLEARNED = "unlearned"  # of a model with minmax or standard that has seen no data
 BINARY, BYTES = 1, 255  # white, in uint8 pixels
-DARK = 64  # uint8 pixels that are all below this were probably meant to have another white
 MAX_SIZE = 1e30  # of a number of a format in a file; its inverse is the least factor
 NUMBERS = "likelihood='gaussian' and scale='standard' (--likelihood gaussian --scale standard)"
-LARGE = 20.0  # a Gaussian likelihood, which starts with variance 1, learns larger numbers badly
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,9 @@ class RowFormat:
                 a constant column divides by 1, and what is decoded is that constant
     means       of columns with names, to fill missing values with; else empty
     low, high   the range of decoded values, for pictures
+    ink         whether grey images are drawn as ink on paper, `low` white and `high` black: those
+                of which more than half of all training values equal the smallest one, their
+                background. Others are drawn as they are, `low` black
     """
 
     n_features: int
@@ -53,77 +55,7 @@ class RowFormat:
     means: tuple[float, ...] = ()
     low: float = 0.0
     high: float = 1.0
-
-    # --------------------------------------------------------------------------------- learning
-
-    @classmethod
-    def learned(
-        cls, X: Any, *, scale: str, unit_interval: bool, columns: Any = None, means: Any = None
-    ) -> Self:
-        """The format of X, from its shape, its column names and its values.
-
-        unit_interval says that the likelihood is one of pixels in [0, 1]. Warns of values that a
-        model would learn badly. Raises InputError for data that are not rows of numbers.
-        """
-        check_scale(scale)
-        columns = column_names(X) if columns is None else tuple(columns)
-        rows = check_rows(X)
-        D, shape = rows.shape[1], row_shape(X)
-        pixels = unit_interval or shape is not None or D == 28 * 28
-        found = cls(D, pixels, shape=shape, columns=columns, scale=scale)
-        if rows.size == 0:
-            return found
-        if columns and means is None:
-            means = rows.mean(axis=0, dtype=np.float64).tolist()
-        found = replace(found, means=tuple(means or ()))
-        if rows.dtype == np.bool_:
-            if pixels and scale == "none":
-                return found
-            rows = rows.view(np.uint8)
-        low, high = float(rows.min()), float(rows.max())
-        if max(-low, high) > MAX_SIZE:
-            i, j = divmod(int(np.abs(rows).argmax()), D)
-            raise InputError(
-                f"the data reach {rows[i, j]:g} at row {i}, column {found.column(j)}, too large to "
-                "learn from: leave that row out, or correct it"
-            )
-        top = high if high > low else low + max(1.0, abs(low))  # of a range that is not empty
-        if rows.dtype == np.uint8 and pixels and scale in ("none", "bytes"):
-            if high <= 1 and len(rows) > 1 and scale == "none":
-                return replace(found, white=BINARY)
-            if high < DARK:
-                warn_of_data(
-                    f"the largest of these uint8 pixels is {high:g}, and 255 is white: if {high:g} "
-                    "is, pass scale='minmax' (--scale minmax)"
-                )
-            return replace(found, high=255.0 if scale == "bytes" else 1.0)
-        if scale == "bytes":
-            return replace(found, high=255.0)
-        if scale == "none":
-            if not unit_interval and max(-low, high) > LARGE:
-                _warn_of_large_numbers(rows, columns)
-            return found if 0 <= low and high <= 1 else replace(found, low=low, high=top)
-        if unit_interval and columns and found.image_shape is None:
-            warn_of_data(f"a likelihood of pixels fits columns of numbers badly: use {NUMBERS}")
-        return replace(found._fitted(rows), low=low, high=top)
-
-    def _fitted(self, rows: np.ndarray) -> Self:
-        """With offset and factor of these rows."""
-        axis = None if self.shape else 0
-        if self.scale == "standard":
-            offset = rows.mean(axis=axis, dtype=np.float64)
-            factor = rows.std(axis=axis, dtype=np.float64)
-        else:
-            offset = rows.min(axis=axis).astype(np.float64)
-            factor = rows.max(axis=axis).astype(np.float64) - offset
-        constant = factor <= 1e-12 * np.maximum(np.abs(offset), 1)
-        offset = np.where(constant, rows.min(axis=axis), offset)  # a mean of equals may be rounded
-        factor = np.where(constant, 0.0, factor)
-        return replace(
-            self,
-            offset=tuple(np.atleast_1d(offset).tolist()),
-            factor=tuple(np.atleast_1d(factor).tolist()),
-        )
+    ink: bool = True
 
     # --------------------------------------------------------------------------------- scaling
 
@@ -242,20 +174,8 @@ class RowFormat:
 
     @property
     def image_shape(self) -> tuple[int, ...] | None:
-        """(H,W) or (H,W,3) of a row as an image; None if rows are not images.
-
-        Flat rows of a square number, without names, are square images; of numbers, from 7 x 7 on.
-        """
-        if self.shape is None:
-            side = isqrt(self.n_features)
-            square = side * side == self.n_features and side >= (2 if self.pixels else 7)
-            return (side, side) if square and self.columns is None else None
-        if len(self.shape) == 3 and self.shape[0] == 3 and self.shape[-1] != 3:
-            return (*self.shape[1:], 3)
-        if len(self.shape) == 3 and 1 in (self.shape[0], self.shape[-1]):
-            return self.shape[:-1] if self.shape[-1] == 1 else self.shape[1:]
-        drawn = len(self.shape) == 2 or (len(self.shape) == 3 and self.shape[-1] == 3)
-        return self.shape if drawn else None
+        """(H,W) or (H,W,3) of a row as an image; None if rows are not images."""
+        return image_shape(self.shape, self.columns, self.n_features, self.pixels)
 
     def images(self, x: np.ndarray) -> np.ndarray:
         """Rows (...,D), in the units of `unscaled`, as images (...,H,W[,3]) with values in [0, 1].
@@ -289,7 +209,8 @@ class RowFormat:
     def read(cls, about: Any, n_features: int) -> Self:
         """The format that `describe` returned, from an untrusted file; raises InputError."""
         names = [field.name for field in fields(cls)][1:]
-        if not isinstance(about, dict) or sorted(about) != sorted(names):
+        about = {"ink": True, **about} if isinstance(about, dict) else {}  # early files have none
+        if sorted(about) != sorted(names):
             raise InputError("the format of its rows is invalid: it has other fields")
         about = {k: tuple(v) if isinstance(v, list) else v for k, v in about.items()}
         found = cls(n_features, **about)
@@ -310,6 +231,7 @@ class RowFormat:
             )
 
         yield "pixels", lambda: type(self.pixels) is bool
+        yield "ink", lambda: type(self.ink) is bool
         yield "white", lambda: type(self.white) is int and self.white in (BINARY, BYTES)
         yield (
             "shape",
@@ -354,13 +276,3 @@ def _limited(x: np.ndarray) -> np.ndarray:
     """x, without numbers that would be infinite in single precision."""
     large = max(-x.min(initial=0), x.max(initial=0)) > MAX_SIZE
     return np.clip(x, -MAX_SIZE, MAX_SIZE) if large else x
-
-
-def _warn_of_large_numbers(rows: np.ndarray, columns: tuple[str, ...] | None) -> None:
-    sizes = np.abs(rows).max(axis=0)
-    worst = int(sizes.argmax())
-    name = f"column {repr(columns[worst]) if columns else worst}"
-    warn_of_data(
-        f"{name} reaches {sizes[worst]:g}, and a gaussian likelihood learns numbers of about unit "
-        "size: pass scale='standard' (--scale standard)"
-    )

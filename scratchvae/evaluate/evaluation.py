@@ -50,6 +50,7 @@ class Evaluation:
     labelled: int = 0  # the number of those rows
     scale: str = "none"  # of the data, of whose scaled values these are the nats
     colour: bool = False  # whether the pixels are red, green and blue
+    images: bool = True  # whether the rows are images, else a table
 
     @property
     def elbo(self) -> float:
@@ -78,9 +79,9 @@ class Evaluation:
 
     def _card(self) -> list[str]:
         """The lines of the protocol, and of the published numbers with the same protocol."""
-        shade = "colour" if self.colour else "grey"
+        shade = "" if not self.images else "colour, " if self.colour else "grey, "
         pixels = {
-            "none": f"{shade}, in [0, 1]" if self.likelihood != "gaussian" else "real numbers",
+            "none": f"{shade}in [0, 1]" if self.likelihood != "gaussian" else "real numbers",
             "static": "binarised once, at random; training used one binary version too",
             "dynamic": "binarised once, at random; training used a new binary version each step",
         }[self.pixels]
@@ -89,7 +90,7 @@ class Evaluation:
         samples = self.draws if self.k is None else f"{self.k} samples for the bound"
         lines = [
             f"data        {self.split} of {self.data}, {self.n:,} examples",
-            f"pixels      {pixels}",
+            f"{'pixels' if self.images else 'values'}      {pixels}",
             f"measured    {samples}, seed {self.seed}",
         ]
         if self.left_out:
@@ -169,6 +170,7 @@ def evaluate(
         epochs=len(model.history_), likelihood=model.likelihood, data=data, split=split,
         left_out=left_out, pixels=binarize, seed=model.seed, given_labels=given, k=k,
         scale=model.rows_.scale, colour=len(model.rows_.image_shape or ()) == 3,
+        images=model.rows_.image_shape is not None,
     )  # fmt: skip
 
 

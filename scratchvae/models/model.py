@@ -17,6 +17,7 @@ from ..backend import Array, noise, to_numpy
 from ..backend.memory import Flat
 from ..data.batches import check_codes, check_rows, chunks
 from ..data.labels import read_classes
+from ..data.learning import learn_format
 from ..data.rows import RowFormat
 from ..errors import InputError, whole_number
 from ..files import checkpoint, safetensors
@@ -90,7 +91,7 @@ class Model(Parametric):
         self.check_config()
         scale = self.scale if scale is None else scale
         known = {"unit_interval": self.unit_interval, "columns": columns, "means": means}
-        form = RowFormat.learned(X, scale=scale, **known)
+        form = learn_format(X, scale=scale, **known)
         rows = self._to_learn(form, X)
         self._build_for_rows(rows, y)
         self.rows_ = form

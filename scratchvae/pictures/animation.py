@@ -24,13 +24,11 @@ from .plots import (
     LIGHT,
     LOSSES,
     MIDDLE,
-    grid,
     hide_spines,
-    per_row,
     set_title,
     show_image,
-    stacked,
 )
+from .tiles import grid, per_row, stacked
 
 Frames = tuple[list[Image.Image], list[int]]  # the images, and how many milliseconds each lasts
 

@@ -56,6 +56,18 @@ def as_floats(model: Model, X: np.ndarray) -> np.ndarray:
     return model.rows_.unscaled(to_float(X, np.empty(X.shape, dtype=np.float64)))
 
 
+def drawn(model: Model, x: np.ndarray) -> np.ndarray:
+    """Rows (...,D) as the images that `plots` draws: (...,H,W), ink on paper, or (...,H,W,3)."""
+    return as_colour(model, model.rows_.images(x))
+
+
+def as_colour(model: Model, images: np.ndarray) -> np.ndarray:
+    """Grey images (...,H,W) that are no ink on paper in three equal colours; others as they are."""
+    if model.rows_.ink or len(model.rows_.image_shape or ()) == 3:
+        return images
+    return np.repeat(images[..., None], 3, axis=-1)
+
+
 def samples(
     model: Model, n: int, seed: int | None = None, label: dict[str, Any] | None = None,
     beside: np.ndarray | None = None, *, draw: bool = False,
@@ -77,11 +89,11 @@ def samples(
         title += DRAWN
     rows = model.sample(n, **(label or {}), draw=draw, seed=seed)
     if model.rows_.image_shape:
-        return Picture(
-            rows, lambda plots: plots.samples(model.rows_.images(rows), title, columns), title
-        )
+        return Picture(rows, lambda plots: plots.samples(drawn(model, rows), title, columns), title)
     title += "" if draw else ", means of p(x|z)"
     words = f"{title}, beside the test examples: a histogram of each column"
+    if beside is None:
+        title = words = f"{title}; without the data"
     return Picture(rows, lambda _: _tables().samples(rows, beside, names(model), title), words)
 
 
@@ -91,7 +103,7 @@ def reconstructions(model: Model, X: Any, labels: dict[str, Any]) -> Picture:
         words = "test examples, each above its reconstruction"
         both = originals, rows
         return Picture(
-            rows, lambda plots: plots.reconstructions(*map(model.rows_.images, both)), words
+            rows, lambda plots: plots.reconstructions(*(drawn(model, x) for x in both)), words
         )
     words = f"{len(rows):,} test examples: the reconstructed values of each column against its own"
     return Picture(rows, lambda _: _tables().reconstructions(originals, rows, names(model)), words)
@@ -145,9 +157,9 @@ def interpolations(
     words = "from one test example to another" + (" of the same label" if labels else "")
     return Picture(
         between,
-        lambda plots: plots.interpolations(*map(model.rows_.images, parts), words),
+        lambda plots: plots.interpolations(*(drawn(model, x) for x in parts), words),
         words,
-        lambda animation: animation.interpolation(*map(model.rows_.images, parts), words),
+        lambda animation: animation.interpolation(*(drawn(model, x) for x in parts), words),
     )
 
 
@@ -168,7 +180,7 @@ def traversals(model: Model, found: Units, row: int, n: int, steps: int) -> Pict
     of = f"unit ({'KL' if model.noisy else 'variance'})  value"
     return Picture(
         rows,
-        lambda plots: plots.traversals(model.rows_.images(rows), marks, t, title, of, along),
+        lambda plots: plots.traversals(drawn(model, rows), marks, t, title, of, along),
         title,
     )
 
@@ -191,7 +203,7 @@ def manifold(
         title += f"; label {label['y']}"
     return Picture(
         rows,
-        lambda plots: plots.manifold(model.rows_.images(rows), across, up, moved, title),
+        lambda plots: plots.manifold(drawn(model, rows), across, up, moved, title),
         title,
     )
 
@@ -265,7 +277,11 @@ def leave(
     left, absent = {}, {}
     if film is not None and model.history_:
         shots = animation.training(
-            film.epochs, film.frames, model.history_, film.columns, model.loss_name
+            film.epochs,
+            as_colour(model, np.asarray(film.frames)),
+            model.history_,
+            film.columns,
+            model.loss_name,
         )
         animation.save_animation(shots, folder / runs.FILM)
         left[runs.FILM] = f"{film.n} latent points, decoded after each epoch, beside the loss"

@@ -1,7 +1,7 @@
 """Figures: each function takes arrays and returns a matplotlib Figure, and changes no global state.
 
-Images are (N,H,W), grey, or (N,H,W,3), colour, with values in [0, 1]; `model.rows_.images` makes
-them of rows. Grey is drawn as ink: 0 is white and 1 is black.
+Images are (N,H,W), ink on paper (0 is white, 1 black), or (N,H,W,3), colour, with values in [0, 1].
+Grey photographs are three equal colours: `gallery.drawn` makes of rows what suits the model's data.
 
 Matplotlib is slow to import, so import this module only where a figure is drawn. The colours and
 helpers at its top are the style of every figure. The colours differ in lightness too, to be
@@ -9,6 +9,7 @@ distinguishable in black and white.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from math import ceil, isnan
 from pathlib import Path
 from textwrap import fill
@@ -19,13 +20,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from ..errors import InputError
 from ..files.atomic import write_atomically
+from .tiles import checked, grid, on_white, padded, per_row, stacked
 
 DARK, MIDDLE, LIGHT = "#1b2a49", "#c8553d", "#8fa6c6"
+FAINT = "#d3dae6"
 LOSSES = {"train_loss": ("train", "--", LIGHT), "test_loss": ("test", "-", DARK)}
 NAMED_UNITS = 40  # up to so many bars, each has its number below it
 SHARP = 100  # most pixels of an image per inch of a figure, which is saved with 110: none is lost
@@ -35,9 +40,11 @@ def set_title(axes: Axes, text: str) -> Text:
     return axes.set_title(text, fontsize=11, loc="left", color=DARK)
 
 
-def plain(text: Any) -> str:
-    """Text of a user's, in which matplotlib shall see no formula."""
-    return str(text).replace("$", r"\$")
+def plain(text: Any, letters: int = 1000) -> str:
+    """Text of a user's, cut to so many letters (and its mark *), which shall not be a formula."""
+    text = str(text)
+    text = text if len(text) <= letters else text[: letters - 1] + "…" + "*" * text.endswith("*")
+    return text.replace("$", r"\$")
 
 
 def hide_spines(axes: Axes, *sides: str) -> None:
@@ -56,51 +63,6 @@ def save_figure(figure: Figure, path: Path) -> None:
     write_atomically(path, lambda f: figure.savefig(f, format=kind, dpi=110))
 
 
-def grid(images: Any, columns: int | None = None, margin: int = 1) -> np.ndarray:
-    """Images side by side, row after row, as one (H,W) or (H,W,3); about square without `columns`.
-
-    Pixels are clipped to [0, 1]; each image gets a white margin of so many pixels.
-    """
-    images = _checked(images)
-    n, height, width = images.shape[:3]
-    columns = columns or ceil((n * (height + margin) / (width + margin)) ** 0.5)
-    cells = _padded(np.clip(images, 0, 1), (0, -n % columns), (margin, margin), (margin, margin))
-    _, height, width, *colours = cells.shape
-    table = cells.reshape(-1, columns, height, width, *colours).swapaxes(1, 2)
-    return table.reshape(-1, columns * width, *colours)
-
-
-def stacked(sets: Sequence[Any], columns: int) -> np.ndarray:
-    """A grid of several sets of images: each row of the first stands above those of the others."""
-    more = -len(sets[0]) % columns
-    rows = np.stack([_padded(_checked(images), (0, more)) for images in sets])
-    shape = rows.shape[2:]
-    rows = rows.reshape(len(sets), -1, columns, *shape).swapaxes(0, 1)
-    return grid(rows.reshape(-1, *shape), columns)
-
-
-def per_row(images: np.ndarray, most: int) -> int:
-    """How many images have room in a row: `most`, or fewer if they are wider than high."""
-    height, width = images.shape[1:3]
-    return max(1, int(most * min(1, height / width) ** 0.5))
-
-
-def _checked(images: Any) -> np.ndarray:
-    images = np.asarray(images, dtype=float)
-    if images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)):
-        raise InputError(
-            f"images must have the shape (N,H,W) or (N,H,W,3), got {images.shape}: "
-            "model.rows_.images(rows) arranges rows"
-        )
-    return images
-
-
-def _padded(images: np.ndarray, *around: tuple[int, int]) -> np.ndarray:
-    """The images with white added before and after, along the first axes."""
-    white = 0 if images.ndim == 3 else 1
-    return np.pad(images, [*around, *[(0, 0)] * (images.ndim - len(around))], constant_values=white)
-
-
 def _figure(width: float, height: float, title: str) -> tuple[Figure, Axes]:
     """A figure of about this size in inches, which leaves room for text, with a pair of axes."""
     figure = Figure(figsize=(max(width, 4), max(height, 1.5)), layout="constrained")
@@ -109,33 +71,59 @@ def _figure(width: float, height: float, title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _picture(table: np.ndarray, width: float, height: float, title: str) -> Figure:
+def _picture(table: np.ndarray, width: float, height: float, title: str) -> tuple[Figure, Axes]:
     """A figure of pixels alone."""
     figure, axes = _figure(width, height, title)
     show_image(axes, table)
     axes.set_axis_off()
-    return figure
+    return figure, axes
+
+
+def _frame(axes: Axes, images: np.ndarray, size: tuple[int, ...], down: int, top: int = 1) -> None:
+    """A hair line around each colour image of a table of this size, if most lie on white.
+
+    The rows of images begin at `top`, every `down` pixels.
+    """
+    if not on_white(images):
+        return
+    height, width = images.shape[1:3]
+    places = product(range(top, size[0], down), range(1, size[1], width + 2))
+    for _, (y, x) in zip(images, places, strict=False):
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, ec=FAINT, lw=0.6))
 
 
 def samples(
     images: Any, title: str = "samples from the prior", columns: int | None = None
 ) -> Figure:
     """Decoded images, in a square unless `columns` is given."""
+    images = checked(images)
     table = grid(images, columns)
     longest = max(table.shape[:2])
     height, width = (max(6, longest / SHARP) * side / longest for side in table.shape[:2])
-    return _picture(table, width, height + 0.35, title)
+    figure, axes = _picture(table, width, height + 0.35, title)
+    _frame(axes, images, table.shape, images.shape[1] + 2)
+    return figure
 
 
 def reconstructions(originals: Any, decoded: Any, columns: int = 16) -> Figure:
-    """Rows of originals, each above its reconstruction; both in [0, 1]."""
-    originals = _checked(originals)
+    """Rows of originals, each above its reconstruction; both in [0, 1].
+
+    The rows of pairs stand apart, by a third of an image more than the two of a pair.
+    """
+    originals = checked(originals)
+    n, high = originals.shape[:2]
     room = per_row(originals, columns)
-    columns = min(room, len(originals))
+    columns = min(room, n)
     table = stacked((originals, decoded), columns)
+    pair, gap = 2 * (high + 2), ceil(high / 3)
+    between = np.repeat(np.arange(pair, len(table), pair), gap)
+    table = np.insert(table, between, originals.ndim == 4, axis=0)
     width = max(4, 9 * columns / room, table.shape[1] / SHARP)
     height = width * len(table) / table.shape[1] + 0.4
-    return _picture(table, width, height, "originals, each above its reconstruction")
+    figure, axes = _picture(table, width, height, "originals, each above its reconstruction")
+    for top in (1, high + 3):
+        _frame(axes, originals, table.shape, pair + gap, top)
+    return figure
 
 
 def loss_curves(history: Sequence[Mapping[str, float]], title: str = "negative ELBO") -> Figure:
@@ -201,18 +189,21 @@ def latent_plane(
         raise InputError(f"a latent plane needs codes of shape (N, 2), got {codes.shape}")
     figure, axes = _figure(6.4, 5.6, "where the test examples lie")
     first, second = codes.T
+    size = np.clip(220 / max(len(codes), 1) ** 0.5, 5, 40)
     if labels is None:
-        axes.scatter(first, second, s=4, color=DARK, alpha=0.5, linewidths=0)
+        axes.scatter(first, second, s=size, color=DARK, alpha=0.5, linewidths=0)
     else:
         classes, index = np.unique(labels, return_inverse=True)
         norm = BoundaryNorm(np.arange(len(classes) + 1) - 0.5, max(256, len(classes)))
-        dots = axes.scatter(first, second, s=5, c=index, cmap="turbo", norm=norm, linewidths=0)
-        for k, label in enumerate(classes):
-            x, y = np.median(codes[index == k], axis=0)
-            disc = {"boxstyle": "circle,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8}
-            axes.text(x, y, plain(label), weight="bold", ha="center", va="center", bbox=disc)
-        bar = figure.colorbar(dots, ax=axes)
-        bar.set_ticks(range(len(classes)), labels=[plain(c) for c in classes])
+        dots = axes.scatter(first, second, s=size, c=index, cmap="turbo", norm=norm, linewidths=0)
+        names = [plain(label) for label in classes]
+        if max(map(len, names)) <= 2:  # longer ones would hide points
+            outline = [withStroke(linewidth=2, foreground="white")]
+            for k, name in enumerate(names):
+                x, y = np.median(codes[index == k], axis=0)
+                axes.text(x, y, name, weight="bold", ha="center", va="center", path_effects=outline)
+        bar = figure.colorbar(dots, ax=axes, shrink=min(1, 0.1 * len(names)), anchor=(0, 1))
+        bar.set_ticks(range(len(names)), labels=names)
         bar.outline.set_visible(False)
     axes.set_aspect("equal", "datalim")
     axes.set_xlabel(units[0])
@@ -224,8 +215,8 @@ def latent_plane(
 def _strips(table: Any, marks: Sequence[str], title: str, gap: int = 0) -> tuple[Figure, Axes, int]:
     """Rows of images (R,C,H,W) or (R,C,H,W,3), each with a mark at its left.
 
-    `gap` pixels set the first and the last image of a row apart. Returns the figure, its axes and
-    the width of all in pixels.
+    `gap` pixels set the first and the last image of a row apart. Wide images make a wider figure,
+    of at most 18 inches. Returns the figure, its axes and the width of all in pixels.
     """
     table = np.asarray(table)
     rows, columns = table.shape[:2]
@@ -233,7 +224,8 @@ def _strips(table: Any, marks: Sequence[str], title: str, gap: int = 0) -> tuple
     white, cell = table.ndim == 5, image.shape[1] // columns
     image = np.insert(image, gap * [cell, image.shape[1] - cell], white, axis=1)
     beside, below = (1.75, 0.8) if marks else (0.1, 0.6)  # inches of text
-    width = max(9, image.shape[1] / SHARP + beside)
+    wide = 0.5 * image.shape[1] / (table.shape[2] + 2)  # inches, for rows of half an inch
+    width = max(9, min(18, wide + beside), image.shape[1] / SHARP + beside)
     height = (width - beside) * len(image) / image.shape[1] + below
     figure, axes = _figure(width, height, title)
     show_image(axes, image)
@@ -254,7 +246,7 @@ def interpolations(
     """
     first, decoded, second = (np.asarray(a) for a in (first, decoded, second))
     table = np.concatenate((first[:, None], decoded, second[:, None]), axis=1)
-    gap = table.shape[3] // 2
+    gap = min(table.shape[2:4]) // 2
     figure, axes, width = _strips(table, (), title, gap)
     cell = (width - 2 * gap) / table.shape[1]
     axes.set_xticks([cell / 2, width / 2, width - cell / 2], ["original", "decoded", "original"])
@@ -266,13 +258,17 @@ def traversals(
 ) -> Figure:
     """A row for each unit, with a mark at its left, and a column for each value.
 
-    decoded (U,S,H,W) or (U,S,H,W,3); `values` (S,) label the columns, `along` and `of` the axes.
+    decoded (U,S,H,W) or (U,S,H,W,3); `values` (S,) label the columns, `along` their axis, and `of`
+    stands above the marks.
     """
     figure, axes, width = _strips(decoded, marks, title)
     places = (np.arange(len(values)) + 0.5) * width / len(values) - 0.5
     axes.set_xticks(places, [f"{value:g}" for value in np.round(values, 2)])
     axes.set_xlabel(along)
-    axes.set_ylabel(of)
+    axes.annotate(  # above the marks: few rows of wide images have no room for a label beside them
+        of, (0, 1), (-4, 6), xycoords="axes fraction", textcoords="offset points", ha="right",
+        fontsize=9,
+    )  # fmt: skip
     return figure
 
 
@@ -301,30 +297,44 @@ def manifold(decoded: Any, across: Any, up: Any, units: Sequence[int], title: st
     return figure
 
 
-def anomalies(worst: Any, best: Any, columns: int = 8) -> Figure:
+def anomalies(worst: Any, best: Any, below: str = "", columns: int = 8) -> Figure:
     """The least and the most likely examples, side by side, each with its score below it.
 
-    `worst` and `best` are each (images, scores as text, labels as text or None).
+    worst, best   each (images, scores as text, labels as text or None); `best` may be None
+    below         says what stands below an image, and what a star there means
+
+    Labels stand beside the scores if all are short, else below them, cut where they have no room.
     """
-    images = _checked(worst[0])
+    sets = {"the least likely": worst, "the most likely": best} if best else {"": worst}
+    images = checked(worst[0])
     n, height, width = images.shape[:3]
     columns = min(n, per_row(images, columns))
-    longest = max(len(str(label)) for _, _, labels in (worst, best) for label in labels or [""])
-    lines, between = (2, "\n") if longest > 3 else (1, ", ")  # of text below an image
-    room = ceil(lines * (width + 2) * columns / 24)
-    wide = max(11, 2 * columns * (width + 2) / SHARP)
-    high = 0.464 * wide * (height + room + 2) / (width + 2) * -(-n // columns) / columns
-    figure = Figure(figsize=(wide, max(high + 0.3, 1)), layout="constrained")
-    for axes, (images, scores, labels), title in zip(
-        figure.subplots(1, 2), (worst, best), ("the least likely", "the most likely"), strict=True
-    ):
-        show_image(axes, grid(_padded(_checked(images), (0, 0), (0, room)), columns))
+    labels = [str(label) for _, _, labels in sets.values() for label in labels or [""]]
+    beside = max(map(len, labels))
+    longest = max(len(text) for _, texts, _ in sets.values() for text in texts)
+    half = max(5.5 if best else 3, columns * (width + 2) / SHARP)  # inches; 0.928 are of images
+    pixel = 0.928 * half / columns / (width + 2)
+    letters = int(pixel * (width + 2) / 0.065)  # that have room in a line
+    size = 8 * min(1, letters / longest)
+    sep = ", " if beside <= 3 and longest + beside + 2 <= letters else "\n"
+    lines = 1 if sep == ", " else 2 + max(label.count("\n") for label in labels)
+    room = ceil(lines * 0.21 / pixel)
+    high = pixel * (height + room + 2) * -(-n // columns)
+    figure = Figure(figsize=(len(sets) * half, max(high + 0.6, 1)), layout="constrained")
+    below = below or "score in nats" + ", label (* anomalous)" * any(labels)
+    figure.suptitle(plain(f"below each image: {below}"), fontsize=9, color=DARK, x=0.01, ha="left")
+    panels = figure.subplots(1, len(sets), squeeze=False)[0]
+    for axes, (title, (images, scores, labels)) in zip(panels, sets.items(), strict=True):
+        table = grid(padded(checked(images), (0, 0), (0, room)), columns)
+        show_image(axes, table)
         axes.set_axis_off()
+        _frame(axes, checked(images), table.shape, height + room + 2)
         for i, score in enumerate(scores):
             row, column = divmod(i, columns)
             x, y = column * (width + 2) + width / 2, row * (height + room + 2) + height + 1
-            text = score + (f"{between}{plain(labels[i])}" if labels else "")
-            axes.text(x, y, text, ha="center", va="top", fontsize=8, color=DARK)
-        title += ": score in nats, label (* anomalous)" if labels else ": score in nats"
+            more = [plain(line, letters) for line in str(labels[i]).split("\n")] if labels else []
+            axes.text(
+                x, y, sep.join([score, *more]), ha="center", va="top", fontsize=size, color=DARK
+            )
         set_title(axes, title)
     return figure

@@ -51,7 +51,7 @@ def reconstructions(originals: Any, decoded: Any, names: Sequence[str]) -> Figur
         axes.set(xlim=(low - room, high + room), ylim=(low - room, high + room), aspect="equal")
         axes.yaxis.set_major_locator(MaxNLocator(3))
         of = "constant" if np.isnan(quality[j]) else f"R² {quality[j]:.2f}"
-        set_title(axes, f"{_short(names[j])}  {of}").set_fontsize(9)
+        set_title(axes, f"{plain(names[j], LETTERS)}  {of}").set_fontsize(9)
     return figure
 
 
@@ -77,7 +77,7 @@ def samples(drawn: Any, data: Any, names: Sequence[str], title: str) -> Figure:
             axes.stairs(np.histogram(rows[:, j], edges)[0] / len(rows), edges, label=name, **look)
         axes.set_yticks([])
         hide_spines(axes, "left", "top", "right")
-        set_title(axes, _short(names[j])).set_fontsize(9)
+        set_title(axes, plain(names[j], LETTERS)).set_fontsize(9)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, loc="outside upper right", ncols=2, fontsize=9)
     return figure
@@ -98,7 +98,3 @@ def _panels(n: int, title: str, aspect: float) -> tuple[Figure, list[Axes]]:
     for axes in grid[n:]:
         axes.set_axis_off()
     return figure, list(grid[:n])
-
-
-def _short(name: str) -> str:
-    return plain(name if len(name) <= LETTERS else name[: LETTERS - 1] + "…")

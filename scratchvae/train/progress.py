@@ -7,23 +7,23 @@ from typing import Any
 from ..errors import GREEN, say, tinted
 
 
-def so_far(means: Any, history: list[dict[str, float]], speed: float) -> str:
+def so_far(means: Any, history: list[dict[str, float]], speed: str) -> str:
     """The text for a partial epoch: means of rec, kl, loss; active units of the epoch before."""
     rec, kl, loss = means
     text = f"epoch {len(history) + 1}  loss {loss:.1f}  rec {rec:.1f}  kl {kl:.1f}"
     if history and not isnan(active := history[-1]["active_units"]):
         text += f"  active {active:.0f}"
-    return f"{text}  {speed:.0f} images/s"
+    return f"{text}  {speed}"
 
 
-def of_epoch(record: dict[str, float], epochs: int, speed: float, best: bool) -> str:
+def of_epoch(record: dict[str, float], epochs: int, speed: str, best: bool) -> str:
     """The line of a whole epoch: its losses; the lowest test loss so far is green."""
     text = f"epoch {record['epoch']:3.0f}/{epochs}  train {record['train_loss']:8.2f}"
     if not isnan(record["test_loss"]):
         test = f"test {record['test_loss']:8.2f}"
         text += f"  {tinted(test, GREEN) if best else test}  active {record['active_units']:3.0f}"
     text += f"  rec {record['rec']:8.2f}  kl {record['kl']:6.2f}"
-    return f"{text}  {record['seconds']:6.1f} s  {speed:.0f} images/s"
+    return f"{text}  {record['seconds']:6.1f} s  {speed}"
 
 
 class Progress:

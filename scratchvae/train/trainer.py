@@ -97,7 +97,7 @@ class Trainer:
         self.snapshot = Snapshot(self.arrays(), self.step)
         self._data_hash = cache(partial(data_hash, self.X, self.X_test))
         self._test_hash = cache(partial(data_hash, self.X_test))
-        self.seconds, self._timed = 0.0, 0  # of the epoch so far, and the images trained in them
+        self.seconds, self._timed = 0.0, 0  # of the epoch so far, and the rows trained in them
         plain = type(self).take_step is Trainer.take_step  # the step that a graph replays
         self._graphs = None
         if cuda_graphs and plain and not detect_anomaly and self.xp is not np:
@@ -215,9 +215,10 @@ class Trainer:
         return record | {"seconds": time.perf_counter() - start}
 
     @property
-    def _speed(self) -> float:
-        """Images per second, without evaluation."""
-        return self._timed / max(self.seconds, 1e-9)
+    def _speed(self) -> str:
+        """Images or rows of a table per second, without evaluation."""
+        what = "images" if self.model.rows_.image_shape else "rows"
+        return f"{self._timed / max(self.seconds, 1e-9):.0f} {what}/s"
 
     def take_step(self, rows: Array) -> tuple[Any, Any]:
         """One training step on these rows of the data; returns the activations and gradients."""

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 
@@ -360,7 +361,8 @@ def test_interpolations_go_from_code_to_code(kind, trained, data, tmp_path, monk
     seen = drawn(monkeypatch, "interpolations")
     call("interpolate", trained[kind], "-n", "3", "-o", tmp_path / "i.png")
     ends = np.concatenate((seen[0][0], seen[0][2]))
-    np.testing.assert_allclose(ends, X[first + second] / 255)
+    assert (ends == ends[..., :1]).all(), "of such a background: not as ink"
+    np.testing.assert_allclose(ends[..., 0], X[first + second] / 255)
 
 
 def test_an_arc_keeps_its_distance_from_the_origin(rng):
@@ -507,10 +509,48 @@ def test_the_least_and_the_most_likely_are_shown(trained, data, tmp_path, monkey
     X, y = load_data(data, "test")
     scores = -load_model(trained["vae"]).score_samples(X)
     ranked = np.argsort(-scores)
-    for (images, texts, labels), rows in zip(seen[0], (ranked[:3], ranked[:-4:-1]), strict=True):
-        np.testing.assert_allclose(images, X[rows] / 255)
-        assert texts == [f"{score:.0f}" for score in scores[rows]]
-        assert labels == y[rows].astype(str).tolist()
+    *both, below = seen[0]
+    assert below == "score in nats, #row, label"
+    for (images, texts, labels), rows in zip(both, (ranked[:3], ranked[:-4:-1]), strict=True):
+        np.testing.assert_allclose(images[..., 0], X[rows] / 255)
+        assert texts == [f"{score:.5g}" for score in scores[rows]]
+        assert labels == [f"#{row}, {y[row]}" for row in rows]
+
+
+def test_stars_mark_what_is_above_the_threshold_and_labels_that_are_anomalous(
+    trained, data, tmp_path, monkeypatch
+):
+    seen = drawn(monkeypatch, "anomalies")
+    argv = ["anomaly", trained["vae"], "--contamination", "0.5", "--anomalous", "1"]
+    call(*argv, "-o", tmp_path / "s.csv")
+    worst, best, below = seen[0]
+    rows = {f"#{row['row']}": row for row in table(tmp_path / "s.csv")}
+    marked = [label.split(", ") for label in worst[2] + best[2]]
+    assert len(marked) == TEST
+    for row, label in marked:
+        about = rows[row.rstrip("*")]
+        assert row.endswith("*") == (about["anomaly"] == "1")
+        assert label == about["label"] + "*" * (about["label"] == "1")
+    assert 0 < sum(row.endswith("*") for row, _ in marked) < TEST
+    assert re.fullmatch(
+        r"score in nats, #row, label; #row\*: score above [\d.]+; label\*: counts as anomalous",
+        below,
+    )
+
+
+@pytest.mark.parametrize(("n", "worst", "best"), [(1, 1, None), (2, 1, 1), (5, 3, 2)])
+def test_no_example_is_drawn_twice(n, worst, best, trained, data, tmp_path, monkeypatch):
+    X, _ = load_data(data, "test")
+    np.save(tmp_path / "few.npy", X[:n])
+    seen = drawn(monkeypatch, "anomalies")
+    argv = ["anomaly", trained["vae"], "--data", tmp_path / "few.npy"]
+    call(*argv, "-o", tmp_path / "s.csv")
+    left, right, below = seen[0]
+    assert below == "score in nats, #row"
+    assert len(left[0]) == worst
+    assert right is None if best is None else len(right[0]) == best
+    assert len({*left[2], *(right[2] if right else ())}) == n
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_label_left_out_is_anomalous_and_found(data, tmp_path, capsys):

@@ -9,6 +9,7 @@ import pytest
 
 from scratchvae import VAE, InputError, load_model
 from scratchvae.data.batches import check_columns
+from scratchvae.data.learning import learn_format
 from scratchvae.data.rows import RowFormat
 from scratchvae.errors import DataWarning
 from scratchvae.train import Trainer
@@ -38,7 +39,7 @@ class Frame:
 
 
 def learned(X, scale="none", unit_interval=False, **more):
-    return RowFormat.learned(X, scale=scale, unit_interval=unit_interval, **more)
+    return learn_format(X, scale=scale, unit_interval=unit_interval, **more)
 
 
 # ----------------------------------------------------------------------------------------- scale
@@ -348,6 +349,67 @@ def test_flat_rows_are_images_only_where_they_could_be_square():
     assert RowFormat(4, True, columns=("a", "b", "c", "d")).image_shape is None
 
 
+def numbered(pattern, *starts):
+    return tuple(pattern.format(i + starts[0], *starts[1:]) for i in range(9))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        numbered("pixel{}", 0), numbered("pixel{}", 1), numbered("Pixel_{}", 0),
+        numbered("px{}", 1), numbered("pixel {:03d}", 0),
+        tuple(f"{i}x{j}" for i in (1, 2, 3) for j in (1, 2, 3)),
+        tuple(f"pixel_{i}_{j}" for i in range(3) for j in range(3)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("pixels", [True, False])
+def test_columns_named_after_pixels_are_an_image(columns, pixels):
+    assert RowFormat(9, pixels, columns=columns).image_shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        numbered("pixel{}", 2), numbered("pixels{}", 0), numbered("{}", 0), numbered("x{}", 0),
+        numbered("pixel{}", 0)[::-1], (*numbered("pixel{}", 0)[:8], "label"),
+        (*numbered("pixel{}", 0)[:8], "pixel9"), numbered("pixel{}", 0)[:8],
+        (*numbered("pixel{}", 0)[:8], "0x8"), ("pixel0",),
+        tuple(f"{i}x{j}" for j in (1, 2, 3) for i in (1, 2, 3)),  # column after column
+    ],
+)  # fmt: skip
+def test_columns_of_other_names_are_a_table(columns):
+    assert RowFormat(len(columns), True, columns=columns).image_shape is None
+
+
+def test_bytes_in_columns_of_pixels_are_pixels(rng):
+    X = rng.integers(0, 256, (20, 9)).astype(np.uint8)
+    assert learned(X, "minmax", columns=numbered("pixel{}", 0)).pixels
+    assert not learned(X, "minmax", columns=numbered("part{}", 0)).pixels
+
+
+def test_images_on_a_background_of_the_lowest_value_are_ink(rng, tmp_path):
+    strokes = np.zeros((12, 6, 6))
+    strokes[:, :3, :5] = rng.uniform(0.1, 1, (12, 3, 5))
+    photographs = rng.random((12, 6, 6))
+    for X, ink in ((strokes, True), (photographs, False)):
+        for data in (X, X - 8, (255 * X).astype(np.uint8)):
+            assert learned(data).ink == ink
+            assert learned(data, "standard").ink == ink
+        vae = VAE(**SMALL).fit(X, epochs=1)
+        vae.save(tmp_path / "m.npz")
+        assert load_model(tmp_path / "m.npz").rows_.ink == ink
+    assert learned(strokes > 0).ink
+    assert not learned(strokes == 0).ink  # white paper is not the lowest value
+    half = np.repeat([[0.0], [1.0]], 18, axis=1).reshape(1, 6, 6)
+    assert not learned(half).ink, "exactly half is not more than half"
+
+
+def test_ink_is_learned_from_the_training_data_and_does_not_change(rng):
+    vae = VAE(**SMALL).fit(rng.random((12, 36)), epochs=1)
+    vae.score_samples(np.zeros((3, 36)))
+    assert not vae.rows_.ink
+
+
 def test_rows_of_another_shape_are_refused(rng):
     vae = VAE(**SMALL).fit(rng.random((12, 5, 4)), epochs=1)
     with pytest.raises(
@@ -417,12 +479,23 @@ def test_what_is_described_is_read():
         {"shape": [2.0, 3.0]}, {"columns": ["a"]}, {"columns": [1] * 6}, {"columns": 5},
         {"scale": "log"}, {"scale": ["none"]}, {"offset": [1, 2]}, {"offset": [float("nan")]},
         {"factor": [1e-31]}, {"factor": [-1.0]}, {"factor": []}, {"factor": ["a"]}, {"low": 1.0},
+        {"ink": 1}, {"ink": None}, {"ink": []},
         {"high": None}, {"other": 1}, {"offset": 1.0}, {"low": True, "high": 2.0},
     ],
 )  # fmt: skip
 def test_formats_from_files_are_not_trusted(change):
     with pytest.raises(InputError, match="the format of its rows is invalid"):
         RowFormat.read(GOOD.describe() | change, 6)
+
+
+def test_a_format_without_ink_is_of_ink():
+    about = replace(GOOD, ink=False).describe()
+    assert not RowFormat.read(about, 6).ink
+    del about["ink"]
+    assert RowFormat.read(about, 6).ink
+    del about["white"]
+    with pytest.raises(InputError, match="it has other fields"):
+        RowFormat.read(about, 6)
 
 
 @pytest.mark.parametrize("about", [None, [], "text", 5, {}])

@@ -83,7 +83,16 @@ def test_the_card_says_how_the_data_were_scaled(rng):
     X = rng.normal(size=(30, 4)) * 9
     model = VAE(latent_dim=2, hidden=(), likelihood="gaussian", scale="standard")
     text = str(evaluate(model.fit(X, epochs=1), X))
-    assert "pixels      scaled (standard); the nats are those of the scaled values\n" in text
+    assert "values      scaled (standard); the nats are those of the scaled values\n" in text
+
+
+def test_the_card_of_a_table_speaks_of_values(rng):
+    X = rng.random((30, 7))
+    for likelihood, words in (("bernoulli", "in [0, 1]"), ("gaussian", "real numbers")):
+        model = VAE(latent_dim=2, hidden=(), likelihood=likelihood).fit(X, epochs=1)
+        text = str(evaluate(model, X))
+        assert f"values      {words}\n" in text
+        assert "pixels" not in text
 
 
 def test_an_autoencoder_has_no_elbo(rng):

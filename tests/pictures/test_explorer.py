@@ -33,13 +33,13 @@ KINDS = {
 
 
 def images(n=60):
-    """Soft spots at places that the label decides: (n,64) in [0, 1], and labels (n,) of three."""
+    """Soft spots of ink at places that the label decides: (n,64) in [0, 1], and labels (n,)."""
     rng = np.random.default_rng(0)
     y, grid = np.arange(n) % 3, np.arange(SIDE)
     row, column = 1.5 + 2 * y + rng.random(n), 1 + 5 * rng.random(n)
     X = np.exp(-((grid[:, None] - row[:, None, None]) ** 2) / 2)
     X = X * np.exp(-((grid - column[:, None, None]) ** 2) / 2)
-    return X.reshape(n, PIXELS), y
+    return (X * (X > 0.05)).reshape(n, PIXELS), y  # most pixels are paper
 
 
 def fitted(kind):
@@ -496,7 +496,7 @@ def test_the_page_shows_what_the_model_decodes(shaped, chromium, tmp_path, rng):
         assert shown.std() > 0.02, "the model says the same everywhere"
         np.testing.assert_allclose(found.clip(0, 1).reshape(shown.shape), shown, atol=1e-3)
     shown = images(model.decode(view.z()[None]))[0]
-    shown = shown if shown.ndim == 3 else 1 - shown[..., None] * np.ones(3)
+    shown = shown if shown.ndim == 3 else shown[..., None] * np.ones(3)  # and not as ink
     np.testing.assert_allclose(view.colours() / 255, shown, atol=1e-3 + 1 / 255)
     view.choose("sigma", "0")
     np.testing.assert_array_equal(view.colours("#samples canvas"), view.colours())
@@ -523,6 +523,62 @@ def test_colour_is_not_inverted_in_the_dark(chromium, models, rng, tmp_path):
         view = Page(chromium, path)
         assert view.find("digit").value_of_css_property("filter") == expected
     chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_grey_photographs_are_no_ink(chromium, rng, tmp_path):
+    """Neither black on white, nor inverted in the dark."""
+    X = rng.random((20, 4, 6))
+    model = VAE(latent_dim=2, hidden=()).fit(X, epochs=1)
+    assert not model.rows_.ink
+    text = page(model, X)
+    assert content(text)["ink"] is False
+    assert 'class="colour"' in text
+    path = tmp_path / "photographs.html"
+    path.write_text(text)
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    view = Page(chromium, path)
+    assert view.find("digit").value_of_css_property("filter") == "none"
+    expected = model.rows_.images(model.decode(view.z()[None]))[0]
+    np.testing.assert_allclose(view.colours()[..., 0] / 255, expected, atol=1e-3 + 1 / 255)
+    assert view.image().min() == 255, "opaque"
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_ink_is_the_page_of_a_model_of_ink(models):
+    assert content(page(models["vae"]))["ink"] is True
+    assert '<div id="space" class="ink"' in page(models["vae"])
+
+
+def test_names_of_classes_can_be_read_and_are_apart(chromium, models, tmp_path):
+    """Up to eight letters; and the letters of A and B lie beside the point, over all else."""
+    X, _ = images()
+    names = np.array(["cat", "car", "a long name"])[np.arange(60) // 3 % 3]  # all in one place
+    path = tmp_path / "named.html"
+    path.write_text(page(models["vae"], X, names))
+    view = Page(chromium, path)
+    view.js(
+        "window.said = [];"
+        "const write = CanvasRenderingContext2D.prototype.fillText;"
+        "CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {"
+        "  said.push([text, x, y]); return write.call(this, text, x, y); };"
+        "window.discs = [];"
+        "const arc = CanvasRenderingContext2D.prototype.arc;"
+        "CanvasRenderingContext2D.prototype.arc = function (x, y, r, ...ends) {"
+        "  if (r === 9) discs.push([x, y]); return arc.call(this, x, y, r, ...ends); };"
+    )
+    view.resize(1000, 900)
+    view.settle()
+    said = view.js("return said")
+    found = {text: (x, v) for text, x, v in said if not text[-1].isdigit()}
+    assert set(found) == {"cat", "car", "a long …", "A", "B"}
+    for one, (x, v) in found.items():
+        for other, (a, b) in found.items():
+            if one < other and not {one, other} & {"A", "B"}:
+                assert abs(v - b) >= 13 or abs(x - a) >= 4 * len(one + other) - 1, (one, other)
+    assert [text for text, *_ in said[-2:]] == ["A", "B"], "on top"
+    point, a, _ = view.js("return discs")[-3:]
+    assert np.hypot(*np.subtract(point, a)) > 18, "the point does not cover A, where it stands"
 
 
 @pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])

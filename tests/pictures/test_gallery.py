@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.command_line import refused
 from support.gifs import frames_of, read_gif
 from support.run_folders import contents, metrics
@@ -225,9 +226,41 @@ def test_rows_of_a_square_number_are_drawn_in_their_shape(tmp_path, rng, monkeyp
     run = tmp_path / "run"
     train(tmp_path / "wide.npz", run, "--epochs", "1")
     test, _ = load_data(tmp_path / "wide.npz", "test")
-    np.testing.assert_allclose(seen[0][0], test)
+    for shown in seen[0]:  # noise is not ink on paper: three equal colours
+        assert (shown == shown[..., :1]).all()
+    np.testing.assert_allclose(seen[0][0][..., 0], test)
     decoded = load_model(run).reconstruct(test).reshape(-1, 2, 8)
-    np.testing.assert_allclose(seen[0][1], decoded)
+    np.testing.assert_allclose(seen[0][1][..., 0], decoded)
+
+
+def test_photographs_are_drawn_as_they_are_in_every_picture(tmp_path, rng):
+    """Grey that is not ink on paper: 0 is black."""
+    dark = np.clip(rng.normal(0.1, 0.02, (60, 6, 6)), 0.001, 1)
+    np.save(tmp_path / "dark.npy", dark)
+    run = tmp_path / "run"
+    train(tmp_path / "dark.npy", run, "--latent-dim", "2", "--epochs", "2")
+    call("anomaly", run, "-o", tmp_path / "a.csv")
+    call("interpolate", run, "-o", tmp_path / "i.gif")
+    pictures = [*run.glob("*.gif"), tmp_path / "a.png", tmp_path / "i.gif"]
+    pictures += [run / f"{n}.png" for n in ("samples", "reconstructions", "manifold")]
+    for path in pictures:
+        with Image.open(path) as image:
+            image.seek(getattr(image, "n_frames", 1) - 1)
+            pixels = np.asarray(image.convert("L"))
+        assert (pixels < 160).mean() > 0.09, path.name  # as ink, nearly all would be pale
+    decoded = load_model(run).decode([[0.0, 0.0]])
+    assert gallery.drawn(load_model(run), decoded).shape == (1, 6, 6, 3)
+
+
+def test_a_csv_of_named_pixels_is_drawn_as_images(tmp_path, rng):
+    X, y = rng.integers(0, 256, (60, 16)), rng.integers(0, 3, 60)
+    lines = [",".join(["label", *(f"pixel{i}" for i in range(16))])]
+    lines += [",".join(map(str, [label, *row])) for label, row in zip(y, X, strict=True)]
+    (tmp_path / "digits.csv").write_text("\n".join(lines))
+    run = tmp_path / "run"
+    found = train(tmp_path / "digits.csv", run, "--scale", "bytes", "--epochs", "2")
+    assert found >= OF_IMAGES
+    assert load_model(run).rows_.image_shape == (4, 4)
 
 
 # --------------------------------------------------------------------------------- the film

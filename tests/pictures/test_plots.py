@@ -1,5 +1,7 @@
 """Pictures: that they are drawn of what they may meet, and the grid puts pixels where it should."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -165,7 +167,12 @@ def test_each_reconstruction_stands_under_its_original(n):
     figure = plots.reconstructions(whole, whole / 2)
     columns = min(n, 16)
     (shown,) = figure.axes[0].images
-    cells = shown.get_array().reshape(-1, 5, columns, 5)[:, 2, :, 2].reshape(-1, 2, columns)
+    table = shown.get_array()
+    if n > columns:  # two rows of pairs of 10 pixels, set apart by one more
+        assert len(table) == 10 + 1 + 10
+        assert table[10].max() == 0
+        table = np.delete(table, 10, axis=0)
+    cells = table.reshape(-1, 5, columns, 5)[:, 2, :, 2].reshape(-1, 2, columns)
     np.testing.assert_allclose(cells[:, 0].ravel()[:n], images)
     np.testing.assert_allclose(cells[:, 1].ravel()[:n], images / 2)
     assert cells.sum() == pytest.approx(1.5 * images.sum())  # and nothing else
@@ -247,6 +254,71 @@ def test_long_labels_have_a_line_of_their_own(rng):
     ).axes
     assert (left.texts[0].get_text(), right.texts[0].get_text()) == ("12\ncat", "12\nhorse")
     assert right.texts[8].get_position() == (2, 4 + 4 + 2 + 5)  # the text has four pixels
+
+
+def test_labels_that_have_no_room_are_below_and_cut(rng):
+    images = rng.random((9, 4, 4))
+    far = images, ["-1.2346e+38"] * 9, ["#1"] * 9
+    left, right = plots.anomalies(far, (images, ["1"] * 9, ["#12*\na very long name*"] * 9)).axes
+    assert left.texts[0].get_text() == "-1.2346e+38\n#1"
+    assert right.texts[0].get_text() == "1\n#12*\na very l…*"
+    assert left.texts[0].get_fontsize() < 8
+    for axes in (left, right):
+        rendered(axes.figure)
+        boxes = [text.get_window_extent() for text in axes.texts[:8]]
+        for one, other in pairwise(boxes):
+            assert one.x1 < other.x0
+
+
+def test_one_example_is_the_only_one(rng):
+    (axes,) = plots.anomalies((rng.random((1, 4, 4)), ["1"], None), None, "a score").axes
+    assert axes.images[0].get_array().shape[1] == 6
+    assert axes.figure.get_suptitle() == "below each image: a score"
+    assert axes.get_title(loc="left") == ""
+
+
+def test_points_are_larger_where_there_are_few(rng):
+    def size(n):
+        figure = plots.latent_plane(rng.normal(size=(n, 2)), np.arange(n) % 2)
+        return figure.axes[0].collections[0].get_sizes()[0]
+
+    assert [size(n) for n in (10, 10_000)] == [40, 5]
+    assert 40 > size(100) > size(1000) > 5
+
+
+def test_long_labels_hide_no_points(rng):
+    z = rng.normal(size=(30, 2))
+    for names, drawn in ((["a", "bb"], ["a", "bb"]), (["a", "bbb"], [])):
+        axes, bar = plots.latent_plane(z, np.array(names)[np.arange(30) % 2]).axes
+        assert [text.get_text() for text in axes.texts] == drawn
+        assert [text.get_text() for text in bar.get_yticklabels()] == names
+
+
+def test_colour_on_white_has_a_hair_line(rng):
+    images = np.ones((20, 8, 8, 3))
+    images[:, 3:5, 3:5] = 0
+    dark = 1 - images
+    for name, shown in (("white", images), ("dark", dark), ("ink", images[..., 0])):
+        count = 20 if name == "white" else 0
+        four = shown.reshape(1, 20, *shown.shape[1:])[0]
+        assert len(plots.samples(four).axes[0].patches) == count, name
+        assert len(plots.reconstructions(four, four).axes[0].patches) == 2 * count, name
+    figure = plots.reconstructions(images, images)
+    table = figure.axes[0].images[0].get_array()
+    for patch in figure.axes[0].patches:  # each is around an image
+        x, y = (round(v + 0.5) for v in patch.get_xy())
+        np.testing.assert_array_equal(table[y : y + 8, x : x + 8], images[0])
+
+
+def test_rows_of_wide_images_are_high_enough_to_see(rng):
+    figure = plots.traversals(rng.random((3, 11, 16, 64)), list("abc"), range(11), "t", "unit (KL)")
+    rendered(figure)
+    (axes,) = figure.axes
+    assert axes.get_window_extent().height / 3 / figure.dpi > 0.3  # inches
+    assert figure.get_size_inches()[0] <= 18
+    (above,) = axes.texts
+    assert above.get_text() == "unit (KL)"
+    assert above.get_window_extent().y0 > axes.get_window_extent().y1
 
 
 def test_a_long_title_takes_two_lines():

@@ -135,7 +135,11 @@ def test_the_numbers_are_in_the_units_of_the_data(model):
     np.testing.assert_allclose(steps.collections[0].get_offsets()[:, 0], X[:, 1])
     picture = gallery.samples(model, 50, seed=3, beside=X)
     np.testing.assert_allclose(picture.numbers, model.sample(50, seed=3))
-    assert titles(picture.figure(plots)) == list(NAMES)
+    figure = picture.figure(plots)
+    assert titles(figure) == list(NAMES)
+    assert figure.get_suptitle() == "samples from the prior, means of p(x|z)"
+    figure = gallery.samples(model, 50).figure(plots)
+    assert figure.get_suptitle() == "samples from the prior, means of p(x|z); without the data"
 
 
 def test_columns_without_names_have_numbers():

@@ -104,6 +104,11 @@ def test_images_per_second_are_those_of_the_steps(X, monkeypatch, capsys):
     assert "30 images/s" in capsys.readouterr().out
 
 
+def test_the_rows_of_a_table_are_no_images(rng, capsys):
+    small().fit(rng.random((30, 7)), epochs=1, verbose=True)
+    assert capsys.readouterr().out.endswith(" rows/s\n")
+
+
 def test_without_a_test_split_there_is_no_test_loss(X):
     record = small().fit(X, epochs=1).history_[0]
     assert np.isnan(record["test_loss"])

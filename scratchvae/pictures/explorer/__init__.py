@@ -62,6 +62,7 @@ def page(model: Model, found: Units, data: Data) -> str:
         "height": height,
         "width": width,
         "channels": 3 if colours else 1,
+        "ink": model.rows_.ink,
         "likelihood": model.likelihood,
         "activation": model.activation,
         "says": "KL" if model.noisy else "variance",
@@ -83,7 +84,7 @@ def page(model: Model, found: Units, data: Data) -> str:
     parts = {name.replace(".", "_"): here.joinpath(name).read_text("utf-8") for name in PARTS}
     return Template(here.joinpath("page.html").read_text("utf-8")).substitute(
         parts,
-        kind="colour" if colours else "grey",
+        kind="ink" if model.rows_.ink and not colours else "colour",
         ratio=f"{width / height:.4g}",
         across=8 if width < 1.5 * height else 4,  # of the eight samples
         sigma_max=f"{2 * scale[order[0]]:.3g}",

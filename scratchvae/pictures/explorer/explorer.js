@@ -10,10 +10,10 @@ const $ = (id) => document.getElementById(id);
   const { height, width, channels, centre, scale, labels, y } = data, Z = centre.length;
   const [codes, gain, shift] = [data.mu, data.gain, data.shift].map((text) => floats(text, 32));
   const mu = y.map((_, n) => [...codes.subarray(n * Z, (n + 1) * Z)]);
-  const { random, sqrt, log, cos, PI } = Math, sheets = [...$("samples").children];
+  const { abs, random, sqrt, log, cos, PI } = Math, sheets = [...$("samples").children];
   const normal = () => sqrt(-2 * log(1 - random())) * cos(2 * PI * random());
   const noise = () => sheets.map(() => centre.map(normal));
-  const other = mu[Math.max(0, y.findIndex((c) => c !== y[0]))]; // of another label than the first
+  const other = mu.at(y.findIndex((c) => c !== y[0])); // of another label, or the last
   const at = {
     z: [...mu[0]], label: 0, eps: noise(), ends: [[...mu[0]], [...other]], frame: 0, playing: 0,
     units: Z === 2 ? [0, 1] : data.units.slice(0, 2).map((u) => u.unit),
@@ -27,8 +27,9 @@ const $ = (id) => document.getElementById(id);
   }
 
   function paint(canvas, x) {
-    const image = new ImageData(width, height); // clamps to 0 ... 255; grey is black ink
-    const rgba = (i) => channels === 1 ? [0, 0, 0, x[i]] : [...x.subarray(3 * i, 3 * i + 3), 1];
+    const image = new ImageData(width, height); // clamps to 0 ... 255
+    const grey = (v) => data.ink ? [0, 0, 0, v] : [v, v, v, 1]; // black ink, or as it is
+    const rgba = (i) => channels === 1 ? grey(x[i]) : [...x.subarray(3 * i, 3 * i + 3), 1];
     for (let i = 0; i < width * height; i++) image.data.set(rgba(i).map((v) => 255 * v), 4 * i);
     Object.assign(canvas, { width, height }).getContext("2d").putImageData(image, 0, 0);
   }
@@ -38,7 +39,7 @@ const $ = (id) => document.getElementById(id);
 
   // from the middle to the edge of the plane: as far as the codes lie, the same for both axes
   const reach = () => 1.05 * Math.max(...at.units.flatMap((j) =>
-    [3 * scale[j], ...mu.map((z) => Math.abs(z[j] - centre[j]))]));
+    [3 * scale[j], ...mu.map((z) => abs(z[j] - centre[j]))]));
 
   function drawPlane(points) {
     const canvas = $("plane"), size = canvas.clientWidth, r = reach();
@@ -48,16 +49,15 @@ const $ = (id) => document.getElementById(id);
       (size / 2) * (1 + ((axis ? -1 : 1) * (z[j] - centre[j])) / r));
     const g = canvas.getContext("2d");
     canvas.width = canvas.height = size * devicePixelRatio;
-    g.scale(devicePixelRatio, devicePixelRatio);
+    g.scale(devicePixelRatio, devicePixelRatio), g.lineJoin = "round", g.lineWidth = 3;
     Object.assign(g, { font: "12px sans-serif", textAlign: "center", textBaseline: "middle" });
-    const disc = (z, radius, fill, text = "", on = paper) => {
+    const disc = ([x, v], radius, fill, text = "") => {
       g.fillStyle = fill;
       g.beginPath();
-      g.arc(...place(z), radius, 0, 7);
+      g.arc(x, v, radius, 0, 7);
       g.fill();
-      if (text) g.fillStyle = on, g.fillText(text, ...place(z));
+      if (text) g.fillStyle = paper, g.fillText(text, x, v);
     };
-
     const step = 10 ** Math.floor(Math.log10(r));
     at.units.forEach((j, axis) => {
       for (let k = Math.ceil((centre[j] - r) / step); k * step < centre[j] + r; k++) {
@@ -66,28 +66,29 @@ const $ = (id) => document.getElementById(id);
         g.fillStyle = line;
         g.fillRect(axis ? 0 : where, axis ? where : 0, axis ? size : 1, axis ? 1 : size);
         g.fillStyle = soft;
-        if (Math.abs(where - size / 2) < size / 2 - 28)
+        if (abs(where - size / 2) < size / 2 - 28)
           g.fillText(tick, axis ? 14 : where, axis ? where : size - 10);
       }
     });
-    mu.forEach((z, n) => disc(z, 2.2, hue(y[n])));
-    labels.forEach((label, c) => {
-      const own = mu.filter((_, n) => y[n] === c);
-      const middle = centre.map((_, j) => own.reduce((sum, z) => sum + z[j], 0) / own.length);
-      if (labels.length <= 12) disc(middle, 9, paper, label.slice(0, 2), ink);
-    });
-    g.strokeStyle = ink;
-    g.setLineDash([5, 4]);
-    g.beginPath();
-    for (const z of at.ends) g.lineTo(...place(z));
+    mu.forEach((z, n) => disc(place(z), 2.2, hue(y[n])));
+    Object.assign(g, { font: "bold 13px sans-serif", fillStyle: ink, strokeStyle: paper });
+    const named = []; // places and numbers of letters; a name moves below those it would cover
+    for (const [c, label] of labels.length > 12 ? [] : labels.entries()) {
+      const own = mu.filter((_, n) => y[n] === c), text = label.replace(/^(.{7}).{2,}$/u, "$1…");
+      const to = place(centre.map((_, j) => own.reduce((sum, z) => sum + z[j], 0) / own.length));
+      const over = ([x, v, n]) => abs(x - to[0]) < 4 * (n + text.length) && abs(v - to[1]) < 14;
+      while (named.some(over)) to[1]++;
+      named.push([...to, text.length]);
+      g.strokeText(text, ...to), g.fillText(text, ...to); // an outline hides less than a disc
+    }
+    Object.assign(g, { strokeStyle: ink, lineWidth: 1 }).setLineDash([5, 4]);
+    g.beginPath(), at.ends.forEach((z) => g.lineTo(...place(z)));
     g.stroke();
-    at.ends.forEach((z, end) => disc(z, 9, ink, "AB"[end]));
-    g.setLineDash([]);
-    g.lineWidth = 3;
-    g.strokeStyle = accent;
-    disc(at.z, 9, paper);
-    g.stroke();
-    for (const z of points) disc(z, 4.5, paper), disc(z, 3, accent);
+    Object.assign(g, { strokeStyle: accent, lineWidth: 3 }).setLineDash([]);
+    disc(place(at.z), 9, paper), g.stroke();
+    for (const z of points) disc(place(z), 4.5, paper), disc(place(z), 3, accent);
+    for (const [end, [x, v]] of at.ends.map(place).entries()) // the letter beside its end, on top
+      disc([x, v], 3, ink), disc([x + 26 * end - 13, v + (v < 28 ? 13 : -13)], 9, ink, "AB"[end]);
   }
 
   function draw() {
@@ -225,9 +226,8 @@ const $ = (id) => document.getElementById(id);
       play(false);
       show();
     };
-    tab.onkeydown = ({ key }) => { // either arrow leads to the other of two
-      if (/^Arrow(Left|Right)$/.test(key)) tabs[1 - i].click(), tabs[1 - i].focus();
-    };
+    tab.onkeydown = ({ key }) => // either arrow leads to the other of two
+      /^Arrow(Left|Right)$/.test(key) && (tabs[1 - i].click(), tabs[1 - i].focus());
   });
 
   classes.forEach((name, c) => $("label").append(new Option(name, c)));

@@ -1,0 +1,95 @@
+"""Learn the format of a data set's rows, `RowFormat`, from the training data."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, warn_of_data
+from .batches import check_rows, column_names, row_shape
+from .images.shape import mostly_lowest, name_pixels
+from .rows import BINARY, MAX_SIZE, NUMBERS, RowFormat, check_scale
+
+DARK = 64  # uint8 pixels that are all below this were probably meant to have another white
+LARGE = 20.0  # a Gaussian likelihood, which starts with variance 1, learns larger numbers badly
+
+
+def learn_format(
+    X: Any, *, scale: str, unit_interval: bool, columns: Any = None, means: Any = None
+) -> RowFormat:
+    """The format of X, from its shape, its column names and its values.
+
+    unit_interval says that the likelihood is one of pixels in [0, 1]. Warns of values that a
+    model would learn badly. Raises InputError for data that are not rows of numbers.
+    """
+    check_scale(scale)
+    columns = column_names(X) if columns is None else tuple(columns)
+    rows = check_rows(X)
+    D, shape = rows.shape[1], row_shape(X)
+    pixels = unit_interval or shape is not None or D == 28 * 28 or name_pixels(columns)
+    found = RowFormat(D, pixels, shape=shape, columns=columns, scale=scale)
+    if rows.size == 0:
+        return found
+    if columns and means is None:
+        means = rows.mean(axis=0, dtype=np.float64).tolist()
+    ink = found.image_shape is None or mostly_lowest(rows)
+    found = replace(found, means=tuple(means or ()), ink=ink)
+    if rows.dtype == np.bool_:
+        if pixels and scale == "none":
+            return found
+        rows = rows.view(np.uint8)
+    low, high = float(rows.min()), float(rows.max())
+    if max(-low, high) > MAX_SIZE:
+        i, j = divmod(int(np.abs(rows).argmax()), D)
+        raise InputError(
+            f"the data reach {rows[i, j]:g} at row {i}, column {found.column(j)}, too large to "
+            "learn from: leave that row out, or correct it"
+        )
+    top = high if high > low else low + max(1.0, abs(low))  # of a range that is not empty
+    if rows.dtype == np.uint8 and pixels and scale in ("none", "bytes"):
+        if high <= 1 and len(rows) > 1 and scale == "none":
+            return replace(found, white=BINARY)
+        if high < DARK:
+            warn_of_data(
+                f"the largest of these uint8 pixels is {high:g}, and 255 is white: if {high:g} "
+                "is, pass scale='minmax' (--scale minmax)"
+            )
+        return replace(found, high=255.0 if scale == "bytes" else 1.0)
+    if scale == "bytes":
+        return replace(found, high=255.0)
+    if scale == "none":
+        if not unit_interval and max(-low, high) > LARGE:
+            _warn_of_large_numbers(rows, columns)
+        return found if 0 <= low and high <= 1 else replace(found, low=low, high=top)
+    if unit_interval and columns and found.image_shape is None:
+        warn_of_data(f"a likelihood of pixels fits columns of numbers badly: use {NUMBERS}")
+    return replace(_scaling(found, rows), low=low, high=top)
+
+
+def _scaling(form: RowFormat, rows: np.ndarray) -> RowFormat:
+    """With offset and factor of these rows."""
+    axis = None if form.shape else 0
+    if form.scale == "standard":
+        offset = rows.mean(axis=axis, dtype=np.float64)
+        factor = rows.std(axis=axis, dtype=np.float64)
+    else:
+        offset = rows.min(axis=axis).astype(np.float64)
+        factor = rows.max(axis=axis).astype(np.float64) - offset
+    constant = factor <= 1e-12 * np.maximum(np.abs(offset), 1)
+    offset = np.where(constant, rows.min(axis=axis), offset)  # a mean of equals may be rounded
+    factor = np.where(constant, 0.0, factor)
+    return replace(
+        form,
+        offset=tuple(np.atleast_1d(offset).tolist()),
+        factor=tuple(np.atleast_1d(factor).tolist()),
+    )
+
+
+def _warn_of_large_numbers(rows: np.ndarray, columns: tuple[str, ...] | None) -> None:
+    sizes = np.abs(rows).max(axis=0)
+    worst = int(sizes.argmax())
+    name = f"column {repr(columns[worst]) if columns else worst}"
+    warn_of_data(
+        f"{name} reaches {sizes[worst]:g}, and a gaussian likelihood learns numbers of about unit "
+        "size: pass scale='standard' (--scale standard)"
+    )
