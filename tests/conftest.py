@@ -24,6 +24,30 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.load_profile("ci")
 
+# one worker of pytest-xdist runs all tests of such a file: they share what a fixture computes
+TOGETHER = (
+    "cli/test_model_commands.py",
+    "pictures/test_explorer.py",
+    "pictures/test_gallery.py",
+    "train/test_parallel.py",
+    "verify/test_known_bugs.py",
+    "verify/test_verify_command.py",
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """--dist loadgroup, by file: xdist 3.8 writes its marks to what pytest 9.2 does not read."""
+    from xdist.scheduler import LoadGroupScheduling
+
+    class ByFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::")[0]
+            return file if file.endswith(TOGETHER) else nodeid
+
+    return ByFile(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
 LOOPBACK = ("", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::")
 
 
@@ -135,9 +159,14 @@ def image_file(tmp_path):
 
 
 @pytest.fixture
-def train_run(image_file, tmp_path, monkeypatch):
-    """Train by the command line, without pictures; returns the exit code and the folder."""
+def no_pictures(monkeypatch):
+    """Runs leave none: they take most of the time of a small one."""
     monkeypatch.setattr(gallery, "leave", lambda *a: ({}, {}))
+
+
+@pytest.fixture
+def train_run(image_file, tmp_path, no_pictures):
+    """Train by the command line, without pictures; returns the exit code and the folder."""
 
     def run(out, *options):
         folder = tmp_path / out

@@ -5,6 +5,7 @@ operation. Buffers are reused because allocating a large array costs more than c
 """
 
 from collections.abc import Iterator, Mapping
+from ctypes import addressof, c_char
 from math import prod
 from typing import Any
 
@@ -20,10 +21,10 @@ def empty(xp: Any, shape: tuple[int, ...], dtype: Any) -> Array:
     """`xp.empty`, aligned to a cache line: loops over such memory can be twice as fast."""
     if xp is not np:
         return xp.empty(shape, dtype=dtype)
-    size = prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + CACHE_LINE, dtype=np.uint8)
-    start = -memory.ctypes.data % CACHE_LINE
-    return memory[start : start + size].view(dtype).reshape(shape)
+    dtype = np.dtype(dtype)
+    memory = np.empty(prod(shape) * dtype.itemsize + CACHE_LINE, dtype=np.uint8)
+    start = -addressof(c_char.from_buffer(memory)) % CACHE_LINE  # quicker than memory.ctypes.data
+    return np.ndarray(shape, dtype, memory, start)
 
 
 class Flat(Mapping[str, Any]):

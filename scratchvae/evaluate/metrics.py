@@ -14,7 +14,7 @@ from ..models.losses import log_mean_exp
 from ..models.losses import unit_kl as mean_unit_kl
 from ..train.measure import ACTIVE
 
-BLOCK = 2**21  # pairs of rows at a time: 16 MiB of float64
+BLOCK = 2**15  # pairs of rows at a time: 256 KiB of float64, which stay in a cache
 
 
 def roc_auc(scores: Any, is_positive: Any) -> float:
@@ -96,13 +96,18 @@ def mutual_information(mu: Any, logvar: Any, z: Any) -> float:
     """
     mu, logvar, z = _codes(mu, logvar, z)
     logvar = np.maximum(logvar, -600.0)  # smaller ones would overflow below
-    N, scale = len(mu), np.exp(-logvar / 2)
+    N, mus, scales = len(mu), mu.T.copy(), np.exp(-logvar / 2).T.copy()
     total = 0.0
     for rows in chunks(N, max(1, BLOCK // N)):
         # log q(z_i|x_j) up to a constant, which cancels in the difference: i in rows, all j
         log_q = np.tile(-logvar.sum(axis=1) / 2, (len(z[rows]), 1))
+        term = np.empty_like(log_q)
         for unit in range(mu.shape[1]):
-            log_q -= ((z[rows, unit, None] - mu[:, unit]) * scale[:, unit]) ** 2 / 2
+            np.subtract(z[rows, unit, None], mus[unit], out=term)
+            term *= scales[unit]
+            term *= term
+            term /= 2
+            log_q -= term
         own = log_q[np.arange(len(log_q)), np.arange(N)[rows]]
         total += float((own - log_mean_exp(log_q)).sum())
     return total / N

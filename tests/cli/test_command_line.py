@@ -23,7 +23,17 @@ import scratchvae
 from scratchvae import cli, load_model
 from scratchvae.cli.settings import DEFAULTS, TRAINING, model_config
 from scratchvae.models import MODELS
+from scratchvae.pictures import gallery
 from scratchvae.train import COLUMNS, Trainer
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+LEAVE = gallery.leave
+
+
+@pytest.fixture
+def pictures(monkeypatch, no_pictures):
+    """Runs leave them after all."""
+    monkeypatch.setattr(gallery, "leave", LEAVE)
 
 
 @pytest.fixture
@@ -49,7 +59,7 @@ def train(images, tmp_path):
     return run
 
 
-def test_train_leaves_a_run_in_its_folder(train, capsys):
+def test_train_leaves_a_run_in_its_folder(train, pictures, capsys):
     code, folder = train()
     assert code == 0
     assert set(contents(folder)) == {
@@ -92,7 +102,7 @@ def test_the_metrics_are_what_evaluate_says(train, capsys):
     assert "binarised once" in out
 
 
-def test_the_latent_plane_shows_the_means(train, monkeypatch):
+def test_the_latent_plane_shows_the_means(train, pictures, monkeypatch):
     from scratchvae.data import load as data
     from scratchvae.pictures import plots
 
@@ -138,7 +148,7 @@ def test_evaluate_remembers_where_the_data_lie(tmp_path, capsys):
     assert cli.main(resumed) == 0
 
 
-def test_quiet_prints_nothing(train, capsys):
+def test_quiet_prints_nothing(train, pictures, capsys):
     code, _ = train("--quiet")
     assert code == 0
     out, err = capsys.readouterr()
@@ -203,7 +213,7 @@ def test_an_option_that_a_model_would_ignore_is_refused(train, capsys):
     assert train("--model", "ae")[0] == 0
 
 
-def test_overwrite_replaces_the_run_and_nothing_else(train):
+def test_overwrite_replaces_the_run_and_nothing_else(train, pictures):
     _, folder = train("--seed", "1")
     (folder / "notes.txt").write_text("mine")
     code, _ = train("--overwrite", "--seed", "2", "--latent-dim", "3")
@@ -246,7 +256,7 @@ def test_patience_ends_a_run_early(train):
     assert min(losses) == losses[-3]
 
 
-def test_sample_and_reconstruct_write_pictures_and_numbers(train, tmp_path, capsys):
+def test_sample_and_reconstruct_write_pictures_and_numbers(train, pictures, tmp_path, capsys):
     _, folder = train()
     vae = load_model(folder)
     for path in (tmp_path / "s.npy", tmp_path / "s.png", tmp_path / "s.svg"):
@@ -486,7 +496,7 @@ CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # all but the end of a li
 
 @pytest.fixture
 def training(images):
-    return ["train", "--data", images, "--epochs", "6", "--hidden", "8", "--latent-dim", "2"]
+    return ["train", "--data", images, "--epochs", "6", "--hidden", "8", "--latent-dim", "3"]
 
 
 def test_a_terminal_shows_a_line_that_is_written_over(training, tmp_path):
@@ -519,12 +529,16 @@ def test_a_file_gets_no_control_characters(training, tmp_path):
 def test_colours_are_for_a_terminal_that_wants_them(training, tmp_path):
     _, shown, _ = on_a_terminal([*training, "--out", tmp_path / "a"])
     assert re.search("\x1b\\[32mtest +[0-9.]+\x1b\\[0m", shown), "the best loss so far"
-    for i, plain in enumerate(({"NO_COLOR": "1"}, {"NO_COLOR": "no"}, {"TERM": "dumb"})):
-        _, shown, _ = on_a_terminal([*training, "--out", tmp_path / f"{i}"], **plain)
-        assert "images/s" in shown
+    refused = [*training, "--out", tmp_path / "a"]  # at once, in red where there are colours
+    for plain in ({"NO_COLOR": "1"}, {"NO_COLOR": "no"}, {"TERM": "dumb"}):
+        _, shown, _ = on_a_terminal(refused, **plain)
+        assert "already holds a run" in shown
         assert not COLOUR.search(shown), plain
-    _, shown, _ = on_a_terminal([*training, "--out", tmp_path / "empty"], NO_COLOR="")
+    _, shown, _ = on_a_terminal(refused, NO_COLOR="")
     assert COLOUR.search(shown), "the variable counts where it is not empty"
+    _, shown, _ = on_a_terminal([*training, "--out", tmp_path / "b"], NO_COLOR="1")
+    assert "images/s" in shown
+    assert not COLOUR.search(shown)
 
 
 def test_quiet_is_quiet_on_a_terminal_too(training, tmp_path):
@@ -635,8 +649,9 @@ def test_a_reader_that_goes_away_is_no_error(train):
 def test_training_goes_on_when_nobody_reads_its_output(images, tmp_path):
     argv = [sys.executable, "-m", "scratchvae", "train", "--data", str(images), "--epochs", "200"]
     process = subprocess.Popen(
-        [*argv, "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+        [*argv, "--hidden", "8", "--latent-dim", "3", "--out", str(tmp_path / "run")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
     process.stdout.readline()
     process.stdout.close()
     err = process.stderr.read()

@@ -22,8 +22,7 @@ from scratchvae.models.load import load
 from scratchvae.pictures import gallery
 from scratchvae.train.measure import prepare
 
-# one worker of pytest-xdist runs them all: they share what a fixture computes
-pytestmark = pytest.mark.xdist_group("model commands")
+pytestmark = pytest.mark.usefixtures("no_pictures")  # but the runs of `trained` have them
 
 KINDS = tuple(MODELS)
 SIDE, TEST = 8, 12  # images of 8 x 8 pixels, 12 of them for testing

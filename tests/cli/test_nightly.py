@@ -16,6 +16,8 @@ from scratchvae.files import run_folder as runs
 from scratchvae.files.atomic import alone_in
 from scratchvae.models.load import load
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 SMALL = ("--latent-dim", "2", "--hidden", "8", "--batch-size", "8")
 
 

@@ -13,6 +13,8 @@ from scratchvae.evaluate.outliers import threshold
 from scratchvae.models import MODELS
 from scratchvae.pictures import gallery, plots
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 KINDS = ("ae", "vae", "iwae", "cvae", "m2")
 NAMES = np.array(["left", "middle", "right, far"])
 SMALL = ("--latent-dim", "2", "--hidden", "8", "--epochs", "2", "--batch-size", "16", "--quiet")

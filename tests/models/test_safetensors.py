@@ -28,6 +28,8 @@ from scratchvae.data.labels import MAX_LETTERS
 from scratchvae.files.safetensors import MAX_HEADER
 from scratchvae.models.parameters import Parametric
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 SMALL = {"latent_dim": 2, "hidden": (3,), "seed": 1}
 LABELLED = (ConditionalVAE, SemiSupervisedVAE)
 MODELS = (VAE, Autoencoder, IWAE, *LABELLED)

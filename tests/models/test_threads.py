@@ -13,7 +13,7 @@ from support.shared_model import THREADS, calls, fitted, in_threads, raw
 from scratchvae import VAE, load_data
 from scratchvae.models import MODELS
 
-ROUNDS = 12
+ROUNDS = 6
 
 
 @contextmanager

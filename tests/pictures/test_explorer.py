@@ -17,9 +17,6 @@ from scratchvae.evaluate.units import Data, units_of
 from scratchvae.models import MODELS, Labelled
 from scratchvae.pictures import explorer
 
-# one worker of pytest-xdist runs them all: they share what a fixture computes
-pytestmark = pytest.mark.xdist_group("explorer")
-
 FOLDER = Path(explorer.__file__).parent
 SIDE, PIXELS = 8, 64
 # every model; every activation and likelihood; no hidden layer to two
@@ -211,7 +208,7 @@ def test_what_cannot_be_shown():
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, no_pictures):
     X, y = images()
     np.savez(tmp_path / "spots.npz", x_train=X, y_train=y, x_test=X[:12], y_test=y[:12])
     argv = ["train", "--data", tmp_path / "spots.npz", "--latent-dim", 2, "--hidden", 8]

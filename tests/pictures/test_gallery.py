@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -27,16 +28,29 @@ def call(*argv):
     assert cli.main([str(a) for a in argv]) == 0
 
 
-@pytest.fixture
-def data(tmp_path):
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
     """Images of a bar at one of three heights."""
     y = np.arange(80) % 3
     X = np.zeros((80, 6, 6), dtype=np.uint8)
     X[np.arange(80), 2 * y] = 200
     X[:, :, 0] += np.arange(80, dtype=np.uint8)[:, None] % 40
-    path = tmp_path / "bars.npz"
+    path = tmp_path_factory.mktemp("data") / "bars.npz"
     np.savez(path, X=X, y=y)
     return path
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train(data, run)
+    return run
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A run of its own for each test."""
+    return copytree(trained, tmp_path / "run")
 
 
 def train(data, folder, *options):
@@ -150,17 +164,16 @@ def test_the_bars_are_what_metrics_say_of_the_test_split(data, tmp_path, monkeyp
 
 @pytest.mark.parametrize("model", ["vae", "cvae", "m2"])
 def test_a_gpu_that_refuses_to_convert_leaves_the_same(model, data, tmp_path, double):
-    on_cpu = train(data, tmp_path / "cpu", "--model", model)
-    on_gpu = train(data, tmp_path / "gpu", "--model", model, "--device", "cuda")
+    few = ("--model", model, "--epochs", "3")
+    on_cpu = train(data, tmp_path / "cpu", *few)
+    on_gpu = train(data, tmp_path / "gpu", *few, "--device", "cuda")
     assert on_gpu == on_cpu
     films = [load(tmp_path / name)[2]["film"].astype(int) for name in ("cpu", "gpu")]
     assert films[0].shape == films[1].shape
     assert abs(films[0][0] - films[1][0]).max() <= 1
 
 
-def test_a_picture_that_applies_no_more_is_removed(data, tmp_path, monkeypatch):
-    run = tmp_path / "run"
-    train(data, run)
+def test_a_picture_that_applies_no_more_is_removed(run, monkeypatch):
     (run / "anomaly.png").write_bytes(b"of a command")
     original = gallery.units_of
 
@@ -177,9 +190,7 @@ def test_a_picture_that_applies_no_more_is_removed(data, tmp_path, monkeypatch):
     assert "<p>No traversals.png: no latent unit is active.</p>" in text
 
 
-def test_overwrite_removes_all_that_a_run_may_leave(data, tmp_path, capsys):
-    run = tmp_path / "run"
-    train(data, run)
+def test_overwrite_removes_all_that_a_run_may_leave(data, run, tmp_path, capsys):
     for name in ("index.html", "training.gif", "unit_kl.png", "diagram.svg", *TRAIN_PICTURES):
         (tmp_path / "taken").mkdir(exist_ok=True)
         (tmp_path / "taken" / name).write_text("mine")
@@ -266,15 +277,14 @@ def test_a_csv_of_named_pixels_is_drawn_as_images(tmp_path, rng):
 # --------------------------------------------------------------------------------- the film
 
 
-def test_the_film_has_a_frame_for_each_epoch_also_of_a_resumed_run(data, tmp_path):
-    train(data, tmp_path / "whole")
+def test_the_film_has_a_frame_for_each_epoch_also_of_a_resumed_run(data, trained, tmp_path):
     run = tmp_path / "run"
     train(data, run, "--epochs", "5")
     assert len(read_gif(run / "training.gif").delays) == 6
     call("train", "--resume", "--out", run, "--epochs", "12", "--quiet")
     assert len(read_gif(run / "training.gif").delays) == 13
     np.testing.assert_array_equal(
-        frames_of(run / "training.gif"), frames_of(tmp_path / "whole" / "training.gif")
+        frames_of(run / "training.gif"), frames_of(trained / "training.gif")
     )
     _, _, arrays = load(run)
     assert arrays["film_epochs"].tolist() == list(range(13))
@@ -300,9 +310,7 @@ def test_an_interrupted_run_keeps_its_film(data, tmp_path, monkeypatch):
     assert len(read_gif(tmp_path / "run" / "training.gif").delays) == 5
 
 
-def test_interpolate_writes_an_animation(data, tmp_path, capsys):
-    run = tmp_path / "run"
-    train(data, run)
+def test_interpolate_writes_an_animation(run, tmp_path, capsys):
     call("interpolate", run, "-n", "2", "-o", tmp_path / "i.gif")
     assert capsys.readouterr().out == f"{tmp_path / 'i.gif'}\n"
     gif = read_gif(tmp_path / "i.gif")
@@ -411,9 +419,8 @@ def test_everything_on_the_page_is_escaped():
     assert "nan" not in text
 
 
-def test_a_run_that_was_stopped_while_it_drew_gets_its_page_by_resume(data, tmp_path, capsys):
-    run = tmp_path / "run"
-    left = train(data, run)
+def test_a_run_that_was_stopped_while_it_drew_gets_its_page_by_resume(run, capsys):
+    left = names(run)
     kept = (run / "metrics.csv").read_bytes()
     for name in left - NUMBERS | {"index.html"}:
         (run / name).unlink()

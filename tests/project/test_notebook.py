@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-# one worker of pytest-xdist runs them all: they share what a fixture computes
-pytestmark = pytest.mark.xdist_group("notebook")
-
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "examples" / "tutorial.ipynb"
 

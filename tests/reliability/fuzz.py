@@ -26,7 +26,7 @@ from scratchvae.files.run_folder import seconds_of_epochs, write_metrics
 from scratchvae.models.load import load
 from scratchvae.train import COLUMNS
 
-EXAMPLES, IN_SHORT = 100_000, 250
+EXAMPLES, IN_SHORT = 100_000, 150
 KEPT = common.ROOT / "build" / "reliability"  # where a file that was misread is left
 ROUND = 5_000  # examples that share a seed; Hypothesis remembers all of a round
 

@@ -1,9 +1,10 @@
 """Run by train/test_parallel.py under mpiexec: `python ranks.py KIND BATCH DEVICE`.
 
-Trains a model of that kind on 22 rows for two epochs; rank 0 prints losses and parameters. Where
-KIND is "differ", rank 1 changes a parameter behind the others' back; "dies": rank 1 is killed;
-"alone": rank 1 fails before it begins; "apart": the ranks resume from different checkpoints. The
-DEVICE "double" is a GPU's, see strict_cupy.py.
+Trains a model of that kind on 22 rows for two epochs; rank 0 prints losses and parameters, a line.
+KIND may name several, with commas between, which follow one another. Where it is "differ", rank 1
+changes a parameter behind the others' back; "dies": rank 1 is killed; "alone": rank 1 fails before
+it begins; "apart": the ranks resume from different checkpoints. The DEVICE "double" is a GPU's, see
+strict_cupy.py.
 """
 
 import os
@@ -17,7 +18,7 @@ from scratchvae.errors import InputError
 from scratchvae.models import MODELS
 from scratchvae.train.parallel import ParallelTrainer, Ranks, world
 
-kind, batch, device = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+kinds, batch, device = sys.argv[1].split(","), int(sys.argv[2]), sys.argv[3]
 if device == "double":
     import strict_cupy
 
@@ -27,13 +28,13 @@ rank = ranks.comm.rank
 
 
 def spoil(trainer, record):
-    if rank == 1 and kind == "differ":
+    if rank == 1 and "differ" in kinds:
         trainer.model.params_.out_b[0] += 1e-3
-    if rank == 1 and kind == "dies":
+    if rank == 1 and "dies" in kinds:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def task():
+def train(kind):
     if kind == "alone" and rank == 1:
         raise InputError("rank 1 has no data")
     rng = np.random.default_rng(0)
@@ -57,7 +58,12 @@ def task():
     if rank == 0:
         record = model.history_[-1]
         numbers = [record["train_loss"], record["kl"], *to_numpy(model.params_.array)]
-        np.savetxt(sys.stdout, numbers, "%.17g")
+        np.savetxt(sys.stdout, [numbers], "%.17g")
+
+
+def task():
+    for kind in kinds:
+        train(kind)
     return 0
 
 

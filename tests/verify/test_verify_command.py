@@ -12,9 +12,6 @@ from scratchvae import cli
 from scratchvae.backend.registry import OPS
 from scratchvae.verify import table
 
-# one worker of pytest-xdist runs them all: they share what a fixture computes
-pytestmark = pytest.mark.xdist_group("verify command")
-
 README = Path(__file__).parents[2] / "README.md"
 
 
