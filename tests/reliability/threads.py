@@ -19,7 +19,7 @@ RESULTS = 1000
 def main():
     options = common.options(__doc__)
     counts = common.Counts("threads", options)
-    rounds = 2 if options.short else RESULTS // THREADS
+    rounds = 1 if options.short else RESULTS // THREADS
     for kind in MODELS:
         for name, call in calls(fitted(kind)).items():
             alone = [raw(call(i)) for i in range(THREADS)]
