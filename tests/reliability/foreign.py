@@ -1,12 +1,12 @@
-"""Random damage to files that libraries in C read: MATLAB, HDF5, Excel and Parquet.
+"""Random damage to files of other programs: MATLAB, HDF5, Excel and Parquet.
 
     python tests/reliability/foreign.py --reader MATLAB --examples 1000
 
-Child processes read them, because a damaged file can end a process inside SciPy, h5py or pyarrow:
-that is counted in a row of its own, and the next child goes on with the next file. A loss is
+Child processes read them, because a damaged file can end a process inside a library that is written
+in C: that is counted in a row of its own, and the next child goes on with the next file. A loss is
 another exception than DataError, or a file that takes longer than 20 seconds. The formats have no
-checksum that all readers test, so what is read is not compared. A reader whose package is not
-installed is left out.
+checksum that all readers test, so what is read is not compared. A kind of file whose packages are
+not installed is left out.
 """
 
 import faulthandler
@@ -32,7 +32,8 @@ LABELS = np.arange(6) % 3
 def matlab(path):
     from scipy.io import savemat
 
-    savemat(path, {"X": X, "y": LABELS}, do_compression=path.stem == "packed")
+    labels = np.array([f"kind {i}" for i in LABELS], dtype=object)  # cells of text
+    savemat(path, {"X": X, "labels": labels}, do_compression=path.stem == "packed")
 
 
 def hdf5(path):
