@@ -138,12 +138,22 @@ def chosen(
             f"has one array {array!r}, which cannot be both rows and labels: name two"
         )
     if labels is None:
-        roles = _unambiguous_roles(found.names, texts)
-        match = ROLE.fullmatch(array)
-        labels = roles.get((_split(match) if match else "", False))
+        labels = _labels_of(array, found)
         if array == POSITIONAL[0] and set(found.names) == set(POSITIONAL):
             labels = POSITIONAL[1]
     return {"all": (array, labels if labels and labels != array else None)}
+
+
+def _labels_of(array: str, found: Arrays) -> str | None:
+    """The labels whose name goes with that of the rows: of its set and split."""
+    match = ROLE.fullmatch(array)
+    if match and match["set"]:
+        parts = ((name, ROLE.fullmatch(name)) for name in (*found.names, *found.texts))
+        key = match["set"], _split(match)
+        same = (n for n, m in parts if m and (m["set"], _split(m)) == key and not _is_data(m))
+        return next(same, None)
+    roles = _unambiguous_roles(found.names, found.texts)
+    return roles.get((_split(match) if match else "", False))
 
 
 def _no_array(name: str, names: Collection[str]) -> str:
@@ -165,11 +175,8 @@ def pairs_of(names: Collection[str], texts: Collection[str] = ()) -> dict[str, P
             split: (roles[own, True], roles.get((own, False)))
             for split, own in (("train", "train"), ("test", tests[0]))
         }
-    of_split = [split for split, is_data in roles if split and is_data]
-    if len(of_split) == 1 and ("", True) not in roles:  # the training split alone, say
-        return {"all": (roles[of_split[0], True], roles.get((of_split[0], False)))}
     labels = roles.get(("", False))
-    if not of_split:
+    if not any(is_data for split, is_data in roles if split):
         if ("", True) in roles:
             return {"all": (roles["", True], labels)}
         others = [name for name in names if name != labels]

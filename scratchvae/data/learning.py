@@ -75,7 +75,7 @@ def _scaling(form: RowFormat, rows: np.ndarray) -> RowFormat:
     else:
         offset = rows.min(axis=axis).astype(np.float64)
         factor = rows.max(axis=axis).astype(np.float64) - offset
-    constant = factor <= 1e-12 * np.maximum(np.abs(offset), 1)
+    constant = (rows.min(axis=axis) == rows.max(axis=axis)) | (factor < 1 / MAX_SIZE)
     offset = np.where(constant, rows.min(axis=axis), offset)  # a mean of equals may be rounded
     factor = np.where(constant, 0.0, factor)
     return replace(

@@ -35,7 +35,7 @@ def load_data(
     grey: bool | None = None,
     array: str | None = None,
     label_column: str | int | None = None,
-    drop: str | int | Sequence[str | int] = (),
+    drop: str | int | Sequence[str | int] | None = None,
     missing: str | Sequence[float] | np.ndarray | None = None,
     as_frame: bool = False,
     transpose: bool = False,
@@ -106,6 +106,7 @@ def load_data(
     if download:
         fetch(name, data_dir)
     missing, means = _filling(missing)
+    drop = () if drop is None else drop
     one = isinstance(drop, str) or not isinstance(drop, Iterable)
     dropped: Any = (drop,) if one else tuple(drop)  # type: ignore[arg-type]
     options = Options(

@@ -274,5 +274,5 @@ def check_scale(scale: Any) -> None:
 
 def _limited(x: np.ndarray) -> np.ndarray:
     """x, without numbers that would be infinite in single precision."""
-    large = max(-x.min(initial=0), x.max(initial=0)) > MAX_SIZE
+    large = x.size and max(-float(x.min()), float(x.max())) > MAX_SIZE
     return np.clip(x, -MAX_SIZE, MAX_SIZE) if large else x

@@ -110,6 +110,7 @@ def _within(error: float | None) -> str:
     return "" if error is None else f", +- {error:.2f} over the examples"
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of rows far from the training data
 def evaluate(
     model: Model,
     X: Any,
@@ -137,8 +138,7 @@ def evaluate(
         picked = noise.permutation(len(rows), seed=model.seed, stream=noise.PICK)[:examples]
         rows, y = rows[picked], None if y is None else y[picked]
         split = "random rows" if split == "all" else f"random rows of the {split}"
-    with np.errstate(over="ignore", invalid="ignore"):
-        found = losses(model, model.xp.asarray(rows))
+    found = losses(model, model.xp.asarray(rows))
     if np.isnan(found["loss"]):
         raise InputError(
             f"some rows of {data} lie so far from the training data that the numbers overflow: "
@@ -155,8 +155,7 @@ def evaluate(
         some = np.linspace(0, len(mu) - 1, min(len(mu), INFORMATION_ROWS)).astype(int)
         mu, logvar = mu[some], logvar[some]
         eps = noise.normal(*mu.shape, seed=model.seed, stream=noise.TEST, step=0, dtype="float64")
-        with np.errstate(over="ignore"):
-            z = mu + np.exp(logvar / 2) * eps
+        z = mu + np.exp(logvar / 2) * eps
         found["information"] = mutual_information(mu, logvar, z) if np.isfinite(z).all() else nan
     if isinstance(model, SemiSupervisedVAE) and y is not None:
         learned = np.isin(y, model.classes_)  # other labels cannot be predicted

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, array_module, noise
+from ..backend import Array, array_module, noise, to_numpy
 from ..errors import InputError, whole_number
 
 
@@ -41,6 +41,8 @@ def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
         return (streaming_log_mean_exp(model.log_weight(x, codes, eps) for eps in samples),)
 
     bounds = model.map_rows(bound, X)[0]
+    if np.isnan(bounds).any() and not np.isfinite(to_numpy(model.params_.array)).all():
+        raise InputError("a parameter of the model is NaN or infinite, so its rows have no scores")
     return np.where(np.isnan(bounds), bounds.dtype.type(-inf), bounds)
 
 

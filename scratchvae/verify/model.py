@@ -6,6 +6,7 @@ nor that training uses that gradient: `check_model` tests these too, the first w
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -112,18 +113,13 @@ def _loss(model: Any, x: Any, eps: Any, y: Any) -> Callable[[], Any]:
 
     A model whose loss is another one without backward keeps it.
     """
+    twin = copy(model)  # of the same parameters; the caller's model keeps its backward
+    twin.backward = lambda *a, **named: None
 
-    def whole() -> Any:
-        return model.loss_and_grad(x, eps, y)[0]
+    def loss_of(some: Any) -> Callable[[], Any]:
+        return lambda: some.loss_and_grad(x, eps, y)[0]
 
-    def alone() -> Any:
-        model.backward = lambda *arguments: None
-        try:
-            return whole()
-        finally:
-            del model.backward
-
-    return alone if "backward" not in vars(model) and alone() == whole() else whole
+    return loss_of(twin if loss_of(twin)() == loss_of(model)() else model)
 
 
 def surrogate(model: Any, x: Any, eps: Any) -> Callable[[], Any]:

@@ -5,6 +5,7 @@ import gzip
 import struct
 import zipfile
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -41,8 +42,6 @@ def refused(path, **options):
         ("faces y", {"all": ("faces", "y")}),
         ("labels", {"all": ("labels", None)}),
         ("x_train x_test", {"train": ("x_train", None), "test": ("x_test", None)}),
-        ("x_train y_train", {"all": ("x_train", "y_train")}),
-        ("test_images labels", {"all": ("test_images", None)}),
         (
             "x_train y_train x_test",
             {"train": ("x_train", "y_train"), "test": ("x_test", None)},
@@ -70,7 +69,9 @@ def test_data_and_labels_are_found_by_name(names, pairs):
     [
         ("", "it holds nothing"),
         ("a b", "it holds a, b"),
+        ("x_train", "it holds x_train"),
         ("x_train X", "it holds X, x_train"),
+        ("x_test y_test", "it holds x_test, y_test"),
         ("y_train y_test", "it holds y_test, y_train"),
         ("arr_0 arr_1 arr_2", "it holds arr_0, arr_1, arr_2"),
         ("my_x my_y other", "it holds my_x, my_y, other"),
@@ -880,3 +881,12 @@ def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch, name, p
     (tmp_path / name).write_bytes(b"x")
     told = f"{tmp_path / name} needs {package}: pip install --upgrade {package}"
     assert refused(tmp_path / name) == told
+
+
+def test_labels_of_an_array_are_those_of_its_set(tmp_path, rng):
+    a = {"a_images": rng.random((6, 2)), "b_images": rng.random((6, 2))}
+    np.savez(tmp_path / "m.npz", **a, b_labels=np.arange(6), labels=np.full(6, 9))
+    load = partial(load_data, tmp_path / "m.npz", "all")
+    assert load(array="b_images")[1].tolist() == list(range(6))
+    assert load(array="a_images")[1] is None
+    assert load(array="a_images", label_column="labels")[1].tolist() == [9] * 6

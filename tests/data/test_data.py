@@ -168,6 +168,9 @@ def test_unusable_array_files(tmp_path):
     np.savez(path, X=np.zeros((5, 2)), y=np.zeros(4))
     with pytest.raises(DataError, match=r"5 rows of data, but labels of shape \(4,\)"):
         load_data(path)
+    np.savez(path, x_train=np.zeros((5, 2)))
+    with pytest.raises(DataError, match=r"it holds x_train"):
+        load_data(path)
     np.savez(path, a=np.zeros((5, 2)), b=np.zeros(4))
     with pytest.raises(DataError, match=r"should hold X .* it holds a, b"):
         load_data(path)

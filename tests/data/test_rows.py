@@ -531,3 +531,20 @@ def test_numbers_beyond_single_precision(scale, rng):
     for codes in vae.encode(X):
         assert np.isfinite(codes).all()
     assert vae.score_samples(X).argmin() == 7
+
+
+@pytest.mark.parametrize("scale", ["minmax", "standard"])
+def test_a_column_of_tiny_numbers_is_not_constant(scale, rng):
+    X = rng.normal(size=(60, 2)) * [1, 1e-12]
+    vae = VAE(**GAUSSIAN, scale=scale, seed=0).fit(X, epochs=1)
+    assert vae.sample(50, draw=True)[:, 1].std() > 1e-13
+    far = X.copy()
+    far[:, 1] = 5e-9
+    assert (vae.score_samples(far) < vae.score_samples(X) - 1000).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", ["f2", "i8", "u1"])
+def test_rows_of_any_dtype_are_read_without_warnings(dtype, rng):
+    X = rng.integers(0, 9, (40, 3)).astype(dtype)
+    VAE(**GAUSSIAN, seed=0).fit(X, epochs=1).score_samples(X)

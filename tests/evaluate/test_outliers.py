@@ -207,3 +207,11 @@ def test_evaluation_names_the_rows_that_overflow(rng):
     assert vae.score_samples(X[3:4]) == -np.inf
     with pytest.raises(InputError, match="some rows of the data given lie so far from the train"):
         evaluate(vae, X)
+
+
+def test_a_broken_model_gives_no_scores(strokes):
+    X, _ = strokes
+    vae = VAE(**SMALL).fit(X[:50])
+    vae.params_["out_b"][0] = np.nan
+    with pytest.raises(InputError, match="a parameter of the model is NaN or infinite"):
+        vae.score_samples(X)

@@ -105,11 +105,13 @@ def fuzz(name, path, examples, seed, counts):
     make(path)
     good, done = path.read_bytes(), 0
     load_data(path, "all")
-    while done < examples:
+    while (start := done) < examples:
         read_end, write_end = os.pipe()
         if not (process := os.fork()):
-            child(path, good, seed, done, examples, write_end)
-            os._exit(0)
+            try:
+                child(path, good, seed, done, examples, write_end)
+            finally:
+                os._exit(0)  # not into the parent's code
         os.close(write_end)
         with os.fdopen(read_end, "rb") as lines:
             for line in lines:
@@ -121,6 +123,8 @@ def fuzz(name, path, examples, seed, counts):
         if os.WIFSIGNALED(status):
             done += 1
             counts.add(f"{name}, unseen: the library ended the process")
+        if done == start:
+            raise RuntimeError(f"a child that reads {name} files ended without reading one")
 
 
 def main():

@@ -5,7 +5,7 @@ import pytest
 from support.finite_differences import LIMIT, compare
 from support.shipped_step import check_shipped_step
 
-from scratchvae import InputError, cli
+from scratchvae import VAE, InputError, cli
 from scratchvae.backend.registry import OPS
 from scratchvae.gradcheck import GradientError, check, check_model, draw_inputs, mutation_score
 from scratchvae.gradcheck.mutants import MUTANTS, mutants
@@ -331,3 +331,22 @@ def test_mutants_of_device_arrays(xp):
     found = mutation_score(op.forward, op.backward, inputs, check)
     assert found.total == len(MUTANTS)
     assert found.survivors == ()
+
+
+def test_the_model_that_is_checked_keeps_its_backward():
+    """Other threads may use it; and backward may be called by the names of its arguments."""
+    kept = []
+
+    class Named(VAE):
+        def loss_and_grad(self, x, eps=None, y=None):
+            if self is model:
+                kept.append("backward" not in vars(self))
+            view = self.view()
+            view.backward(g=view.gradients, acts=view.forward(view.to_device(x, "x"), eps))
+            return super().loss_and_grad(x, eps, y)
+
+    _, x, eps, _ = verify.subject("vae")
+    model = Named(latent_dim=eps.shape[1], hidden=(5,), dtype="float64").build(x.shape[1])
+    assert check_model(model, x, eps).verdict == "PASS"
+    assert kept
+    assert all(kept)

@@ -36,7 +36,7 @@ def listings(folder: Path, split: str, verbose: bool) -> dict[str, Listing]:
 
     The folder may be one picture.
     """
-    if folder.is_file():
+    if folder.is_file() and split == "all":
         return {"all": ([str(folder)], None)}
     splits, unread = _splits(folder)
     if split != "all" and split not in splits:
