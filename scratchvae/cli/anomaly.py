@@ -35,6 +35,12 @@ def anomaly(a: argparse.Namespace) -> None:
         raise InputError(
             f"{path} must end in .csv: it is a table of row, score and label, with a picture beside"
         )
+    picture = path.with_suffix(".png")
+    if a.output and model.rows_.image_shape and picture.exists() and not path.exists():
+        raise InputError(
+            f"{picture} is there already, and the picture beside {path} would replace it: choose "
+            "another -o"
+        )
     named = _anomalous(a, settings, data)
     scores = _scores(model, X, y, name, settings, a.samples)
     columns: dict[str, Any] = {
@@ -57,7 +63,7 @@ def anomaly(a: argparse.Namespace) -> None:
     write_csv(path, columns, zip(*columns.values(), strict=True))
     print(path)
     if model.rows_.image_shape:
-        _draw(model, data, scores, inf if limit is None else limit, a.n, named, path)
+        _draw(model, data, scores, inf if limit is None else limit, a.n, named, picture)
     print(_summary(model, a, settings, data, scores))
     if marks:
         print(marks)
@@ -154,7 +160,7 @@ def _draw(
     if named:
         below += "; label*: counts as anomalous"
     figure = plots.anomalies(shown(worst), shown(best) if len(best) else None, below)
-    save_picture(figure, path.with_suffix(".png"))
+    save_picture(figure, path)
 
 
 def _summary(

@@ -189,7 +189,7 @@ def diagram(a: argparse.Namespace) -> None:
         raise InputError(f"{a.run_folder} defines its own model: leave {names} out, or the run")
     path = output(a)
     check_picture(path)
-    model = _untrained(given) if a.run_folder is None else load_model(a.run_folder, "cpu")
+    model = _untrained(given) if a.run_folder is None else open_run(a)[0]
     from ..pictures import diagram as drawing  # lazily: matplotlib is slow to import
 
     save_picture(drawing.diagram(model), path)

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..data import NAMED, Options, data_set, shown_name
+from ..data.arrays import partners
 from ..data.batches import check_columns
+from ..data.images import SUFFIXES as SUFFIXES_OF_PICTURES
+from ..data.images import holds_images
 from ..data.sources import KINDS_OF, find_source
 from ..errors import InputError, warn
 from ..evaluate import Evaluation, evaluate
@@ -34,7 +37,7 @@ def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
 
     Raises InputError if --output is a file that is read: the data, or part of the run.
     """
-    loaded = load(a.run_folder, a.device)
+    loaded = load(a.run_folder, getattr(a, "device", "cpu"))
     settings = of_run(a.run_folder, loaded)
     a.hashes = {name: loaded.run.get(name) for name in ("data", "test_data")}  # of the run's data
     if path := getattr(a, "output", None):
@@ -45,12 +48,16 @@ def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
 
 
 def _refuse_to_replace(path: Path, a: argparse.Namespace, settings: dict[str, Any]) -> None:
-    """Raises InputError if the path is a file of the data or of the run."""
+    """Raises InputError if the path is a file of the data or of the run, or would be one."""
     run = Path(a.run_folder)
     files = [run / name for name in FILES_OF_TRAINING] if run.is_dir() else [run]
     files += earlier_checkpoints(run).values()
     data = [getattr(a, "data", None), getattr(a, "training_data", None), settings.get("data")]
-    files += [Path(name) for name in data if name not in (None, *NAMED)]
+    sources = [Path(name) for name in data if name not in (None, *NAMED)]
+    files += [
+        *sources,
+        *(part for file in sources if file.is_file() for part in partners(file).values()),
+    ]
     for file in filter(Path.exists, files):
         own = file.is_dir() and path.resolve().is_relative_to(file.resolve())
         if path.is_file() and (own or file.samefile(path)):
@@ -58,6 +65,19 @@ def _refuse_to_replace(path: Path, a: argparse.Namespace, settings: dict[str, An
                 f"{path} is a file of the data or of the run, which the result would replace: "
                 "choose another -o"
             )
+    if path.suffix.lower() in SUFFIXES_OF_PICTURES:
+        for source in sources:
+            check_not_among_pictures(path, source, "-o")
+
+
+def check_not_among_pictures(path: Path, data: Path, flag: str) -> None:
+    """Raises InputError if a picture, or a folder of some, would be read as part of the data."""
+    within = data.is_dir() and path.resolve().is_relative_to(data.resolve())
+    if within and holds_images(data):
+        raise InputError(
+            f"{path} is in {data}, whose pictures are data, and what is drawn would become part of "
+            f"them: choose another {flag}"
+        )
 
 
 def output(a: argparse.Namespace, name: str | None = None) -> Path:

@@ -30,7 +30,7 @@ from ..train.signals import exit_code, interruptible, signals_ignored
 from . import settings
 from .parser import AUTO
 from .run_keeper import RunKeeper, epochs_of
-from .shared import collapse, measure
+from .shared import check_not_among_pictures, collapse, measure
 
 
 class Start(NamedTuple):
@@ -179,6 +179,8 @@ def _prepare(a: argparse.Namespace, writes: bool, stack: ExitStack) -> Start:
         start = Start(chosen, folder, source, loaded, finished=finished)
     else:
         runs.refuse_if_taken(folder, a.overwrite)
+        if chosen["data"] not in NAMED:
+            check_not_among_pictures(folder, Path(chosen["data"]), "--out")
         origin = None
         if path := chosen["init_from"]:
             origin = load(path, given.get("device"))

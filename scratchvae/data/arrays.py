@@ -52,12 +52,18 @@ def of_file(path: Path) -> Arrays:
 def of_file_and_partners(path: Path) -> Arrays:
     """The arrays of a file, or of the data set of which a .npz file is a part, as in KMNIST."""
     found = of_file(path)
+    parts = partners(path) if len(found.names) == 1 else {}
+    return of_files(parts) if parts else found
+
+
+def partners(path: Path) -> dict[str, Path]:
+    """The .npz files of the data set of which this one is a part by its name, itself included."""
     match = ROLE.fullmatch(path.stem)
-    if path.suffix.lower() != ".npz" or len(found.names) != 1 or not (match and _split(match)):
-        return found
+    if path.suffix.lower() != ".npz" or not (match and _split(match)):
+        return {}
     beside = (other for other in path.parent.iterdir() if other.suffix.lower() == ".npz")
     parts = sets_among(beside).get(match["set"] or "", {})
-    return of_files(parts) if path in parts.values() else found
+    return parts if path in parts.values() else {}
 
 
 def of_files(files: dict[str, Path]) -> Arrays:

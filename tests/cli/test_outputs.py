@@ -366,3 +366,43 @@ def test_rows_have_their_numbers_in_the_file(trained, data, tmp_path, capsys):
     assert f"the least likely is row {numbers[scores.argmax()]} (" in capsys.readouterr().out
     call("anomaly", trained["vae"], "--data", data, "-o", tmp_path / "s.csv")
     assert column(tmp_path / "s.csv", "row") == [str(i) for i in range(70)]
+
+
+def test_pictures_never_become_part_of_the_data(tmp_path, rng, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photos, run = tmp_path / "photos", tmp_path / "run"
+    photos.mkdir()
+    for i in range(20):
+        Image.fromarray(rng.integers(0, 256, (4, 4)).astype(np.uint8)).save(photos / f"{i}.png")
+    before = contents(photos)
+    words = f"is in {photos}, whose pictures are data"
+    for out in (photos, photos / "run"):
+        refused(capsys, ["train", "--data", photos, *SMALL, "--out", out], words, "another --out")
+    call("train", "--data", photos, *SMALL, "--out", run)
+    refused(capsys, ["sample", run, "-o", photos / "new.png"], words, "choose another -o")
+    refused(capsys, ["anomaly", run, "-o", photos / "scores.csv"], f"scores.png {words}")
+    refused(capsys, ["diagram", run, "-o", photos / "3.png"], "is a file of the data")
+    assert contents(photos) == before
+    call("encode", run, "-o", photos / "codes.csv")
+    call("encode", run, "-o", photos / "codes.npz")
+    (tmp_path / "keep.png").write_bytes(b"mine")
+    words = "keep.png is there already, and the picture beside"
+    refused(capsys, ["anomaly", run, "-o", tmp_path / "keep.csv"], words)
+    assert (tmp_path / "keep.png").read_bytes() == b"mine"
+    assert not (tmp_path / "keep.csv").exists()
+    for _ in range(2):
+        call("anomaly", run, "-o", tmp_path / "scores.csv")
+
+
+def test_the_partners_of_a_file_are_data_too(tmp_path, rng, capsys):
+    for split, n in (("train", 20), ("test", 5)):
+        np.savez(tmp_path / f"k-{split}-imgs.npz", rng.integers(0, 256, (n, 4, 4)).astype("u1"))
+        np.savez(tmp_path / f"k-{split}-labels.npz", np.arange(n) % 3)
+    call("train", "--data", tmp_path / "k-train-imgs.npz", *SMALL, "--out", tmp_path / "run")
+    names = [f"k-{split}-{kind}.npz" for split in ("train", "test") for kind in ("imgs", "labels")]
+    before = [(tmp_path / name).read_bytes() for name in names]
+    for name in names:
+        refused(
+            capsys, ["encode", tmp_path / "run", "-o", tmp_path / name], "is a file of the data"
+        )
+    assert [(tmp_path / name).read_bytes() for name in names] == before
