@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import NAMED
+from ..data import NAMED, known_name
 from ..data.labels import by_text, known_labels, labels_named, missing
 from ..data.sources import DataSet
 from ..errors import InputError
@@ -41,6 +41,8 @@ def anomaly(a: argparse.Namespace) -> None:
             f"{picture} is there already, and the picture beside {path} would replace it: choose "
             "another -o"
         )
+    if a.training_data and a.contamination is None:
+        raise InputError("--training-data means nothing without --contamination: leave it out")
     named = _anomalous(a, settings, data)
     scores = _scores(model, X, y, name, settings, a.samples)
     columns: dict[str, Any] = {
@@ -87,7 +89,10 @@ def _threshold(a: argparse.Namespace, model: Model, settings: dict[str, Any]) ->
             f"{a.run_folder} does not name the data of its training, whose scores --contamination "
             "needs: leave it out, or name the folder of the run"
         )
-    settings = settings | ({} if a.training_data is None else {"data": a.training_data})
+    if given := a.training_data:
+        if not known_name(given) and not os.path.exists(given):
+            raise InputError(f"--training-data: there is no file or folder {given}: check the path")
+        settings = settings | {"data": known_name(given) or given}
     if settings["data"] not in NAMED and not os.path.exists(settings["data"]):
         raise InputError(
             f"{a.run_folder} was trained on {settings['data']}, which is gone, and --contamination "

@@ -108,6 +108,8 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     options = _reading(a, model, settings, source.kind, other)
     rows = data_set(name, split, data_dir, options)
     check_columns(model.rows_.columns, rows.columns, type(model).__name__)
+    if not len(rows.X):
+        raise InputError(f"{shown_name(name)} holds no examples: at least one row is needed")
     if split == "test" and not other and (known := a.hashes["test_data"]) is not None:
         if data_hash(as_trained(model, settings, rows, test=True)) != known:
             warn(f"{shown_name(name)} has changed: this is not the test split of {a.run_folder}")

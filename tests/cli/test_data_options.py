@@ -399,6 +399,30 @@ def test_a_row_with_a_gap_has_one_score(train, tmp_path, capsys):
     assert len(set(seen)) == 1
 
 
+def test_training_data_that_mean_nothing_or_are_not_there(train, tmp_path, capsys):
+    folder = train(table(tmp_path / "t.csv"), *GAUSSIAN, "--quiet")
+    argv = ["anomaly", folder, "-o", tmp_path / "s.csv", "--training-data", tmp_path / "none.csv"]
+    refused(capsys, argv, "--training-data means nothing without --contamination: leave it out")
+    refused(
+        capsys, [*argv, "--contamination", "0.1"], "--training-data: there is no file or folder"
+    )
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_a_file_without_rows_is_refused_by_every_command(train, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((20, 16)))
+    folder = train(tmp_path / "x.npy", "--quiet")
+    np.save(tmp_path / "none.npy", np.empty((0, 16)))
+    for command, ending in (
+        ("anomaly", "csv"), ("encode", "csv"), ("reconstruct", "png"), ("reconstruct", "csv"),
+        ("interpolate", "png"), ("traverse", "png"), ("explore", "html"),
+    ):  # fmt: skip
+        out = tmp_path / f"result.{ending}"
+        argv = [command, folder, "--data", tmp_path / "none.npy", "-o", out]
+        refused(capsys, argv, "none.npy holds no examples: at least one row is needed")
+        assert not out.exists()
+
+
 def test_changed_data_of_a_run_are_a_warning(train, tmp_path, capsys):
     path = table(tmp_path / "t.csv")
     folder = train(path, *GAUSSIAN, "--quiet")

@@ -199,9 +199,13 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
         at.append(n)
     if not at:
         raise UnreadableFile("has a header, but no rows: get it again")
+    if comma and point:
+        raise UnreadableFile(
+            f"has numbers with a comma ({comma}) and with a point ({point}), one of which may "
+            "separate thousands: write all with the same decimal mark, and no other"
+        )
     if comma:
-        both = f", and those such as {point} with a decimal point" if point else ""
-        tell(f"values such as {comma} are read as numbers with a decimal comma{both}")
+        tell(f"values such as {comma} are read as numbers with a decimal comma")
     X = np.frombuffer(values).reshape(len(at), len(columns.kept))
     return _Content(X, columns, apart, lambda i: place.format(at[i]))
 
