@@ -12,8 +12,7 @@ from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from ..backend import Array, array_module
 from ..data.labels import read_classes
 from ..data.rows import RowFormat
 from ..errors import CheckpointError, CheckpointWarning, DamagedError, InputError, whole_number
@@ -145,7 +144,7 @@ def _load(path: Path, device: str | None) -> Loaded:
         if name not in RUN_ARRAYS:
             raise DamagedError(f"{path} holds an unknown array {name}")
         kind, ndim = RUN_ARRAYS[name]
-        if a.dtype.kind != kind or a.ndim != ndim or not np.isfinite(a).all():
+        if a.dtype.kind != kind or a.ndim != ndim or not array_module(a).isfinite(a).all():
             raise DamagedError(
                 f"{path}: {name} has the wrong dtype or number of dimensions, or holds a NaN or an "
                 "infinity"
@@ -154,7 +153,7 @@ def _load(path: Path, device: str | None) -> Loaded:
 
 
 def _from_checkpoint(
-    path: Path, meta: dict[str, Any], arrays: dict[str, np.ndarray], device: str | None
+    path: Path, meta: dict[str, Any], arrays: dict[str, Array], device: str | None
 ) -> Model:
     """The model that `meta` describes, with its parameters, which are taken out of `arrays`."""
     own = {n.removeprefix("param/"): arrays.pop(n) for n in [*arrays] if n.startswith("param/")}
@@ -166,7 +165,7 @@ def _from_checkpoint(
     if reason := torch_names.misfit(found, model._shapes(), model.dtype):
         raise DamagedError(f"{path}: {reason}")
     for name, a in own.items():
-        if not np.isfinite(a).all():
+        if not array_module(a).isfinite(a).all():
             raise DamagedError(f"{path}: {name} holds a NaN or an infinity: train again")
     model._allocate()
     for name, a in own.items():

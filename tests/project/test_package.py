@@ -14,7 +14,7 @@ from scratchvae import gradcheck
 
 ROOT = Path(scratchvae.__file__).parent
 # where models meet data and files, on the host; every other module of models runs on any device
-HOST = {"__init__", "bounds", "labelled", "load", "model"}
+HOST = {"__init__", "bounds", "labelled", "model"}
 MODELS = sorted(f"models/{p.name}" for p in (ROOT / "models").glob("*.py") if p.stem not in HOST)
 MATHEMATICS = ("ops.py", "nets.py", *MODELS)
 
