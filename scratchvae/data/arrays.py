@@ -5,14 +5,15 @@ the arrays of a split are read.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import DataError, InputTypeError
+from ..errors import DataError, InputTypeError, say
 from ..files.npz import names_in, read_npy, read_npz
 from ..files.reading import UnreadableFile, refusing
 
@@ -40,6 +41,7 @@ class Arrays(NamedTuple):
     names: list[str]
     read: Callable[[Collection[str]], dict[str, np.ndarray]]
     texts: Collection[str] = ()  # further names, of text, which can only be labels
+    counts: Mapping[str, int] | None = None  # of MATLAB: for how many rows each would hold labels
 
 
 def of_file(path: Path) -> Arrays:
@@ -129,7 +131,9 @@ def chosen(
         if name and name not in {*found.names, *texts}:
             raise UnreadableFile(_no_array(name, [*found.names, *texts]))
     if array is None:
-        pairs = pairs_of([name for name in found.names if name != labels], texts - {labels})
+        pairs = pairs_of(
+            [name for name in found.names if name != labels], texts - {labels}, labels is not None
+        )
         if not labels:
             return pairs if labels is None else {s: (data, None) for s, (data, _) in pairs.items()}
         if "all" not in pairs:
@@ -163,12 +167,19 @@ def _labels_of(array: str, found: Arrays) -> str | None:
 
 
 def _no_array(name: str, names: Collection[str]) -> str:
-    near = get_close_matches(name, names, 1)
-    rest = f"did you mean {shown(near)}?" if near else f"it holds {shown(names) or 'nothing'}"
+    in_groups = sorted(known for known in names if known.rpartition("/")[2] == name)
+    near = in_groups or get_close_matches(name, names, 1)
+    rest = (
+        f"did you mean {' or '.join(shown([n]) for n in near[:FEW])}?"
+        if near
+        else f"it holds {shown(names) or 'nothing'}"
+    )
     return f"has no array {shown([name]) or repr(name)}: {rest}"
 
 
-def pairs_of(names: Collection[str], texts: Collection[str] = ()) -> dict[str, Pair]:
+def pairs_of(
+    names: Collection[str], texts: Collection[str] = (), labels_told: bool = False
+) -> dict[str, Pair]:
     """The names of data and labels of "train" and "test", or of "all" rows if there are no splits.
 
     texts: names of arrays of text, which can only be labels. Raises UnreadableFile unless the
@@ -192,10 +203,13 @@ def pairs_of(names: Collection[str], texts: Collection[str] = ()) -> dict[str, P
             return {"all": (labels, None)}
         if set(names) == set(POSITIONAL):
             return {"all": POSITIONAL}
+    beside = ""
+    if not (labels or labels_told) and len([*names, *texts]) > 1:
+        beside = ", and that of the labels, if any, with --label-column NAME (label_column=)"
     raise UnreadableFile(
         "should hold X (and y), or x_train and x_test, or such names as images, data, labels; it "
         f"holds {shown([*names, *texts]) or 'nothing'}: name the array of the rows with --array "
-        "NAME (array=)"
+        f"NAME (array=){beside}"
     )
 
 
@@ -225,6 +239,50 @@ def _unambiguous_roles(
             "with --array and --label-column (array=, label_column=)"
         )
     return labels | _roles(names)
+
+
+def read_split(
+    path: Path, found: Arrays, pairs: Mapping[str, Pair], split: str, verbose: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """`checked` rows and labels of a split. verbose: say what is not read, and what is decided."""
+
+    def tell(text: str) -> None:
+        if verbose:
+            say(f"{path}: {text}")
+
+    name, labels = pairs[split]
+    wanted = [name] if labels is None else [name, labels]
+    if rest := {*found.names, *found.texts} - {n for pair in pairs.values() for n in pair if n}:
+        what = " and ".join(shown([n]) for n in wanted)
+        tell(f"reading {what}; other arrays, not read: {shown(rest)}")
+    with refusing(path, DataError, MemoryError):
+        content = found.read(wanted)
+        X, y = content[name], None if labels is None else content[labels]
+        return checked(X if found.counts is None else _rows_first(X, name, labels, found, tell), y)
+
+
+def _rows_first(
+    X: np.ndarray, name: str, labels: str | None, found: Arrays, tell: Callable[[str], None]
+) -> np.ndarray:
+    """MATLAB's data, whose last axis may count the rows, as the number of labels tells.
+
+    Labels whose name goes with that of the data tell it even if they are not read.
+    """
+    if labels is None:
+        with suppress(UnreadableFile):
+            labels = _labels_of(name, found)
+    n = (found.counts or {}).get(labels or "", -1)
+    axes = shown([name])
+    if X.ndim < 2 or len(X) == n != X.shape[-1]:
+        return X
+    if len(X) != n == X.shape[-1]:
+        tell(f"the last axis of {axes} counts its rows, as the labels {shown([labels or ''])} tell")
+        return np.moveaxis(X, -1, 0)
+    tell(
+        f"no labels tell which axis of {axes} {X.shape} counts its rows, so the first one does; if "
+        "it is the last, transpose the array in the file"
+    )
+    return X
 
 
 def shown(names: Collection[str]) -> str:

@@ -17,12 +17,13 @@ from ..files.reading import (
     UnreadableFile,
     check_expansion,
     installed,
+    max_bytes,
     open_at_once,
     regular,
 )
 from . import matlab
-from .arrays import Arrays
-from .tables.columns import MAX_LABEL
+from .arrays import Arrays, shown
+from .labels import MAX_LABEL
 
 HDF5 = (".h5", ".hdf5", ".hdf")
 MATLAB = ".mat"
@@ -39,7 +40,7 @@ def of_matlab(path: Path) -> Arrays:
         for start in (0, 512):
             f.seek(start)
             if f.read(len(HDF5_MARK)) == HDF5_MARK:
-                return of_hdf5(path, transposed=start > 0)
+                return _hdf5(path, transposed=start > 0)
         found = matlab.arrays_in(f)
     if found is None:
         return _of_matlab4(path)
@@ -49,10 +50,16 @@ def of_matlab(path: Path) -> Arrays:
         expanded = 8 * sum(prod(found[name].header.shape) for name in wanted)
         check_expansion(size, expanded, ratio=8 * DEFLATE)
         with open_at_once(path) as f:
-            return {name: matlab.whole(found[name].read(f)) for name in wanted}
+            return {name: found[name].read(f) for name in wanted}
 
     texts = [name for name, array in found.items() if array.header.kind in TEXTS]
-    return Arrays([name for name in found if name not in texts], read, texts)
+    counts = {
+        name: array.header.shape[0]
+        if array.header.kind == matlab.CHAR
+        else prod(array.header.shape)
+        for name, array in found.items()
+    }
+    return Arrays([name for name in found if name not in texts], read, texts, counts)
 
 
 def _of_matlab4(path: Path) -> Arrays:
@@ -81,28 +88,35 @@ def _of_matlab4(path: Path) -> Arrays:
         return {
             name: matlab.labels_of_lines(name, content[name].ravel().tolist())
             if name in texts
-            else matlab.whole(content[name])
+            else content[name]
             for name in wanted
         }
 
-    return Arrays(names, read, texts)
+    return Arrays(names, read, texts, {name: size for name, (_, size) in kinds.items()})
 
 
 # ------------------------------------------------------------------------------------------ HDF5
 
 
-def of_hdf5(path: Path, transposed: bool = False) -> Arrays:
-    """The arrays of an HDF5 file, those in groups by their paths.
+def of_hdf5(path: Path) -> Arrays:
+    """The arrays of an HDF5 file, those in groups by their paths."""
+    return _hdf5(path, transposed=False)._replace(counts=None)
 
-    transposed: the file is MATLAB's, whose axes stand in reversed order.
-    """
+
+def _hdf5(path: Path, transposed: bool) -> Arrays:
+    """transposed: the file is MATLAB's, whose axes stand in reversed order."""
     (h5py,) = installed("h5py")
     names: list[str] = []
     texts: list[str] = []
+    counts: dict[str, int] = {}
 
     def add(name: str, item: Any) -> bool | None:
         if isinstance(item, h5py.Dataset) and not name.startswith("#"):  # "#": MATLAB's own
-            (texts if _matlab_class(item) in TEXTS else names).append(name)
+            of_class, dtype = _matlab_class(item), item.id.get_type()
+            is_text = isinstance(dtype, h5py.h5t.TypeStringID) and dtype.is_variable_str()
+            (texts if is_text or of_class in TEXTS else names).append(name)
+            shape = item.shape or ()
+            counts[name] = shape[-1] if of_class == matlab.CHAR and shape else prod(shape)
         return True if len(names) + len(texts) > MAX_DATASETS else None  # True ends the visit
 
     def read(wanted: Collection[str]) -> dict[str, np.ndarray]:
@@ -110,20 +124,22 @@ def of_hdf5(path: Path, transposed: bool = False) -> Arrays:
         with open_at_once(path) as f, h5py.File(f, "r") as content:
             for name in wanted:
                 data = content[name]
-                if name in texts:
+                if _matlab_class(data) in TEXTS:
                     found[name] = _labels_of_matlab(name, data, content)
+                elif name in texts:  # each may be as long as the file
+                    found[name] = _texts(name, data, at_once=max(1, max_bytes() // size))
                 else:
                     reverse = transposed or _matlab_class(data)
                     found[name] = _dataset(name, data).T if reverse else _dataset(name, data)
         return found
 
     with open_at_once(path) as f:
-        regular(f)
+        size = regular(f)
         with h5py.File(f, "r") as content:
             content.visititems(add)
     if len(names) + len(texts) > MAX_DATASETS:
         raise UnreadableFile(f"has more than {MAX_DATASETS:,} arrays, the most that are read")
-    return Arrays(names, read, texts)
+    return Arrays(names, read, texts, counts)
 
 
 def _matlab_class(item: Any) -> str:
@@ -163,6 +179,23 @@ def _of_reference(name: str, i: int, item: Any) -> Any:
     raise matlab.no_label(name, i)
 
 
+def _texts(name: str, data: Any, at_once: int) -> np.ndarray:
+    """Labels from texts of variable length, read so many at once."""
+    n = prod(data.shape or ())
+    if not data.shape or n != max(data.shape):
+        raise UnreadableFile(
+            f"has labels {shown([name])} of text in the shape {data.shape}: keep one text a row"
+        )
+    _check_own(name, data, data.dtype.itemsize)
+    before = (0,) * data.shape.index(n)
+    found: list[str] = []
+    for i in range(0, n, at_once):
+        found += [text.decode() for text in data[(*before, slice(i, i + at_once))].ravel()]
+        if max(map(len, found[i:])) > MAX_LABEL:  # which is refused
+            break
+    return matlab.labels_of(name, found)
+
+
 def _text(letters: np.ndarray) -> str:
     if letters.dtype.kind != "u":
         raise ValueError("no letters")
@@ -172,9 +205,8 @@ def _text(letters: np.ndarray) -> str:
 def _dataset(name: str, data: Any) -> np.ndarray:
     if data.shape is None or data.dtype.kind not in "biufS":
         raise UnreadableFile(
-            f"holds {name!r}, an array of dtype {data.dtype}, but only numbers and text of fixed "
-            "length are read: convert it by .astype(float), or .astype('S') for names, and save it "
-            "again"
+            f"holds {name!r}, an array of dtype {data.dtype}, but only numbers and text are "
+            "read: convert it by .astype(float), or .astype('S') for names, and save it again"
         )
     _check_own(name, data, data.dtype.itemsize)
     a: np.ndarray = data[()]
@@ -186,10 +218,3 @@ def _check_own(name: str, data: Any, itemsize: int) -> None:
     if data.external or data.is_virtual:
         raise UnreadableFile(f"keeps {name!r} in another file: copy the array into one file")
     check_expansion(data.id.get_storage_size(), prod(data.shape) * itemsize)
-
-
-def rows_first(X: np.ndarray, y: np.ndarray | None) -> np.ndarray:
-    """MATLAB's data, whose last axis may count the examples, as the labels tell."""
-    if y is not None and X.ndim > 1 and len(X) != y.size == X.shape[-1]:
-        return np.moveaxis(X, -1, 0)
-    return X

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..files.reading import is_text
 
 UNLABELLED = -1
+MAX_LABEL = 200  # characters of a label: NumPy pads all labels to the length of the longest
 MAX_LETTERS = 1 << 20  # classes times the longest name: NumPy pads all names to that length
 
 
@@ -40,6 +41,14 @@ def read_classes(classes: Any) -> np.ndarray:
 def missing(y: np.ndarray) -> np.ndarray:
     """Which rows are unlabelled: (N,) booleans."""
     return np.array(y == UNLABELLED) if y.dtype.kind in "iufO" else np.zeros(len(y), dtype=bool)
+
+
+def whole(y: np.ndarray) -> np.ndarray:
+    """Labels that are whole numbers as int64: unsigned ones, so that -1 can mean unlabelled, and
+    those that a program such as MATLAB keeps as floating point. Others stay as they are."""
+    if y.dtype.kind == "f" and not ((abs(y) < 2**53).all() and (y % 1 == 0).all()):
+        return y
+    return y.astype(np.int64) if y.dtype.kind in "uf" else y
 
 
 def by_text(known: Any) -> dict[str, Any]:

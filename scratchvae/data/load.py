@@ -1,7 +1,6 @@
 """Load data sets by name or from files: `load_data` returns the rows and labels of one split."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,9 @@ import numpy as np
 from ..backend import noise
 from ..errors import DataError, InputError
 from ..files.reading import installed, refusing
+from . import tables
 from .batches import check_columns, check_rows
+from .labels import whole
 from .sources import (
     IDX_SETS,
     DataSet,
@@ -36,7 +37,7 @@ def load_data(
     array: str | None = None,
     label_column: str | int | None = None,
     drop: str | int | Sequence[str | int] | None = None,
-    missing: str | Sequence[float] | np.ndarray | None = None,
+    missing: str | Sequence[float] | np.ndarray | Mapping[str, float] | None = None,
     as_frame: bool = False,
     transpose: bool = False,
     verbose: bool = False,
@@ -68,9 +69,9 @@ def load_data(
     A folder of pictures may have sub-folders train/ and test/, and below them, or without them,
     one sub-folder for each class. Validation data, val/ or x_val, are the test split where there is
     no test split, and not read otherwise. If there are no splits, a fixed random tenth of the rows
-    is "test" and the rest "train"; "all" returns all rows in order. Unsigned labels become int64,
-    so that -1 can mean unlabelled; labels (N,1) become (N,), and one-hot labels (N,C) become
-    classes.
+    is "test" and the rest "train"; "all" returns all rows in order. Labels that are whole numbers,
+    unsigned or in floating point, become int64; labels (N,1) become (N,), and one-hot labels
+    (N,C) become classes.
 
     Options, each for one kind of data:
       size          pictures: resize all to 32 x 32 (32), or height 32 and width 48 ((32, 48),
@@ -82,9 +83,11 @@ def load_data(
                     labels, class, target or y; "": none. Named arrays: the array of the labels, by
                     name; default: the one whose name says so; "": none
       drop          tables: columns to leave out, by name or number (from 0)
-      missing       tables: "mean" fills missing values with the mean of their column in this file;
-                    D numbers fill those of each column with its own, such as `model.rows_.means`,
-                    the means of the table that the model was fitted on; default: refuse them
+      missing       tables: "mean" fills missing values with the mean of their column in this file,
+                    or in the training split where there are splits; D numbers fill those of each
+                    column with its own, such as `model.rows_.means`, the means of the table that
+                    the model was fitted on; a pandas Series or a dict has them by the names of the
+                    columns; default: refuse them
       as_frame      tables: X as a pandas DataFrame, with the names of the columns
       transpose     IDX files: exchange rows and columns of each image, as EMNIST needs
 
@@ -118,7 +121,7 @@ def load_data(
             f"as_frame=True means nothing for {shown_name(name)}, which is no table: leave it out"
         )
     X, y, columns, *_ = _split(source, split, name, verbose)
-    if means is not None and len(means) != X.shape[1]:
+    if isinstance(means, tuple) and len(means) != X.shape[1]:
         raise InputError(
             f"missing= has {len(means)} numbers, but {shown_name(name)} has {X.shape[1]} columns: "
             "give one for each"
@@ -133,19 +136,24 @@ def load_data(
     return X, y
 
 
-def _filling(missing: Any) -> tuple[str | None, tuple[float, ...] | None]:
+def _filling(missing: Any) -> tuple[str | None, tables.Means | None]:
     """What `missing=` of load_data means: "mean" or None, and the numbers to fill gaps with."""
     if missing is None or isinstance(missing, str):
         return missing, None
+    named = dict(missing.items()) if hasattr(missing, "items") else None  # a Series too
+    if named is not None and np.ndim(missing) < 2 and len(named) < len(missing):
+        raise InputError("missing= has two numbers for one column: give one for each")
     try:
-        numbers = np.asarray(missing, np.float64)
+        numbers = np.asarray(missing if named is None else [*named.values()], np.float64)
     except (TypeError, ValueError):
         numbers = np.empty(())
-    if numbers.ndim != 1 or not np.isfinite(numbers).all():
+    if numbers.ndim != 1 or not np.isfinite(numbers).all() or named == {}:
+        got = repr(missing) if named is None else f"a {type(missing).__name__} of other values"
         raise InputError(
-            f"missing= must be 'mean', or one finite number for each column, got {missing!r}"
+            f"missing= must be 'mean', or one finite number for each column, got {got}"
         )
-    return "mean", tuple(numbers.tolist())
+    values = numbers.tolist()
+    return "mean", tuple(values) if named is None else dict(zip(named, values, strict=True))
 
 
 def data_set(
@@ -161,9 +169,7 @@ def both_splits(
     """The training and the test split as they are stored; data without splits are read once."""
     source = source_of(name, data_dir, options)
     if source.splits:
-        train = source.read("train", verbose)
-        options = replace(options, means=train.means)
-        test = source_of(name, data_dir, options).read("test", False)
+        train, test = source.read("train", verbose), source.read("test", False)
         check_columns(train.columns, test.columns, "the training split")
         return _signed(train), _signed(test)
     rows = source.read("all", verbose)
@@ -223,6 +229,5 @@ def _part(rows: DataSet, split: str, name: str | Path) -> DataSet:
 
 
 def _signed(data: DataSet) -> DataSet:
-    """With unsigned labels as int64, so that -1 can mean unlabelled."""
-    y: Any = data.y
-    return data._replace(y=y.astype(np.int64)) if y is not None and y.dtype.kind == "u" else data
+    """With labels that are whole numbers as signed ones."""
+    return data if data.y is None else data._replace(y=whole(data.y))

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..files.reading import UnreadableFile, check_expansion, check_memory, regular
 from .arrays import shown
-from .tables.columns import MAX_LABEL
+from .labels import MAX_LABEL
 
 CELL, CHAR = "cell", "char"
 KINDS = {  # of arrays, by the number of their class
@@ -178,13 +178,16 @@ def _cell(name: str, i: int, elements: Elements) -> Any:
 
 def labels_of(name: str, cells: Sequence[Any]) -> np.ndarray:
     """Labels (N,) from N texts or N numbers."""
-    where = f"cell {{}} (counted from 0) of the labels {shown([name])}"
+
+    def where(i: int) -> str:
+        return f"cell {i} (counted from 0) of the labels {shown([name])}"
+
     for i, cell in enumerate(cells):
         if cell == "":
-            raise UnreadableFile(f"has no text in {where.format(i)}: give that row a label")
+            raise UnreadableFile(f"has no text in {where(i)}: give that row a label")
         if isinstance(cell, str) and len(cell) > MAX_LABEL:
             raise UnreadableFile(
-                f"has a text of {len(cell):,} characters in {where.format(i)}: at most "
+                f"has a text of {len(cell):,} characters in {where(i)}: at most "
                 f"{MAX_LABEL} are read, so is it the right array?"
             )
         if isinstance(cell, str) != isinstance(cells[0], str):
@@ -192,7 +195,7 @@ def labels_of(name: str, cells: Sequence[Any]) -> np.ndarray:
                 f"has texts and numbers in the labels {shown([name])}: make all of them texts"
             )
     if not isinstance(next(iter(cells), ""), str):
-        return whole(np.array(cells))
+        return np.array(cells)
     check_memory(4 * len(cells) * max(map(len, cells), default=0))  # all are padded to the longest
     return np.array(cells, dtype=np.str_)
 
@@ -200,12 +203,6 @@ def labels_of(name: str, cells: Sequence[Any]) -> np.ndarray:
 def labels_of_lines(name: str, lines: Sequence[str]) -> np.ndarray:
     """Labels from the rows of a matrix of letters, without the blanks that fill them up."""
     return labels_of(name, [line.rstrip(" \0") for line in lines])
-
-
-def whole(a: np.ndarray) -> np.ndarray:
-    """A column or row of whole numbers, which MATLAB keeps as floating point, as int64."""
-    vector = a.dtype.kind == "f" and a.size == max(a.shape, default=0)
-    return a.astype(np.int64) if vector and (abs(a) < 2**53).all() and (a % 1 == 0).all() else a
 
 
 def check_vector(name: str, shape: Sequence[int]) -> None:

@@ -18,6 +18,7 @@ from ..errors import DataError, InputError, say, whole_number
 from ..files.home import expanded, nearest
 from ..files.reading import refusing
 from . import arrays, foreign, idx, images, strokes, tables
+from .batches import check_columns, check_rows
 
 IDX_SETS = ("mnist", "fashion-mnist")  # each a folder of four IDX files
 NAMED = ("strokes", *IDX_SETS)
@@ -47,7 +48,7 @@ class Options:
     array_required: bool = True  # whether an array that is not there is an error
     label_required: bool = True  # likewise label_column
     drop_required: bool = True  # likewise each column to drop
-    means: tuple[float, ...] | None = None  # of tables: fill missing values with these
+    means: tables.Means | None = None  # of tables: fill missing values with these
 
 
 KINDS_OF: dict[str, tuple[str, ...]] = {  # of data, that an option belongs to
@@ -135,7 +136,9 @@ def find_source(name: str | Path, data_dir: str | Path | None, options: Options)
     if not path.exists():
         raise _missing(path, str(name))
     if idx.OWN_NAME.fullmatch(path.name):
-        return Source("idx", False, lambda *_: _idx_rows(path, options))
+        return Source(
+            "idx", False, lambda *_: DataSet(_upright(idx.read_rows(path), options), None)
+        )
     if tables.is_table(path):
         return _table_source({"all": path}, options)
     return _in_file(path, str(name), options)
@@ -193,10 +196,6 @@ def _idx_source(folders: list[Path], name: str, of_set: str, options: Options) -
         ) from None
 
     return Source("idx", True, read)
-
-
-def _idx_rows(path: Path, options: Options) -> DataSet:
-    return DataSet(_upright(idx.read_rows(path), options), None)
 
 
 def _upright(X: np.ndarray, options: Options) -> np.ndarray:
@@ -265,13 +264,23 @@ def _table_source(files: dict[str, Path], options: Options) -> Source:
         drop=options.drop,
         drop_required=options.drop_required,
         missing=options.missing,
-        means=options.means,
     )
-    return Source(
-        "table",
-        "all" not in files,
-        lambda split, verbose: DataSet(*read_table(files[split], verbose=verbose)),
-    )
+    train: DataSet | None = None
+
+    def read(split: str, verbose: bool) -> DataSet:
+        nonlocal train
+        filling = split == "test" and options.missing is not None and options.means is None
+        learned = train or read("train", False) if filling else None
+        means = learned.means if learned else options.means
+        found = DataSet(*read_table(files[split], means=means, verbose=verbose))
+        if split == "train":
+            train = found._replace(X=found.X[:0].copy(), y=None)
+        elif learned:
+            check_columns(learned.columns, found.columns, "the training split")
+            check_rows(found.X, learned.X.shape[1], "the training split")
+        return found
+
+    return Source("table", "all" not in files, read)
 
 
 # ------------------------------------------------------------------------------------- arrays
@@ -321,20 +330,10 @@ def _missing(path: Path, name: str) -> InputError:
 def _array_source(path: Path, opened: Callable[[], arrays.Arrays], options: Options) -> Source:
     with refusing(path, DataError, MemoryError):
         found = opened()
-        known = {*found.names, *found.texts}
         needs = options.array_required, options.label_required
         pairs = arrays.chosen(found, options.array, options.label_column, needs)
 
     def read(split: str, verbose: bool) -> DataSet:
-        wanted = [name for name in pairs[split] if name is not None]
-        if verbose and (rest := known - {n for pair in pairs.values() for n in pair if n}):
-            what = " and ".join(arrays.shown([name]) for name in wanted)
-            say(f"{path}: reading {what}; other arrays, not read: {arrays.shown(rest)}")
-        with refusing(path, DataError, MemoryError):
-            content = found.read(wanted)
-            X, y = content[wanted[0]], content[wanted[1]] if len(wanted) > 1 else None
-            if path.suffix.lower() == foreign.MATLAB:
-                X = foreign.rows_first(X, y)
-            return DataSet(*arrays.checked(X, y))
+        return DataSet(*arrays.read_split(path, found, pairs, split, verbose))
 
     return Source("arrays", "all" not in pairs, read)

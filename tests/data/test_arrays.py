@@ -5,6 +5,7 @@ import gzip
 import struct
 import zipfile
 import zlib
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -283,6 +284,84 @@ def test_matlabs_last_axis_may_count_the_examples(tmp_path, matlab):
     found, labels = load_data(path, "all")
     np.testing.assert_array_equal(found, colour)
     np.testing.assert_array_equal(labels, Y)
+
+
+@pytest.mark.parametrize("options", [{}, {"format": "4"}])
+def test_the_axis_of_the_rows_is_the_same_without_the_labels(tmp_path, matlab, options, capsys):
+    path = tmp_path / "a.mat"
+    columns = np.arange(24.0).reshape(4, 6)
+    names = np.array(["cat", "dog", "snake", "cow", "a b", "dog"])
+    for labels in (Y, Y[:, None] * 1.0, names):
+        matlab.savemat(path, {"X": columns, "y": labels}, **options)
+        for more in ({}, {"label_column": ""}, {"array": "X"}, {"array": "X", "label_column": ""}):
+            found, y = load_data(path, "all", verbose=True, **more)
+            np.testing.assert_array_equal(found, columns.T)
+            assert (y is None) == ("label_column" in more)
+            told = f"{path}: the last axis of X counts its rows, as the labels y tell\n"
+            assert capsys.readouterr().out.endswith(told)
+    matlab.savemat(path, {"X": columns.T, "y": Y}, **options)
+    np.testing.assert_array_equal(load_data(path, "all", verbose=True)[0], columns.T)
+    assert capsys.readouterr().out == "", "nothing was to be decided"
+
+
+def test_an_axis_of_which_nothing_tells_whether_it_counts_the_rows(tmp_path, matlab, capsys):
+    path = tmp_path / "a.mat"
+    for content in (
+        {"ff": np.arange(24.0).reshape(4, 6)},
+        {"ff": np.arange(36.0).reshape(6, 6), "y": Y},  # both axes
+    ):
+        matlab.savemat(path, content)
+        found, _ = load_data(path, "all", verbose=True)
+        np.testing.assert_array_equal(found, content["ff"])
+        assert capsys.readouterr().out == (
+            f"{path}: no labels tell which axis of ff {found.shape} counts its rows, so the first "
+            "one does; if it is the last, transpose the array in the file\n"
+        )
+    np.savez(tmp_path / "a.npz", ff=np.arange(24.0).reshape(4, 6))
+    load_data(tmp_path / "a.npz", "all", verbose=True)
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as f:
+        f["X"], f["y"] = np.arange(24.0).reshape(4, 6), Y
+    assert load_data(tmp_path / "a.h5", "all", label_column="", verbose=True)[0].shape == (4, 6)
+    told = f"{tmp_path / 'a.h5'}: reading X; other arrays, not read: y\n"
+    assert capsys.readouterr().out == told, "the first axis of other programs' arrays"
+
+
+def test_the_axis_of_the_rows_in_matlab_73_without_the_labels(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    columns = np.arange(24.0).reshape(4, 6)
+    lines = codes("ab ", "c  ", "def", "ab ", "c  ", "def")
+    for labels in (("double", Y[None] * 1.0), lines, [codes(name) for name in NAMES]):
+        path = matlab_73(tmp_path / "a.mat", h5py, X=("double", columns.T), y=labels)
+        for more in ({}, {"label_column": ""}):
+            np.testing.assert_array_equal(load_data(path, "all", **more)[0], columns.T)
+
+
+def test_whole_numbers_become_integers_in_labels_alone(tmp_path, matlab):
+    h5py = pytest.importorskip("h5py")
+    one, y = Y[:, None] * 1.0, Y[None] * 1.0
+    for version in ("4", "5", "7.3", "h5", "npz"):
+        path = tmp_path / ("a.mat" if version[0] in "457" else f"a.{version}")
+        if version == "7.3":
+            matlab_73(path, h5py, X=("double", one.T), y=("double", y.T))
+        elif version == "h5":
+            with h5py.File(path, "w") as f:
+                f["X"], f["y"] = one, y[0]
+        elif version == "npz":
+            np.savez(path, X=one, y=y[0])
+        else:
+            matlab.savemat(path, {"X": one, "y": y}, format=version)
+        found, labels = load_data(path, "all")
+        assert (found.dtype, found.tolist()) == (np.float64, one.tolist()), version
+        assert (labels.dtype, labels.tolist()) == (np.int64, Y.tolist()), version
+
+
+def test_braces_in_the_name_of_labels(tmp_path, matlab):
+    path = tmp_path / "a.mat"
+    empty = matrix(4, (0, 0), element(16, b""))
+    path.write_bytes(of_cells(*[letters("a")] * 5, empty, name=b"{k}{}"))
+    told = "has no text in cell 5 (counted from 0) of the labels {k}{}: give that row a label"
+    assert told in refused(path, label_column="{k}{}")
 
 
 def test_what_is_no_array_in_a_matlab_file_is_passed_over(tmp_path, matlab):
@@ -589,6 +668,10 @@ def test_the_array_of_the_rows_and_that_of_the_labels_are_named(tmp_path, capsys
     path = facts(tmp_path / "a.npz")
     told = refused(path)
     assert "it holds fs, kinds, pictures, t: name the array of the rows with --array NAME" in told
+    assert told.endswith(
+        "(array=), and that of the labels, if any, with --label-column NAME (label_column=)"
+    )
+    assert refused(path, label_column="kinds").endswith("--array NAME (array=)")
     assert "or such names as images, data, labels" in told
     found, y = load_data(path, "all", array="pictures", verbose=True)
     np.testing.assert_array_equal(found, X)
@@ -678,6 +761,12 @@ def test_spectrograms_of_matlab_and_of_a_group_in_hdf5(tmp_path):
     assert y.tolist() == Y.tolist()
     told = "has no array recordings/spectrogram: did you mean recordings/spectrograms?"
     assert told in refused(path, array="recordings/spectrogram")
+    told = "has no array kinds: did you mean recordings/kinds?"
+    assert told in refused(path, array="recordings/spectrograms", label_column="kinds")
+    with h5py.File(path, "a") as f:
+        f["later/kinds"] = Y
+    told = "has no array kinds: did you mean later/kinds or recordings/kinds?"
+    assert told in refused(path, label_column="kinds")
 
 
 def test_a_note_names_a_few_arrays_without_control_characters(tmp_path, capsys):
@@ -716,9 +805,38 @@ def test_names_as_labels_in_hdf5(tmp_path, h5py):
     with h5py.File(path, "w") as f:
         f["X"], f["y"] = X, np.array([b"a", b"b", b"\xc3\xa9"] * 2)
     assert load_data(path, "all")[1].tolist() == ["a", "b", "\xe9"] * 2
-    with h5py.File(path, "w") as f:
-        f["X"], f["y"] = X, ["a", "b", "c"] * 2
-    assert refused(path).startswith(f"{path} holds 'y', an array of dtype object, but only numbers")
+
+
+def test_texts_of_variable_length_as_labels_in_hdf5(tmp_path, h5py, monkeypatch):
+    path = tmp_path / "a.h5"
+    names = ["cat", "dog", "caf\xe9", "a", "dog", "\U0001f42d"]
+    for shape in ((6,), (6, 1), (1, 6)):
+        with h5py.File(path, "w") as f:
+            f["X"], f["note"] = X, "text of any length"
+            data = np.array(names, dtype=object).reshape(shape)
+            f.create_dataset("y", data=data, dtype=h5py.string_dtype())
+        assert load_data(path, "all")[1].tolist() == names
+        with h5py.File(path, "a") as f:
+            f["y"][...] = np.array([b"a" * 201] + [b"\xff"] * 5, dtype=object).reshape(shape)
+        assert "is damaged, or another kind of file" in refused(path)
+        with monkeypatch.context() as patch:  # one at a time: each may be as long as the file
+            patch.setenv("SCRATCHVAE_MAX_BYTES", "1000")
+            assert "has a text of 201 characters in cell 0" in refused(path)
+    for wrong, told in (
+        ([*names[:4], "", "b"], "has no text in cell 4 (counted from 0) of the labels y"),
+        (["a" * 201, *names[1:]], "has a text of 201 characters in cell 0"),
+        ([[*names], [*names]], "has labels y of text in the shape (2, 6): keep one text a row"),
+        ("a", "has labels y of text in the shape (): keep one text a row"),
+        (names[:5], "holds 6 rows of data, but labels of shape (5,)"),
+    ):
+        with h5py.File(path, "w") as f:
+            f["X"], f["y"] = X, wrong
+        assert told in refused(path)
+    whole = path.read_bytes()
+    for i in range(0, len(whole), 151):  # damage is refused, or changes nothing that is read
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 255]) + whole[i + 1 :])
+        with suppress(DataError):
+            load_data(path, "all")
 
 
 def test_hdf5_of_matlab_has_its_axes_reversed(tmp_path, h5py):

@@ -397,6 +397,50 @@ def test_gaps_are_filled_with_given_numbers(tmp_path, capsys):
         assert "missing= must be 'mean', or one finite number" in refused(path, missing=wrong)
 
 
+def test_gaps_of_the_test_split_are_filled_with_the_means_of_the_training_split(tmp_path):
+    (tmp_path / "train.csv").write_text("a,b\n1,2\n3,\n,6\n")
+    (tmp_path / "test.csv").write_text("a,b\n,100\n50,\n")
+    test = [[2, 100], [50, 4]]
+    assert load_data(tmp_path, "test", missing="mean")[0].tolist() == test
+    assert load_data(tmp_path, "train", missing="mean")[0].tolist() == [[1, 2], [3, 4], [2, 6]]
+    assert load_data(tmp_path, "all", missing="mean")[0].tolist()[3:] == test
+    train, found = both_splits(tmp_path, None, Options(missing="mean"))
+    assert (found.X.tolist(), found.means, train.means) == (test, (2, 4), (2, 4))
+    assert load_data(tmp_path, "test", missing=(7, 8))[0].tolist() == [[7, 100], [50, 8]]
+    assert "has no value in line 2" in refused(tmp_path, DataError, split="test")
+    (tmp_path / "test.csv").write_text("b,a\n,100\n")
+    assert "the same order as they were in fit" in refused(tmp_path, split="test", missing="mean")
+    (tmp_path / "train.csv").write_text("1,2\n3,4\n")
+    (tmp_path / "test.csv").write_text("1,2,3\n4,,6\n")
+    told = "X has 3 features, but the training split is expecting 2"
+    assert told in refused(tmp_path, split="test", missing="mean")
+
+
+def test_numbers_that_fill_gaps_are_taken_by_the_names_of_their_columns(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    path = table(tmp_path / "new.csv", "height,weight", ",{i}", 1)
+    for means in ({"weight": 9, "height": 1.5}, pandas.Series({"weight": 9, "height": 1.5})):
+        assert load_data(path, "all", missing=means)[0].tolist() == [[1.5, 0]]
+    told = f"{path} has column 'weight', to which missing= gives no number: give one for each colum"
+    assert told in refused(path, DataError, missing={"height": 1})
+    told = (
+        f"{path} has no column 'weigth', to which missing= gives a number: did you mean 'weight'?"
+    )
+    assert told in refused(path, DataError, missing={"height": 1, "weight": 1, "weigth": 3})
+    told = "has no column '0', to which missing= gives a number: it has 'height', 'weight'"
+    assert told in refused(path, DataError, missing=pandas.Series([1, 2]))
+    twice = pandas.Series([1, 2, 3], index=["height", "weight", "weight"])
+    assert "missing= has two numbers for one column" in refused(path, missing=twice)
+    for wrong in ({"height": "x", "weight": 1}, {"height": np.nan}, twice.to_frame()):
+        assert "one finite number for each column, got a " in refused(path, missing=wrong)
+    path.write_text("1,2\n,4\n")
+    assert load_data(path, "all", missing=pandas.Series([7, 8]))[0].tolist() == [[1, 2], [7, 4]]
+    told = "has no column 2, to which missing= gives a number"
+    assert told in refused(path, DataError, missing={0: 1, 1: 2, 2: 3})
+    told = "has column 1 (counted from 0), to which missing= gives no number"
+    assert told in refused(path, DataError, missing={0: 1})
+
+
 def test_a_table_as_a_frame(tmp_path, monkeypatch):
     pd = pytest.importorskip("pandas", reason="pandas is not installed")
     path = table(tmp_path / "t.csv")

@@ -428,6 +428,29 @@ def test_fractions_with_a_comma_are_no_labels_either(read):
     is_refused(read, "a;y\n1;0,51\n2;3\n", "has 0,51 in column 'y', whose name says that it")
 
 
+def test_labels_follow_the_decimal_mark_of_the_file(read):
+    is_table(read("a;y\n1,5;1,0\n2;0\n3;\n"), [[1.5], [2], [3]], [1, 0, -1], ("a",))
+    is_table(read("a;y\n1.5;1.0\n2;0\n"), [[1.5], [2]], [1, 0], ("a",))
+    is_table(read('a,y\n1.5,"1,0"\n2,0\n'), [[1.5], [2]], ["1,0", "0"], ("a",))
+    told = "has numbers with a comma ({}) and with a point ({}), one of which may separate"
+    is_refused(read, "a;y\n1,5;1.000\n2;0\n", told.format("1,5", "1.000"))
+    is_refused(read, "a;y\n1.5;1,0\n2;0\n", told.format("1,0", "1.5"))
+    is_table(read("a;y\n1,5;v1.0\n2;0\n"), [[1.5], [2]], ["v1.0", "0"], ("a",))
+
+
+@pytest.mark.parametrize("later", [b"\xff,1\n", b'"3,4\n', b"5,\0\n", b"5,6\r7,8\n"])
+@pytest.mark.parametrize("between", [0, 3, 18])
+def test_a_later_error_does_not_hide_the_first(read, later, between):
+    content = b"a,b\n1,2\n3,x\n" + b"3,4\n" * between + later
+    is_refused(read, content, "holds 'x' in line 3, column 'b', where other values are numbers")
+    is_refused(read, b"a;x,b;y,c\n1,2,3\n4,5\n" + later, "should hold 3 values in each row")
+    content = b"a,b,c\n1,2,3\n" + later  # in the second row, which tells whether there is a header
+    is_refused(read, b"a,a,c\n" + later, "has two columns named 'a'")
+    told = "is not UTF-8 text (byte 0, in line 1)" if later[0] == 255 else "line 1"
+    if later[0] != 53:
+        is_refused(read, later, told)
+
+
 @pytest.mark.parametrize("start", [0, 1])
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_a_first_column_that_numbers_the_rows_is_left_out(request, read, capsys, start, name):

@@ -4,6 +4,7 @@ Each column holds numbers, except one that may hold labels. `files` yields rows 
 knows what columns are and what values mean, `read` makes the `Table`.
 """
 
+from .columns import Means
 from .read import SUFFIXES, Table, is_table, read_table, sets_among
 
-__all__ = ["SUFFIXES", "Table", "is_table", "read_table", "sets_among"]
+__all__ = ["SUFFIXES", "Means", "Table", "is_table", "read_table", "sets_among"]

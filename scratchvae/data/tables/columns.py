@@ -3,17 +3,17 @@
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from math import isnan, nan
 from shlex import quote
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...errors import whole_number
 from ...files.reading import UnreadableFile
-from ..labels import UNLABELLED
+from ..labels import MAX_LABEL, UNLABELLED
 
 LABEL_NAMES = ("label", "labels", "class", "target", "y")
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "<na>", "nat")
@@ -22,7 +22,7 @@ NAMELESS = re.compile(r"(Unnamed: \d+)?")  # pandas calls a column without a nam
 ROW = "row"  # the column of row numbers in the tables that this package writes
 DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d*(e[-+]?\d+)?\s*", re.IGNORECASE)
 PLAIN = re.compile(r"[^\s,'\"-][^,'\"]{0,39}")  # a name that can be written in an option
-MAX_LABEL = 200  # characters: NumPy pads all labels to the length of the longest
+Means = Sequence[float] | Mapping[Any, float]  # one for each column, in order or by its name
 
 
 class NoSuchColumn(UnreadableFile):
@@ -60,6 +60,11 @@ def numbers_of(row: list[str], commas: bool = False) -> Sequence[float | None]:
     except ValueError:
         pass
     return [number_of(text, commas) for text in row]
+
+
+def first_with(mark: str, texts: Iterable[str]) -> str:
+    """The first text with this mark; "" if there is none."""
+    return next((text.strip() for text in texts if mark in text), "")
 
 
 class Columns:
@@ -103,6 +108,22 @@ class Columns:
     @property
     def names(self) -> tuple[str, ...] | None:
         return None if self.all is None else tuple(self.all[k] for k in self.kept)
+
+    def in_order(self, means: Means | None) -> Sequence[float] | None:
+        """Means in the order of the data's columns; without names, these have numbers from 0."""
+        if not isinstance(means, Mapping):
+            return means
+        kept = self.names or range(len(self.kept))
+        if unknown := [name for name in means if name not in kept]:
+            named = repr(unknown[0]) if self.names is None else _shown(str(unknown[0]))
+            hint = f": {_nearest([*self.names], str(unknown[0]))}" if self.names else ""
+            raise UnreadableFile(f"has no column {named}, to which missing= gives a number{hint}")
+        if lacking := [k for k, name in zip(self.kept, kept, strict=True) if name not in means]:
+            raise UnreadableFile(
+                f"has {self.called(lacking[0])}, to which missing= gives no number: give one for "
+                "each column"
+            )
+        return [means[name] for name in kept]
 
     def row_numbers_found(self) -> None:
         """Leave out the first column, which holds the numbers of the rows."""
@@ -269,10 +290,12 @@ def has_header(first: list[str], second: list[str], asked: Asked, commas: bool) 
     )
 
 
-def labels_of(texts: Iterable[str], where: Callable[[int], str]) -> np.ndarray:
+def labels_of(
+    texts: Iterable[str], where: Callable[[int], str], commas: bool = False
+) -> np.ndarray:
     """Labels (N,) from their text; where(i) names row i in messages."""
     texts = [text.strip() for text in texts]
-    numbers = [_whole(text) for text in texts]
+    numbers = [_whole(text, commas) for text in texts]
     if None not in numbers:
         return np.array(numbers, np.int64)
     for i, text in enumerate(texts):
@@ -289,8 +312,8 @@ def labels_of(texts: Iterable[str], where: Callable[[int], str]) -> np.ndarray:
     return np.array(texts)
 
 
-def _whole(text: str) -> int | None:
-    number = number_of(text)
+def _whole(text: str, commas: bool) -> int | None:
+    number = number_of(text, commas)
     if number is None or not abs(number) < 2**53:
         return UNLABELLED if number is not None and isnan(number) else None
     return int(number) if number.is_integer() else None

@@ -11,9 +11,10 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, islice
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from ...files.reading import (
+    DAMAGE,
     UnreadableFile,
     check_expansion,
     check_memory,
@@ -26,6 +27,7 @@ MAX_COLUMNS = 200_000
 MAX_LINE = 32 * MAX_COLUMNS  # bytes
 MAX_ROWS = 1 << 20  # of an Excel sheet
 
+T = TypeVar("T")
 Tell = Callable[[str], None]
 Rows = Iterator[tuple[int, list[str]]]  # each row with the number of its line
 
@@ -74,6 +76,21 @@ class Lines:
         return text.removeprefix("\ufeff") if self.number == 1 else text
 
 
+def ahead(rows: Iterator[T], n: int) -> tuple[list[T], Iterator[T]]:
+    """The next n rows, or those before an error; and all that are left, with it in its place."""
+    found: list[T] = []
+    try:
+        found.extend(islice(rows, n))
+    except DAMAGE as error:
+        rows = _raising(error)
+    return found, chain(found, rows)
+
+
+def _raising(error: Exception) -> Iterator[Any]:
+    raise error
+    yield
+
+
 def text_rows(lines: Lines, separator: str) -> tuple[Rows, str]:
     """The rows of CSV or TSV, and the separator: another one where the first line lacks it."""
     text = iter(lines)
@@ -82,13 +99,13 @@ def text_rows(lines: Lines, separator: str) -> tuple[Rows, str]:
         raise UnreadableFile("is a web page, not a table: download the raw file")
     if separator == " ":  # lines may begin and end with it
         first, text = first.strip(), (line.strip() for line in text)
-    skipped, head = lines.number - 1, [first]
+    skipped = lines.number - 1
     found = [s for s in f"{separator},;\t" if s in _unquoted(first)]
     if separator == "," and {",", ";"} <= {*found}:  # the one that leaves more numbers
-        head += islice(text, 9)
-        found.sort(key=partial(_numbers, head[1:] or head), reverse=True)
+        below, text = ahead(text, 9)
+        found.sort(key=partial(_numbers, below or [first]), reverse=True)
     separator = found[0] if found else separator
-    return _split(chain(head, text), separator, skipped), separator
+    return _split(chain([first], text), separator, skipped), separator
 
 
 def _unquoted(line: str) -> str:

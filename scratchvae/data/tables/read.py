@@ -11,7 +11,6 @@ import warnings
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from itertools import chain, islice
 from math import inf, isnan, nan
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -25,13 +24,15 @@ from .columns import (
     ROW,
     Asked,
     Columns,
+    Means,
     NoSuchColumn,
+    first_with,
     has_header,
     labels_of,
     number_of,
     numbers_of,
 )
-from .files import MAX_COLUMNS, Lines, Rows, Tell, excel_rows, parquet_frame, text_rows
+from .files import MAX_COLUMNS, Lines, Rows, Tell, ahead, excel_rows, parquet_frame, text_rows
 
 SUFFIXES = (
     *(".csv", ".tsv", ".amat", ".csv.gz", ".tsv.gz", ".amat.gz"),
@@ -82,7 +83,7 @@ def read_table(
     drop: Sequence[str | int] | None = None,
     drop_required: bool = True,
     missing: str | None = None,
-    means: Sequence[float] | None = None,
+    means: Means | None = None,
     verbose: bool = False,
 ) -> Table:
     """The table in a file. An Excel file is read for its first sheet.
@@ -93,7 +94,8 @@ def read_table(
     drop            columns to leave out, by name or number
     drop_required   whether one of them that is not there is an error
     missing         "mean" fills missing values with the mean of their column; None refuses them
-    means           (D,), to fill them with instead: the `means` of the table that a model learned
+    means           (D,), to fill them with instead, in order or by the columns' names: the `means`
+                    of the table that a model learned
     verbose         say which columns were set apart, and what was filled
 
     The first row is a header if it holds text, unless that stands above more text, where only
@@ -159,8 +161,8 @@ def _from_text(f: IO[bytes], separator: str, asked: Asked, tell: Tell) -> _Conte
 def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = False) -> _Content:
     """place: how to name a row by its number in the file. commas: whether decimal ones are read."""
     rows = ((n, row) for n, row in rows if any(map(str.strip, row)))
-    head = list(islice(rows, 2))
-    if not head:
+    head, rows = ahead(rows, 2)
+    if not head and not next(rows, None):
         raise UnreadableFile("is empty: get it again")
     start, first = place.format(head[0][0]), [text.strip() for text in head[0][1]]
     width = len(first)
@@ -169,12 +171,12 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
     header = has_header(first, head[1][1] if len(head) > 1 else [], asked, commas)
     columns = Columns(first if header else None, width, asked, commas)
     if header:
-        del head[0]
+        next(rows)
     apart: dict[int, list[str]] = {k: [] for k in columns.beside}
     others = sorted(columns.apart, reverse=True)
     values, at = array("d"), array("q")
     comma = point = ""  # the first value with each
-    for n, row in chain(head, rows):
+    for n, row in rows:
         if len(row) != width:
             raise UnreadableFile(
                 f"should hold {width} values in each row, as in {start}, but holds {len(row)} in "
@@ -188,15 +190,17 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
         if isinstance(numbers, list) and None in numbers:
             last = values[-NEAR * len(row) :]
             before = [last[i : i + len(row)] for i in range(0, len(last), len(row))]
-            after = [r for _, r in islice(rows, NEAR) if len(r) == width]
+            after = [r for _, r in ahead(rows, NEAR)[0] if len(r) == width]
             after = [[r[k] for k in columns.kept] for r in after]
             near = [*before, numbers, *(numbers_of(r, commas) for r in after)]
             raise columns.text_refused(row, near, place.format(n))
         if commas:
-            comma = comma or next((text for text in row if "," in text), "")
-            point = point or next((text for text in row if "." in text), "")
+            comma, point = comma or first_with(",", row), point or first_with(".", row)
         values.extend(numbers)  # type: ignore[arg-type]
         at.append(n)
+    labels = apart[columns.label] if columns.label is not None else []
+    if commas and None not in numbers_of(labels, commas):  # labels that are numbers have the mark
+        comma, point = comma or first_with(",", labels), point or first_with(".", labels)
     if not at:
         raise UnreadableFile("has a header, but no rows: get it again")
     if comma and point:
@@ -247,7 +251,7 @@ def _row(i: int) -> str:
 
 
 def _finished(
-    content: _Content, missing: str | None, tell: Tell, means: Sequence[float] | None = None
+    content: _Content, missing: str | None, tell: Tell, means: Means | None = None
 ) -> Table:
     X, columns, apart, where = content
     if columns.index is not None:
@@ -261,7 +265,7 @@ def _finished(
         tell("left out the first column, which has no name and numbers the rows")
     y = None
     if columns.label is not None:
-        y = labels_of(apart[columns.label], where)
+        y = labels_of(apart[columns.label], where, columns.commas)
         if not columns.label_is_named and y.dtype.kind == "U":
             _refuse_measurements(apart[columns.label], columns, columns.label)
         tell(f"the labels are {columns.called(columns.label)}")
@@ -269,7 +273,7 @@ def _finished(
         columns.row_numbers_found()
         content = content._replace(X=X[:, 1:].copy())
         tell(f"left out the first column, {ROW!r}, which numbers the rows")
-    means = _fill(content, missing, tell, means)
+    means = _fill(content, missing, tell, columns.in_order(means))
     return Table(content.X, y, columns.names, means)
 
 
