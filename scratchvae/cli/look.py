@@ -30,7 +30,7 @@ from .shared import (
     save_picture,
     write,
 )
-from .tables import Table, check_table, decoded_rows, write_table
+from .tables import SUFFIXES, Table, check_table, decoded_rows, write_table
 
 
 def evaluate(a: argparse.Namespace) -> None:
@@ -81,7 +81,7 @@ def reconstruct(a: argparse.Namespace) -> None:
     path = output(a)
     data = data_of(a, model, settings)
     X, y, name, *_ = data
-    all_rows = path.suffix.lower() in (".csv", ".npz")
+    all_rows = path.suffix.lower() in SUFFIXES
     n = a.n or (len(X) if all_rows else SHOWN if model.rows_.image_shape else ROWS)
     X, y = X[:n], None if y is None else y[:n]
     picture = gallery.reconstructions(model, X, with_labels(model, X, y, name))

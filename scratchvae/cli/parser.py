@@ -134,6 +134,13 @@ def reading_options(to: Any) -> None:
     setting(to, "--drop NAME|N[,...]", text)
     text = "tables: fill missing values with the mean of their column; default: refuse them"
     setting(to, "--missing", text, choices=("mean",))
+    either = to.add_mutually_exclusive_group()
+    text = "tables: the first row has the names of the columns; default: by its content"
+    setting(either, "--header", text)
+    text = "tables: the first row is data"
+    option(
+        either, "--no-header", text, action="store_false", dest="header", default=argparse.SUPPRESS
+    )
     setting(to, "--transpose", "IDX files: exchange rows and columns of images, as EMNIST needs")
 
 

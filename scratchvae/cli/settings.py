@@ -45,6 +45,7 @@ _declarations: dict[str, tuple[Any, Any]] = {  # in the order of config.json
     "label_column": (None, str | None),
     "drop": (None, Sequence[str] | None),
     "missing": (None, str | None),
+    "header": (None, bool | None),
     "transpose": (False, bool),
     **_of_models,
     "labels": (None, int | None),

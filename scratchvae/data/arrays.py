@@ -55,7 +55,17 @@ def of_file_and_partners(path: Path) -> Arrays:
     """The arrays of a file, or of the data set of which a .npz file is a part, as in KMNIST."""
     found = of_file(path)
     parts = partners(path) if len(found.names) == 1 else {}
+    named = [(*name.partition("_")[::2], part) for name, part in parts.items()]
+    splits = {split for role, split, _ in named if role.lower() in X_NAMES}
+    if len(splits) == 1:  # that of the file, which is the data as it was asked for
+        parts = {role: part for role, split, part in named if split in splits}
     return of_files(parts) if parts else found
+
+
+def of_folder(parts: dict[str, Path], files: Iterable[Path]) -> Arrays:
+    """The arrays of a data set in a folder; those of its other files are named as the files are."""
+    rest = (path for path in files if path not in parts.values())
+    return of_files(parts | {f.name: f for f in rest if f.name.lower().endswith(SUFFIXES)})
 
 
 def partners(path: Path) -> dict[str, Path]:
@@ -77,7 +87,10 @@ def of_files(files: dict[str, Path]) -> Arrays:
             with refusing(files[name], DataError):
                 arrays = of_file(files[name])
                 if len(arrays.names) != 1:
-                    raise UnreadableFile(f"should hold one array, but holds {shown(arrays.names)}")
+                    raise UnreadableFile(
+                        f"should hold one array, but holds {shown(arrays.names)}: read it by "
+                        "itself, and name the array of the rows with --array NAME (array=)"
+                    )
                 (found[name],) = arrays.read(arrays.names).values()
         return found
 
@@ -94,10 +107,7 @@ def sets_among(paths: Iterable[Path]) -> dict[str, dict[str, Path]]:
             sets.setdefault(match["set"] or "", []).append((match, path))
     found = {}
     for name, parts in sets.items():
-        splits = {_split(match) for match, _ in parts if _is_data(match)}
-        if len(splits) == 1:  # only the training split, say: it has the names of a whole set
-            found[name] = {m["role"]: path for m, path in parts if _split(m) in splits}
-        elif splits:
+        if any(_is_data(match) for match, _ in parts):
             found[name] = {f"{m['role']}_{_split(m)}".strip("_"): path for m, path in parts}
     return found
 
@@ -145,7 +155,8 @@ def chosen(
         raise UnreadableFile(_no_array(array, found.names))
     if array == labels:
         raise UnreadableFile(
-            f"has one array {array!r}, which cannot be both rows and labels: name two"
+            f"has one array {array!r}, which cannot be both rows and labels: name two "
+            "with --array and --label-column (array=, label_column=)"
         )
     if labels is None:
         labels = _labels_of(array, found)
@@ -298,7 +309,10 @@ def checked(X: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray
     Raises UnreadableFile if X is no rows, or the labels do not fit.
     """
     if X.ndim < 2:
-        raise UnreadableFile(f"should hold rows, (N,D), but its array has the shape {X.shape}")
+        raise UnreadableFile(
+            f"should hold rows, (N,D), but its array has the shape {X.shape}: reshape it, or name "
+            "another one, if there is one, with --array NAME (array=)"
+        )
     if y is None or y.shape == (len(X),):
         return X, y
     if y.size == len(X) and max(y.shape) == len(X):

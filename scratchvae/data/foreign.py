@@ -4,7 +4,6 @@ MATLAB 7.3; both are imported on use.
 What a file claims is checked before memory is taken for it.
 """
 
-import warnings
 from collections.abc import Collection
 from math import prod
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..files.reading import (
     max_bytes,
     open_at_once,
     regular,
+    without_warnings,
 )
 from . import matlab
 from .arrays import Arrays, shown
@@ -67,8 +67,7 @@ def _of_matlab4(path: Path) -> Arrays:
 
     def call(function: Any, **options: Any) -> Any:
         """What SciPy says; its errors become UnreadableFile, and its warnings are not shown."""
-        with open_at_once(path) as f, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with open_at_once(path) as f, without_warnings():
             if 0 not in f.read(4):  # its readers of later formats are not to be trusted
                 raise UnreadableFile("is damaged, or another kind of file: get it again")
             try:
@@ -205,8 +204,9 @@ def _text(letters: np.ndarray) -> str:
 def _dataset(name: str, data: Any) -> np.ndarray:
     if data.shape is None or data.dtype.kind not in "biufS":
         raise UnreadableFile(
-            f"holds {name!r}, an array of dtype {data.dtype}, but only numbers and text are "
-            "read: convert it by .astype(float), or .astype('S') for names, and save it again"
+            f"holds {name!r}, an array of dtype {data.dtype}, but only numbers and text "
+            "are read: convert it by .astype(float), or .astype('S') for names, and save it "
+            "again; or name other rows with --array, or other labels or '' with --label-column"
         )
     _check_own(name, data, data.dtype.itemsize)
     a: np.ndarray = data[()]

@@ -38,6 +38,7 @@ def load_data(
     label_column: str | int | None = None,
     drop: str | int | Sequence[str | int] | None = None,
     missing: str | Sequence[float] | np.ndarray | Mapping[str, float] | None = None,
+    header: bool | None = None,
     as_frame: bool = False,
     transpose: bool = False,
     verbose: bool = False,
@@ -88,6 +89,8 @@ def load_data(
                     column with its own, such as `model.rows_.means`, the means of the table that
                     the model was fitted on; a pandas Series or a dict has them by the names of the
                     columns; default: refuse them
+      header        tables: whether the first row has the names of the columns; default: by its
+                    content, with a warning where numbers may be names, such as years
       as_frame      tables: X as a pandas DataFrame, with the names of the columns
       transpose     IDX files: exchange rows and columns of each image, as EMNIST needs
 
@@ -113,7 +116,7 @@ def load_data(
     one = isinstance(drop, str) or not isinstance(drop, Iterable)
     dropped: Any = (drop,) if one else tuple(drop)  # type: ignore[arg-type]
     options = Options(
-        size, grey, array, label_column, dropped or None, missing, transpose, means=means
+        size, grey, array, label_column, dropped or None, missing, header, transpose, means=means
     )
     source = source_of(name, data_dir, options)
     if as_frame and source.kind != "table":

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +43,7 @@ class Options:
     label_column: str | int | None = None  # of tables; of files of arrays: the name of the labels
     drop: Sequence[str | int] | None = None  # of tables: columns to leave out
     missing: str | None = None  # of tables: "mean", or None to refuse missing values
+    header: bool | None = None  # of tables: whether the first row has names; None: by its content
     transpose: bool = False  # of IDX files: exchange rows and columns of each image
     array_required: bool = True  # whether an array that is not there is an error
     label_required: bool = True  # likewise label_column
@@ -54,7 +54,7 @@ class Options:
 KINDS_OF: dict[str, tuple[str, ...]] = {  # of data, that an option belongs to
     "size": ("pictures",), "grey": ("pictures",), "array": ("arrays",),
     "label_column": ("table", "arrays"), "drop": ("table",), "missing": ("table",),
-    "transpose": ("idx",),
+    "header": ("table",), "transpose": ("idx",),
 }  # fmt: skip
 WORDS = {
     "pictures": "folder of pictures", "table": "table", "arrays": "file of named arrays",
@@ -220,14 +220,15 @@ def _in_folder(folder: Path, options: Options) -> Source:
         files = [path for path in folder.iterdir() if path.is_file()]
     if of_arrays := arrays.sets_among(files):
         parts = of_arrays[_only(of_arrays, folder)]
-        return _array_source(folder, lambda: arrays.of_files(parts), options)
+        return _array_source(folder, lambda: arrays.of_folder(parts, files), options)
     if images.holds_images(folder):
         return _picture_source(folder, options)
     if of_tables := tables.sets_among(files):
         return _table_source(of_tables[_only(of_tables, folder)], options)
     raise DataError(
         f"{folder} holds no data: no file train-images-idx3-ubyte(.gz), no pictures, and no arrays "
-        "or tables whose names tell the split, such as x_train.npy or train.csv"
+        "or tables of two splits, such as x_train.npy and x_test.npy, or train.csv and test.csv; "
+        f"name or rename one: {arrays.shown([f.name for f in files]) or 'there is no file'}"
     )
 
 
@@ -257,14 +258,8 @@ def _picture_source(folder: Path, options: Options) -> Source:
 
 
 def _table_source(files: dict[str, Path], options: Options) -> Source:
-    read_table = partial(
-        tables.read_table,
-        label_column=options.label_column,
-        label_required=options.label_required,
-        drop=options.drop,
-        drop_required=options.drop_required,
-        missing=options.missing,
-    )
+    names = "label_column label_required drop drop_required missing header".split()
+    how: dict[str, Any] = {name: getattr(options, name) for name in names}
     train: DataSet | None = None
 
     def read(split: str, verbose: bool) -> DataSet:
@@ -272,7 +267,7 @@ def _table_source(files: dict[str, Path], options: Options) -> Source:
         filling = split == "test" and options.missing is not None and options.means is None
         learned = train or read("train", False) if filling else None
         means = learned.means if learned else options.means
-        found = DataSet(*read_table(files[split], means=means, verbose=verbose))
+        found = DataSet(*tables.read_table(files[split], means=means, verbose=verbose, **how))
         if split == "train":
             train = found._replace(X=found.X[:0].copy(), y=None)
         elif learned:

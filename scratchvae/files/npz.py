@@ -8,7 +8,6 @@ is used as a path.
 
 import gzip
 import struct
-import warnings
 import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,15 @@ from typing import IO
 
 import numpy as np
 
-from .reading import UnreadableFile, check_expansion, open_at_once, opened, read_bytes, regular
+from .reading import (
+    UnreadableFile,
+    check_expansion,
+    open_at_once,
+    opened,
+    read_bytes,
+    regular,
+    without_warnings,
+)
 
 SUFFIX = ".npy"  # of members
 MAX_HEADER = 10_000  # bytes; NumPy writes 128
@@ -163,8 +170,7 @@ def _header(f: IO[bytes] | gzip.GzipFile) -> tuple[np.dtype, bool, tuple[int, ..
     length = int.from_bytes(prefix, "little")
     if length > MAX_HEADER:
         raise UnreadableFile(f"has a header of {length:,} bytes, where NumPy writes 128")
-    with warnings.catch_warnings():  # about headers written by Python 2
-        warnings.simplefilter("ignore")
+    with without_warnings():  # about headers written by Python 2
         try:
             shape, fortran, dtype = parse(BytesIO(prefix + f.read(length)))
         except MemoryError:  # raised by Python's parser for deeply nested text

@@ -9,12 +9,14 @@ import os
 import stat
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any
 
 from ..errors import CheckpointError, DataError, InputError
@@ -34,6 +36,8 @@ DEFLATE = 1032  # bytes that one byte of .gz or .zip can expand to, at most
 LIMIT = "SCRATCHVAE_MAX_BYTES"  # an environment variable
 DEFAULT_LIMIT = 1 << 33  # bytes: 8 GiB
 PIECE = 1 << 20  # bytes
+
+_lock, _filters, _readers = Lock(), ExitStack(), 0  # of `without_warnings`
 
 
 class UnreadableFile(ValueError):
@@ -112,6 +116,27 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes] | gzip.GzipFile, int, bool]]:
         raw.seek(0)
         with gzip.open(raw) if gzipped else nullcontext(raw) as f:
             yield f, size, gzipped
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Context manager: no warnings of the libraries that read a file.
+
+    The filters of Python's warnings belong to all threads: the first reader that enters sets them,
+    and the last one that leaves restores them. Each by itself would restore those of another.
+    """
+    global _readers
+    with _lock:
+        if not _readers:
+            _filters.enter_context(warnings.catch_warnings(action="ignore"))
+        _readers += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _readers -= 1
+            if not _readers:
+                _filters.close()
 
 
 def read_bytes(f: IO[bytes] | gzip.GzipFile, size: int) -> bytearray:

@@ -131,6 +131,8 @@ def test_reconstructions_of_all_rows(kind, trained, data, tmp_path):
     assert column(tmp_path / "r.csv", "label") == y[:3].tolist()
     call("reconstruct", run, "-o", tmp_path / "r.npy")
     assert len(np.load(tmp_path / "r.npy")) == 7, "the test split, as in a picture"
+    call("reconstruct", run, "--data", data, "-o", tmp_path / "r.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "r.npy"), expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)

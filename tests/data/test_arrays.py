@@ -203,11 +203,13 @@ def test_kmnists_pairs_of_files_given_the_folder_or_one_of_them(tmp_path):
             np.testing.assert_array_equal(labels, Y[:n])
 
 
-def test_of_one_pair_a_tenth_is_the_test_split(tmp_path):
+def test_of_one_pair_that_is_named_a_tenth_is_the_test_split(tmp_path):
     kmnist(tmp_path, ["train"])
-    for path in (tmp_path, tmp_path / "kmnist-train-imgs.npz"):
-        np.testing.assert_array_equal(load_data(path, "all")[1], Y)
-        assert len(load_data(path, "test")[0]) == 1
+    assert "it holds imgs_train, labels_train: name the array" in refused(tmp_path)
+    pair = tmp_path / "kmnist-train-imgs.npz"
+    for path, options in ((pair, {}), (tmp_path, {"array": "imgs_train"})):
+        np.testing.assert_array_equal(load_data(path, "all", **options)[1], Y)
+        assert len(load_data(path, "test", **options)[0]) == 1
 
 
 def test_two_sets_in_a_folder_are_named_and_each_can_be_chosen(tmp_path):
@@ -231,11 +233,40 @@ def test_a_folder_of_npy_files(tmp_path):
     assert len(load_data(tmp_path / "X_train.npy", "all")[0]) == 6, "a file that is named is one"
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_one_split_alone_in_a_folder_is_refused_with_the_file_that_is_left_over(tmp_path, split):
+    np.save(tmp_path / f"x_{split}.npy", X)
+    np.save(tmp_path / f"y_{split}.npy", Y)
+    told = "should hold X (and y), or x_train and x_test, or such names as images, data, labels; "
+    remedy = "name the array of the rows with --array NAME (array=)"
+    assert f"{told}it holds x_{split}, y_{split}: {remedy}" in refused(tmp_path)
+    np.save(tmp_path / "x_tset.npy", X)
+    (tmp_path / "notes.txt").write_text("")
+    names = ", ".join(sorted(("x_tset.npy", f"x_{split}", f"y_{split}")))
+    assert f"{told}it holds {names}: {remedy}" in refused(tmp_path)
+    found, labels = load_data(tmp_path, "all", array=f"x_{split}")
+    np.testing.assert_array_equal(found, X)
+    np.testing.assert_array_equal(labels, Y)
+    assert load_data(tmp_path, "all", array="x_tset.npy")[1] is None
+
+
+def test_the_file_of_one_split_is_a_whole_set_if_it_is_named(tmp_path):
+    np.savez(tmp_path / "x_train.npz", X)
+    np.savez(tmp_path / "y_train.npz", Y)
+    np.savez(tmp_path / "y_test.npz", Y)
+    found, labels = load_data(tmp_path / "x_train.npz", "all")
+    np.testing.assert_array_equal(found, X)
+    np.testing.assert_array_equal(labels, Y)
+
+
 def test_a_part_that_is_damaged_or_holds_several_arrays_is_named(tmp_path):
     kmnist(tmp_path)
     part = tmp_path / "kmnist-train-labels.npz"
     np.savez(part, a=Y, b=Y)
-    assert refused(tmp_path) == f"{part} should hold one array, but holds a, b"
+    assert refused(tmp_path) == (
+        f"{part} should hold one array, but holds a, b: read it by itself, and name the array of "
+        "the rows with --array NAME (array=)"
+    )
     part.write_bytes(part.read_bytes()[:50])
     assert refused(tmp_path).startswith(f"{part} is damaged")
 

@@ -6,7 +6,9 @@ import re
 import struct
 import subprocess
 import sys
+import threading
 import tracemalloc
+import warnings
 import zlib
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -19,7 +21,15 @@ from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from scratchvae import DataError, InputError
-from scratchvae.data.images import has_splits, holds_images, listing, parse_size, read, read_images
+from scratchvae.data.images import (
+    has_splits,
+    holds_images,
+    listing,
+    parse_size,
+    picture,
+    read,
+    read_images,
+)
 
 GREY = np.arange(0, 240, 20, dtype=np.uint8).reshape(3, 4)
 COLOUR = np.stack([GREY, GREY[::-1], 255 - GREY], axis=2)
@@ -530,7 +540,7 @@ def test_one_split_of_two_is_no_class(tmp_path, there, wanted):
     save(tmp_path / "holdout" / "cat" / "a.png")
     assert refused(tmp_path) == (
         f"{tmp_path} has {there}/ with sub-folders, as if it were one of two splits: call the "
-        f"other one {wanted}/, or give {tmp_path / there} as the data"
+        f"other one {wanted}/, or name this one: --data {tmp_path / there}"
     )
 
 
@@ -735,6 +745,28 @@ def test_an_enormous_folder_takes_the_memory_of_its_names(tmp_path, monkeypatch)
 # --- damage ---------------------------------------------------------------------------------------
 
 DAMAGED = "is damaged, or another kind of file: get it again"
+
+
+@pytest.mark.parametrize("size", [None, (2, 2)])
+def test_pictures_that_cannot_be_read_are_counted_and_a_few_named(tmp_path, size):
+    whole = save(tmp_path / "0.png").read_bytes()
+    for i in range(1, 3):
+        (tmp_path / f"{i}.png").write_bytes(whole[:50])  # its header can be read
+    assert refused(tmp_path, size=size) == (
+        f"{tmp_path / '1.png'} {DAMAGED}; nor can 2.png be read: 2 in all"
+    )
+    for i in range(3, 7):
+        (tmp_path / f"{i}.png").write_bytes(b"no picture")
+    assert refused(tmp_path, size=size) == (
+        f"{tmp_path / '3.png'} {DAMAGED}; nor can 4.png, 5.png, 6.png and 2 more be read: 6 in all"
+    )
+    for i in range(3):
+        (tmp_path / f"{i}.png").unlink()
+    assert refused(tmp_path, size=size) == (
+        f"{tmp_path / '3.png'} {DAMAGED}; nor can 4.png, 5.png, 6.png be read: 4 in all"
+    )
+
+
 SEEDS = {
     "a.png": {}, "a.jpg": {}, "a.gif": {}, "a.bmp": {}, "a.webp": {"lossless": True},
     "a.tif": {}, "lzw.tif": {"compression": "tiff_lzw"}, "a.ppm": {},
@@ -887,6 +919,27 @@ def test_warnings_of_pillow_about_metadata_are_silenced(tmp_path):
     with Image.open(tmp_path / "a.png") as image, pytest.warns(UserWarning, match="EXIF"):
         image.getexif()
     np.testing.assert_array_equal(read_images(tmp_path).X[0], GREY)
+
+
+def test_of_two_threads_that_read_at_once_the_filters_of_warnings_outlast_both(tmp_path):
+    path, before = str(save(tmp_path / "a.png")), list(warnings.filters)
+    first_is_in, second_is_in = threading.Event(), threading.Event()
+
+    def first():
+        with picture.opened(path):
+            first_is_in.set()
+            assert second_is_in.wait(60)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert first_is_in.wait(60)
+    with picture.opened(path):
+        second_is_in.set()
+        thread.join()
+        warnings.warn("of a library that reads a picture", stacklevel=1)  # not shown
+    assert warnings.filters == before
+    with pytest.warns(UserWarning, match="shown again"):
+        warnings.warn("shown again", stacklevel=1)
 
 
 # --- the terminal, memory, imports ----------------------------------------------------------------

@@ -411,7 +411,7 @@ def test_gaps_of_the_test_split_are_filled_with_the_means_of_the_training_split(
     (tmp_path / "test.csv").write_text("b,a\n,100\n")
     assert "the same order as they were in fit" in refused(tmp_path, split="test", missing="mean")
     (tmp_path / "train.csv").write_text("1,2\n3,4\n")
-    (tmp_path / "test.csv").write_text("1,2,3\n4,,6\n")
+    (tmp_path / "test.csv").write_text("1,9,3\n4,,6\n")
     told = "X has 3 features, but the training split is expecting 2"
     assert told in refused(tmp_path, split="test", missing="mean")
 
@@ -497,6 +497,11 @@ def test_a_folder_of_two_tables(tmp_path, train, test):
 def test_a_folder_without_data(tmp_path):
     (tmp_path / "readme.md").write_text("")
     assert refused(tmp_path, DataError).startswith(f"{tmp_path} holds no data: no file train-ima")
+    table(tmp_path / "train.csv")
+    table(tmp_path / "tset.csv")
+    told = refused(tmp_path, DataError)
+    assert "such as x_train.npy and x_test.npy, or train.csv and test.csv; " in told
+    assert told.endswith("name or rename one: readme.md, train.csv, tset.csv")
 
 
 def test_images_stay_images_within(tmp_path):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from scratchvae import DataError, InputError
 from scratchvae.data import tables
 from scratchvae.data.tables import files
+from scratchvae.errors import DataWarning
 
 
 @pytest.fixture
@@ -94,8 +95,15 @@ def test_tsv_and_gzip_are_read_by_content(read):
     is_table(read(tsv, "t.tsv"), [[1, 2]], columns=("a,x", "b"))
     is_table(read(gzip.compress(tsv.encode()), "t.TSV.gz"), [[1, 2]], columns=("a,x", "b"))
     is_table(read(gzip.compress(b"a,b\n1,2\n")), [[1, 2]], columns=("a", "b"))
-    is_table(read("a,b\n1,2\n", "t.csv.gz"), [[1, 2]], columns=("a", "b"))
     is_table(read("a,b\n1,2\n", "t.tsv"), [[1, 2]], columns=("a", "b"))
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "T.TSV.GZ", "t.amat.gz"])
+def test_a_file_that_is_called_gz_but_is_text_is_refused(read, name):
+    told = "is not gzipped: get it again, or drop .gz from its name if it is text"
+    is_refused(read, "0", told, name=name)  # all that is left of a damaged file
+    is_refused(read, "a,b\n1,2\n", told, name=name)
+    is_refused(read, "", told, name=name)
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
@@ -233,6 +241,42 @@ def test_a_first_row_of_numbers_and_text_is_a_header_only_where_that_is_certain(
     is_refused(read, "5.1,a\n", "has a header, but no rows")
     is_refused(read, "5.1,a\n1\n", unsure)
     is_refused(read, "5.1,a\n1,\n", unsure)
+
+
+YEARS = "2019,2020,2021\n17,25,13\n18,26,14\n"
+
+
+@pytest.mark.parametrize("content", [YEARS, "1,2,3\n0.5,1.5,9\n", "2019,2020,2021\n1,,NA\n"])
+def test_numbers_that_may_be_names_are_data_with_a_warning(read, content):
+    numbered = {"missing": "mean"} if "NA" in content else {}
+    told = r"t.csv begins with a row of numbers that may be the names .* choose --header or --no-h"
+    with pytest.warns(DataWarning, match=told):
+        table = read(content, **numbered)
+    assert table.columns is None
+    assert len(table.X) == content.count("\n")
+
+
+def test_whether_the_first_row_names_the_columns_as_told(read):
+    below = [[17, 25, 13], [18, 26, 14]]
+    is_table(read(YEARS, header=True), below, columns=("2019", "2020", "2021"))
+    is_table(read(YEARS, header=False), [[2019, 2020, 2021], *below])
+    is_table(read("5.1,a\n4.9,b\n", header=False, label_column=1), [[5.1], [4.9]], ["a", "b"])
+    is_refused(read, "a,b\n1,2\n", "'a' in line 1", header=False)
+    is_refused(read, YEARS[:15], "has a header, but no rows", header=True)
+    is_table(
+        read(",2019,2020,2021\n0,1,5,3\n", header=True),
+        [[1, 5, 3]],
+        columns=("2019", "2020", "2021"),
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["1,2\n9,9\n", "1,2,3\n", "1,2,3\n4,5,6\n", "1,2,3\n2,9,9\n", "1,2,4\n9,9,9\n",
+     "1.0,2.0,3.0\n9,9,9\n"],
+)  # fmt: skip
+def test_other_first_rows_of_numbers_are_data(read, content):
+    assert read(content).columns is None
 
 
 # missing values, text and infinities

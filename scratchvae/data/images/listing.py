@@ -53,8 +53,8 @@ def listings(folder: Path, split: str, verbose: bool) -> dict[str, Listing]:
             if any("/" in path for path in _pictures(folder / name, [], depth=1)):
                 raise DataError(
                     f"{folder} has {name}/ with sub-folders, as if it were one of two splits: call "
-                    f"the other one {'test' if name.lower() in TRAIN else 'train'}/, or give "
-                    f"{folder / name} as the data"
+                    f"the other one {'test' if name.lower() in TRAIN else 'train'}/, or name "
+                    f"this one: --data {folder / name}"
                 )
         found = {"all": _listed(folder, skipped)}
     if verbose and skipped:

@@ -1,15 +1,22 @@
 """Open one picture by Pillow, and decode it: upright, grey or RGB, 8 bits a channel."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import DataError
-from ...files.reading import DAMAGE, UnreadableFile, open_at_once, refusing, regular
+from ...files.reading import (
+    DAMAGE,
+    UnreadableFile,
+    open_at_once,
+    refusing,
+    regular,
+    without_warnings,
+)
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -28,16 +35,16 @@ def opened(path: str) -> "Iterator[ImageFile]":
     """The picture in a file, not decoded yet; whatever Pillow raises becomes a DataError."""
     from PIL import Image  # lazily: importing scratchvae stays cheap
 
-    bombs = (Image.DecompressionBombWarning, Image.DecompressionBombError)
     file = Path(path)
     # Pillow asserts that a picture of mode P has a palette
     refused = refusing(file, DataError, MemoryError, AssertionError)
-    with refused, warnings.catch_warnings(), open_at_once(file) as f:
-        warnings.simplefilter("ignore")  # about metadata, of which only EXIF's orientation is used
-        warnings.simplefilter("error", bombs[0])
+    # warnings are about metadata, of which only EXIF's orientation is used, and about size
+    with refused, without_warnings(), open_at_once(file) as f:
         regular(f)
         try:
             with Image.open(f, formats=FORMATS) as image:
+                if image.width * image.height > (Image.MAX_IMAGE_PIXELS or inf):
+                    raise Image.DecompressionBombError  # Pillow's own only from twice as many on
                 deep = image.mode == "I" and image.format not in ("PNG", "PPM")
                 if deep or image.mode not in GREY | COLOUR:
                     raise UnreadableFile(
@@ -45,7 +52,7 @@ def opened(path: str) -> "Iterator[ImageFile]":
                         "as grey of 8 or 16 bits, or as RGB"
                     )
                 yield image
-        except bombs:
+        except Image.DecompressionBombError:
             raise UnreadableFile(
                 f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels, the most that are read: make "
                 "it smaller"

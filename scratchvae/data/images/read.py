@@ -21,6 +21,7 @@ from .picture import GREY, decoded, opened, upright_size
 
 MAX_SIDE = 8192  # pixels, of `size`
 MANY = 1000  # pictures: from here on, a progress bar
+FEW = 3  # names in a message
 
 
 class Images(NamedTuple):
@@ -87,7 +88,8 @@ def read_images(
     listed = listings(folder, split, verbose)
     chosen = list(listed.values()) if split == "all" else [listed[split]]
     every = [path for paths, _ in listed.values() for path in paths]
-    shape = _survey(_shown(every, "reading headers", verbose), size, grey)
+    broken: dict[str, DataError] = {}
+    shape = _survey(_shown(every, "reading headers", verbose), size, grey, broken)
     paths = [path for paths, _ in chosen for path in paths]
     total = len(paths) * prod(shape)
     try:
@@ -101,16 +103,34 @@ def read_images(
             f"or set the environment variable {LIMIT}"
         ) from None
     for row, path in zip(X, _shown(paths, "reading pictures", verbose), strict=True):
-        pixels = decoded(path, size, grey=len(shape) == 2)
+        if path in broken:
+            continue
+        try:
+            pixels = decoded(path, size, grey=len(shape) == 2)
+        except DataError as error:
+            broken[path] = error
+            continue
         if pixels.shape != row.shape:
             raise DataError(
                 f"{path} has {_by(pixels.shape)} pixels, but its header says {_by(row.shape)}: "
                 "save it again, or resize all pictures with --size 32 (size=32)"
             )
         row[...] = pixels
+    _refuse(broken, folder)
     classes = [y for _, y in chosen if y is not None]
     y = np.concatenate(classes) if len(classes) == len(chosen) else None
     return Images(X, y, tuple(_below(folder, path) for path in paths))
+
+
+def _refuse(broken: dict[str, DataError], folder: Path) -> None:
+    """Raises DataError if pictures could not be read: the first error, and which others."""
+    first, *others = broken or ("",)
+    if others:
+        few = ", ".join(_below(folder, path)[-60:] for path in others[:FEW])
+        more = f" and {len(others) - FEW:,} more" if len(others) > FEW else ""
+        raise DataError(f"{broken[first]}; nor can {few}{more} be read: {len(broken):,} in all")
+    if broken:
+        raise broken[first]
 
 
 def _below(folder: Path, path: str) -> str:
@@ -142,15 +162,24 @@ def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _survey(
-    paths: Iterable[str], size: tuple[int, int] | None, grey: bool | None
+    paths: Iterable[str],
+    size: tuple[int, int] | None,
+    grey: bool | None,
+    broken: dict[str, DataError],
 ) -> tuple[int, ...]:
-    """The shape that all pictures will have, (H,W) or (H,W,3), from their headers."""
+    """The shape that all pictures will have, (H,W) or (H,W,3), from their headers.
+
+    Pictures that cannot be read are added to `broken`; (0,0) or (0,0,3) if none can be.
+    """
     sizes: dict[tuple[int, int], str] = {}
     all_grey = True
     for path in paths:
-        with opened(path) as image:
-            sizes.setdefault(upright_size(image), path)
-            all_grey = all_grey and image.mode in GREY
+        try:
+            with opened(path) as image:
+                sizes.setdefault(upright_size(image), path)
+                all_grey = all_grey and image.mode in GREY
+        except DataError as error:
+            broken[path] = error
         if size is None and len(sizes) > 1:
             (one, first), (other, second) = sizes.items()
             raise DataError(
@@ -158,4 +187,4 @@ def _survey(
                 "resize all with --size 32 (size=32)"
             )
     grey = all_grey if grey is None else grey
-    return (*(size or next(iter(sizes))), *(() if grey else (3,)))
+    return (*(size or next(iter(sizes), (0, 0))), *(() if grey else (3,)))

@@ -5,6 +5,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from math import isnan, nan
 from shlex import quote
 from typing import Any, NamedTuple
@@ -21,6 +22,10 @@ WORDS = dict.fromkeys(MISSING, nan) | {"true": 1.0, "false": 0.0}  # in lower ca
 NAMELESS = re.compile(r"(Unnamed: \d+)?")  # pandas calls a column without a name so
 ROW = "row"  # the column of row numbers in the tables that this package writes
 DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d*(e[-+]?\d+)?\s*", re.IGNORECASE)
+MAY_BE_NAMES = (
+    "begins with a row of numbers that may be the names of its columns, and is read as data: "
+    "choose --header or --no-header (header=True or False)"
+)
 PLAIN = re.compile(r"[^\s,'\"-][^,'\"]{0,39}")  # a name that can be written in an option
 Means = Sequence[float] | Mapping[Any, float]  # one for each column, in order or by its name
 
@@ -35,6 +40,7 @@ class Asked(NamedTuple):
     label: str | int | None = None  # None: the one with a usual name; "": none
     drop: Sequence[str | int] = ()
     drop_required: bool = True  # whether a column to drop that is not there is an error
+    header: bool | None = None  # whether the first row names the columns; None: by its content
 
 
 def number_of(text: str, commas: bool = False) -> float | None:
@@ -72,7 +78,10 @@ class Columns:
 
     kept: the data's columns, by their numbers in the file. names: of those, or None. label, index:
     their columns, or None. beside: those two. apart: all columns that are no data.
+    may_be_named: whether a first row of numbers, which is read as data, may be names.
     """
+
+    may_be_named = False
 
     def __init__(
         self, names: list[str] | None, width: int, asked: Asked, commas: bool = False
@@ -269,6 +278,8 @@ def _label(
 
 def has_header(first: list[str], second: list[str], asked: Asked, commas: bool) -> bool:
     """Whether the first row of a file names its columns."""
+    if asked.header is not None:
+        return asked.header
     text = [j for j, value in enumerate(first) if number_of(value, commas) is None]
     if not text:  # columns that pandas numbered, with or without its index?
         counted = first[1:] if first[0] == "" else first
@@ -287,6 +298,25 @@ def has_header(first: list[str], second: list[str], asked: Asked, commas: bool) 
         "begins with a row of numbers and text that may be its header, or may not: add a line of "
         f"column names at the top, or name the labels' column, as in --label-column {text[0]} "
         f"(label_column={text[0]}), or leave it out by --drop {text[0]} (drop={text[0]})"
+    )
+
+
+def may_be_header(first: list[str], second: list[str], asked: Asked, commas: bool) -> bool:
+    """Whether a first row of numbers may name the columns all the same.
+
+    Its whole numbers increase by one, as years do, and the row below has none of them.
+    """
+    counted = first[1:] if first[0] == "" else first
+    if asked.header is False or not second or len(counted) < 3:
+        return False
+    if not re.fullmatch("[0-9]{1,15}", counted[0]):
+        return False
+    start = int(counted[0])
+    below = [number_of(text, commas) for text in second[-len(counted) :]]
+    steps = {b - a for a, b in pairwise(below) if a is not None and b is not None}
+    counts = [str(start + j) for j in range(len(counted))]
+    return (
+        counted == counts and steps != {1} and not {*range(start, start + len(counted))} & {*below}
     )
 
 

@@ -9,8 +9,10 @@ import gzip
 import re
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import chain, islice
+from math import inf
 from typing import IO, Any, TypeVar
 
 from ...files.reading import (
@@ -19,6 +21,7 @@ from ...files.reading import (
     check_expansion,
     check_memory,
     installed,
+    max_bytes,
     not_installed,
 )
 from .columns import number_of
@@ -89,6 +92,19 @@ def ahead(rows: Iterator[T], n: int) -> tuple[list[T], Iterator[T]]:
 def _raising(error: Exception) -> Iterator[Any]:
     raise error
     yield
+
+
+@contextmanager
+def text_lines(f: IO[bytes], gz: bool) -> Iterator[Lines]:
+    """The lines of an open file that may be gzipped, and must be if its name ends in .gz."""
+    gzipped = f.read(2) == b"\x1f\x8b"
+    if gz and not gzipped:  # damage can leave a number, which is a table too
+        raise UnreadableFile(
+            "is not gzipped: get it again, or drop .gz from its name if it is text"
+        )
+    f.seek(0)
+    with gzip.open(f) if gzipped else nullcontext(f) as stream:
+        yield Lines(stream, max_bytes() if gzipped else inf)
 
 
 def text_rows(lines: Lines, separator: str) -> tuple[Rows, str]:

@@ -5,22 +5,20 @@ Nothing is guessed in silence: what is not a number, or is missing, is refused w
 Parquet needs pandas and pyarrow, Excel openpyxl; they are imported when such a file is read.
 """
 
-import gzip
 import re
-import warnings
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
-from math import inf, isnan, nan
+from math import isnan, nan
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from ...errors import DataError, InputError, say
-from ...files.reading import UnreadableFile, max_bytes, open_at_once, refusing, regular
+from ...errors import DataError, InputError, say, warn_of_data
+from ...files.reading import UnreadableFile, open_at_once, refusing, regular, without_warnings
 from ..arrays import TEST
 from .columns import (
+    MAY_BE_NAMES,
     ROW,
     Asked,
     Columns,
@@ -29,10 +27,20 @@ from .columns import (
     first_with,
     has_header,
     labels_of,
+    may_be_header,
     number_of,
     numbers_of,
 )
-from .files import MAX_COLUMNS, Lines, Rows, Tell, ahead, excel_rows, parquet_frame, text_rows
+from .files import (
+    MAX_COLUMNS,
+    Rows,
+    Tell,
+    ahead,
+    excel_rows,
+    parquet_frame,
+    text_lines,
+    text_rows,
+)
 
 SUFFIXES = (
     *(".csv", ".tsv", ".amat", ".csv.gz", ".tsv.gz", ".amat.gz"),
@@ -84,6 +92,7 @@ def read_table(
     drop_required: bool = True,
     missing: str | None = None,
     means: Means | None = None,
+    header: bool | None = None,
     verbose: bool = False,
 ) -> Table:
     """The table in a file. An Excel file is read for its first sheet.
@@ -96,6 +105,7 @@ def read_table(
     missing         "mean" fills missing values with the mean of their column; None refuses them
     means           (D,), to fill them with instead, in order or by the columns' names: the `means`
                     of the table that a model learned
+    header          whether the first row names the columns; None: by its content
     verbose         say which columns were set apart, and what was filled
 
     The first row is a header if it holds text, unless that stands above more text, where only
@@ -115,7 +125,7 @@ def read_table(
         if verbose:
             say(f"{path}: {text}")
 
-    asked = Asked(label_column, drop or (), drop_required)
+    asked = Asked(label_column, drop or (), drop_required, header)
     with refusing(path, DataError), open_at_once(path) as f:
         try:
             content = _content_of(f, path.name.lower(), asked, tell)
@@ -124,6 +134,8 @@ def read_table(
                 raise
             f.seek(0)
             content = _content_of(f, path.name.lower(), asked._replace(label=""), tell)
+        if content.columns.may_be_named:
+            warn_of_data(f"{path} {MAY_BE_NAMES}")
         return _finished(content, missing, tell, means)
 
 
@@ -142,18 +154,14 @@ def _content_of(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> _Content:
     if name.endswith(".parquet"):
         return _from_frame(parquet_frame(f), asked)
     if name.endswith(".xlsx"):
-        with warnings.catch_warnings():  # about styles and extensions, which are not read
-            warnings.simplefilter("ignore")
+        with without_warnings():  # about styles and extensions, which are not read
             return _from_rows(excel_rows(f, size, tell), "row {}", asked, tell)
+    return _from_text(f, name, asked, tell)
+
+
+def _from_text(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> _Content:
     separator = " " if ".amat" in name else "\t" if ".tsv" in name else ","
-    return _from_text(f, separator, asked, tell)
-
-
-def _from_text(f: IO[bytes], separator: str, asked: Asked, tell: Tell) -> _Content:
-    gzipped = f.read(2) == b"\x1f\x8b"
-    f.seek(0)
-    with gzip.open(f) if gzipped else nullcontext(f) as stream:
-        lines = Lines(stream, max_bytes() if gzipped else inf)
+    with text_lines(f, gz=name.endswith(".gz")) as lines:
         rows, separator = text_rows(lines, separator)
         return _from_rows(rows, "line {}", asked, tell, separator == ";")
 
@@ -168,8 +176,10 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
     width = len(first)
     if width > MAX_COLUMNS:
         raise UnreadableFile(f"has {width:,} columns, but at most {MAX_COLUMNS:,} are read")
-    header = has_header(first, head[1][1] if len(head) > 1 else [], asked, commas)
+    second = head[1][1] if len(head) > 1 else []
+    header = has_header(first, second, asked, commas)
     columns = Columns(first if header else None, width, asked, commas)
+    columns.may_be_named = not header and may_be_header(first, second, asked, commas)
     if header:
         next(rows)
     apart: dict[int, list[str]] = {k: [] for k in columns.beside}
@@ -215,6 +225,8 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
 
 
 def _from_frame(frame: Any, asked: Asked) -> _Content:
+    if asked.header is False:
+        raise UnreadableFile("has names of columns: leave out --no-header (header=False)")
     names = [str(name).strip() for name in frame.columns]
     if not len(frame):
         raise UnreadableFile("has no rows")
