@@ -22,15 +22,13 @@ from ..files.atomic import write_csv
 from ..models import Model
 from ..pictures import gallery
 from ..train.snapshot import data_hash
-from .shared import as_trained, data_of, open_run, output, save_picture
-from .train import data_splits
+from .shared import as_trained, complete_rows, data_of, data_splits, open_run, output, save_picture
 
 
 def anomaly(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
-    data = data_of(a, model, settings)
-    X, y, name, *_ = data
-    path = output(a, None if a.data is None else f"anomaly-{Path(name).stem}.csv")
+    every = data_of(a, model, settings)
+    path = output(a, None if a.data is None else f"anomaly-{Path(every.name).stem}.csv")
     if path.suffix.lower() != ".csv":
         raise InputError(
             f"{path} must end in .csv: it is a table of row, score and label, with a picture beside"
@@ -41,32 +39,44 @@ def anomaly(a: argparse.Namespace) -> None:
             f"{picture} is there already, and the picture beside {path} would replace it: choose "
             "another -o"
         )
-    if a.training_data and a.contamination is None:
-        raise InputError("--training-data means nothing without --contamination: leave it out")
+    for flag, value in (("training-data", a.training_data), ("threshold-from", a.threshold_from)):
+        if value and a.contamination is None:
+            raise InputError(f"--{flag} means nothing without --contamination: leave it out")
+    complete = complete_rows(every.X)
+    data = every if complete.all() else _without_gaps(a, every, complete)
+    X, y, name, *_ = data
     named = _anomalous(a, settings, data)
     scores = _scores(model, X, y, name, settings, a.samples)
+
+    def column(values: list[Any]) -> list[Any]:
+        after = iter(values)
+        return [next(after) if has else "" for has in complete.tolist()]
+
     columns: dict[str, Any] = {
-        "row": data.row_numbers,
-        "score": [f"{score:.6f}" for score in scores.tolist()],
+        "row": every.row_numbers,
+        "score": column([f"{score:.6f}" for score in scores.tolist()]),
     }
     limit, marks = a.threshold, ""
     if a.contamination is not None:
-        limit, n = _threshold(a, model, settings)
-        marks = f", the {1 - a.contamination:g} quantile of the {n:,} training examples"
+        limit, marks = _threshold(a, model, settings)
     if limit is not None:
         above = scores > limit
-        columns["anomaly"] = above.astype(int).tolist()
+        columns["anomaly"] = column(above.astype(int).tolist())
         # as many digits as single precision has, so that --threshold gives the same verdicts
         marks = f"anomaly: a score above {limit:.9g}{marks}: {above.sum():,} of {len(X):,}"
-    if y is not None:
-        columns["label"] = y.tolist()
-    if data.files is not None:
-        columns["file"] = data.files
+    if every.y is not None:
+        columns["label"] = every.y.tolist()
+    if every.files is not None:
+        columns["file"] = every.files
     write_csv(path, columns, zip(*columns.values(), strict=True))
     print(path)
     if model.rows_.image_shape:
         _draw(model, data, scores, inf if limit is None else limit, a.n, named, picture)
     print(_summary(model, a, settings, data, scores))
+    if n := int((~complete).sum()):
+        first = every.row_numbers[complete.argmin()]
+        of = f"{n:,} of {len(complete):,} rows"
+        print(f"no score: {of} have gaps or infinities, first row {first}")
     if marks:
         print(marks)
     if named and y is not None:
@@ -82,8 +92,29 @@ def _scores(
     return -model.score_samples(pixels(model, X, labels, settings), k, **labels)
 
 
-def _threshold(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> tuple[float, int]:
-    """The 1 - contamination quantile of the training examples' scores, and their number."""
+def _without_gaps(a: argparse.Namespace, data: Data, complete: np.ndarray) -> Data:
+    """The complete rows, where --missing skip asks for them; else raises InputError."""
+    if getattr(a, "missing", None) != "skip":
+        n, first = (~complete).sum(), data.row_numbers[complete.argmin()]
+        raise InputError(
+            f"{data.name} has missing or infinite values in {n:,} of {len(complete):,} rows, first "
+            f"in row {first}: --missing skip scores the others"
+        )
+    if not complete.any():
+        raise InputError(
+            f"{data.name} has missing or infinite values in every row, so there is nothing to score"
+        )
+    kept = np.flatnonzero(complete)
+    return data._replace(
+        X=data.X[kept],
+        y=None if data.y is None else data.y[kept],
+        files=data.files and tuple(data.files[i] for i in kept),
+        numbers=data.row_numbers[kept],
+    )
+
+
+def _threshold(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> tuple[float, str]:
+    """The 1 - contamination quantile of the scores of a split of the run, and what it is."""
     if "data" not in settings:
         raise InputError(
             f"{a.run_folder} does not name the data of its training, whose scores --contamination "
@@ -101,8 +132,36 @@ def _threshold(a: argparse.Namespace, model: Model, settings: dict[str, Any]) ->
     moved = {} if a.data_dir is None else {"data_dir": a.data_dir}
     rows, test = data_splits(settings | moved)
     _check_that_they_are_the_training_data(a, model, settings, rows, test)
+    test = _normal(test, settings)
+    quantile = f", the {1 - a.contamination:g} quantile of the"
+    of_test = np.empty(0)
+    if len(test.X):
+        of_test = _scores(model, test.X, test.y, test.name, settings, a.samples)
+    if a.threshold_from == "test":
+        if not len(of_test):
+            raise InputError(
+                f"the test split of {test.name} holds only labels left out of training, so "
+                "--threshold-from test has no scores: leave it out"
+            )
+        limit = -threshold(-of_test, a.contamination)
+        return limit, f"{quantile} {len(of_test):,} test examples"
     scores = _scores(model, rows.X, rows.y, test.name, settings, a.samples)
-    return -threshold(-scores, a.contamination), len(scores)
+    limit = -threshold(-scores, a.contamination)
+    text = f"{quantile} {len(scores):,} training examples"
+    if len(of_test):
+        share = 100 * (of_test > limit).mean()
+        text += f" ({share:.3g} % of the {len(of_test):,} test examples lie above it)"
+    return limit, text
+
+
+def _normal(test: Data, settings: dict[str, Any]) -> Data:
+    """The test split without the labels left out of training."""
+    if not settings.get("leave_out") or test.y is None:
+        return test
+    there = by_text(known_labels(test.y).tolist())
+    out = [there[text] for text in settings["leave_out"] if text in there]
+    keep = ~np.isin(test.y, out)
+    return test._replace(X=test.X[keep], y=test.y[keep])
 
 
 def _check_that_they_are_the_training_data(

@@ -119,8 +119,8 @@ def train_options(t: Parser) -> None:
     switch(g, "--quiet", "print nothing but errors")
 
 
-def reading_options(to: Any) -> None:
-    """How to read the data; each option is for one kind of data."""
+def reading_options(to: Any, *, skips: bool = False) -> None:
+    """How to read the data; each option is for one kind of data. skips: also --missing skip."""
     setting(to, "--size HxW", "pictures: resize all, such as 32 (32 x 32) or 32x48 (height 32)")
     either = to.add_mutually_exclusive_group()
     setting(either, "--grey", "pictures: read as grey; default: in colour, if one has colour")
@@ -132,8 +132,11 @@ def reading_options(to: Any) -> None:
     setting(to, "--label-column NAME|N", text)
     text = "tables: leave these columns out, by name or number from 0"
     setting(to, "--drop NAME|N[,...]", text)
-    text = "tables: fill missing values with the mean of their column; default: refuse them"
-    setting(to, "--missing", text, choices=("mean",))
+    text = "tables: fill missing values with the mean of their column"
+    if skips:
+        text += " (mean); any: give rows with missing or infinite values no score (skip)"
+    choices = ("mean", "skip") if skips else ("mean",)
+    setting(to, "--missing", f"{text}; default: refuse them", choices=choices)
     either = to.add_mutually_exclusive_group()
     text = "tables: the first row has the names of the columns; default: by its content"
     setting(either, "--header", text)
@@ -202,7 +205,7 @@ def parser() -> Parser:
             text = "other data than the run's: their test split, or all of a file without splits"
             option(sub, "--data NAME|PATH", text, type=place)
             option(sub, "--data-dir DIR", DATA_DIR, type=place)
-            reading_options(sub)
+            reading_options(sub, skips=name == "anomaly")
         return sub
 
     example = "--data mnist --data-dir ~/mnist --latent-dim 20 --out runs/mnist"
@@ -269,6 +272,8 @@ def parser() -> Parser:
     option(marked, "--contamination C", text, type=fraction)
     text = "mark scores above this one, such as --contamination found"
     option(marked, "--threshold NATS", text, type=finite)
+    text = "the data of --contamination: train (default), or the test split, new to the model"
+    option(a, "--threshold-from", text, choices=("train", "test"))
     text = "where the training data of --contamination are now, if they have moved"
     option(a, "--training-data PATH", text, type=place)
     text = "labels that count as anomalous, default those left out of training"

@@ -6,24 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from ..data import NAMED, Options, data_set, shown_name
+from ..data import NAMED, Options, both_splits, data_set, shown_name
 from ..data.arrays import partners
 from ..data.batches import check_columns
 from ..data.images import SUFFIXES as SUFFIXES_OF_PICTURES
 from ..data.images import holds_images
-from ..data.sources import KINDS_OF, find_source
+from ..data.labels import keep_labels, leave_out
+from ..data.sources import KINDS_OF, DataSet, find_source
 from ..errors import InputError, warn
 from ..evaluate import Evaluation, evaluate
 from ..evaluate.collapse import MIN_ROWS, NONE, collapse_report
 from ..evaluate.units import Data, need_labels, pixels, with_labels
 from ..files.atomic import write_atomically
 from ..files.run_folder import CHECKPOINTS, CONFIG, METRICS, earlier_checkpoints
-from ..models import Model
+from ..models import MODELS, Labelled, Model
 from ..models.load import load
 from ..pictures.gallery import Picture
 from ..train.measure import prepare
 from ..train.snapshot import data_hash
-from .settings import check_that_data_exist, of_run
+from .settings import check_that_data_exist, of_run, reading
 from .tables import SUFFIXES, Table, write_table
 
 SPLITS = {"test": "test split", "train": "training split", "all": "rows"}  # in words
@@ -110,10 +111,49 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     check_columns(model.rows_.columns, rows.columns, type(model).__name__)
     if not len(rows.X):
         raise InputError(f"{shown_name(name)} holds no examples: at least one row is needed")
-    if split == "test" and not other and (known := a.hashes["test_data"]) is not None:
+    gaps = not complete_rows(rows.X).all()  # which no model was trained on
+    if split == "test" and not other and not gaps and (known := a.hashes["test_data"]) is not None:
         if data_hash(as_trained(model, settings, rows, test=True)) != known:
             warn(f"{shown_name(name)} has changed: this is not the test split of {a.run_folder}")
+    if split == "train" and not other and (known := a.hashes["data"]) is not None:
+        if _hash_of_splits(model, settings | {"data_dir": data_dir}) != known:
+            warn(f"{shown_name(name)} has changed: {a.run_folder} was trained on other rows")
     return Data(rows.X, rows.y, shown_name(name), SPLITS[split], rows.files, rows.numbers)
+
+
+def _hash_of_splits(model: Model, settings: dict[str, Any]) -> str | None:
+    """The hash of both splits, as the checkpoint of the run keeps it; None if they do not fit."""
+    try:
+        rows, test = data_splits(settings)
+        splits = [(rows, False), (test, True)]
+        return data_hash(*(as_trained(model, settings, part, test=t) for part, t in splits))
+    except InputError:  # labels that are gone, or gaps
+        return None
+
+
+def data_splits(chosen: dict[str, Any], verbose: bool = False) -> tuple[DataSet, Data]:
+    """The training split, without what settings exclude, and the test split."""
+    y: Any
+    name = shown_name(chosen["data"])
+    train, test = both_splits(chosen["data"], chosen["data_dir"], reading(chosen), verbose)
+    X, y = train.X, train.y
+    kind = MODELS[chosen["model"]]
+    if issubclass(kind, Labelled):
+        need_labels(kind, y, name)
+    if chosen["leave_out"] is not None:
+        if y is None:
+            raise InputError(f"{name} has no labels, so --leave-out means nothing: leave it out")
+        X, y = leave_out(X, y, chosen["leave_out"])
+    if chosen["labels"] is not None:
+        y = keep_labels(y, chosen["labels"], chosen["seed"])
+    return train._replace(X=X, y=y), Data(test.X, test.y, name, "test split")
+
+
+def complete_rows(X: np.ndarray) -> np.ndarray:
+    """Whether each row is without missing and infinite values: (N,)."""
+    if X.dtype.kind != "f":
+        return np.ones(len(X), dtype=bool)
+    return np.isfinite(X).reshape(len(X), -1).all(axis=1)
 
 
 def as_trained(model: Model, settings: dict[str, Any], data: Any, *, test: bool) -> np.ndarray:
@@ -130,6 +170,8 @@ def _reading(
 ) -> Options:
     """How to read data of this kind (None: any): as told, else as the run's own data were read."""
     told = {name: getattr(a, name) for name in KINDS_OF if hasattr(a, name)}
+    if told.get("missing") == "skip" and kind in ("array", "arrays"):
+        del told["missing"]  # arrays are read with their gaps
     own = {
         name: settings[name]
         for name, kinds in KINDS_OF.items()
@@ -152,10 +194,12 @@ def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) 
         need_labels(type(model), data.y, data.name)
     return evaluate(
         model, data.X, data.y, binarize=settings.get("binarize", "none"), data=data.name,
-        split=data.split, left_out=", ".join(settings.get("leave_out") or ()), **options,
+        split=data.split, left_out=", ".join(settings.get("leave_out") or ()),
+        numbers=data.row_numbers, **options,
     )  # fmt: skip
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of rows far from the training data
 def collapse(model: Model, data: Data, settings: dict[str, Any], *quiet: str) -> str:
     """The report on dead units; "" if there are none, or if its verdict is one of `quiet`."""
     if not model.noisy or len(data.X) < MIN_ROWS:

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data import NAMED, both_splits, fetch, known_name, shown_name
+from ..data import NAMED, fetch, known_name
 from ..data.batches import check_columns
-from ..data.labels import keep_labels, leave_out, missing
+from ..data.labels import missing
 from ..data.sources import DataSet
 from ..errors import InputError, NonFiniteError, say, whole_number
 from ..evaluate.collapse import SPARE
-from ..evaluate.units import Data, need_labels
+from ..evaluate.units import Data
 from ..files import run_folder as runs
 from ..files.atomic import alone_in
 from ..files.reading import is_text
@@ -30,7 +30,7 @@ from ..train.signals import exit_code, interruptible, signals_ignored
 from . import settings
 from .parser import AUTO
 from .run_keeper import RunKeeper, epochs_of
-from .shared import check_not_among_pictures, collapse, measure
+from .shared import check_not_among_pictures, collapse, data_splits, measure
 
 
 class Start(NamedTuple):
@@ -242,21 +242,3 @@ def _report(
     page = gallery.page_of(model, text, pictures, absent, own, folder, test.name)
     gallery.write_page(folder, page)
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")
-
-
-def data_splits(chosen: dict[str, Any], verbose: bool = False) -> tuple[DataSet, Data]:
-    """The training split, without what settings exclude, and the test split."""
-    y: Any
-    name = shown_name(chosen["data"])
-    train, test = both_splits(chosen["data"], chosen["data_dir"], settings.reading(chosen), verbose)
-    X, y = train.X, train.y
-    kind = MODELS[chosen["model"]]
-    if issubclass(kind, Labelled):
-        need_labels(kind, y, name)
-    if chosen["leave_out"] is not None:
-        if y is None:
-            raise InputError(f"{name} has no labels, so --leave-out means nothing: leave it out")
-        X, y = leave_out(X, y, chosen["leave_out"])
-    if chosen["labels"] is not None:
-        y = keep_labels(y, chosen["labels"], chosen["seed"])
-    return train._replace(X=X, y=y), Data(test.X, test.y, name, "test split")

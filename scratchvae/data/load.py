@@ -142,6 +142,8 @@ def load_data(
 def _filling(missing: Any) -> tuple[str | None, tables.Means | None]:
     """What `missing=` of load_data means: "mean" or None, and the numbers to fill gaps with."""
     if missing is None or isinstance(missing, str):
+        if missing == "skip":
+            raise InputError("missing='skip' is for the command anomaly alone: leave it out")
         return missing, None
     named = dict(missing.items()) if hasattr(missing, "items") else None  # a Series too
     if named is not None and np.ndim(missing) < 2 and len(named) < len(missing):

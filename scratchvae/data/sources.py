@@ -42,7 +42,7 @@ class Options:
     array: str | None = None  # of files of arrays: the name of that which holds the rows
     label_column: str | int | None = None  # of tables; of files of arrays: the name of the labels
     drop: Sequence[str | int] | None = None  # of tables: columns to leave out
-    missing: str | None = None  # of tables: "mean", or None to refuse missing values
+    missing: str | None = None  # of tables: "mean", "skip" (NaN stays), None: refuse such values
     header: bool | None = None  # of tables: whether the first row has names; None: by its content
     transpose: bool = False  # of IDX files: exchange rows and columns of each image
     array_required: bool = True  # whether an array that is not there is an error
@@ -264,7 +264,7 @@ def _table_source(files: dict[str, Path], options: Options) -> Source:
 
     def read(split: str, verbose: bool) -> DataSet:
         nonlocal train
-        filling = split == "test" and options.missing is not None and options.means is None
+        filling = split == "test" and options.missing == "mean" and options.means is None
         learned = train or read("train", False) if filling else None
         means = learned.means if learned else options.means
         found = DataSet(*tables.read_table(files[split], means=means, verbose=verbose, **how))

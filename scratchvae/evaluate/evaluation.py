@@ -13,7 +13,7 @@ import numpy as np
 from ..backend import noise
 from ..errors import InputError, whole_number
 from ..models import Labelled, Model, SemiSupervisedVAE, bounds
-from ..train.measure import losses, prepare, standard_error
+from ..train.measure import evaluated, losses, prepare, standard_error
 from .metrics import classification_error, mutual_information, unit_kl
 from .published import MIN_EXAMPLES, PIXELS, PUBLISHED, Row
 
@@ -51,6 +51,8 @@ class Evaluation:
     scale: str = "none"  # of the data, of whose scaled values these are the nats
     colour: bool = False  # whether the pixels are red, green and blue
     images: bool = True  # whether the rows are images, else a table
+    beyond: int = 0  # the number of rows whose cost is infinite
+    first_beyond: int | None = None  # the row number of the first of them
 
     @property
     def elbo(self) -> float:
@@ -75,6 +77,11 @@ class Evaluation:
         if self.error is not None:
             of = f"of the {self.labelled:,} examples with one of the labels that the model knows"
             lines.append(f"wrong labels  {self.error:11.2%}   {of}")
+        if self.beyond:
+            lines.append(
+                f"infinite: {self.beyond:,} of the {self.n:,} examples, first row "
+                f"{self.first_beyond}, lie beyond what the model can score: leave them out"
+            )
         return "\n".join([*lines, "", *self._card()])
 
     def _card(self) -> list[str]:
@@ -122,30 +129,37 @@ def evaluate(
     split: str = "all",
     left_out: str = "",
     examples: int | None = None,
+    numbers: Any = None,
 ) -> Evaluation:
     """The ELBO of X (N,D) and its terms; with k, also the importance-weighted bound of log p(x).
 
     y (N,) are labels: the input of a ConditionalVAE, and the targets for a SemiSupervisedVAE's
     classifier. binarize "static" or "dynamic" first replaces grey pixels by one fixed binary sample
     each. `examples` evaluates so many random rows. `data`, `split` and `left_out` (labels excluded
-    from training) are names for the printed protocol.
+    from training) are names for the printed protocol, `numbers` (N,) those of the rows.
     """
     model = model.view()
     given = model.needs_labels
     rows = prepare(model, X, y if given else None, binarize)
+    numbers = np.arange(len(rows)) if numbers is None else np.asarray(numbers)
     y = model.check_labels(y, len(rows)) if isinstance(model, Labelled) and y is not None else None
     if examples is not None and whole_number(examples, "examples") < len(rows):
         picked = noise.permutation(len(rows), seed=model.seed, stream=noise.PICK)[:examples]
-        rows, y = rows[picked], None if y is None else y[picked]
+        rows, y, numbers = rows[picked], None if y is None else y[picked], numbers[picked]
         split = "random rows" if split == "all" else f"random rows of the {split}"
     found = losses(model, model.xp.asarray(rows))
+    beyond = np.zeros(len(rows), dtype=bool)
+    if not np.isfinite([found["loss"], found["rec"], found["kl"]]).all():
+        beyond = _beyond(model, rows)
     if np.isnan(found["loss"]):
         raise InputError(
-            f"some rows of {data} lie so far from the training data that the numbers overflow: "
-            "leave out those to which score_samples gives -inf (anomaly: inf)"
+            f"some rows of {data} lie so far from the training data that the numbers overflow, "
+            f"{beyond.sum():,} of {len(rows):,}, first row {numbers[beyond.argmax()]}: leave out "
+            "those to which score_samples gives -inf (anomaly: inf)"
         )
     if k is not None:
         scores = bounds.of_rows(model, rows, k, model.seed)
+        beyond |= ~np.isfinite(scores)
         found["log_likelihood"] = float(scores.mean())
         variance = scores.var(dtype=np.float64) if np.isfinite(scores).all() else inf
         found["standard_error"] = standard_error(variance, len(scores))
@@ -169,8 +183,19 @@ def evaluate(
         epochs=len(model.history_), likelihood=model.likelihood, data=data, split=split,
         left_out=left_out, pixels=binarize, seed=model.seed, given_labels=given, k=k,
         scale=model.rows_.scale, colour=len(model.rows_.image_shape or ()) == 3,
-        images=model.rows_.image_shape is not None,
+        images=model.rows_.image_shape is not None, beyond=int(beyond.sum()),
+        first_beyond=int(numbers[beyond.argmax()]) if beyond.any() else None,
     )  # fmt: skip
+
+
+def _beyond(model: Model, rows: np.ndarray) -> np.ndarray:
+    """Whether a cost of each row (N,D) is infinite or NaN: (N,)."""
+
+    def costs(x: Any) -> tuple[Any]:
+        acts = evaluated(model, x)
+        return (acts.rec + acts.kl + model.example_losses(acts),)
+
+    return ~np.isfinite(model.map_rows(costs, rows)[0])
 
 
 def comparable(found: Evaluation, row: Row) -> str:

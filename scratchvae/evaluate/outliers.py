@@ -16,7 +16,9 @@ class AnomalyDetector(HyperParameters):
     """Finds outliers: rows that a model gives a lower `score_samples` than most training rows.
 
     model           any model of scratchvae; `fit` trains a copy of it. None: VAE()
-    contamination   the share of the training rows that count as outliers, in (0, 0.5]
+    contamination   the share of the training rows that count as outliers, in (0, 0.5]. Of new,
+                    normal rows it is a larger one where the model knows its training rows by
+                    heart; then take a quantile of the scores of rows that `fit` did not see
     k               samples of z for each score, as in the model's `score_samples`; None: the ELBO
 
     Learned by `fit`: `model_`, the trained copy, and `offset_`, the threshold, in nats. A row has

@@ -437,6 +437,27 @@ def test_changed_data_of_a_run_are_a_warning(train, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("options", [(), ("--leave-out", "1")])
+def test_changed_training_rows_are_a_warning_too(options, train, tmp_path, capsys):
+    X, y = np.random.default_rng(0).random((60, 16)), np.arange(60) % 3
+    path = tmp_path / "x.npz"
+    np.savez(path, X=X, y=y)
+    folder = train(path, *options, "--quiet")
+    words = f"scratchvae: warning: x.npz has changed: {folder} was trained on other rows\n"
+    changed = np.append(X, X[:5], axis=0)
+    for content, warned in (
+        ({"X": X, "y": y}, False),
+        ({"X": changed, "y": np.append(y, y[:5])}, True),
+        ({"X": X, "y": y * 0}, bool(options)),
+    ):
+        np.savez(path, **content)
+        for command, out in (("anomaly", "s.csv"), ("encode", "c.csv"), ("reconstruct", "r.csv")):
+            capsys.readouterr()
+            argv = [command, folder, "--split", "train", "-o", tmp_path / out]
+            assert cli.main([str(a) for a in argv]) == 0
+            assert capsys.readouterr().err == (words if warned else "")
+
+
 def test_a_threshold_needs_the_data_of_the_training(train, tmp_path, capsys):
     path = table(tmp_path / "t.csv")
     folder = train(path, *GAUSSIAN, "--quiet")

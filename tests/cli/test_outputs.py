@@ -265,19 +265,21 @@ def test_a_threshold_of_the_training_data(kind, trained, data, tmp_path, capsys)
     given = {"y": y} if kind == "cvae" else {}
     limit = -threshold(model.score_samples(X, **given), 0.1)
     capsys.readouterr()
+    X, y = load_data(data, "test")
+    given = {"y": y} if kind == "cvae" else {}
+    share = 100 * (-model.score_samples(X, **given) > limit).mean()
     argv = ["anomaly", run, "--contamination", "0.1", "-o", tmp_path / "s.csv"]
     call(*argv, "--split", "train")
     assert column(tmp_path / "s.csv", "anomaly").count("1") == 7, "a tenth of 63"
     assert table(tmp_path / "s.csv")[0] == ["row", "score", "anomaly", "label"]
-    words = f"anomaly: a score above {limit:.9g}, the 0.9 quantile of the 63 training examples: "
+    words = f"anomaly: a score above {limit:.9g}, the 0.9 quantile of the 63 training examples "
+    words += f"({share:.3g} % of the 7 test examples lie above it): "
     assert f"{words}7 of 63\n" in capsys.readouterr().out
     verdicts = table(tmp_path / "s.csv")
     call(*argv[:2], "--threshold", f"{limit:.9g}", *argv[4:], "--split", "train")
     assert table(tmp_path / "s.csv") == verdicts
     assert f"anomaly: a score above {limit:.9g}: 7 of 63\n" in capsys.readouterr().out
     call(*argv)
-    X, y = load_data(data, "test")
-    given = {"y": y} if kind == "cvae" else {}
     marks = (-model.score_samples(X, **given) > limit).astype(int).astype(str).tolist()
     assert column(tmp_path / "s.csv", "anomaly") == marks
     call(*argv[:2], "-o", tmp_path / "s.csv")

@@ -270,3 +270,31 @@ def test_losses_of_a_split_do_not_depend_on_the_size_of_its_pieces(monkeypatch, 
     pieces = losses(vae, X)
     assert whole["active_units"] == pieces["active_units"]
     assert whole["loss"] == pytest.approx(pieces["loss"], rel=1e-12)
+
+
+@pytest.mark.parametrize("k", [None, 2])
+def test_rows_beyond_what_can_be_scored_are_counted_and_named(k, rng):
+    X = rng.normal(size=(60, 5))
+    vae = VAE(latent_dim=2, hidden=(8,), likelihood="gaussian", x_variance=1.0, seed=0, epochs=2)
+    vae.fit(X)
+    words = "lie beyond what the model can score"
+    found = evaluate(vae, X, k=k)
+    assert (found.beyond, found.first_beyond) == (0, None)
+    assert words not in str(found)
+    X[7] = X[20] = 1e25
+    found = evaluate(vae, X, k=k, numbers=np.arange(60) + 100)
+    assert found.elbo == -np.inf
+    line = f"infinite: 2 of the 60 examples, first row 107, {words}: leave them out\n"
+    assert line in str(found)
+    assert evaluate(vae, np.delete(X, [7, 20], 0), k=k).beyond == 0
+
+
+def test_the_command_names_the_row_of_the_file_that_cannot_be_scored(tmp_path, rng, capsys):
+    X = rng.normal(size=(60, 5))
+    vae = VAE(latent_dim=2, hidden=(8,), likelihood="gaussian", x_variance=1.0, seed=0, epochs=2)
+    vae.fit(X).save(tmp_path / "m.npz")
+    X[9] = 1e25
+    np.save(tmp_path / "x.npy", X)
+    argv = ["evaluate", str(tmp_path / "m.npz"), "--data", str(tmp_path / "x.npy")]
+    assert cli.main(argv) == 0
+    assert "infinite: 1 of the 60 examples, first row 9, lie" in capsys.readouterr().out

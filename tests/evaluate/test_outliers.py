@@ -205,7 +205,8 @@ def test_evaluation_names_the_rows_that_overflow(rng):
     vae.fit(X).params_["head_W"][:, 2:] = 1  # the log variances of a far row overflow
     X[3] = 1e9
     assert vae.score_samples(X[3:4]) == -np.inf
-    with pytest.raises(InputError, match="some rows of the data given lie so far from the train"):
+    words = "lie so far from the training data that the numbers overflow, 1 of 60, first row 3: "
+    with pytest.raises(InputError, match=words):
         evaluate(vae, X)
 
 

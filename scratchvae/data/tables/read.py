@@ -102,7 +102,8 @@ def read_table(
     label_required  whether a label_column that is not there is an error
     drop            columns to leave out, by name or number
     drop_required   whether one of them that is not there is an error
-    missing         "mean" fills missing values with the mean of their column; None refuses them
+    missing         "mean" fills missing values with the mean of their column; "skip" leaves them
+                    and infinities in X, for a caller who skips their rows; None refuses them
     means           (D,), to fill them with instead, in order or by the columns' names: the `means`
                     of the table that a model learned
     header          whether the first row names the columns; None: by its content
@@ -118,7 +119,7 @@ def read_table(
     Raises DataError if the file cannot be read or is not such a table, and InputError for an
     unknown `missing`.
     """
-    if missing not in (None, "mean"):
+    if missing not in (None, "mean", "skip"):
         raise InputError(f"--missing (missing=) must be mean, or be left out, got {missing!r}")
 
     def tell(text: str) -> None:
@@ -317,6 +318,8 @@ def _fill(
     Returns the means; None if no filling is asked for. Refuses infinities.
     """
     X, columns, _, where = content
+    if missing == "skip":
+        return None
 
     def first(which: np.ndarray) -> str:
         i, j = divmod(int(which.argmax()), X.shape[1])
@@ -324,7 +327,8 @@ def _fill(
 
     if (infinite := np.isinf(X)).any():
         raise UnreadableFile(
-            f"holds an infinity in {first(infinite)}: replace it by a number, or leave the row out"
+            f"holds an infinity in {first(infinite)}: replace it by a number, or leave the row out "
+            "(anomaly: --missing skip)"
         )
     absent = np.isnan(X)
     count = int(absent.sum())
@@ -333,7 +337,7 @@ def _fill(
     if missing is None:
         raise UnreadableFile(
             f"has no value in {first(absent)} ({count:,} missing in all): fill such gaps by "
-            "--missing mean (missing='mean'), or leave out their rows"
+            "--missing mean (missing='mean'), or leave out their rows (anomaly: --missing skip)"
         )
     of = "given for their columns"
     if means is None or len(means) != X.shape[1]:  # of other columns, which are refused later
