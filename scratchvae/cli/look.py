@@ -24,6 +24,7 @@ from .shared import (
     check_picture,
     collapse,
     data_of,
+    label_name,
     measure,
     open_run,
     output,
@@ -45,14 +46,14 @@ def evaluate(a: argparse.Namespace) -> None:
 
 
 def sample(a: argparse.Namespace) -> None:
-    model, _ = open_run(a)
+    model, settings = open_run(a)
     label = {} if a.label is None else _label(model, a.label)
     path = output(a, runs.SAMPLES_OF_LABEL if label else None)
     picture = gallery.samples(model, a.n, a.seed, label, draw=a.draw)
     y = None
     if isinstance(model, Labelled):
         y = np.resize([label["y"]] if label else model.classes_, a.n)  # in turn
-    write(path, picture, decoded_rows(model, picture.numbers, y))
+    write(path, picture, decoded_rows(model, picture.numbers, y, label=label_name(settings)))
 
 
 def _label(model: Model, text: str | None) -> dict[str, Any]:
@@ -90,7 +91,8 @@ def reconstruct(a: argparse.Namespace) -> None:
 
 def _about(data: Data, n: int | None = None) -> dict[str, Any]:
     """Which examples the first n rows of the data are, for a table."""
-    return {"files": data.files and data.files[:n], "numbers": data.row_numbers[:n]}
+    files, numbers = data.files and data.files[:n], data.row_numbers[:n]
+    return {"files": files, "numbers": numbers, "label": data.label}
 
 
 def encode(a: argparse.Namespace) -> None:

@@ -227,7 +227,7 @@ def parser() -> Parser:
     switch(s, "--draw", "draw from p(x|z), rather than take its mean")
 
     r = on_run("reconstruct", "runs/mnist", "Encode and decode test examples.")
-    text = f"how many, default {SHOWN}, of a table {ROWS}, or all in a .csv or .npz"
+    text = f"how many, default {SHOWN}, of a table {ROWS}, or all in a .csv, .npy or .npz"
     picture(r, None, "reconstructions.png", text, KINDS)
     split(r)
 

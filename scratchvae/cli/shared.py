@@ -109,6 +109,7 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     options = _reading(a, model, settings, source.kind, other)
     rows = data_set(name, split, data_dir, options)
     check_columns(model.rows_.columns, rows.columns, type(model).__name__)
+    check_size(model, rows)
     if not len(rows.X):
         raise InputError(f"{shown_name(name)} holds no examples: at least one row is needed")
     gaps = not complete_rows(rows.X).all()  # which no model was trained on
@@ -118,7 +119,30 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     if split == "train" and not other and (known := a.hashes["data"]) is not None:
         if _hash_of_splits(model, settings | {"data_dir": data_dir}) != known:
             warn(f"{shown_name(name)} has changed: {a.run_folder} was trained on other rows")
-    return Data(rows.X, rows.y, shown_name(name), SPLITS[split], rows.files, rows.numbers)
+    about = rows.files, rows.numbers, label_name(settings) or rows.label
+    return Data(rows.X, rows.y, shown_name(name), SPLITS[split], *about)
+
+
+def label_name(settings: dict[str, Any]) -> str | None:
+    """The name of the labels' column that the run was told; None if it was none, or a number."""
+    name = settings.get("label_column") or ""
+    return None if name.isdecimal() else name or None
+
+
+def check_size(model: Model, rows: DataSet) -> None:
+    """Raises InputError if these are pictures of another size than the images of the model."""
+    known, size = model.rows_.image_shape, rows.X.shape[1:3]
+    if rows.files is not None and known and size != known[:2]:
+        raise InputError(
+            f"{type(model).__name__} was fitted on images of {known[0]} x {known[1]} pixels (height"
+            f" x width), but these have {size[0]} x {size[1]}: resize them with --size "
+            f"{_size(known)}"
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    """The size of images of this shape, as the option --size has it."""
+    return f"{shape[0]}x{shape[1]}"
 
 
 def _hash_of_splits(model: Model, settings: dict[str, Any]) -> str | None:
@@ -177,14 +201,17 @@ def _reading(
         for name, kinds in KINDS_OF.items()
         if name in settings and (kind is None or kind in kinds)
     }
-    if kind == "pictures" and own.get("grey") is None and (shape := model.rows_.image_shape):
-        own["grey"] = len(shape) == 2
+    if kind == "pictures" and (shape := model.rows_.image_shape):
+        own["remedy"] = _size(shape)
+        if own.get("grey") is None:
+            own["grey"] = len(shape) == 2
     return Options(
         **own | told,
         array_required="array" in told or not other,
         label_required="label_column" in told or not other,
         drop_required="drop" in told or not other,
         means=model.rows_.means or None,
+        learned=model.rows_.columns or (None,) * model.n_features_,
     )
 
 

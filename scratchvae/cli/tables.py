@@ -21,6 +21,7 @@ class Table(NamedTuple):
     y           the labels (N,), or None
     files       the file of each example (N,), or None
     numbers     the number of each example in its file (N,), or None
+    label       the name of the labels' column in a .csv
     """
 
     values: dict[str, np.ndarray]
@@ -28,6 +29,7 @@ class Table(NamedTuple):
     y: np.ndarray | None = None
     files: Sequence[str] | None = None
     numbers: np.ndarray | None = None
+    label: str | None = None
 
 
 def decoded_rows(model: Model, X: np.ndarray, y: np.ndarray | None, **about: Any) -> Table:
@@ -56,7 +58,7 @@ def write_table(path: Path, table: Table) -> None:
         write_atomically(path, lambda f: np.savez(f, **arrays))
     else:
         first = _there(table, row=table.numbers)
-        last = _there(table, label=table.y, file=table.files)
+        last = _there(table, **{table.label or "label": table.y, "file": table.files})
         lines = (  # str: as few digits as give the same number again
             [*(a[i] for a in first.values()), *map(str, x), *(a[i] for a in last.values())]
             for i, x in enumerate(values)

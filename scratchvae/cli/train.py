@@ -30,7 +30,7 @@ from ..train.signals import exit_code, interruptible, signals_ignored
 from . import settings
 from .parser import AUTO
 from .run_keeper import RunKeeper, epochs_of
-from .shared import check_not_among_pictures, collapse, data_splits, measure
+from .shared import check_not_among_pictures, check_size, collapse, data_splits, measure
 
 
 class Start(NamedTuple):
@@ -131,6 +131,7 @@ def _model(start: Start, rows: DataSet) -> Model:
     """The model of the run, with its first parameters."""
     if begun := start.loaded or start.origin:
         check_columns(begun.model.rows_.columns, rows.columns, type(begun.model).__name__)
+        check_size(begun.model, rows)
     if start.loaded is not None:
         return start.loaded.model.set_params(epochs=start.settings["epochs"])
     config = settings.model_config(start.settings)

@@ -173,7 +173,8 @@ def _labels_of(array: str, found: Arrays) -> str | None:
         key = match["set"], _split(match)
         same = (n for n, m in parts if m and (m["set"], _split(m)) == key and not _is_data(m))
         return next(same, None)
-    roles = _unambiguous_roles(found.names, found.texts)
+    known = (name for name in found.names if (m := ROLE.fullmatch(name)) and not _is_data(m))
+    roles = _unambiguous_roles(list(known), found.texts)  # those of other rows matter to nobody
     return roles.get((_split(match) if match else "", False))
 
 

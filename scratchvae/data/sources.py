@@ -49,6 +49,8 @@ class Options:
     label_required: bool = True  # likewise label_column
     drop_required: bool = True  # likewise each column to drop
     means: tables.Means | None = None  # of tables: fill missing values with these
+    learned: tuple[str | None, ...] = ()  # of tables: names of the columns of a fitted model
+    remedy: str = "32"  # of pictures: the size that messages propose
 
 
 KINDS_OF: dict[str, tuple[str, ...]] = {  # of data, that an option belongs to
@@ -71,6 +73,7 @@ class DataSet(NamedTuple):
     means: tuple[float, ...] | None = None  # (D,), of a table whose missing values they fill
     files: tuple[str, ...] | None = None  # (N,), of pictures: the path of each below its folder
     numbers: np.ndarray | None = None  # (N,), of a part: the number of each row among all, from 0
+    label: str | None = None  # of tables: the name of the labels' column, if it has one
 
 
 class Source(NamedTuple):
@@ -251,14 +254,15 @@ def _picture_source(folder: Path, options: Options) -> Source:
         size = (whole_number(size, "size"),) * 2
 
     def read(split: str, verbose: bool) -> DataSet:
-        found = images.read_images(folder, split, size=size, grey=options.grey, verbose=verbose)
+        how: Any = {"grey": options.grey, "remedy": options.remedy, "verbose": verbose}
+        found = images.read_images(folder, split, size=size, **how)
         return DataSet(found.X, found.y, files=found.files)
 
     return Source("pictures", folder.is_dir() and images.has_splits(folder), read)
 
 
 def _table_source(files: dict[str, Path], options: Options) -> Source:
-    names = "label_column label_required drop drop_required missing header".split()
+    names = "label_column label_required drop drop_required missing header learned".split()
     how: dict[str, Any] = {name: getattr(options, name) for name in names}
     train: DataSet | None = None
 
@@ -267,7 +271,8 @@ def _table_source(files: dict[str, Path], options: Options) -> Source:
         filling = split == "test" and options.missing == "mean" and options.means is None
         learned = train or read("train", False) if filling else None
         means = learned.means if learned else options.means
-        found = DataSet(*tables.read_table(files[split], means=means, verbose=verbose, **how))
+        table = tables.read_table(files[split], means=means, verbose=verbose, **how)
+        found = DataSet(**table._asdict())
         if split == "train":
             train = found._replace(X=found.X[:0].copy(), y=None)
         elif learned:

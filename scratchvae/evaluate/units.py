@@ -19,6 +19,7 @@ class Data(NamedTuple):
     split: str  # "test split" or "rows"
     files: tuple[str, ...] | None = None
     numbers: np.ndarray | None = None  # see `row_numbers`
+    label: str | None = None  # the name of the labels' column, if they come from a table
 
     @property
     def row_numbers(self) -> np.ndarray:

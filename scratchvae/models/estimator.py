@@ -156,7 +156,10 @@ class Estimator(HyperParameters):
 
     def score(self: Any, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`, nats per example, for a hyper-parameter search."""
-        return float(self.score_samples(X, y=y).mean())
+        scores = self.score_samples(X, y=y)
+        if not len(scores):
+            raise InputError("the mean score of no examples is undefined: pass at least one row")
+        return float(scores.mean())
 
     # --------------------------------------------------------------------------------- columns
 

@@ -27,6 +27,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..errors import InputError
 from ..files.atomic import write_atomically
+from .texts import captions, font_size, plain
 from .tiles import checked, grid, on_white, padded, per_row, stacked
 
 DARK, MIDDLE, LIGHT = "#1b2a49", "#c8553d", "#8fa6c6"
@@ -38,13 +39,6 @@ SHARP = 100  # most pixels of an image per inch of a figure, which is saved with
 
 def set_title(axes: Axes, text: str) -> Text:
     return axes.set_title(text, fontsize=11, loc="left", color=DARK)
-
-
-def plain(text: Any, letters: int = 1000) -> str:
-    """Text of a user's, cut to so many letters (and its mark *), which shall not be a formula."""
-    text = str(text)
-    text = text if len(text) <= letters else text[: letters - 1] + "…" + "*" * text.endswith("*")
-    return text.replace("$", r"\$")
 
 
 def hide_spines(axes: Axes, *sides: str) -> None:
@@ -303,7 +297,7 @@ def anomalies(worst: Any, best: Any, below: str = "", columns: int = 8) -> Figur
     worst, best   each (images, scores as text, labels as text or None); `best` may be None
     below         says what stands below an image, and what a star there means
 
-    Labels stand beside the scores if all are short, else below them, cut where they have no room.
+    Labels stand beside the scores if all are short, else below them, broken into lines.
     """
     sets = {"the least likely": worst, "the most likely": best} if best else {"": worst}
     images = checked(worst[0])
@@ -314,27 +308,29 @@ def anomalies(worst: Any, best: Any, below: str = "", columns: int = 8) -> Figur
     longest = max(len(text) for _, texts, _ in sets.values() for text in texts)
     half = max(5.5 if best else 3, columns * (width + 2) / SHARP)  # inches; 0.928 are of images
     pixel = 0.928 * half / columns / (width + 2)
-    letters = int(pixel * (width + 2) / 0.065)  # that have room in a line
-    size = 8 * min(1, letters / longest)
+    letters = max(2, int(pixel * (width + 2) / 0.065))  # that have room in a line
     sep = ", " if beside <= 3 and longest + beside + 2 <= letters else "\n"
-    lines = 1 if sep == ", " else 2 + max(label.count("\n") for label in labels)
-    room = ceil(lines * 0.21 / pixel)
-    high = pixel * (height + room + 2) * -(-n // columns)
-    figure = Figure(figsize=(len(sets) * half, max(high + 0.6, 1)), layout="constrained")
+    texts = {
+        name: captions(scores, labels, sep, letters) for name, (_, scores, labels) in sets.items()
+    }
+    every = [text for each in texts.values() for text in each]
+    size = font_size(every, 72 * pixel * (width + 1), 8)
+    most = 1 + max(text.count("\n") for text in every)
+    room = ceil((0.21 * min(most, 3) + 0.15 * max(most - 3, 0)) / pixel)
     below = below or "score in nats" + ", label (* anomalous)" * any(labels)
-    figure.suptitle(plain(f"below each image: {below}"), fontsize=9, color=DARK, x=0.01, ha="left")
+    below = fill(plain(f"below each image: {below}"), int(13 * len(sets) * half))
+    high = pixel * (height + room + 2) * -(-n // columns) + 0.6 + 0.15 * below.count("\n")
+    figure = Figure(figsize=(len(sets) * half, max(high, 1)), layout="constrained")
+    figure.suptitle(below, fontsize=9, color=DARK, x=0.01, ha="left")
     panels = figure.subplots(1, len(sets), squeeze=False)[0]
-    for axes, (title, (images, scores, labels)) in zip(panels, sets.items(), strict=True):
+    for axes, (title, (images, _, _)) in zip(panels, sets.items(), strict=True):
         table = grid(padded(checked(images), (0, 0), (0, room)), columns)
         show_image(axes, table)
         axes.set_axis_off()
         _frame(axes, checked(images), table.shape, height + room + 2)
-        for i, score in enumerate(scores):
+        for i, text in enumerate(texts[title]):
             row, column = divmod(i, columns)
             x, y = column * (width + 2) + width / 2, row * (height + room + 2) + height + 1
-            more = [plain(line, letters) for line in str(labels[i]).split("\n")] if labels else []
-            axes.text(
-                x, y, sep.join([score, *more]), ha="center", va="top", fontsize=size, color=DARK
-            )
+            axes.text(x, y, text, ha="center", va="top", fontsize=size, color=DARK)
         set_title(axes, title)
     return figure

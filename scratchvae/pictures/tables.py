@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .plots import DARK, LIGHT, MIDDLE, hide_spines, plain, set_title
+from .plots import DARK, LIGHT, MIDDLE, hide_spines, set_title
+from .texts import plain
 
 PANELS, ACROSS = 16, 4  # most panels of a figure, and in a row
 LETTERS = 20  # of a column's name

@@ -112,7 +112,7 @@ def test_grey_pictures_for_a_colour_model_are_read_in_colour(train, tmp_path, ca
     argv = ["evaluate", folder, "--data", grey, "--grey"]
     refused(capsys, argv, "fitted on rows of shape (8, 8, 3), but these have (8, 8)")
     other = photos(tmp_path / "other", side=(9, 9))
-    refused(capsys, ["evaluate", folder, "--data", other], "(8, 8, 3)", "(9, 9, 3)")
+    refused(capsys, ["evaluate", folder, "--data", other], "8 x 8 pixels", "9 x 9", "--size 8x8")
     assert cli.main(["evaluate", str(folder), "--data", str(other), "--size", "8"]) == 0
 
 
@@ -120,6 +120,58 @@ def test_a_grey_folder_may_be_read_in_colour(train, tmp_path):
     folder = train(photos(tmp_path / "photos"), "--colour", "--quiet")
     assert load_model(folder).rows_.shape == (8, 8, 3)
     assert json.loads((folder / "config.json").read_text())["grey"] is False
+
+
+def test_pictures_of_another_size_are_refused_with_the_size_of_the_model(train, tmp_path, capsys):
+    folder = train(photos(tmp_path / "in", (6, 8)), "--quiet")
+    other = photos(tmp_path / "other", (9, 5))
+    mixed = photos(photos(tmp_path / "mixed", (6, 8)) / "c", (9, 5))
+    fits = "fitted on images of 6 x 8 pixels (height x width), but these have 9 x 5: resize them "
+    for command in ("evaluate", "anomaly", "reconstruct", "encode", "interpolate", "explore"):
+        refused(capsys, [command, folder, "--data", other], f"{fits}with --size 6x8\n")
+        words = "resize all with --size 6x8 (size='6x8')"
+        refused(capsys, [command, folder, "--data", mixed.parent], words)
+    argv = ["train", "--init-from", folder, "--data", other, "--out", "second", "--epochs", "1"]
+    refused(capsys, argv, fits)
+    for data in (other, mixed.parent):
+        argv = ["encode", folder, "--data", data, "--size", "6x8", "-o", tmp_path / "c.npy"]
+        assert cli.main([str(a) for a in argv]) == 0
+    assert load_data(other, "all", size="6x8")[0].shape == (12, 6, 8), "as the message says"
+
+
+def test_what_the_model_learned_is_not_to_be_dropped(train, tmp_path, capsys):
+    folder = train(table(tmp_path / "t.csv"), *GAUSSIAN, "--quiet")
+    new = tmp_path / "new.csv"
+    learned = (
+        "which the model was fitted on as numbers: correct it, or leave the cell empty and use"
+    )
+
+    def says(*lines):
+        new.write_text("\n".join(lines) + "\n")
+        argv = ["anomaly", folder, "--data", new]
+        refused(capsys, argv)
+        assert cli.main([str(a) for a in argv]) == 2
+        return capsys.readouterr().err
+
+    text = says("height,weight,age,kind,name", "1,x,3,a,n", "2,y,4,b,m")
+    assert f"holds 'x' in line 2, column 'weight', {learned} --missing mean" in text
+    assert "drop" not in text
+    text = says("height,weight,age,kind,name", "1,2,3,a,n", "2,1,4,b,m")
+    assert "leave it out by --drop name" in text
+    folder = train(numbers(tmp_path / "n.csv"), "--likelihood", "gaussian", "--quiet")
+    text = says("1,x,3", "2,y,4", "5,z,4")
+    assert "or correct the text, since the model was fitted on as many columns of numbers" in text
+    text = says("1,2,3", "2,y,4", "5,z,4")
+    assert f"column 1 (counted from 0), {learned}" in text
+    new.write_text("1,,3\n2,,4\n")
+    argv = ["anomaly", folder, "--data", new, "--missing", "mean"]
+    words = "has no value at all in column 1 (counted from 0): the model was fitted on that column"
+    refused(capsys, argv, words)
+
+
+def numbers(path):
+    np.savetxt(path, np.random.default_rng(0).standard_normal((20, 3)), delimiter=",")
+    return path
 
 
 def test_columns_of_other_tables_are_checked(train, tmp_path, capsys):
@@ -206,11 +258,11 @@ def test_decimal_commas_are_noted(train, tmp_path, capsys):
 def test_own_results_are_read_as_tables(train, tmp_path):
     folder = train(table(tmp_path / "t.csv"), *GAUSSIAN, "--quiet")
     assert cli.main(["reconstruct", str(folder), "--split", "all", "-o", "r.csv"]) == 0
-    assert cli.main(["evaluate", str(folder), "--data", "r.csv", "--label-column", "label"]) == 0
+    assert cli.main(["evaluate", str(folder), "--data", "r.csv"]) == 0
     assert cli.main(["sample", str(folder), "-n", "3", "-o", "s.csv"]) == 0
     assert cli.main(["anomaly", str(folder), "--data", "s.csv"]) == 0
     assert cli.main(["encode", str(folder), "-o", "e.csv", "--data", "t.csv"]) == 0
-    X, y = load_data("e.csv", "all")
+    X, y = load_data("e.csv", "all", label_column="kind")
     assert X.shape == (20, 4)
     assert sorted(set(y)) == ["a", "b"]
 

@@ -119,8 +119,9 @@ def test_reconstructions_of_all_rows(kind, trained, data, tmp_path):
     X, y = load_data(data, "all")
     given = {"y": y} if kind in ("cvae", "m2") else {}
     expected = model.reconstruct(X, **given)
-    for ending in ("csv", "npz"):
+    for ending in ("csv", "npy", "npz"):
         call("reconstruct", run, "--data", data, "-o", tmp_path / f"r.{ending}")
+    np.testing.assert_array_equal(np.load(tmp_path / "r.npy"), expected)
     with np.load(tmp_path / "r.npz") as content:
         np.testing.assert_array_equal(content["X"], expected)
         assert content["y"].tolist() == y.tolist()
@@ -175,6 +176,27 @@ def test_the_units_and_the_columns_are_those_of_the_data(tmp_path, rng):
     argv = ["reconstruct", tmp_path / "m.npz", "--data", tmp_path / "x.npz"]
     call(*argv, "-o", tmp_path / "r.csv")
     assert table(tmp_path / "r.csv")[0] == ["row_", "row", "label", "weight", "label_"]
+
+
+LABELLED = "height,place,age\n" + "\n".join(f"{i % 7},{'uv'[i % 2]},{i % 5}" for i in range(60))
+
+
+@pytest.mark.parametrize("name", ["place", "1", "class"])
+def test_the_labels_keep_the_name_of_their_column(name, tmp_path):
+    data, run = tmp_path / "t.csv", tmp_path / "run"
+    column = "class" if name == "class" else "place"
+    data.write_text(LABELLED.replace("place", column))
+    told = () if name == "class" else ("--label-column", name)
+    model = ("--model", "cvae", "--likelihood", "gaussian", *SMALL)
+    call("train", "--data", data, *told, *model, "--epochs", "1", "--out", run)
+    call("reconstruct", run, "--split", "all", "-o", tmp_path / "r.csv")
+    assert table(tmp_path / "r.csv")[0] == ["row", "height", "age", column]
+    call("encode", run, "--data", data, "-o", tmp_path / "c.csv")
+    assert table(tmp_path / "c.csv")[0][-1] == column
+    call("sample", run, "-n", "4", "-o", tmp_path / "s.csv")
+    assert table(tmp_path / "s.csv")[0][-1] == ("place" if name == "place" else "label")
+    if name != "1":  # another column of what is written
+        call("evaluate", run, "--data", tmp_path / "r.csv")
 
 
 def test_data_without_labels(trained, tmp_path, rng):

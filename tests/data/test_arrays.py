@@ -757,10 +757,19 @@ def test_names_that_differ_in_case_can_be_told(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, X=X, x=X + 1, y=Y)
     told = "differ only in upper and lower case: name those to be read with --array and --label-col"
-    for options in ({}, {"array": "x"}, {"label_column": "y"}):
+    for options in ({}, {"label_column": "y"}):
         assert told in refused(path, **options)
-    found, _ = load_data(path, "all", array="x", label_column="y")
+    for options in ({}, {"label_column": "y"}):
+        found, y = load_data(path, "all", array="x", **options)
+        np.testing.assert_array_equal(found, X + 1)
+        np.testing.assert_array_equal(y, Y)
+    np.savez(path, X=X, x=X + 1, y=Y, Y=Y + 1)
+    assert told in refused(path, array="x")
+    assert load_data(path, "all", array="x", label_column="Y")[1].tolist() == (Y + 1).tolist()
+    np.savez(path, rows=X, Rows=X + 1)
+    found, y = load_data(path, "all", array="Rows")
     np.testing.assert_array_equal(found, X + 1)
+    assert y is None
 
 
 def test_a_part_of_a_set_that_is_named_is_read_alone(tmp_path):

@@ -503,3 +503,11 @@ def test_an_ending_that_is_none_is_refused(model, tmp_path, name):
 def test_an_ending_of_npz_or_none(model, tmp_path, name):
     model.save(tmp_path / name)
     assert load_model(tmp_path / name).get_params() == model.get_params()
+
+
+def test_the_mean_score_of_no_rows_is_refused(rng):
+    X = rng.random((20, 4))
+    vae = VAE(latent_dim=2, hidden=(4,), epochs=1).fit(X)
+    assert vae.score_samples(X[:0]).shape == vae.score_samples(X[:0], k=2).shape == (0,)
+    with pytest.raises(InputError, match="the mean score of no examples is undefined"):
+        vae.score(X[:0])

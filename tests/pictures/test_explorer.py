@@ -548,9 +548,10 @@ def test_ink_is_the_page_of_a_model_of_ink(models):
 
 
 def test_names_of_classes_can_be_read_and_are_apart(chromium, models, tmp_path):
-    """Up to eight letters; and the letters of A and B lie beside the point, over all else."""
+    """Whole, or in the legend alone; the letters of A and B lie beside the point, over all else."""
     X, _ = images()
-    names = np.array(["cat", "car", "a long name"])[np.arange(60) // 3 % 3]  # all in one place
+    kinds = ["cat", "car", "WWWWWWWWWW", "a rather long name", "w" * 200]
+    names = np.array(kinds)[np.arange(60) // 3 % 5]  # all in one place
     path = tmp_path / "named.html"
     path.write_text(page(models["vae"], X, names))
     view = Page(chromium, path)
@@ -558,7 +559,8 @@ def test_names_of_classes_can_be_read_and_are_apart(chromium, models, tmp_path):
         "window.said = [];"
         "const write = CanvasRenderingContext2D.prototype.fillText;"
         "CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {"
-        "  said.push([text, x, y]); return write.call(this, text, x, y); };"
+        "  said.push([text, x, y, this.measureText(text).width / 2, this.canvas.clientWidth]);"
+        "  return write.call(this, text, x, y); };"
         "window.discs = [];"
         "const arc = CanvasRenderingContext2D.prototype.arc;"
         "CanvasRenderingContext2D.prototype.arc = function (x, y, r, ...ends) {"
@@ -567,12 +569,22 @@ def test_names_of_classes_can_be_read_and_are_apart(chromium, models, tmp_path):
     view.resize(1000, 900)
     view.settle()
     said = view.js("return said")
-    found = {text: (x, v) for text, x, v in said if not text[-1].isdigit()}
-    assert set(found) == {"cat", "car", "a long …", "A", "B"}
-    for one, (x, v) in found.items():
-        for other, (a, b) in found.items():
+    found = {text: rest for text, *rest in said if not text[-1].isdigit()}
+    assert set(found) == {*kinds[:4], "A", "B"}
+    for one, (x, v, half, size) in found.items():
+        assert half <= x <= size - half
+        assert 6 < v < size - 6
+        for other, (a, b, half_of_other, _) in found.items():
             if one < other and not {one, other} & {"A", "B"}:
-                assert abs(v - b) >= 13 or abs(x - a) >= 4 * len(one + other) - 1, (one, other)
+                assert abs(v - b) >= 13 or abs(x - a) >= half + half_of_other, (one, other)
+    view.resize(360, 900)
+    wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert view.js(wide) == 0, "nothing is beyond the right edge"
+    assert view.js(
+        "return [...document.querySelectorAll('#legend li')].map(e => e.textContent)"
+    ) == sorted(kinds)
+    view.resize(1000, 900)
+    view.shoot("named.png")
     assert [text for text, *_ in said[-2:]] == ["A", "B"], "on top"
     point, a, _ = view.js("return discs")[-3:]
     assert np.hypot(*np.subtract(point, a)) > 18, "the point does not cover A, where it stands"

@@ -256,18 +256,39 @@ def test_long_labels_have_a_line_of_their_own(rng):
     assert right.texts[8].get_position() == (2, 4 + 4 + 2 + 5)  # the text has four pixels
 
 
-def test_labels_that_have_no_room_are_below_and_cut(rng):
+def test_labels_that_have_no_room_are_below_in_lines(rng):
     images = rng.random((9, 4, 4))
     far = images, ["-1.2346e+38"] * 9, ["#1"] * 9
     left, right = plots.anomalies(far, (images, ["1"] * 9, ["#12*\na very long name*"] * 9)).axes
     assert left.texts[0].get_text() == "-1.2346e+38\n#1"
-    assert right.texts[0].get_text() == "1\n#12*\na very l…*"
+    assert right.texts[0].get_text() == "1\n#12*\na very\nlong\nname*"
     assert left.texts[0].get_fontsize() < 8
     for axes in (left, right):
         rendered(axes.figure)
-        boxes = [text.get_window_extent() for text in axes.texts[:8]]
-        for one, other in pairwise(boxes):
+        boxes = [text.get_window_extent() for text in axes.texts]
+        for one, other in pairwise(boxes[:8]):
             assert one.x1 < other.x0
+        assert boxes[0].y0 > boxes[8].y1
+        assert boxes[8].y0 >= 0
+
+
+@pytest.mark.parametrize("label", ["photographs/of/the_northern_coast_line", "W" * 50, "a b " * 20])
+@pytest.mark.parametrize("n", [1, 5])
+def test_long_names_are_whole_and_overlap_nothing(n, label, rng):
+    images = rng.random((n, 28, 28))
+    below = "score in nats, #row, label; #row*: score above 1.5; label*: counts as anomalous"
+    figure = plots.anomalies((images, ["1.5"] * n, [f"#1*\n{label}"] * n), None, below)
+    rendered(figure)
+    (axes,), edge = figure.axes, figure.bbox
+    for text in axes.texts:
+        assert "".join(text.get_text().split()) == "".join(f"1.5#1*{label}".split())
+    title = figure._suptitle
+    assert title.get_text().replace("\n", " ") == f"below each image: {below}"
+    boxes = [text.get_window_extent() for text in (title, *axes.texts)]
+    for i, one in enumerate(boxes):
+        assert edge.x0 <= one.x0 < one.x1 <= edge.x1
+        assert edge.y0 <= one.y0 < one.y1 <= edge.y1
+        assert not any(one.overlaps(other) for other in boxes[:i])
 
 
 def test_one_example_is_the_only_one(rng):

@@ -194,12 +194,19 @@ def test_the_commands_draw_a_table_or_say_why_not(run, tmp_path, capsys):
     assert "use `reconstruct` and `sample`, which draw tables" in capsys.readouterr().err
 
 
-def test_reconstruct_draws_many_rows_of_a_table(run, tmp_path):
+def test_reconstruct_draws_many_rows_of_a_table(run, tmp_path, monkeypatch):
     X = np.tile(table()[:, :3] / 4000, (60, 1))
     np.savez(tmp_path / "many.npz", X=X, y=np.arange(len(X)) % 2)
     argv = ["reconstruct", str(run), "--data", str(tmp_path / "many.npz")]
     assert cli.main([*argv, "-o", str(tmp_path / "r.npy")]) == 0
-    assert np.load(tmp_path / "r.npy").shape == (2000, 3)
+    assert np.load(tmp_path / "r.npy").shape == (3600, 3), "all of them, as in a .csv"
+    drawn = []
+    draw = tables.reconstructions
+    monkeypatch.setattr(
+        tables, "reconstructions", lambda x, *a: [drawn.append(len(x)), draw(x, *a)][1]
+    )
+    assert cli.main([*argv, "-o", str(tmp_path / "r.png")]) == 0
+    assert drawn == [2000]
     assert cli.main([*argv, "-n", "7", "-o", str(tmp_path / "r.npy")]) == 0
     assert np.load(tmp_path / "r.npy").shape == (7, 3)
 

@@ -153,10 +153,14 @@ def test_the_nightly_guide_does_what_it_says(follow):
         tool = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         for _ in range(2):  # the second time, there is nothing left to do
             subprocess.run(["/bin/sh", "-c", script], check=True, env=os.environ | tool)
-        today = max(path.name for path in Path("runs").glob("20*"))  # as the script saw it
+            np.save("readings.npy", np.load("readings.npy")[::-1])  # between a stop and a restart
+        today = max(path.name for path in Path("runs").glob("20??-??-??"))  # as the script saw it
         assert len(rows_of(f"scores-{today}.csv")) == 101
         if night == 1:
             Path(f"runs/{today}").rename("runs/2020-01-01")
+            Path(f"runs/{today}.npy").rename("runs/2020-01-01.npy")
+            Path("runs/2020-01-02").mkdir()  # left by a crash
+            Path("runs/2020-01-03-old").mkdir()
             np.save("readings.npy", np.load("grown.npy"))
     about = json.loads(Path(f"runs/{today}/config.json").read_text())
     assert about["init_from"].endswith("2020-01-01")

@@ -53,6 +53,7 @@ def read_images(
     size: tuple[int, int] | None = None,
     grey: bool | None = None,
     verbose: bool = False,
+    remedy: str = "32",
 ) -> Images:
     """The pictures of a folder as X (N,H,W) or (N,H,W,3), uint8, and their classes y (N,), or None.
 
@@ -77,6 +78,7 @@ def read_images(
     grey: whether to read grey or colour. None: colour if one picture is stored in colour or with a
       palette, even where it looks grey.
     verbose: count skipped files in a warning; show a progress bar on a terminal if there are many.
+    remedy: the size that messages about pictures of different sizes propose.
 
     Raises DataError, with the file or folder, for a damaged or missing file, more pixels than
     Pillow's limit (Image.MAX_IMAGE_PIXELS), a result larger than the variable SCRATCHVAE_MAX_BYTES
@@ -89,7 +91,8 @@ def read_images(
     chosen = list(listed.values()) if split == "all" else [listed[split]]
     every = [path for paths, _ in listed.values() for path in paths]
     broken: dict[str, DataError] = {}
-    shape = _survey(_shown(every, "reading headers", verbose), size, grey, broken)
+    resize = f"--size {remedy} (size={remedy if remedy.isdecimal() else repr(remedy)})"
+    shape = _survey(_shown(every, "reading headers", verbose), size, grey, broken, resize)
     paths = [path for paths, _ in chosen for path in paths]
     total = len(paths) * prod(shape)
     try:
@@ -113,7 +116,7 @@ def read_images(
         if pixels.shape != row.shape:
             raise DataError(
                 f"{path} has {_by(pixels.shape)} pixels, but its header says {_by(row.shape)}: "
-                "save it again, or resize all pictures with --size 32 (size=32)"
+                f"save it again, or resize all pictures with {resize}"
             )
         row[...] = pixels
     _refuse(broken, folder)
@@ -166,6 +169,7 @@ def _survey(
     size: tuple[int, int] | None,
     grey: bool | None,
     broken: dict[str, DataError],
+    resize: str,
 ) -> tuple[int, ...]:
     """The shape that all pictures will have, (H,W) or (H,W,3), from their headers.
 
@@ -184,7 +188,7 @@ def _survey(
             (one, first), (other, second) = sizes.items()
             raise DataError(
                 f"{first} has {_by(one)} pixels (height x width), but {second} {_by(other)}: "
-                "resize all with --size 32 (size=32)"
+                f"resize all with {resize}"
             )
     grey = all_grey if grey is None else grey
     return (*(size or next(iter(sizes), (0, 0))), *(() if grey else (3,)))

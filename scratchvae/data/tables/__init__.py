@@ -5,6 +5,7 @@ knows what columns are and what values mean, `read` makes the `Table`.
 """
 
 from .columns import Means
-from .read import SUFFIXES, Table, is_table, read_table, sets_among
+from .finish import Table
+from .read import SUFFIXES, is_table, read_table, sets_among
 
 __all__ = ["SUFFIXES", "Means", "Table", "is_table", "read_table", "sets_among"]

@@ -5,7 +5,6 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from itertools import pairwise
 from math import isnan, nan
 from shlex import quote
 from typing import Any, NamedTuple
@@ -22,10 +21,6 @@ WORDS = dict.fromkeys(MISSING, nan) | {"true": 1.0, "false": 0.0}  # in lower ca
 NAMELESS = re.compile(r"(Unnamed: \d+)?")  # pandas calls a column without a name so
 ROW = "row"  # the column of row numbers in the tables that this package writes
 DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d*(e[-+]?\d+)?\s*", re.IGNORECASE)
-MAY_BE_NAMES = (
-    "begins with a row of numbers that may be the names of its columns, and is read as data: "
-    "choose --header or --no-header (header=True or False)"
-)
 PLAIN = re.compile(r"[^\s,'\"-][^,'\"]{0,39}")  # a name that can be written in an option
 Means = Sequence[float] | Mapping[Any, float]  # one for each column, in order or by its name
 
@@ -41,6 +36,7 @@ class Asked(NamedTuple):
     drop: Sequence[str | int] = ()
     drop_required: bool = True  # whether a column to drop that is not there is an error
     header: bool | None = None  # whether the first row names the columns; None: by its content
+    learned: Sequence[str | None] = ()  # the names of a model's columns, None for those without
 
 
 def number_of(text: str, commas: bool = False) -> float | None:
@@ -86,7 +82,7 @@ class Columns:
     def __init__(
         self, names: list[str] | None, width: int, asked: Asked, commas: bool = False
     ) -> None:
-        self.all, self.commas = names, commas
+        self.all, self.commas, self.learned = names, commas, asked.learned
         dropped = _dropped(names, width, asked)
         left = [name for j, name in enumerate(names or ()) if j not in dropped]
         if repeated := [name for name, n in Counter(left).items() if n > 1 and name]:
@@ -134,6 +130,16 @@ class Columns:
             )
         return [means[name] for name in kept]
 
+    @property
+    def label_name(self) -> str | None:
+        return None if self.all is None or self.label is None else self.all[self.label]
+
+    def is_learned(self, k: int) -> bool:
+        """Whether column k is one of the model's, which cannot read a table without it."""
+        if self.all is not None and self.learned and self.learned[0] is not None:
+            return self.all[k] in self.learned
+        return len(self.kept) == len(self.learned)
+
     def row_numbers_found(self) -> None:
         """Leave out the first column, which holds the numbers of the rows."""
         del self.kept[0]
@@ -172,16 +178,22 @@ class Columns:
         numbers = [number_of(text, self.commas) for text in row]
         bad = [j for j, number in enumerate(numbers) if number is None]
         columns = [j for j, values in enumerate(zip(*near, strict=True)) if _is_text(values)]
-        j = next((j for j in bad if j in columns), bad[0])
+        learned = [j for j in bad if self.is_learned(self.kept[j])]
+        j = next((j for j in learned or bad if j in columns), (learned or bad)[0])
         k, text = self.kept[j], row[j]
         found = f"holds {_shown(text.strip())} in {where}, {self.called(k)}"
         if "," in text and number_of(text.replace(",", "")) is not None:
             form = "" if self.commas else "with a decimal point, and "
             return UnreadableFile(f"{found}: write numbers {form}without separators of thousands")
-        if j not in columns:
+        if j not in columns or learned:
+            why = (
+                "which the model was fitted on as numbers"
+                if learned
+                else "where other values are numbers"
+            )
             return UnreadableFile(
-                f"{found}, where other values are numbers: correct it, or leave the cell empty and "
-                "use --missing mean (missing='mean')"
+                f"{found}, {why}: correct it, or leave the cell empty and use --missing mean "
+                "(missing='mean')"
             )
         found += ", which is no number"
         if others := [self.kept[i] for i in columns if i != j]:
@@ -274,50 +286,6 @@ def _label(
             f"has {width} columns, so the labels' column is one of 0 to {width - 1}, not {number}"
         )
     return number
-
-
-def has_header(first: list[str], second: list[str], asked: Asked, commas: bool) -> bool:
-    """Whether the first row of a file names its columns."""
-    if asked.header is not None:
-        return asked.header
-    text = [j for j, value in enumerate(first) if number_of(value, commas) is None]
-    if not text:  # columns that pandas numbered, with or without its index?
-        counted = first[1:] if first[0] == "" else first
-        return len(counted) > 2 and counted == [str(j) for j in range(len(counted))]
-    if len(text) == len(first) or not second:
-        return True
-    below = [number_of(second[j], commas) for j in text if j < len(second)]
-    if any(number is not None and not isnan(number) for number in below):
-        return True
-    wanted = [asked.label, *asked.drop]
-    if any(name in wanted or name.lower() in LABEL_NAMES for name in first):
-        return True
-    if any(str(column).isdecimal() for column in wanted):
-        return False
-    raise UnreadableFile(
-        "begins with a row of numbers and text that may be its header, or may not: add a line of "
-        f"column names at the top, or name the labels' column, as in --label-column {text[0]} "
-        f"(label_column={text[0]}), or leave it out by --drop {text[0]} (drop={text[0]})"
-    )
-
-
-def may_be_header(first: list[str], second: list[str], asked: Asked, commas: bool) -> bool:
-    """Whether a first row of numbers may name the columns all the same.
-
-    Its whole numbers increase by one, as years do, and the row below has none of them.
-    """
-    counted = first[1:] if first[0] == "" else first
-    if asked.header is False or not second or len(counted) < 3:
-        return False
-    if not re.fullmatch("[0-9]{1,15}", counted[0]):
-        return False
-    start = int(counted[0])
-    below = [number_of(text, commas) for text in second[-len(counted) :]]
-    steps = {b - a for a, b in pairwise(below) if a is not None and b is not None}
-    counts = [str(start + j) for j in range(len(counted))]
-    return (
-        counted == counts and steps != {1} and not {*range(start, start + len(counted))} & {*below}
-    )
 
 
 def labels_of(

@@ -7,10 +7,10 @@ Parquet needs pandas and pyarrow, Excel openpyxl; they are imported when such a 
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from math import isnan, nan
+from collections.abc import Iterable, Sequence
+from math import nan
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 
@@ -18,16 +18,11 @@ from ...errors import DataError, InputError, say, warn_of_data
 from ...files.reading import UnreadableFile, open_at_once, refusing, regular, without_warnings
 from ..arrays import TEST
 from .columns import (
-    MAY_BE_NAMES,
-    ROW,
     Asked,
     Columns,
     Means,
     NoSuchColumn,
     first_with,
-    has_header,
-    labels_of,
-    may_be_header,
     number_of,
     numbers_of,
 )
@@ -41,6 +36,8 @@ from .files import (
     text_lines,
     text_rows,
 )
+from .finish import Content, Table, finished
+from .header import MAY_BE_NAMES, has_header, may_be_header
 
 SUFFIXES = (
     *(".csv", ".tsv", ".amat", ".csv.gz", ".tsv.gz", ".amat.gz"),
@@ -49,18 +46,6 @@ SUFFIXES = (
 NEAR = 20  # rows before and after text, which tell whether the column holds text
 
 SPLIT = re.compile(f"(?:(?P<set>.*)[-_. ])?(?P<split>train|{'|'.join(TEST)})", re.IGNORECASE)
-
-
-class Table(NamedTuple):
-    """X (N,D) float64; labels y (N,), int64 or text, or None; names of the D columns, or None.
-
-    means (D,) are what missing values are filled with; None if they are refused.
-    """
-
-    X: np.ndarray
-    y: np.ndarray | None
-    columns: tuple[str, ...] | None
-    means: tuple[float, ...] | None = None
 
 
 def is_table(path: Path) -> bool:
@@ -93,6 +78,7 @@ def read_table(
     missing: str | None = None,
     means: Means | None = None,
     header: bool | None = None,
+    learned: Sequence[str | None] = (),
     verbose: bool = False,
 ) -> Table:
     """The table in a file. An Excel file is read for its first sheet.
@@ -107,6 +93,8 @@ def read_table(
     means           (D,), to fill them with instead, in order or by the columns' names: the `means`
                     of the table that a model learned
     header          whether the first row names the columns; None: by its content
+    learned         the names of the columns of that table, None for each without: messages about
+                    these do not advise to leave them out
     verbose         say which columns were set apart, and what was filled
 
     The first row is a header if it holds text, unless that stands above more text, where only
@@ -126,7 +114,7 @@ def read_table(
         if verbose:
             say(f"{path}: {text}")
 
-    asked = Asked(label_column, drop or (), drop_required, header)
+    asked = Asked(label_column, drop or (), drop_required, header, learned)
     with refusing(path, DataError), open_at_once(path) as f:
         try:
             content = _content_of(f, path.name.lower(), asked, tell)
@@ -137,19 +125,10 @@ def read_table(
             content = _content_of(f, path.name.lower(), asked._replace(label=""), tell)
         if content.columns.may_be_named:
             warn_of_data(f"{path} {MAY_BE_NAMES}")
-        return _finished(content, missing, tell, means)
+        return finished(content, missing, tell, means)
 
 
-class _Content(NamedTuple):
-    """A table with NaN for missing values; `apart` has the texts of the labels and the index."""
-
-    X: np.ndarray
-    columns: Columns
-    apart: dict[int, list[str]]
-    where: Callable[[int], str]  # names row i in messages
-
-
-def _content_of(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> _Content:
+def _content_of(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> Content:
     """The content of an open file with this name."""
     size = regular(f)
     if name.endswith(".parquet"):
@@ -160,14 +139,14 @@ def _content_of(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> _Content:
     return _from_text(f, name, asked, tell)
 
 
-def _from_text(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> _Content:
+def _from_text(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> Content:
     separator = " " if ".amat" in name else "\t" if ".tsv" in name else ","
     with text_lines(f, gz=name.endswith(".gz")) as lines:
         rows, separator = text_rows(lines, separator)
         return _from_rows(rows, "line {}", asked, tell, separator == ";")
 
 
-def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = False) -> _Content:
+def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = False) -> Content:
     """place: how to name a row by its number in the file. commas: whether decimal ones are read."""
     rows = ((n, row) for n, row in rows if any(map(str.strip, row)))
     head, rows = ahead(rows, 2)
@@ -222,10 +201,10 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
     if comma:
         tell(f"values such as {comma} are read as numbers with a decimal comma")
     X = np.frombuffer(values).reshape(len(at), len(columns.kept))
-    return _Content(X, columns, apart, lambda i: place.format(at[i]))
+    return Content(X, columns, apart, lambda i: place.format(at[i]))
 
 
-def _from_frame(frame: Any, asked: Asked) -> _Content:
+def _from_frame(frame: Any, asked: Asked) -> Content:
     if asked.header is False:
         raise UnreadableFile("has names of columns: leave out --no-header (header=False)")
     names = [str(name).strip() for name in frame.columns]
@@ -248,7 +227,7 @@ def _from_frame(frame: Any, asked: Asked) -> _Content:
                 raise columns.text_refused(rows[i - start], numbers, _row(i))
             X[i, j] = number
     apart = {k: list(_texts(frame.iloc[:, k])) for k in columns.beside}
-    return _Content(X, columns, apart, _row)
+    return Content(X, columns, apart, _row)
 
 
 def _texts(series: Any) -> Iterable[str]:
@@ -261,96 +240,3 @@ def _texts(series: Any) -> Iterable[str]:
 
 def _row(i: int) -> str:
     return f"row {i} (counted from 0)"
-
-
-def _finished(
-    content: _Content, missing: str | None, tell: Tell, means: Means | None = None
-) -> Table:
-    X, columns, apart, where = content
-    if columns.index is not None:
-        numbers = [number_of(text) for text in apart[columns.index]]
-        whole = all(number is not None and number.is_integer() for number in numbers)
-        if not whole or len(set(numbers)) < len(numbers):
-            raise UnreadableFile(
-                "has no name for its first column, which does not number the rows: leave it out "
-                "by --drop 0 (drop=0), or name it, if the model should learn it"
-            )
-        tell("left out the first column, which has no name and numbers the rows")
-    y = None
-    if columns.label is not None:
-        y = labels_of(apart[columns.label], where, columns.commas)
-        if not columns.label_is_named and y.dtype.kind == "U":
-            _refuse_measurements(apart[columns.label], columns, columns.label)
-        tell(f"the labels are {columns.called(columns.label)}")
-    if _numbers_rows(X, columns):
-        columns.row_numbers_found()
-        content = content._replace(X=X[:, 1:].copy())
-        tell(f"left out the first column, {ROW!r}, which numbers the rows")
-    means = _fill(content, missing, tell, columns.in_order(means))
-    return Table(content.X, y, columns.names, means)
-
-
-def _numbers_rows(X: np.ndarray, columns: Columns) -> bool:
-    """Whether the first column is named "row" and counts the rows from 0, or several from 1."""
-    if columns.all is None or columns.kept[0] != 0 or columns.all[0] != ROW:
-        return False
-    counted = np.arange(len(X))
-    return bool((X[:, 0] == counted).all() or (len(X) > 1 and (X[:, 0] == counted + 1).all()))
-
-
-def _refuse_measurements(texts: list[str], columns: Columns, label: int) -> None:
-    """Refuse fractions in a column that only its name makes the labels."""
-    column = columns.called(label)
-    for text in map(str.strip, texts):
-        number = number_of(text, columns.commas)
-        if number is not None and not isnan(number) and not number.is_integer():
-            raise UnreadableFile(
-                f"has {text} in {column}, whose name says that it holds labels: choose them by "
-                "--label-column (label_column=), or keep the column as data by --label-column ''"
-            )
-
-
-def _fill(
-    content: _Content, missing: str | None, tell: Tell, means: Sequence[float] | None
-) -> tuple[float, ...] | None:
-    """Fill missing values in place, by `means` or those of this table, or refuse them.
-
-    Returns the means; None if no filling is asked for. Refuses infinities.
-    """
-    X, columns, _, where = content
-    if missing == "skip":
-        return None
-
-    def first(which: np.ndarray) -> str:
-        i, j = divmod(int(which.argmax()), X.shape[1])
-        return f"{where(i)}, {columns.called(columns.kept[j])}"
-
-    if (infinite := np.isinf(X)).any():
-        raise UnreadableFile(
-            f"holds an infinity in {first(infinite)}: replace it by a number, or leave the row out "
-            "(anomaly: --missing skip)"
-        )
-    absent = np.isnan(X)
-    count = int(absent.sum())
-    if missing is None and not count:
-        return None
-    if missing is None:
-        raise UnreadableFile(
-            f"has no value in {first(absent)} ({count:,} missing in all): fill such gaps by "
-            "--missing mean (missing='mean'), or leave out their rows (anomaly: --missing skip)"
-        )
-    of = "given for their columns"
-    if means is None or len(means) != X.shape[1]:  # of other columns, which are refused later
-        of = "of their columns"
-        for j, k in enumerate(columns.kept):
-            if means is None and absent[:, j].all():
-                raise UnreadableFile(
-                    f"has no value at all in {columns.called(k)}: leave it out by "
-                    f"{columns.drop_option([k])}"
-                )
-        n = np.maximum((~absent).sum(axis=0), 1)
-        means = (np.where(absent, 0, X) / n).sum(axis=0).tolist()  # not .sum / n: no overflow
-    X[absent] = np.broadcast_to(means, X.shape)[absent]
-    if count:
-        tell(f"missing values, now the means {of}: {count:,}")
-    return tuple(means)

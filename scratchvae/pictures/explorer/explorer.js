@@ -53,9 +53,7 @@ const $ = (id) => document.getElementById(id);
     Object.assign(g, { font: "12px sans-serif", textAlign: "center", textBaseline: "middle" });
     const disc = ([x, v], radius, fill, text = "") => {
       g.fillStyle = fill;
-      g.beginPath();
-      g.arc(x, v, radius, 0, 7);
-      g.fill();
+      g.beginPath(), g.arc(x, v, radius, 0, 7), g.fill();
       if (text) g.fillStyle = paper, g.fillText(text, x, v);
     };
     const step = 10 ** Math.floor(Math.log10(r));
@@ -72,14 +70,15 @@ const $ = (id) => document.getElementById(id);
     });
     mu.forEach((z, n) => disc(place(z), 2.2, hue(y[n])));
     Object.assign(g, { font: "bold 13px sans-serif", fillStyle: ink, strokeStyle: paper });
-    const named = []; // places and numbers of letters; a name moves below those it would cover
-    for (const [c, label] of labels.length > 12 ? [] : labels.entries()) {
-      const own = mu.filter((_, n) => y[n] === c), text = label.replace(/^(.{7}).{2,}$/u, "$1…");
+    const named = []; // places and half widths; a name moves below those it would cover
+    for (const [c, text] of labels.length > 12 ? [] : labels.entries()) {
+      const own = mu.filter((_, n) => y[n] === c), half = g.measureText(text).width / 2 + 3;
+      if (half > size / 4) continue; // the legend has room for it
       const to = place(centre.map((_, j) => own.reduce((sum, z) => sum + z[j], 0) / own.length));
-      const over = ([x, v, n]) => abs(x - to[0]) < 4 * (n + text.length) && abs(v - to[1]) < 14;
-      while (named.some(over)) to[1]++;
-      named.push([...to, text.length]);
-      g.strokeText(text, ...to), g.fillText(text, ...to); // an outline hides less than a disc
+      to[0] = Math.min(Math.max(half, to[0]), size - half);
+      const over = ([x, v, w]) => abs(x - to[0]) < w + half && abs(v - to[1]) < 15;
+      for (let k = 0; k < size && named.some(over); k++) to[1] = to[1] < size - 9 ? to[1] + 1 : 9;
+      named.push([...to, half]), g.strokeText(text, ...to), g.fillText(text, ...to); // an outline hides less than a disc
     }
     Object.assign(g, { strokeStyle: ink, lineWidth: 1 }).setLineDash([5, 4]);
     g.beginPath(), at.ends.forEach((z) => g.lineTo(...place(z)));

@@ -1,0 +1,126 @@
+"""From the content of a file to a table: row numbers left out, labels set apart, gaps filled."""
+
+from collections.abc import Callable, Sequence
+from math import isnan
+from typing import NamedTuple
+
+import numpy as np
+
+from ...files.reading import UnreadableFile
+from .columns import ROW, Columns, Means, labels_of, number_of
+from .files import Tell
+
+
+class Table(NamedTuple):
+    """X (N,D) float64; labels y (N,), int64 or text, or None; names of the D columns, or None.
+
+    means (D,) are what missing values are filled with, if they are. label: its column's name.
+    """
+
+    X: np.ndarray
+    y: np.ndarray | None
+    columns: tuple[str, ...] | None
+    means: tuple[float, ...] | None = None
+    label: str | None = None
+
+
+class Content(NamedTuple):
+    """A table with NaN for missing values; `apart` has the texts of the labels and the index."""
+
+    X: np.ndarray
+    columns: Columns
+    apart: dict[int, list[str]]
+    where: Callable[[int], str]  # names row i in messages
+
+
+def finished(
+    content: Content, missing: str | None, tell: Tell, means: Means | None = None
+) -> Table:
+    X, columns, apart, where = content
+    if columns.index is not None:
+        numbers = [number_of(text) for text in apart[columns.index]]
+        whole = all(number is not None and number.is_integer() for number in numbers)
+        if not whole or len(set(numbers)) < len(numbers):
+            raise UnreadableFile(
+                "has no name for its first column, which does not number the rows: leave it out "
+                "by --drop 0 (drop=0), or name it, if the model should learn it"
+            )
+        tell("left out the first column, which has no name and numbers the rows")
+    y = None
+    if columns.label is not None:
+        y = labels_of(apart[columns.label], where, columns.commas)
+        if not columns.label_is_named and y.dtype.kind == "U":
+            _refuse_measurements(apart[columns.label], columns, columns.label)
+        tell(f"the labels are {columns.called(columns.label)}")
+    if _numbers_rows(X, columns):
+        columns.row_numbers_found()
+        content = content._replace(X=X[:, 1:].copy())
+        tell(f"left out the first column, {ROW!r}, which numbers the rows")
+    means = _fill(content, missing, tell, columns.in_order(means))
+    return Table(content.X, y, columns.names, means, columns.label_name)
+
+
+def _numbers_rows(X: np.ndarray, columns: Columns) -> bool:
+    """Whether the first column is named "row" and counts the rows from 0, or several from 1."""
+    if columns.all is None or columns.kept[0] != 0 or columns.all[0] != ROW:
+        return False
+    counted = np.arange(len(X))
+    return bool((X[:, 0] == counted).all() or (len(X) > 1 and (X[:, 0] == counted + 1).all()))
+
+
+def _refuse_measurements(texts: list[str], columns: Columns, label: int) -> None:
+    """Refuse fractions in a column that only its name makes the labels."""
+    column = columns.called(label)
+    for text in map(str.strip, texts):
+        number = number_of(text, columns.commas)
+        if number is not None and not isnan(number) and not number.is_integer():
+            raise UnreadableFile(
+                f"has {text} in {column}, whose name says that it holds labels: choose them by "
+                "--label-column (label_column=), or keep the column as data by --label-column ''"
+            )
+
+
+def _fill(
+    content: Content, missing: str | None, tell: Tell, means: Sequence[float] | None
+) -> tuple[float, ...] | None:
+    """Fill missing values in place, by `means` or those of this table, or refuse them.
+
+    Returns the means; None if no filling is asked for. Refuses infinities.
+    """
+    X, columns, _, where = content
+    if missing == "skip":
+        return None
+
+    def first(which: np.ndarray) -> str:
+        i, j = divmod(int(which.argmax()), X.shape[1])
+        return f"{where(i)}, {columns.called(columns.kept[j])}"
+
+    if (infinite := np.isinf(X)).any():
+        raise UnreadableFile(
+            f"holds an infinity in {first(infinite)}: replace it by a number, or leave the row out "
+            "(anomaly: --missing skip)"
+        )
+    absent = np.isnan(X)
+    count = int(absent.sum())
+    if missing is None and not count:
+        return None
+    if missing is None:
+        raise UnreadableFile(
+            f"has no value in {first(absent)} ({count:,} missing in all): fill such gaps by "
+            "--missing mean (missing='mean'), or leave out their rows (anomaly: --missing skip)"
+        )
+    of = "given for their columns"
+    if means is None or len(means) != X.shape[1]:  # of other columns, which are refused later
+        of = "of their columns"
+        for j, k in enumerate(columns.kept):
+            if means is None and absent[:, j].all():
+                remedy = f"leave it out by {columns.drop_option([k])}"
+                if columns.is_learned(k):
+                    remedy = "the model was fitted on that column, so give it values"
+                raise UnreadableFile(f"has no value at all in {columns.called(k)}: {remedy}")
+        n = np.maximum((~absent).sum(axis=0), 1)
+        means = (np.where(absent, 0, X) / n).sum(axis=0).tolist()  # not .sum / n: no overflow
+    X[absent] = np.broadcast_to(means, X.shape)[absent]
+    if count:
+        tell(f"missing values, now the means {of}: {count:,}")
+    return tuple(means)

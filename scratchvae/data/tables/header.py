@@ -1,0 +1,62 @@
+"""Whether the first row of a table names its columns."""
+
+import re
+from itertools import pairwise
+from math import isnan
+
+from ...files.reading import UnreadableFile
+from .columns import LABEL_NAMES, Asked, number_of
+
+MAY_BE_NAMES = (
+    "begins with a row of numbers that may be the names of its columns, and is read as data: "
+    "choose --header or --no-header (header=True or False)"
+)
+
+
+def has_header(first: list[str], second: list[str], asked: Asked, commas: bool) -> bool:
+    """Whether the first row of a file names its columns."""
+    if asked.header is not None:
+        return asked.header
+    text = [j for j, value in enumerate(first) if number_of(value, commas) is None]
+    if not text:  # columns that pandas numbered, with or without its index?
+        counted = first[1:] if first[0] == "" else first
+        return len(counted) > 2 and counted == [str(j) for j in range(len(counted))]
+    if len(text) == len(first) or not second:
+        return True
+    below = [number_of(second[j], commas) for j in text if j < len(second)]
+    if any(number is not None and not isnan(number) for number in below):
+        return True
+    wanted = [asked.label, *asked.drop]
+    if any(name in wanted or name.lower() in LABEL_NAMES for name in first):
+        return True
+    if any(str(column).isdecimal() for column in wanted):
+        return False
+    remedy = (
+        f"name the labels' column, as in --label-column {text[0]} (label_column={text[0]}), or "
+        f"leave it out by --drop {text[0]} (drop={text[0]})"
+    )
+    if len(first) == len(asked.learned):
+        remedy = "correct the text, since the model was fitted on as many columns of numbers"
+    raise UnreadableFile(
+        "begins with a row of numbers and text that may be its header, or may not: add a line of "
+        f"column names at the top, or {remedy}"
+    )
+
+
+def may_be_header(first: list[str], second: list[str], asked: Asked, commas: bool) -> bool:
+    """Whether a first row of numbers may name the columns all the same.
+
+    Its whole numbers increase by one, as years do, and the row below has none of them.
+    """
+    counted = first[1:] if first[0] == "" else first
+    if asked.header is False or not second or len(counted) < 3:
+        return False
+    if not re.fullmatch("[0-9]{1,15}", counted[0]):
+        return False
+    start = int(counted[0])
+    below = [number_of(text, commas) for text in second[-len(counted) :]]
+    steps = {b - a for a, b in pairwise(below) if a is not None and b is not None}
+    counts = [str(start + j) for j in range(len(counted))]
+    return (
+        counted == counts and steps != {1} and not {*range(start, start + len(counted))} & {*below}
+    )

@@ -1,0 +1,32 @@
+"""Texts of a user's in pictures: labels and titles, which may be long, or look like a formula."""
+
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
+from typing import Any
+
+from matplotlib.textpath import TextPath
+
+
+def plain(text: Any, letters: int = 1000) -> str:
+    """Text of a user's, cut to so many letters, which shall not be a formula."""
+    text = str(text)
+    text = text if len(text) <= letters else f"{text[: letters - 1]}…"
+    return text.replace("$", r"\$")
+
+
+def captions(
+    scores: Sequence[str], labels: Sequence[Any] | None, sep: str, letters: int
+) -> list[str]:
+    """Each score and its label, whose lines are broken into ones of at most so many letters."""
+    found = []
+    for i, score in enumerate(scores):
+        parts = str(labels[i]).split("\n") if labels else []
+        found.append(plain(sep.join([score, *(line for p in parts for line in wrap(p, letters))])))
+    return found
+
+
+def font_size(texts: Iterable[str], width: float, most: float) -> float:
+    """The size in points, `most` or less, in which no line of the texts is wider than `width`."""
+    lines = {line for text in texts for line in text.split("\n")}
+    widest = max(TextPath((0, 0), line, most).get_extents().width for line in lines)
+    return most * min(1, width / widest)
