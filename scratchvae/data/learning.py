@@ -11,6 +11,9 @@ from .images.shape import mostly_lowest, name_pixels
 from .rows import BINARY, MAX_SIZE, NUMBERS, RowFormat, check_scale
 
 DARK = 64  # uint8 pixels that are all below this were probably meant to have another white
+COLUMNS = 1000  # of a table, at most, in which values far from all others are looked for
+FAR = 100.0  # interquartile ranges from the median: a value that decides the scale of its column
+SOME = 10_000  # rows of which quartiles are taken
 LARGE = 20.0  # a Gaussian likelihood, which starts with variance 1, learns larger numbers badly
 
 
@@ -63,7 +66,26 @@ def learn_format(
         return found if 0 <= low and high <= 1 else replace(found, low=low, high=top)
     if unit_interval and columns and found.image_shape is None:
         warn_of_data(f"a likelihood of pixels fits columns of numbers badly: use {NUMBERS}")
+    if found.image_shape is None and D <= COLUMNS:
+        _warn_of_outliers(found, rows)
     return replace(_scaling(found, rows), low=low, high=top)
+
+
+def _warn_of_outliers(form: RowFormat, rows: np.ndarray) -> None:
+    """Warn of a column whose scale one value decides, so that the others become almost equal."""
+    some = rows[:: max(1, len(rows) // SOME)]
+    first, median, third = np.percentile(some, (25, 50, 75), axis=0)
+    spread = third - first
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    far = np.maximum(high - median, median - low) / np.where(spread > 0, spread, np.inf)
+    j = int(far.argmax())
+    if far[j] > FAR:
+        value = high[j] if high[j] - median[j] > median[j] - low[j] else low[j]
+        warn_of_data(
+            f"column {form.column(j)} holds {value:.10g}, {far[j]:.3g} interquartile ranges from "
+            f"its median {median[j]:.10g}, and scale={form.scale!r} makes its other values almost "
+            "equal: correct that value or leave its row out, or take logarithms of the column"
+        )
 
 
 def _scaling(form: RowFormat, rows: np.ndarray) -> RowFormat:

@@ -95,6 +95,8 @@ class RowFormat:
         binary = rows.dtype == np.bool_
         if binary:
             rows = rows.view(np.uint8)
+        if self.scale != "none" and not learning:
+            self._warn_of_scaled(rows)
         if self.fitted:
             scaled = np.empty(rows.shape, dtype)
             for part in chunks(len(rows), 4096):  # in float64, but not all rows at once
@@ -115,6 +117,17 @@ class RowFormat:
                 return self._clipped(rows, scaled)
             self._check_pixels(rows, scaled, learning)
         return scaled
+
+    def _warn_of_scaled(self, rows: np.ndarray) -> None:
+        """Warn of images in [0, 1] where the model has learned bytes, which it scales itself."""
+        learned_bytes = self.image_shape is not None and 0 <= self.low and self.high > 100
+        if not learned_bytes or rows.dtype.kind != "f" or not rows.size:
+            return
+        if rows.min() >= 0 and rows.max() <= 1 and ((rows > 0) & (rows < 1)).any():
+            warn_of_data(
+                f"these pixels lie in [0, 1], but the model has learned pixels up to {self.high:g},"
+                " which it scales itself: pass them as they were, not divided by 255"
+            )
 
     def _clipped(self, rows: np.ndarray, scaled: np.ndarray) -> np.ndarray:
         """Scaled rows in [0, 1], with a warning of values that were not."""

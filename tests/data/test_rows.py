@@ -58,6 +58,47 @@ def test_columns_are_scaled_and_scaled_back(scale, table):
     np.testing.assert_allclose(form.unscaled(scaled), table)
 
 
+@pytest.mark.parametrize("scale", ["standard", "minmax"])
+@pytest.mark.parametrize("absurd", [99999999.0, -1e6])
+def test_one_absurd_value_that_decides_the_scale_of_its_column_is_named(scale, absurd, table):
+    table[17, 1] = absurd
+    told = rf"column 1 holds {absurd:.10g}, .* interquartile ranges from its median .*logarithms"
+    with pytest.warns(DataWarning, match=told.replace("+", r"\+")):
+        learned(table, scale)
+    with pytest.warns(DataWarning, match="column 'b' holds"):
+        learned(Frame(table, list("abcd")), scale)
+
+
+@pytest.mark.filterwarnings("error::scratchvae.errors.DataWarning")
+def test_columns_with_long_tails_and_images_are_no_absurd_values(table, rng):
+    table[:, 0] = np.exp(rng.normal(size=60))  # lognormal
+    table[:, 2] = rng.random(60) < 0.02  # rarely 1
+    learned(table, "standard")
+    images = np.where(rng.random((60, 4, 4)) < 0.3, rng.random((60, 4, 4)), 0)
+    images[3, 2, 2] = 1e4
+    learned(images, "standard")
+
+
+@pytest.mark.parametrize("scale", ["standard", "minmax", "bytes"])
+def test_pixels_that_were_divided_by_255_are_named_if_the_model_learned_bytes(scale, rng):
+    X = rng.integers(0, 256, (20, 4, 4)).astype(np.uint8)
+    vae = VAE(**GAUSSIAN, scale=scale).fit(X, epochs=1)
+    with pytest.warns(DataWarning, match=r"pixels lie in \[0, 1\], but the model has learned pix"):
+        vae.score_samples(X / 255)
+
+
+@pytest.mark.filterwarnings("error::scratchvae.errors.DataWarning")
+def test_rows_that_may_lie_between_0_and_1_get_no_warning(rng, table):
+    X = rng.integers(0, 256, (20, 4, 4)).astype(np.uint8)
+    vae = VAE(**GAUSSIAN, scale="standard").fit(X, epochs=1)
+    for right in (X, X.astype(float), 0.0 * X, X[:0] / 255):
+        vae.score_samples(right)
+    VAE(**SMALL).fit(X / 255, epochs=1).score_samples(X / 255)
+    VAE(**GAUSSIAN, scale="standard").fit(np.abs(table), epochs=1).score_samples(
+        np.full((1, 4), 0.5)
+    )
+
+
 def test_images_have_one_scale_for_all_pixels(rng):
     X = rng.uniform(-1, 3, size=(20, 4, 5))
     for scale in ("minmax", "standard"):
