@@ -570,7 +570,7 @@ def test_a_label_left_out_is_anomalous_and_found(data, tmp_path, capsys):
     for name, there, said in cases:
         np.savez(tmp_path / f"{name}.npz", x_train=X, x_test=X[there], y_test=1.0 * y[there])
         call("anomaly", run, "--data", tmp_path / f"{name}.npz")
-        assert ("label 2.0 counting as anomalous" in capsys.readouterr().out) == said
+        assert ("label 2 counting as anomalous" in capsys.readouterr().out) == said
 
 
 def test_scores_are_of_binary_pixels_where_the_run_saw_those(data, tmp_path, capsys):

@@ -78,7 +78,8 @@ const $ = (id) => document.getElementById(id);
       to[0] = Math.min(Math.max(half, to[0]), size - half);
       const over = ([x, v, w]) => abs(x - to[0]) < w + half && abs(v - to[1]) < 15;
       for (let k = 0; k < size && named.some(over); k++) to[1] = to[1] < size - 9 ? to[1] + 1 : 9;
-      named.push([...to, half]), g.strokeText(text, ...to), g.fillText(text, ...to); // an outline hides less than a disc
+      named.push([...to, half]);
+      g.strokeText(text, ...to), g.fillText(text, ...to); // an outline hides less than a disc
     }
     Object.assign(g, { strokeStyle: ink, lineWidth: 1 }).setLineDash([5, 4]);
     g.beginPath(), at.ends.forEach((z) => g.lineTo(...place(z)));
