@@ -205,11 +205,12 @@ def _reading(
         own["remedy"] = _size(shape)
         if own.get("grey") is None:
             own["grey"] = len(shape) == 2
+    also_drop = own.pop("drop", None) if other else None
     return Options(
         **own | told,
         array_required="array" in told or not other,
         label_required="label_column" in told or not other,
-        drop_required="drop" in told or not other,
+        also_drop=also_drop,
         means=model.rows_.means or None,
         learned=model.rows_.columns or (None,) * model.n_features_,
     )

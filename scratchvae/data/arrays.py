@@ -134,9 +134,9 @@ def chosen(
     if not isinstance(labels, str | None):
         raise InputTypeError(f"label_column must be the name of an array here, got {labels!r}")
     if not needs[0] and array not in found.names:
-        array = None
+        array = _of_another_group(array, found.names)
     if not needs[1] and labels not in {*found.names, *texts, ""}:
-        labels = None
+        labels = _of_another_group(labels, [*found.names, *texts])
     for name in (array, labels):
         if name and name not in {*found.names, *texts}:
             raise UnreadableFile(_no_array(name, [*found.names, *texts]))
@@ -163,6 +163,12 @@ def chosen(
         if array == POSITIONAL[0] and set(found.names) == set(POSITIONAL):
             labels = POSITIONAL[1]
     return {"all": (array, labels if labels and labels != array else None)}
+
+
+def _of_another_group(name: str | None, names: Collection[str]) -> str | None:
+    """The one array that has this name in another group of an HDF5 file, else None."""
+    alike = [n for n in names if name and n.rpartition("/")[2] == name.rpartition("/")[2]]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _labels_of(array: str, found: Arrays) -> str | None:
@@ -320,10 +326,11 @@ def checked(X: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray
         return X, y.reshape(len(X))
     if y.ndim == 2 and len(y) == len(X) and _is_one_hot(y):
         return X, y.argmax(axis=1)
-    raise UnreadableFile(
-        f"holds {len(X)} rows of data, but labels of shape {y.shape}: name another array of "
-        "labels, or '' for none, with --label-column (label_column=)"
-    )
+    remedy = "name another array of labels, or '' for none, with --label-column (label_column=)"
+    if y.ndim == 1 and len(y) in X.shape:
+        axis = X.shape.index(len(y))
+        remedy = f"save the data, {X.shape}, with axis {axis} first, if that counts the rows"
+    raise UnreadableFile(f"holds {len(X)} rows of data, but labels of shape {y.shape}: {remedy}")
 
 
 def _is_one_hot(y: np.ndarray) -> bool:

@@ -121,6 +121,7 @@ def check_columns(known: tuple[str, ...] | None, given: tuple[str, ...] | None, 
     lines = ["The feature names should match those that were passed during fit."]
     if unexpected := sorted(set(given) - set(known)):
         lines.append(f"Feature names unseen at fit time: {', '.join(unexpected[:5])}.")
+        lines.append(f"Leave them out (--drop {','.join(unexpected[:5])}), if they are new.")
     if missing := sorted(set(known) - set(given)):
         lines.append(f"Feature names seen at fit time, yet now missing: {', '.join(missing[:5])}.")
     if not unexpected and not missing:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import DataError, InputError, say, whole_number
+from ..errors import DataError, InputError, say, warn, whole_number
 from ..files.home import expanded, nearest
 from ..files.reading import refusing
 from . import arrays, foreign, idx, images, strokes, tables
@@ -47,7 +47,7 @@ class Options:
     transpose: bool = False  # of IDX files: exchange rows and columns of each image
     array_required: bool = True  # whether an array that is not there is an error
     label_required: bool = True  # likewise label_column
-    drop_required: bool = True  # likewise each column to drop
+    also_drop: Sequence[str | int] | None = None  # of tables: left out if they are there
     means: tables.Means | None = None  # of tables: fill missing values with these
     learned: tuple[str | None, ...] = ()  # of tables: names of the columns of a fitted model
     remedy: str = "32"  # of pictures: the size that messages propose
@@ -247,10 +247,8 @@ def _only(sets: Mapping[str, Mapping[Any, Path]], folder: Path) -> str:
 
 
 def _picture_source(folder: Path, options: Options) -> Source:
-    size = options.size
-    if isinstance(size, str):
-        size = images.parse_size(size)
-    elif size is not None and np.ndim(size) == 0:
+    size = images.parse_size(options.size) if isinstance(options.size, str) else options.size
+    if size is not None and np.ndim(size) == 0:
         size = (whole_number(size, "size"),) * 2
 
     def read(split: str, verbose: bool) -> DataSet:
@@ -262,7 +260,7 @@ def _picture_source(folder: Path, options: Options) -> Source:
 
 
 def _table_source(files: dict[str, Path], options: Options) -> Source:
-    names = "label_column label_required drop drop_required missing header learned".split()
+    names = ("label_column", "label_required", "drop", "also_drop", "missing", "header", "learned")
     how: dict[str, Any] = {name: getattr(options, name) for name in names}
     train: DataSet | None = None
 
@@ -332,6 +330,9 @@ def _array_source(path: Path, opened: Callable[[], arrays.Arrays], options: Opti
         found = opened()
         needs = options.array_required, options.label_required
         pairs = arrays.chosen(found, options.array, options.label_column, needs)
+    if not options.array_required and options.array not in (None, *found.names):
+        there = " and ".join(repr(name) for name in next(iter(pairs.values())) if name)
+        warn(f"{path} has no array {options.array!r}, as the run has: {there} is read instead")
 
     def read(split: str, verbose: bool) -> DataSet:
         return DataSet(*arrays.read_split(path, found, pairs, split, verbose))

@@ -229,6 +229,8 @@ def test_columns_left_out_are_a_setting_of_the_run(train, tmp_path, capsys):
     wide = people(tmp_path / "wide.csv", ("a", "b", "x"))
     refused(capsys, ["evaluate", folder, "--data", wide], "Feature names unseen at fit time: x.")
     assert cli.main(["evaluate", str(folder), "--data", str(wide), "--drop", "x"]) == 0
+    wide = people(tmp_path / "all.csv", ("id", "a", "born", "b", "x"))  # --drop adds to the run's
+    assert cli.main(["evaluate", str(folder), "--data", str(wide), "--drop", "x"]) == 0
     argv = ["evaluate", folder, "--data", wide, "--drop", "xx"]
     refused(capsys, argv, "has no column 'xx' to drop: did you mean 'x'?")
     argv = ["train", "--resume", "--out", folder, "--epochs", "3", "--drop", "id"]
@@ -528,3 +530,38 @@ def test_a_threshold_needs_the_data_of_the_training(train, tmp_path, capsys):
     assert (tmp_path / "s.csv").read_text() == scores
     (tmp_path / "moved.csv").write_text(content[: content.rindex("\n", 0, -1)])
     refused(capsys, [*call, tmp_path / "moved.csv"], "moved.csv does not hold what")
+
+
+def test_gaps_that_a_run_fills_are_told(train, tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("a,b\n" + "1,2\n3,\n5,6\n7,9\n" * 10)
+    options = ("--likelihood", "gaussian", "--missing", "mean", "--quiet")
+    folder = train(tmp_path / "t.csv", *options)
+    (tmp_path / "new.csv").write_text("a,b\n1,2\n,\n5,\n")
+    capsys.readouterr()
+    assert (
+        cli.main(["anomaly", str(folder), "--data", str(tmp_path / "new.csv"), "-o", "s.csv"]) == 0
+    )
+    told = (
+        "3 missing values, the first in line 3, column 'a', become the means of the training rows"
+    )
+    assert told in capsys.readouterr().err
+
+
+def test_another_file_without_the_runs_array_tells_what_is_read(train, tmp_path, capsys):
+    h5py = pytest.importorskip("h5py")
+    X = np.random.default_rng(0).random((30, 4))
+    kinds = np.array([b"u", b"v", b"w"] * 10)
+    for group in ("rec", "other"):
+        with h5py.File(tmp_path / f"{group}.h5", "w") as f:
+            f[f"{group}/spectro"], f[f"{group}/kind"] = X, kinds
+            if group == "other":
+                f["extra/unused"] = X
+    options = ("--array", "rec/spectro", "--label-column", "rec/kind", "--quiet")
+    folder = train(tmp_path / "rec.h5", *options)
+    capsys.readouterr()
+    new = str(tmp_path / "other.h5")
+    assert cli.main(["encode", str(folder), "--data", new, "-o", "c.csv"]) == 0
+    told = "has no array 'rec/spectro', as the run has: 'other/spectro' and 'other/kind' is read"
+    assert told in capsys.readouterr().err
+    with open("c.csv", newline="") as f:
+        assert {line["rec/kind"] for line in csv.DictReader(f)} == {*"uvw"}

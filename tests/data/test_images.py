@@ -744,7 +744,8 @@ def test_an_enormous_folder_takes_the_memory_of_its_names(tmp_path, monkeypatch)
 
 # --- damage ---------------------------------------------------------------------------------------
 
-DAMAGED = "is damaged, or another kind of file: get it again"
+AGAIN = "is damaged, or another kind of file: get it again"
+DAMAGED = f"{AGAIN}, or move it out of the folder"
 
 
 @pytest.mark.parametrize("size", [None, (2, 2)])
@@ -753,17 +754,17 @@ def test_pictures_that_cannot_be_read_are_counted_and_a_few_named(tmp_path, size
     for i in range(1, 3):
         (tmp_path / f"{i}.png").write_bytes(whole[:50])  # its header can be read
     assert refused(tmp_path, size=size) == (
-        f"{tmp_path / '1.png'} {DAMAGED}; nor can 2.png be read: 2 in all"
+        f"{tmp_path / '1.png'} {AGAIN}; nor can 2.png be read: 2 in all"
     )
     for i in range(3, 7):
         (tmp_path / f"{i}.png").write_bytes(b"no picture")
     assert refused(tmp_path, size=size) == (
-        f"{tmp_path / '3.png'} {DAMAGED}; nor can 4.png, 5.png, 6.png and 2 more be read: 6 in all"
+        f"{tmp_path / '3.png'} {AGAIN}; nor can 4.png, 5.png, 6.png and 2 more be read: 6 in all"
     )
     for i in range(3):
         (tmp_path / f"{i}.png").unlink()
     assert refused(tmp_path, size=size) == (
-        f"{tmp_path / '3.png'} {DAMAGED}; nor can 4.png, 5.png, 6.png be read: 4 in all"
+        f"{tmp_path / '3.png'} {AGAIN}; nor can 4.png, 5.png, 6.png be read: 4 in all"
     )
 
 

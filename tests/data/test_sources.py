@@ -381,7 +381,7 @@ def test_columns_that_load_data_leaves_out(tmp_path):
     assert (X.tolist(), len(y)) == ([[i] for i in range(20)], 20)
     assert load_data("strokes", "test", drop=())[0].shape == (2000, 784)
     assert "did you mean 'height'?" in refused(path, DataError, drop="heigth")
-    options = Options(drop=("kind", "born"), drop_required=False)
+    options = Options(also_drop=("kind", "born"))
     assert data_set(path, "all", None, options).columns == ("height", "weight")
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scratchvae import DataError, InputError
+from scratchvae import DataError, InputError, load_data
 from scratchvae.data import tables
 from scratchvae.data.tables import files
 from scratchvae.errors import DataWarning
@@ -74,7 +74,7 @@ def test_a_table_is_known_by_its_ending(tmp_path, name, known):
         ("1,2.5\n-3e4,4\n", None),
         ("a,b\n1,2.5\n-3e4,4", ("a", "b")),  # no line end at the end
         ("\ufeffa,b\r\n1,2.5\r\n-3e4,4\r\n", ("a", "b")),
-        ("\n  \n a , b \n\n1 , 2.5\n ,\n-3e4,4\n\n", ("a", "b")),
+        ("\n  \n a , b \n\n1 , 2.5\n  \n-3e4,4\n , \n\n", ("a", "b")),
         ('"a","b, c"\n"1", "2.5"\n-3e4,4\n', ("a", "b, c")),
         ('a,"b\nc"\n1,2.5\n-3e4,4\n', ("a", "b\nc")),
         ("a;b\n1;2.5\n-3e4;4\n", ("a", "b")),
@@ -408,7 +408,7 @@ def test_columns_to_leave_out_that_are_not_there(read):
     both = "has its labels in column 'name', which --drop (drop=) leaves out: choose one of the two"
     is_refused(read, PEOPLE, both, drop=["name"], label_column=1)
     is_refused(read, "a\n1\n", "has no column of numbers besides", drop=["a"])
-    left = read("a,b\n1,2\n", drop=["b", "id", 7], drop_required=False)
+    left = read("a,b\n1,2\n", also_drop=["b", "id", 7])
     is_table(left, [[1]], None, ("a",))
 
 
@@ -750,7 +750,7 @@ SHEET = "xl/worksheets/sheet1.xml"
 
 
 def test_excel(read, capsys):
-    rows = [[], ["a", "b", "label"], [1, True, "x"], [None, None, None], [0.1, "0.25", "y"], []]
+    rows = [[], ["a", "b", "label"], [1, True, "x"], [0.1, "0.25", "y"], [None, None, None], []]
     table = read(workbook(rows, [["other"]]), "t.xlsx", verbose=True)
     is_table(table, [[1, 1], [0.1, 0.25]], ["x", "y"], ("a", "b"))
     assert "reading 'Sheet', the first of its 2 sheets" in capsys.readouterr().out
@@ -926,3 +926,37 @@ def test_errors_of_pyarrow_are_refused(read, pd, monkeypatch):
 def test_blank_cells_at_the_end_of_a_row_of_excel_are_no_columns(read):
     table = read(workbook([["a", "b", " "], [1, 2, None, " "]]), "t.xlsx")
     is_table(table, [[1, 2]], columns=("a", "b"))
+
+
+# ------------------------------------------------------------------------ what newcomers bring
+
+
+def test_a_row_of_separators_between_others_is_a_row_without_values(tmp_path):
+    """As pandas has it, so that row numbers agree; at the end, and before the names, it is none."""
+    path = tmp_path / "blank.csv"
+    path.write_text(",,\na,b,c\n1,2,3\n,,\n\n4,5,6\n,,\n,,\n")
+    X, _ = load_data(path, "all", missing="mean")
+    assert X.tolist() == [[1, 2, 3], [2.5, 3.5, 4.5], [4, 5, 6]]
+    with pytest.raises(DataError, match="has no value in line 4, column 'a'"):
+        load_data(path, "all")
+
+
+def test_an_id_that_is_not_left_out_is_named(tmp_path):
+    path = tmp_path / "ids.csv"
+    rows = [f"{2 * i + 7000},{(i * 37) % 11}" for i in range(30)]
+    for name in ("id", "Sensor ID", "order_no"):
+        path.write_text("\n".join([f"{name},height", *rows]))
+        told = f"column '{name}' seems to number the rows, from 7000 to 7058: leave it out by"
+        with pytest.warns(DataWarning, match=told):
+            load_data(path)
+    path.write_text("\n".join(["id,height", *rows, rows[0]]))
+    load_data(path)
+    path.write_text("\n".join(["humid,height", *rows]))
+    load_data(path)
+
+
+def test_a_row_of_units_may_be_deleted(tmp_path):
+    path = tmp_path / "units.csv"
+    path.write_text("temp,pressure\n°C,hPa\n" + "20.5,1000\n" * 30)
+    with pytest.raises(DataError, match="if the row holds no data, such as names of units, delete"):
+        load_data(path)

@@ -132,6 +132,8 @@ def _refuse(broken: dict[str, DataError], folder: Path) -> None:
         few = ", ".join(_below(folder, path)[-60:] for path in others[:FEW])
         more = f" and {len(others) - FEW:,} more" if len(others) > FEW else ""
         raise DataError(f"{broken[first]}; nor can {few}{more} be read: {len(broken):,} in all")
+    if broken and str(broken[first]).endswith("get it again") and folder.is_dir():
+        raise DataError(f"{broken[first]}, or move it out of the folder")
     if broken:
         raise broken[first]
 

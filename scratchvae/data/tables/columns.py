@@ -34,7 +34,7 @@ class Asked(NamedTuple):
 
     label: str | int | None = None  # None: the one with a usual name; "": none
     drop: Sequence[str | int] = ()
-    drop_required: bool = True  # whether a column to drop that is not there is an error
+    also_drop: Sequence[str | int] = ()  # columns to leave out if they are there
     header: bool | None = None  # whether the first row names the columns; None: by its content
     learned: Sequence[str | None] = ()  # the names of a model's columns, None for those without
 
@@ -191,10 +191,10 @@ class Columns:
                 if learned
                 else "where other values are numbers"
             )
-            return UnreadableFile(
-                f"{found}, {why}: correct it, or leave the cell empty and use --missing mean "
-                "(missing='mean')"
-            )
+            remedy = "correct it, or leave the cell empty and use --missing mean (missing='mean')"
+            if len(bad) > 1:
+                remedy += "; if the row holds no data, such as names of units, delete it"
+            return UnreadableFile(f"{found}, {why}: {remedy}")
         found += ", which is no number"
         if others := [self.kept[i] for i in columns if i != j]:
             n = len(others)
@@ -225,12 +225,12 @@ def _shown(text: str) -> str:
 def _dropped(names: list[str] | None, width: int, asked: Asked) -> set[int]:
     """The numbers of the columns to leave out."""
     found: set[int] = set()
-    for wanted in asked.drop:
+    for wanted in (*asked.drop, *asked.also_drop):
         if there := [j for j, name in enumerate(names or ()) if name == wanted]:
             found.update(there)
         elif (number := _number(wanted, "drop")) is not None and number < width:
             found.add(number)
-        elif asked.drop_required:
+        elif wanted in asked.drop:
             there_are = f"its columns have the numbers 0 to {width - 1}"
             if names and number is None:
                 there_are = _nearest(names, str(wanted))

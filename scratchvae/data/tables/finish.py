@@ -1,14 +1,18 @@
 """From the content of a file to a table: row numbers left out, labels set apart, gaps filled."""
 
+import re
 from collections.abc import Callable, Sequence
 from math import isnan
 from typing import NamedTuple
 
 import numpy as np
 
+from ...errors import warn_of_data
 from ...files.reading import UnreadableFile
 from .columns import ROW, Columns, Means, labels_of, number_of
 from .files import Tell
+
+ID = re.compile(r"(.*[ _.-])?(id|index|idx|no|nr|number|key)", re.IGNORECASE)  # of a name
 
 
 class Table(NamedTuple):
@@ -56,6 +60,8 @@ def finished(
         columns.row_numbers_found()
         content = content._replace(X=X[:, 1:].copy())
         tell(f"left out the first column, {ROW!r}, which numbers the rows")
+    if not columns.learned:
+        _warn_of_ids(content.X, columns)
     means = _fill(content, missing, tell, columns.in_order(means))
     return Table(content.X, y, columns.names, means, columns.label_name)
 
@@ -66,6 +72,17 @@ def _numbers_rows(X: np.ndarray, columns: Columns) -> bool:
         return False
     counted = np.arange(len(X))
     return bool((X[:, 0] == counted).all() or (len(X) > 1 and (X[:, 0] == counted + 1).all()))
+
+
+def _warn_of_ids(X: np.ndarray, columns: Columns) -> None:
+    """Warn of numbers that only name the rows: those of later rows lie beyond what was learned."""
+    for j, name in enumerate(columns.names or ()):
+        if ID.fullmatch(name) and len(X) > 1 and (np.diff(X[:, j]) > 0).all():
+            k = columns.kept[j]
+            warn_of_data(
+                f"{columns.called(k)} seems to number the rows, from {X[0, j]:.10g} to "
+                f"{X[-1, j]:.10g}: leave it out by {columns.drop_option([k])}"
+            )
 
 
 def _refuse_measurements(texts: list[str], columns: Columns, label: int) -> None:
@@ -121,6 +138,11 @@ def _fill(
         n = np.maximum((~absent).sum(axis=0), 1)
         means = (np.where(absent, 0, X) / n).sum(axis=0).tolist()  # not .sum / n: no overflow
     X[absent] = np.broadcast_to(means, X.shape)[absent]
-    if count:
+    if count and columns.learned:
+        warn_of_data(
+            f"{count:,} missing values, the first in {first(absent)}, become the means of the "
+            "training rows; anomaly --missing skip gives such rows no score"
+        )
+    elif count:
         tell(f"missing values, now the means {of}: {count:,}")
     return tuple(means)

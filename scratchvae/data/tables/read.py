@@ -74,7 +74,7 @@ def read_table(
     label_column: str | int | None = None,
     label_required: bool = True,
     drop: Sequence[str | int] | None = None,
-    drop_required: bool = True,
+    also_drop: Sequence[str | int] | None = None,
     missing: str | None = None,
     means: Means | None = None,
     header: bool | None = None,
@@ -87,7 +87,7 @@ def read_table(
                     named label, labels, class, target or y, in any case, if there is one; "": none
     label_required  whether a label_column that is not there is an error
     drop            columns to leave out, by name or number
-    drop_required   whether one of them that is not there is an error
+    also_drop       columns to leave out if they are there, by name
     missing         "mean" fills missing values with the mean of their column; "skip" leaves them
                     and infinities in X, for a caller who skips their rows; None refuses them
     means           (D,), to fill them with instead, in order or by the columns' names: the `means`
@@ -114,7 +114,7 @@ def read_table(
         if verbose:
             say(f"{path}: {text}")
 
-    asked = Asked(label_column, drop or (), drop_required, header, learned)
+    asked = Asked(label_column, drop or (), also_drop or (), header, learned)
     with refusing(path, DataError), open_at_once(path) as f:
         try:
             content = _content_of(f, path.name.lower(), asked, tell)
@@ -146,9 +146,25 @@ def _from_text(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> Content:
         return _from_rows(rows, "line {}", asked, tell, separator == ";")
 
 
+def _without_blank_ends(rows: Rows) -> Rows:
+    """Rows without those, at the beginning and at the end, that hold separators alone.
+
+    Between others such a row stays, as one whose values are missing; an empty line is none.
+    """
+    blank, begun = array("q"), False  # the number of each, and its width
+    for n, row in rows:
+        if any(map(str.strip, row)):
+            for i in range(0, len(blank), 2):
+                yield blank[i], [""] * blank[i + 1]
+            blank, begun = array("q"), True
+            yield n, row
+        elif begun and len(row) > 1:
+            blank.extend((n, len(row)))
+
+
 def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = False) -> Content:
     """place: how to name a row by its number in the file. commas: whether decimal ones are read."""
-    rows = ((n, row) for n, row in rows if any(map(str.strip, row)))
+    rows = _without_blank_ends(rows)
     head, rows = ahead(rows, 2)
     if not head and not next(rows, None):
         raise UnreadableFile("is empty: get it again")
