@@ -121,10 +121,11 @@ def check_columns(known: tuple[str, ...] | None, given: tuple[str, ...] | None, 
     lines = ["The feature names should match those that were passed during fit."]
     if unexpected := sorted(set(given) - set(known)):
         lines.append(f"Feature names unseen at fit time: {', '.join(unexpected[:5])}.")
-        lines.append(f"Leave them out (--drop {','.join(unexpected[:5])}), if they are new.")
     if missing := sorted(set(known) - set(given)):
         lines.append(f"Feature names seen at fit time, yet now missing: {', '.join(missing[:5])}.")
-    if not unexpected and not missing:
+    if unexpected and not missing:
+        lines.append(f"Leave them out (--drop {','.join(unexpected)}).")
+    elif not unexpected and not missing:
         lines.append("Feature names must be in the same order as they were in fit.")
         lines.append(f"It is {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}.")
     raise InputError(" ".join(lines))
