@@ -5,6 +5,7 @@ Each command is registered with the module of this folder that defines a functio
 
 import argparse
 import re
+import sys
 from difflib import get_close_matches
 from inspect import signature
 from typing import Any, NoReturn
@@ -51,6 +52,9 @@ DATA_KINDS = (
 DATA_DIR = "folder of the mnist or fashion-mnist files"
 
 
+LISTS = ("--drop", "--hidden", "--leave-out", "--anomalous")  # options of several values
+
+
 class Parser(argparse.ArgumentParser):
     """Raises InputError for whatever it cannot parse; of an unknown option, names the nearest."""
 
@@ -61,12 +65,21 @@ class Parser(argparse.ArgumentParser):
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             text = " ".join(unknown)
-            self.error(f"unrecognized arguments: {text}{self._nearest(unknown[0])}")
+            hint = self._nearest(unknown[0], self._before(unknown[0], args))
+            self.error(f"unrecognized arguments: {text}{hint}")
         return namespace, unknown
 
-    def _nearest(self, unknown: str) -> str:
+    def _before(self, unknown: str, args: Any) -> str:
+        """The option that was given two places before an unknown argument, if it was one."""
+        args = list(sys.argv[1:] if args is None else args)
+        at = args.index(unknown) if unknown in args else 0
+        return str(args[at - 2]) if at > 1 else ""
+
+    def _nearest(self, unknown: str, before: str) -> str:
         known = re.findall(r"--([a-z][-a-z0-9]*)", self.format_help())
         if not unknown.startswith("-"):
+            if before in LISTS and "data" in known:
+                return f", separate values by commas, as in {before} A,{unknown}"
             return f", perhaps --data {unknown}" if "data" in known else ""
         name = unknown.partition("=")[0].strip("-").replace("-", "_")
         meant = OTHER_NAMES.get(name, name).replace("_", "-")

@@ -109,6 +109,9 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     options = _reading(a, model, settings, source.kind, other)
     rows = data_set(name, split, data_dir, options)
     check_columns(model.rows_.columns, rows.columns, type(model).__name__)
+    if source.kind == "table" and model.rows_.columns and rows.columns is None:
+        names = ", ".join(model.rows_.columns[:5]) + ", ..." * (len(model.rows_.columns) > 5)
+        warn(f"{shown_name(name)} has no names of columns: they are taken to be {names}, in order")
     check_size(model, rows)
     if not len(rows.X):
         raise InputError(f"{shown_name(name)} holds no examples: at least one row is needed")
@@ -206,6 +209,8 @@ def _reading(
         if own.get("grey") is None:
             own["grey"] = len(shape) == 2
     also_drop = own.pop("drop", None) if other else None
+    if own.get("label_column") in told.get("drop", ()):
+        own["label_column"] = ""
     return Options(
         **own | told,
         array_required="array" in told or not other,

@@ -565,3 +565,33 @@ def test_another_file_without_the_runs_array_tells_what_is_read(train, tmp_path,
     assert told in capsys.readouterr().err
     with open("c.csv", newline="") as f:
         assert {line["rec/kind"] for line in csv.DictReader(f)} == {*"uvw"}
+
+
+def test_a_later_table_without_names_is_taken_by_position_with_a_warning(train, tmp_path, capsys):
+    folder = train(people(tmp_path / "t.csv", ("id", "a", "born", "b", "kind")), *PEOPLE)
+    (tmp_path / "new.csv").write_text("1.5,2\n0.5,1\n")
+    capsys.readouterr()
+    new = str(tmp_path / "new.csv")
+    assert cli.main(["anomaly", str(folder), "--data", new, "-o", "s.csv"]) == 0
+    told = "new.csv has no names of columns: they are taken to be a, b, in order"
+    assert told in capsys.readouterr().err
+
+
+def test_labels_of_later_tables_may_be_missing(train, tmp_path, capsys):
+    folder = train(people(tmp_path / "t.csv", ("id", "a", "born", "b", "kind")), *PEOPLE)
+    new = tmp_path / "new.csv"
+    new.write_text("a,b,kind\n1.5,2,u\n0.5,1,\n")
+    anomaly = ["anomaly", str(folder), "--data", str(new), "-o", "s.csv"]
+    assert cli.main(anomaly) == 0
+    with open("s.csv", newline="") as f:
+        assert [line["label"] for line in csv.DictReader(f)] == ["u", ""]
+    assert cli.main([*anomaly, "--drop", "kind"]) == 0
+    with open("s.csv", newline="") as f:
+        assert "label" not in next(csv.DictReader(f))
+    argv = ["train", "--data", new, *PEOPLE[:2], "--label-column", "kind", "--out", tmp_path / "r"]
+    refused(capsys, argv, "has no label in line 3")
+
+
+def test_values_of_a_list_that_are_separated_by_spaces(capsys):
+    argv = ["train", "--data", "t.csv", "--drop", "id", "born"]
+    refused(capsys, argv, "arguments: born, separate values by commas, as in --drop A,born")

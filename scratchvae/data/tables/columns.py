@@ -289,15 +289,18 @@ def _label(
 
 
 def labels_of(
-    texts: Iterable[str], where: Callable[[int], str], commas: bool = False
+    texts: Iterable[str], where: Callable[[int], str], commas: bool = False, gaps: bool = False
 ) -> np.ndarray:
-    """Labels (N,) from their text; where(i) names row i in messages."""
+    """Labels (N,) from their text; where(i) names row i in messages.
+
+    gaps: whether labels of text may be missing, as "".
+    """
     texts = [text.strip() for text in texts]
     numbers = [_whole(text, commas) for text in texts]
     if None not in numbers:
         return np.array(numbers, np.int64)
     for i, text in enumerate(texts):
-        if text.lower() in MISSING:
+        if text.lower() in MISSING and not gaps:
             raise UnreadableFile(
                 f"has no label in {where(i)}: only whole numbers may be missing, so number the "
                 "classes, or leave the row out"
@@ -307,7 +310,7 @@ def labels_of(
                 f"has a label of {len(text):,} characters in {where(i)}: at most {MAX_LABEL} are "
                 "read, so is it the right column?"
             )
-    return np.array(texts)
+    return np.array(["" if text.lower() in MISSING else text for text in texts])
 
 
 def _whole(text: str, commas: bool) -> int | None:

@@ -52,7 +52,8 @@ def finished(
         tell("left out the first column, which has no name and numbers the rows")
     y = None
     if columns.label is not None:
-        y = labels_of(apart[columns.label], where, columns.commas)
+        gaps = bool(columns.learned)  # of a later table, whose labels nothing is learned from
+        y = labels_of(apart[columns.label], where, columns.commas, gaps)
         if not columns.label_is_named and y.dtype.kind == "U":
             _refuse_measurements(apart[columns.label], columns, columns.label)
         tell(f"the labels are {columns.called(columns.label)}")
