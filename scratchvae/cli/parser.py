@@ -303,6 +303,11 @@ def parser() -> Parser:
     option(v, "file FILE.py", text, type=file, nargs="?")
     text = "instead, plant bugs in every gradient, and report whether the checks detect them"
     switch(v, "--teeth", text)
+    option(v, "-v/--verbose", "print every gradient of every model, too", action="store_true")
+    text = "check the pairs whose name contains TEXT"
+    option(v, "-k/--only TEXT", text, default="")
+    switch(v, "--json", "print the reports on FILE.py as JSON instead")
+    option(v, "--junit FILE.xml", "also write the reports on FILE.py for a CI server", type=file)
     option(v, "--seed", "seed of the random inputs, default {default}", type=index, default=0)
     text = "also draw the error of every gradient: .png, .svg or .pdf"
     option(v, "-o/--output FILE", text, type=file)

@@ -1,29 +1,37 @@
 """The command `verify`: check the gradients of this package, or of a user's file."""
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError, check_seed
+from ..files.atomic import write_atomically
 from ..gradcheck import Report, check_file
 from ..gradcheck.report import GOOD, folded
+from ..gradcheck.suites.files import Refused
 from .shared import check_picture, save_picture
+
+OF_A_FILE = {"only": "-k", "json": "--json", "junit": "--junit"}  # options
 
 
 def verify(a: argparse.Namespace) -> int:
     check_seed(a.seed)
     if a.file is not None and a.teeth:
         raise InputError("--teeth applies to the checks of this package: leave the file out")
+    if a.file is None and (given := [OF_A_FILE[name] for name in OF_A_FILE if getattr(a, name)]):
+        raise InputError(f"{given[0]} applies to a file of pairs: name one, as in verify FILE.py")
     if a.output is not None:
         if a.teeth:
             raise InputError("--teeth draws nothing: leave --output out")
         check_picture(a.output)
     seen: list[tuple[str, Report]] = []
     if a.file is not None:
-        code = _verify_file(a.file, a.seed, seen)
+        code = _verify_file(a, seen)
     else:
         from ..verify import table  # lazily: FILE.py needs the checker only
 
-        code = table.show_teeth(a.seed) if a.teeth else table.show(a.seed, seen)
+        code = table.show_teeth(a.seed) if a.teeth else table.show(a.seed, seen, a.verbose)
     if a.output is not None:
         from ..verify.chart import gradient_errors  # lazily: matplotlib is slow to import
 
@@ -31,16 +39,75 @@ def verify(a: argparse.Namespace) -> int:
     return code
 
 
-def _verify_file(path: Path, seed: int, seen: list[tuple[str, Report]]) -> int:
-    good = 0
+def _verify_file(a: argparse.Namespace, seen: list[tuple[str, Report]]) -> int:
+    """Print the reports: 0 if all are good, 1 if some are not. Raises Refused for the others."""
+    refused: Refused | None = None
     try:
-        for report in check_file(path, seed=seed):
-            for line in str(report).split("\n"):
-                print(folded(line, 29))
-            print(flush=True)
+        for report in check_file(a.file, seed=a.seed, only=a.only):
             seen.append((report.name, report))
-            good += report.verdict in GOOD
-    finally:  # print the count before the error of a pair that cannot be checked
-        if seen:
-            print(f"{good} of {len(seen)} pairs passed", flush=True)
+            if not a.json:
+                for line in str(report).split("\n"):
+                    print(folded(line, 29))
+                print(flush=True)
+    except Refused as error:
+        refused = error
+    reasons = {} if refused is None else refused.reasons
+    good = sum(report.verdict in GOOD for _, report in seen)
+    if a.json:
+        print(json.dumps(_as_json(a.file, seen, reasons), indent=1))
+    else:
+        unchecked = f", {len(reasons)} could not be checked" if reasons else ""
+        print(f"{good} of {len(seen) + len(reasons)} pairs passed{unchecked}", flush=True)
+    if a.junit is not None:
+        _write_junit(a.junit, a.file, seen, reasons)
+    if refused is not None:
+        raise refused
     return 0 if good == len(seen) else 1
+
+
+def _as_json(file: Path, seen: list[tuple[str, Report]], reasons: Any) -> dict[str, Any]:
+    pairs = [
+        {
+            "name": name,
+            "verdict": report.verdict,
+            "gradients": [
+                {
+                    "name": leaf.name,
+                    "verdict": leaf.verdict,
+                    "error": _finite(leaf.error),
+                    "resolution": _finite(leaf.resolution),
+                    "message": leaf.message,
+                }
+                for leaf in report.leaves
+            ],
+            "violations": list(report.violations),
+            "raised": report.raised or report.random,
+            "notes": list(report.notes),
+        }
+        for name, report in seen
+    ]
+    return {"file": str(file), "pairs": pairs, "could_not_be_checked": dict(reasons)}
+
+
+def _finite(number: float) -> float | None:
+    """The number, or None where JSON has none."""
+    return number if abs(number) < float("inf") else None
+
+
+def _write_junit(path: Path, file: Path, seen: list[tuple[str, Report]], reasons: Any) -> None:
+    """A JUnit file, as CI servers read it: a test case for each pair."""
+    from xml.etree import ElementTree as xml  # lazily: few ask for it
+
+    failed = [report for _, report in seen if report.verdict not in GOOD]
+    counts = {"tests": len(seen) + len(reasons), "failures": len(failed), "errors": len(reasons)}
+    suite = xml.Element("testsuite", {"name": str(file)} | {n: str(k) for n, k in counts.items()})
+    for name, report in seen:
+        case = xml.SubElement(suite, "testcase", classname=file.stem, name=name)
+        if report.verdict not in GOOD:
+            xml.SubElement(case, "failure", message=report.headline).text = str(report)
+        else:
+            xml.SubElement(case, "system-out").text = str(report)
+    for name, reason in reasons.items():
+        case = xml.SubElement(suite, "testcase", classname=file.stem, name=name)
+        xml.SubElement(case, "error", message=reason)
+    write_atomically(path, lambda f: xml.ElementTree(suite).write(f, "utf-8", True))

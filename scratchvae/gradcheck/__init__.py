@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checker import check
-    from .files import check_file
-    from .mutants import MutationScore, mutation_score
-    from .random_inputs import inputs
     from .report import GradientError, Leaf, Report
+    from .suites.files import check_file
+    from .suites.mutants import MutationScore, mutation_score
+    from .suites.random_inputs import inputs
 
     # what `provide` adds, for type checkers
     def check_model(
@@ -40,12 +40,12 @@ __all__ = [
 _HOMES = {  # public name: the module that defines it, imported when the name is first asked for
     "GradientError": ".report",
     "Leaf": ".report",
-    "MutationScore": ".mutants",
+    "MutationScore": ".suites.mutants",
     "Report": ".report",
     "check": ".checker",
-    "check_file": ".files",
-    "inputs": ".random_inputs",
-    "mutation_score": ".mutants",
+    "check_file": ".suites.files",
+    "inputs": ".suites.random_inputs",
+    "mutation_score": ".suites.mutants",
 }
 
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy as np
 from ..backend import Array, array_module, to_numpy
 from ..errors import InputError, check_seed, finite_number
 from . import contract
-from .leaf import along, closely, leaf
+from .leaf import leaves
 from .numerics import direction
-from .pair import Pair
+from .pair import Changed, Pair, Raised
+from .question import Question, closely
 from .report import GOOD, Report
+from .rounding import rounding
 
 
 def check(
@@ -24,64 +27,90 @@ def check(
     seed: int = 0,
     batch: Iterable[str] = (),
     upstream: float = 1.0,
+    strict: bool = False,
+    forward_accuracy: float = 0.0,
+    accept: float = 0.0,
     name: str = "",
 ) -> Report:
     """Check a hand-written backward against finite differences; no tolerance is needed.
 
     f(**inputs) returns one array y. f_backward(dy, ...) is called with the inputs, and `y`, that
     its signature names. It returns one gradient, a tuple in the order of its keyword-only `d*`
-    arguments (else of the forward's floating-point inputs), or a dict by input name.
+    arguments (else of the forward's floating-point inputs), or a dict by input name. None claims
+    that a gradient is zero; an input of which nothing is returned is a constant.
 
     inputs    arrays by name, NumPy's or CuPy's; integers are passed on, but have no gradient
     wrt       inputs whose gradients are checked: by default all that backward returns
     seed      of the upstream gradient and the directions, which also depend on each input's name
     upstream  the size of the random upstream gradient
     batch     inputs whose first axis is the batch: batches of one and of none are checked too
+    strict    gradients that share memory with an argument or with one another, and functions that
+              fail for an empty batch, are violations of the contract, and not notes
+    forward_accuracy
+              relative accuracy of the forward's output, for solvers and other approximations
+    accept    an error of at most this part of the gradient's size is ACCEPTED, not FAIL
 
     Whether a gradient is right is decided in float64. If inputs are float32, their float32 gradient
-    is then compared with the float64 one. Raises InputError if there is nothing to check.
+    is then compared with the float64 one. What the functions raise is reported. Raises InputError
+    if there is nothing to check.
     """
-    pair = Pair(f, f_backward, inputs, name)
-    finite_number(upstream, "upstream", above=0)
-    check_seed(seed)
     for what, names in (("batch", batch), ("wrt", wrt or ())):
         if isinstance(names, str) or not set(names) <= set(inputs):
             raise InputError(f"{what} must be a list of some of {', '.join(inputs)}, got {names!r}")
+    wanted, batch = None if wrt is None else tuple(wrt), tuple(batch)
+    if wanted == ():
+        raise InputError(f"{name or 'check'}: wrt is empty, so there is nothing to check")
+    pair = Pair(f, f_backward, inputs, name, wanted)
+    finite_number(upstream, "upstream", above=0)
+    finite_number(forward_accuracy, "forward_accuracy")
+    finite_number(accept, "accept")
+    check_seed(seed)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         # large steps may overflow in the forward; the result shows it
         warnings.simplefilter("ignore")
-        return _check(pair, wrt, tuple(batch), seed, upstream)
+        try:
+            y, report = _forward(pair)
+            if report is not None:
+                return report
+            accuracy = max(forward_accuracy, _half_precision(pair, y))
+            asked = Question(pair, upstream * _upstream(y, seed), seed, accuracy, accept)
+            return _check(asked, batch, strict)
+        except Raised as error:
+            return Report(pair.name, raised=str(error))
 
 
-def _check(
-    pair: Pair, wrt: Iterable[str] | None, batch: tuple[str, ...], seed: int, upstream: float
-) -> Report:
-    y, wrote = contract.locked(lambda: pair.forward(pair.inputs), pair.inputs, "the forward")
+def _forward(pair: Pair) -> tuple[Array, Report | None]:
+    """The output, and a report if the forward writes into its inputs or is random."""
+    y, wrote, note = contract.locked(lambda: pair.forward(pair.inputs), pair.inputs, "the forward")
+    pair.notes.extend(filter(None, [note]))
     if wrote:
-        return Report(pair.name, violations=(wrote,))
+        return y, Report(pair.name, violations=(wrote,))
     if not np.array_equal(to_numpy(y), to_numpy(pair.forward(pair.inputs)), equal_nan=True):
         text = "the forward gives other values when called again: pass the noise as an argument"
-        return Report(pair.name, random=text)
+        return y, Report(pair.name, random=text)
     if not bool(array_module(y).isfinite(y).all()):
         raise InputError(f"{pair.name} gives NaN or infinity at these inputs: choose others")
-    dy = upstream * _upstream(y, seed)
-    gradients, violations = _contract(pair, dy)
-    if not gradients:
-        if not violations:
-            raise InputError(f"{pair.back} returns no gradient: is its return missing?")
-        return Report(pair.name, violations=tuple(violations))
-    wrt = tuple(gradients if wrt is None else wrt)
-    if not wrt:
-        raise InputError(f"{pair.name}: wrt is empty, so there is nothing to check")
-    if lost := contract.names(n for n in wrt if n not in gradients):
-        violations.append(f"{pair.back} returns no {lost}")
-    wrt = tuple(n for n in wrt if n in gradients)
-    leaves = tuple(leaf(pair, n, dy, gradients[n], seed) for n in wrt)
-    right = tuple(found.name for found in leaves if found.verdict in GOOD)
-    violations += _batches(pair, right, batch, seed)
-    unchecked = [n for n in pair.floats if n not in wrt]
-    notes = (f"not checked: {', '.join(unchecked)}",) if unchecked else ()
-    return Report(pair.name, leaves, tuple(violations), notes=notes)
+    if y.dtype != "float64" and any(pair.given[n].dtype == "float64" for n in pair.floats):
+        pair.notes.append(f"the forward computes in {y.dtype}, though its inputs are float64")
+    return y, None
+
+
+def _half_precision(pair: Pair, y: Array) -> float:
+    """The relative accuracy of a forward that computes in half precision, else 0.
+
+    It shows in its output: no other computes nothing but float16 numbers, here and nearby.
+    """
+    near = {n: 0.99 * x if n in pair.floats else x for n, x in pair.inputs.items()}
+    try:
+        moved = pair.forward(near)
+    except Raised:
+        return 0.0
+    if moved.shape != y.shape or not bool((moved != y).any()):
+        return 0.0
+    if not all(bool((a.astype("float16") == a).all()) for a in (y, moved)):
+        return 0.0
+    pair.notes.append("the forward computes in float16: its outputs have no more digits than that")
+    return float(np.finfo(np.float16).eps)
 
 
 def _upstream(y: Array, seed: int) -> Array:
@@ -90,45 +119,88 @@ def _upstream(y: Array, seed: int) -> Array:
     return xp.asarray(np.random.default_rng([seed, 1]).standard_normal(y.shape), dtype=y.dtype)
 
 
-def _contract(pair: Pair, dy: Array) -> tuple[dict[str, Array], list[str]]:
+def _check(asked: Question, batch: tuple[str, ...], strict: bool) -> Report:
+    pair = asked.pair
+    gradients, violations = _contract(asked, strict)
+    if not gradients:
+        if not violations:
+            raise InputError(f"{pair.back} returns no gradient: is its return missing?")
+        return Report(pair.name, violations=tuple(violations), notes=tuple(pair.notes))
+    wrt = tuple(gradients) if pair.wrt is None else pair.wrt
+    if lost := contract.names(n for n in wrt if n not in gradients):
+        violations.append(f"{pair.back} returns no {lost}")
+    wrt = tuple(n for n in wrt if n in gradients)
+    found = leaves(asked, gradients, wrt)
+    right = tuple(leaf.name for leaf in found if leaf.verdict in GOOD)
+    violations += _batches(asked, right, batch, strict)
+    if unchecked := [n for n in pair.floats if n not in wrt]:
+        pair.notes.append(f"not checked: {', '.join(unchecked)}")
+    return Report(pair.name, found, tuple(violations), notes=tuple(pair.notes))
+
+
+def _contract(asked: Question, strict: bool) -> tuple[dict[str, Array], list[str]]:
     """Gradients by name, in float64, and violations; no gradients if they cannot be compared."""
-    low = pair.given
+    pair, low = asked.pair, asked.pair.given
     low_y = pair.forward(low)
-    low_dy = dy.astype(low_y.dtype)
+    low_dy = asked.dy.astype(low_y.dtype)
     # an input may be called y or dy itself
     given = {"y": low_y, "dy": low_dy, **low}
     given |= {f"the {n} of the call": a for n, a in (("y", low_y), ("dy", low_dy)) if n in low}
-    gradients, wrote = contract.locked(
-        lambda: pair.backward(low_dy, low, low_y), given, "the backward"
+    gradients, wrote, note = contract.locked(
+        lambda: pair.returned(low_dy, low, low_y), given, "the backward"
     )
+    pair.notes.extend(filter(None, [note]))
     violations = [wrote] if wrote else []
     if gradients is None:
         return {}, violations
     if broken := list(contract.shapes(gradients, low)):
         return {}, violations + broken
-    violations += contract.aliases(gradients, given)
-    violations += contract.behaviour(pair, low, low_dy, gradients)
-    return pair.backward(dy, pair.inputs, pair.forward(pair.inputs)), violations
+    violations += contract.dtypes(gradients, low)
+    (violations if strict else pair.notes).extend(contract.aliases(gradients, given))
+    gradients = {n: g.copy() for n, g in gradients.items()}
+    pair.coarse = {
+        n: float(np.finfo(g.dtype).eps)
+        for n, g in gradients.items()
+        if g.dtype.kind == "f" and g.dtype.itemsize < pair.given[n].dtype.itemsize
+    }
+
+    def rounded(name: str) -> Array:
+        exact = pair.backward(asked.dy, pair.inputs)
+        lost, _ = rounding(pair, pair.inputs, name, asked.dy, exact[name], asked.seed)
+        return lost * (np.finfo(gradients[name].dtype).eps / np.finfo(lost.dtype).eps)
+
+    found = contract.behaviour(pair, low, low_dy, gradients, rounded, asked.accuracy)
+    try:
+        for kind, text in found:
+            (pair.notes if kind == contract.NOTE else violations).append(text)
+            if kind == contract.ADDS_UP:
+                return {}, violations
+    except Changed as error:
+        return {}, [*violations, str(error)]
+    return asked.gradients(pair.inputs), violations
 
 
-def _batches(pair: Pair, wrt: tuple[str, ...], batch: tuple[str, ...], seed: int) -> list[str]:
+def _batches(
+    asked: Question, wrt: tuple[str, ...], batch: tuple[str, ...], strict: bool
+) -> list[str]:
     """Violations for a batch of one example and for an empty batch."""
-    violations = []
+    pair = asked.pair
+    violations: list[str] = []
     for B, what in ((1, "a batch of one"), (0, "an empty batch")) if batch else ():
         inputs = {n: x[:B] if n in batch else x for n, x in pair.inputs.items()}
         try:
             y = pair.forward(inputs)
-            dy = _upstream(y, seed)
-            gradients = pair.backward(dy, inputs, y)
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            violations.append(f"fails for {what}: {error}")
+            there = replace(asked, dy=_upstream(y, asked.seed))
+            gradients = pair.returned(there.dy, inputs, y)
+        except Raised as error:
+            # reshape(B, -1) fails for B = 0, and few are ever given an empty batch
+            (violations if B or strict else pair.notes).append(f"fails for {what}: {error}")
             continue
         violations += [f"{text}, for {what}" for text in contract.shapes(gradients, inputs)]
         for name in wrt if not violations else ():
-            x, g = inputs[name], gradients[name]
-            if x.size == 0:
-                continue
-            found = closely(along(pair, inputs, name), dy, x, g, direction(x, name, seed))
-            if found.wrong and not found.kink:
-                violations.append(f"d{name} is wrong for {what}")
+            if inputs[name].size:
+                claim = there.claim(name, gradients[name], inputs)
+                found = closely(claim, direction(inputs[name], name, asked.seed))
+                if found.wrong and not found.kink:
+                    violations.append(f"d{name} is wrong for {what}")
     return violations

@@ -1,20 +1,29 @@
 """The contract of a backward, apart from right gradients: checked by calling it several times.
 
-Gradients have the shape, dtype and device of their inputs. A backward neither writes to its
-arguments nor returns their memory. The same call returns the same bits, and the result is linear in
-the upstream gradient and does not depend on the memory layout of the arguments.
+Gradients have the shape, dtype and device of their inputs. A backward does not write to its
+arguments. The same call returns the same bits, and the result is linear in the upstream gradient
+and does not depend on the memory layout of the arguments. What is not wrong but worth knowing is a
+note: gradients that share memory with an argument or with one another (a violation if the check is
+strict), and calls that a function refuses.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import Array, array_module, share_memory, to_numpy
-from .pair import Pair
+from .pair import Changed, Pair, Raised
+
+VIOLATION, NOTE = "violation", "note"
+ADDS_UP = "a violation after which gradients cannot be compared"
+WRITES = ("output array is read-only", "assignment destination is read-only")  # NumPy's words
+SMALL = 1e-6  # relative to the gradient: what a solver may add to a linear function
+SEVERAL = 8.0  # roundings of the backward by which two memory layouts may differ
 
 Gradients = Mapping[str, Array]
+Rounded = Callable[[str], Array]  # the rounding error of each entry of a gradient, by its name
 LAYOUTS: dict[str, Callable[[Array], Array]] = {  # of an array that has axes
     "Fortran-ordered": lambda a: array_module(a).asfortranarray(a),
     "strided": lambda a: array_module(a).repeat(a, 2, axis=-1)[..., ::2],
@@ -26,43 +35,70 @@ def names(leaves: Iterable[str]) -> str:
 
 
 def shapes(gradients: Gradients, inputs: Mapping[str, Array]) -> Iterator[str]:
-    """Wrong types, shapes, dtypes or devices: such gradients cannot be compared."""
+    """Wrong types, shapes or devices: such gradients cannot be compared."""
     for name, g in gradients.items():
         x = inputs[name]
         if not hasattr(g, "shape") or not hasattr(g, "dtype"):
             yield f"d{name} is a {type(g).__name__}, not an array"
         elif g.shape != x.shape:
             yield f"d{name} has shape {g.shape}, but {name} has {x.shape}"
-        elif g.dtype != x.dtype:
-            yield f"d{name} is {g.dtype}, but {name} is {x.dtype}"
         elif array_module(g) is not array_module(x):
             yield f"d{name} is on another device than {name}"
+        elif g.dtype.kind != "f":
+            yield f"d{name} is {g.dtype}, but {name} is {x.dtype}"
 
 
-def locked(call: Callable[[], Any], arrays: Mapping[str, Array], who: str) -> tuple[Any, str]:
-    """What call() returns, and a violation if it writes into one of the arrays, with the line.
+def dtypes(gradients: Gradients, inputs: Mapping[str, Array]) -> Iterator[str]:
+    """Numbers of another dtype than those of the input: they can be compared all the same."""
+    for name, g in gradients.items():
+        if g.dtype != inputs[name].dtype:
+            yield f"d{name} is {g.dtype}, but {name} is {inputs[name].dtype}"
 
-    NumPy arrays are made read-only, so that the line that writes raises. The bits are compared too:
-    other arrays cannot be made read-only, and call() may catch the error.
+
+class Locked(NamedTuple):
+    """What a call with read-only arguments returned, and what is to be said of it."""
+
+    result: Any = None
+    violation: str = ""
+    note: str = ""
+
+
+def locked(call: Callable[[], Any], arrays: Mapping[str, Array], who: str) -> Locked:
+    """Call a function of these arrays, and find out whether it writes into them, and where.
+
+    NumPy arrays are made read-only, so that the line that writes raises. What raises is called
+    again with arrays that may be written: a function that leaves them as they are only refuses
+    read-only memory. The bits are compared in any case: other arrays cannot be made read-only, and
+    the function may handle the error.
     """
-    before = {name: to_numpy(a).tobytes() for name, a in arrays.items()}
+    before = {name: a.copy() for name, a in arrays.items()}
     numpys = [a for a in arrays.values() if isinstance(a, np.ndarray)]
+
+    def changed() -> str:
+        same = {
+            n: to_numpy(a).tobytes() == to_numpy(before[n]).tobytes() for n, a in arrays.items()
+        }
+        return ", ".join(n for n in same if not same[n])
+
+    refused = None
     try:
         for a in numpys:
             a.flags.writeable = False
         result = call()
-    except ValueError as error:
-        if "read-only" not in str(error):
-            raise
-        from traceback import extract_tb  # lazily: it is slow to import
-
-        frame = extract_tb(error.__traceback__)[-1]
-        return None, f"{who} writes into what it was given, in line {frame.lineno}: {frame.line}"
+    except Raised as error:
+        refused = error
     finally:
         for a in numpys:
             a.flags.writeable = True
-    changed = [name for name, a in arrays.items() if to_numpy(a).tobytes() != before[name]]
-    return result, f"{who} changes {', '.join(changed)}, which it was given" if changed else ""
+    if refused is None:
+        what = changed()
+        return Locked(result, f"{who} changes {what}, which it was given" if what else "")
+    result = call()
+    if not changed() and not any(refused.what.endswith(words) for words in WRITES):
+        return Locked(result, note=f"{who} refuses read-only arguments: {refused.what}")
+    for name, a in arrays.items():
+        a[...] = before[name]
+    return Locked(violation=f"{who} writes into what it was given, {refused.where}")
 
 
 def aliases(gradients: Gradients, given: Mapping[str, Array]) -> Iterator[str]:
@@ -91,45 +127,93 @@ def other_bits(a: Gradients, b: Gradients, factor: float = 1.0) -> list[str]:
     return bad
 
 
+def adds_up(pair: Pair, inputs: Mapping[str, Array], dy: Array) -> list[str]:
+    """Names of the gradients to which each call adds the same again."""
+    first, second, third = (pair.backward(dy, inputs) for _ in range(3))
+    grown = {n: second[n] - first[n] for n in first}
+    steady = _far({n: third[n] - second[n] for n in first}, grown, lambda n: 0 * first[n])
+    return [n for n, g in grown.items() if n not in steady and bool((g != 0).any())]
+
+
 def behaviour(
-    pair: Pair, inputs: Mapping[str, Array], dy: Array, gradients: Gradients
-) -> Iterator[str]:
-    """Violations that show only when backward is called again, with other arguments."""
+    pair: Pair, inputs: Mapping[str, Array], dy: Array, gradients: Gradients, rounded: Rounded,
+    accuracy: float,
+) -> Iterator[tuple[str, str]]:  # fmt: skip
+    """What shows only when backward is called again: violations and notes, each after its kind.
+
+    accuracy: of an approximation, relative; the gradients of a solver are as linear as it is good.
+    """
     f, backward = pair.forward, pair.backward
     if bad := other_bits(gradients, backward(dy, inputs)):
-        yield f"{names(bad)} differs between two calls with the same arguments"
-        return
-    if bad := other_bits(gradients, backward(2 * dy, inputs), 2.0):
-        once = other_bits(gradients, backward(2 * dy, inputs))
-        if len(once) < len(gradients) and not set(bad) & set(once):
-            yield f"{names(bad)} ignores the upstream gradient: twice dy gives the same"
+        if more := adds_up(pair, inputs, dy):
+            yield (
+                ADDS_UP,
+                f"{names(more)} grows with each call: backward adds to its earlier result",
+            )
         else:
-            yield f"{names(bad)} is not linear in the upstream gradient: 2 dy does not give twice"
+            yield VIOLATION, f"{names(bad)} differs between two calls with the same arguments"
+        return
+    twice = backward(2 * dy, inputs)
+    half = {n: g / 2 for n, g in twice.items()}
+    bad = other_bits(gradients, twice, 2.0)
+    if accuracy:
+        bad = _far(gradients, half, lambda n: accuracy * abs(gradients[n]))
+    if bad:
+        once = other_bits(gradients, backward(2 * dy, inputs))
+        text = f"{names(bad)} is not linear in the upstream gradient: 2 dy does not give twice"
+        if len(once) < len(gradients) and not set(bad) & set(once):
+            text = f"{names(bad)} ignores the upstream gradient: twice dy gives the same"
+        elif not _far(gradients, half, lambda n: SMALL * abs(gradients[n])):
+            text += ", but almost: for a solver, forward_accuracy= says how good it is"
+        yield VIOLATION, text
     if not all(np.isfinite(to_numpy(g)).all() for g in gradients.values()):
         return  # the comparisons below would fail on NaN
     zero = backward(0 * dy, inputs)
     if bad := [n for n, g in zero.items() if bool((g != 0).any())]:
-        yield f"{names(bad)} is not 0 for an upstream gradient of 0"
-    f({n: 0.99 * x if x.dtype.kind == "f" else x for n, x in inputs.items()})
+        yield VIOLATION, f"{names(bad)} is not 0 for an upstream gradient of 0"
+    try:
+        f({n: 0.99 * x if x.dtype.kind == "f" else x for n, x in inputs.items()})
+    except Raised:
+        pass  # outside its domain; what it has kept until then counts
     if bad := other_bits(gradients, backward(dy, inputs)):
-        yield f"{names(bad)} changes if forward is called in between: it depends on hidden state"
+        text = f"{names(bad)} changes if forward is called in between: it depends on hidden state"
+        yield VIOLATION, text
         return
     for how, arrange in LAYOUTS.items():
         other = {n: arrange(x) if x.ndim else x for n, x in inputs.items()}
-        if bad := _far(gradients, backward(arrange(dy) if dy.ndim else dy, other)):
-            yield f"{names(bad)} is another one for {how} arguments"
+        yield from _elsewhere(pair, f"{how} arguments", gradients, rounded, dy, other, arrange)
     xp = array_module(dy)
     flat = xp.broadcast_to(xp.asarray(0.5, dtype=dy.dtype), dy.shape)
-    if bad := _far(backward(flat.copy(), inputs), backward(flat, inputs)):
-        yield f"{names(bad)} is another one for a broadcast upstream gradient"
+    constant = backward(flat.copy(), inputs)
+    yield from _elsewhere(
+        pair, "a broadcast upstream gradient", constant, rounded, flat, inputs, lambda a: a
+    )
 
 
-def _far(a: Gradients, b: Gradients) -> list[str]:
-    """Names of the gradients that differ by more than the order of summation explains."""
+def _elsewhere(
+    pair: Pair, what: str, gradients: Gradients, rounded: Rounded, dy: Array,
+    inputs: Mapping[str, Array], arrange: Callable[[Array], Array],
+) -> Iterator[tuple[str, str]]:  # fmt: skip
+    """Compare the gradients with those of the same numbers in another memory layout."""
+    try:
+        found = pair.backward(arrange(dy) if dy.ndim else dy, inputs)
+    except Changed as error:
+        yield VIOLATION, f"for {what}, {error}"
+        return
+    except Raised as error:
+        yield NOTE, f"not checked for {what}: {error}"
+        return
+    if bad := _far(gradients, found, rounded):
+        yield VIOLATION, f"{names(bad)} is another one for {what}"
+
+
+def _far(a: Gradients, b: Gradients, rounded: Rounded) -> list[str]:
+    """Names of the gradients that differ by more than rounding explains, in another order."""
     bad = []
     for name, g in a.items():
         one, two = to_numpy(g), to_numpy(b[name])
-        bound = 1e3 * np.finfo(one.dtype).eps * np.abs(one).max(initial=0)
-        if one.shape != two.shape or not np.abs(one - two).max(initial=0) <= bound:
-            bad.append(name)
+        off = np.abs(one - two).max(initial=0)
+        if not off <= 1e3 * np.finfo(one.dtype).eps * np.abs(one).max(initial=0):
+            if not off <= SEVERAL * float(np.max(to_numpy(rounded(name)), initial=0)):
+                bad.append(name)
     return bad

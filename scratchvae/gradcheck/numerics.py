@@ -36,6 +36,17 @@ SMOOTH = 2.5  # the gap of one-sided slopes shrinks by RATIO a rung if f is smoo
 OUTSIDE = "steps leave the domain of the forward"
 
 
+class Claim(NamedTuple):
+    """The claim that g is the gradient of <v, f(x)>, and what is known of its rounding."""
+
+    f: Forward
+    v: Array
+    x: Array
+    g: Array
+    slack: Array | float = 0.0  # rounding of each entry of g, by the backward's own arithmetic
+    noise: float = 0.0  # of <v, f(x)>, beyond what differences show
+
+
 class Probe(NamedTuple):
     """The comparison along one direction; all slopes are along it."""
 
@@ -125,8 +136,9 @@ def groups(x: Array) -> list[Array]:
     return [sizes for sizes in found if bool(sizes.any())]
 
 
-def probe(f: Forward, v: Array, x: Array, g: Array, u: Array, largest: float = FIRST) -> Probe:
-    """Compare the gradient g of <v, f(x)> with differences along u; f is evaluated 27 times."""
+def probe(claim: Claim, u: Array, largest: float = FIRST) -> Probe:
+    """Compare a gradient with differences along u; f is evaluated 27 times."""
+    f, v, x, g, _, least = claim
     xp = array_module(x)
     y = f(x)
     eps = float(np.finfo(y.dtype).eps)
@@ -148,16 +160,22 @@ def probe(f: Forward, v: Array, x: Array, g: Array, u: Array, largest: float = F
         h, r, right, left = h[first:], r[first:], right[first:], left[first:]
         if len(h) < 5:
             return Probe(0.0, np.inf, scale, reason=OUTSIDE)
-        noise = _noise(h, r, 0.5 * eps * own)
-        if bool((g * u).any()):
+        noise = _noise(h, r, max(least, 0.5 * eps * own))
+        zero = not bool((g * u).any())
+        if not zero:
             noise = max(noise, _grain(moved, own))
+            if not moved[-1]:  # a change below the rounding of numbers around 1 may be lost
+                noise = max(noise, eps * float(xp.sqrt((v * v).sum())))
         R = _extrapolated(r)
-        floor = 4 * eps * float(xp.abs(g * u).sum())
+        floor = _floor(claim, u, eps)
         error = np.abs(np.diff(R)) + 3 * noise / h[2:] + floor
     best = _best(R[:-1], error)
     slope = float((g * u).sum()) + float(R[best])
-    # if neither the gradient nor differences show a slope, errors are relative to the forward
-    scale = max(scale, abs(slope)) or own or float(moved.max())
+    if zero and abs(slope) <= SURE * error[best]:
+        # no slope, as at a minimum: errors are relative to that beside x, or to the forward
+        scale = max(abs(right[best]), abs(left[best])) or own or float(moved.max())
+    else:
+        scale = max(scale, abs(slope))
     kink, at = _kink(h, right - left, noise, scale)
     return Probe(
         *(float(R[best]), float(error[best]), scale, float(right[at]), float(left[at]), kink),
@@ -168,8 +186,9 @@ def probe(f: Forward, v: Array, x: Array, g: Array, u: Array, largest: float = F
     )
 
 
-def confirm(f: Forward, v: Array, x: Array, g: Array, u: Array, first: Probe) -> Probe:
+def confirm(claim: Claim, u: Array, first: Probe) -> Probe:
     """Another direction, at the rungs that decided the first one: f is evaluated 6 times."""
+    f, v, x, g, *_ = claim
     xp = array_module(x)
     r = []
     with np.errstate(all="ignore"):
@@ -177,13 +196,21 @@ def confirm(f: Forward, v: Array, x: Array, g: Array, u: Array, first: Probe) ->
             xa, xb = x + h * u, x - h * u
             r.append(_residual(v, f(xa) - f(xb), g, xa - xb, 2 * h))
         R = _extrapolated(np.array(r)).tolist()
-    floor = 4 * float(xp.finfo(x.dtype).eps) * float(xp.abs(g * u).sum())
+    floor = _floor(claim, u, float(xp.finfo(x.dtype).eps))
     error = abs(R[1] - R[0]) + 3 * first.noise * RATIO**2 / first.step + floor
     slope = float((g * u).sum()) + R[0]
-    scale = max(float(xp.sqrt(((g * u) ** 2).sum())), abs(slope)) or first.scale
+    scale = max(float(xp.sqrt(((g * u) ** 2).sum())), abs(slope))
+    if not bool((g * u).any()) and abs(slope) <= SURE * error:
+        scale = first.scale
     if not np.isfinite(error):
         return Probe(0.0, np.inf, scale, reason=OUTSIDE)
     return Probe(R[0], error, scale, step=first.step, noise=first.noise, slope=slope)
+
+
+def _floor(claim: Claim, u: Array, eps: float) -> float:
+    """The rounding of the slope that the gradient gives along u."""
+    xp = array_module(u)
+    return float((4 * eps * xp.abs(claim.g * u) + xp.abs(claim.slack * u)).sum())
 
 
 def _residual(v: Array, change: Array, g: Array, moved: Array, width: float) -> float:

@@ -1,16 +1,64 @@
-"""`Pair`: a forward and its backward, and one way to call them."""
+"""`Pair`: a forward and its backward, and one way to call them.
+
+Whatever the two functions raise becomes `Raised`, with one sentence that names the line.
+"""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from textwrap import shorten
+from traceback import extract_tb
 from typing import Any
 
 import numpy as np
 
-from ..backend import Array, array_module, to_numpy
-from ..backend.registry import keyword_only, positional
+from ..backend import Array, array_module
+from ..backend.registry import keyword_only
 from ..errors import InputError
 
-SPREAD = 32.0  # float32 may differ by so many times the effect of rounding the inputs
+SIZES = ("shape", "size", "align", "broadcast", "dimension")  # of what an error message speaks
+WIDTH = 100  # of a line of code that is quoted
+
+
+class Raised(Exception):
+    """A function under test raised. The message says what, and in which line of its file."""
+
+    def __init__(self, text: str, what: str = "", where: str = "") -> None:
+        super().__init__(text)
+        self.what, self.where = what, where
+
+
+class Changed(Raised):
+    """A backward returned gradients of other inputs, or other shapes, than at the first call."""
+
+
+def called(who: str, f: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """f(*arguments, **named). Raises Raised if f raises anything."""
+    try:
+        return f(*arguments, **named)
+    except Raised:
+        raise
+    except NotImplementedError as error:
+        raise Raised(f"{who} is not written yet" + f": {error}" * bool(str(error))) from error
+    except Exception as error:  # f is not this package's: whatever it raises is a finding about it
+        kind, text, where = type(error).__name__, " ".join(str(error).split()), _line(error, f)
+        what = f"{kind}: {text}" if text else kind
+        if any(word in text for word in SIZES):
+            named = dict.fromkeys(["dy"], *arguments) | named if arguments else named
+            shapes = [f"{n} {a.shape}" for n, a in named.items() if hasattr(a, "shape")]
+            text += f"; it was called with {', '.join(shapes)}"
+        raise Raised(
+            f"{who} raises {kind} {where}" + f": {text}" * bool(text), what, where
+        ) from error
+
+
+def _line(error: Exception, f: Callable[..., Any]) -> str:
+    """The innermost line that belongs to the file of f, else the line that raised."""
+    frames = extract_tb(error.__traceback__)[1:]  # without that of `called`
+    file = getattr(getattr(f, "__code__", None), "co_filename", "")
+    own = [frame for frame in frames if frame.filename == file] or frames
+    if not own:
+        return "in compiled code"
+    return f"in line {own[-1].lineno}: {shorten(own[-1].line or '', WIDTH, placeholder=' ...')}"
 
 
 class Pair:
@@ -19,6 +67,10 @@ class Pair:
     given     the inputs as they were, copied
     inputs    the same with floating-point arrays in float64
     floats    names of the floating-point inputs
+    wrt       names of the inputs whose gradients are asked for; None: whatever is returned
+    notes     what is worth knowing, but not wrong
+    coarse    eps of gradients that are less precise than their inputs, by name
+    nothing   names of the inputs for which backward returned None, which claims zero
     """
 
     def __init__(
@@ -27,20 +79,28 @@ class Pair:
         f_backward: Callable[..., Any],
         inputs: Mapping[str, Array],
         name: str,
+        wrt: Iterable[str] | None = None,
     ) -> None:
         self.f, self.f_backward = f, f_backward
         self.name = name or getattr(f, "__name__", "the forward")
+        self.back = getattr(f_backward, "__name__", "the backward")
+        self.wrt = None if wrt is None else tuple(wrt)
+        self.notes: list[str] = []
+        self.coarse: dict[str, float] = {}
+        self.nothing: set[str] = set()
+        self.first: set[str] = set()  # names of the gradients that the first call returned
         if not isinstance(inputs, Mapping) or not inputs:
             raise InputError(f"{self.name}: inputs must be a dict of name to array, and not empty")
         self.given: dict[str, Array] = {}
         for key, a in inputs.items():
-            xp = array_module(a)
             self.given[key] = (a if hasattr(a, "dtype") else np.asarray(a)).copy()
-            if self.given[key].dtype.kind == "f" and not bool(xp.isfinite(self.given[key]).all()):
+            finite = array_module(a).isfinite
+            if self.given[key].dtype.kind == "f" and not bool(finite(self.given[key]).all()):
                 raise InputError(f"{self.name}: the input {key} holds a NaN or an infinity")
         self.floats = tuple(n for n, a in self.given.items() if a.dtype.kind == "f")
         if not self.floats:
             raise InputError(f"{self.name}: no input is floating point, so there is no gradient")
+        self.numbers = {n for n, a in inputs.items() if isinstance(a, (int, float))}
         self.inputs = {
             n: a.astype("float64") if n in self.floats else a for n, a in self.given.items()
         }
@@ -50,32 +110,38 @@ class Pair:
             hint = "; wrap it in a lambda" if "positional only" in str(error) else ""
             names = ", ".join(inputs)
             raise InputError(f"{self.name} cannot be called with {names}: {error}{hint}") from None
-        parameters = list(inspect.signature(f_backward).parameters.values())
+        self.needs = self._needs()
+
+    def _needs(self) -> list[str]:
+        """Names of what backward is called with, after the upstream gradient."""
+        parameters = list(inspect.signature(self.f_backward).parameters.values())
         if any(p.kind is p.VAR_POSITIONAL for p in parameters) or not parameters:
             raise InputError(f"{self.back} must name its arguments: dy, then inputs of the forward")
-        known = {*inputs, "y"}
+        first, *others = parameters
+        if first.name in self.given and first.name != "dy":
+            raise InputError(
+                f"the first argument of {self.back} is {first.name}, an input of the forward, but "
+                "it is called with the upstream gradient first: add an argument dy before it"
+            )
         if any(p.kind is p.VAR_KEYWORD for p in parameters):
-            self.needs = list(inputs)
-        else:
-            self.needs = [n for n in positional(f_backward)[1:] if n in known]
-        missing = [
-            p.name
-            for p in parameters[1:]
-            if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty and p.name not in known
-        ]
-        if missing:
+            return list(self.given)
+        known = {*self.given, "y"}
+        named = [p for p in others if p.kind is p.POSITIONAL_OR_KEYWORD]
+        if missing := [p.name for p in named if p.default is p.empty and p.name not in known]:
             names = ", ".join(sorted(known))
             raise InputError(
                 f"{self.back} asks for {', '.join(missing)}, but after the upstream gradient, its "
                 f"first argument, there are only {names}"
             )
-
-    @property
-    def back(self) -> str:
-        return getattr(self.f_backward, "__name__", "the backward")
+        # an argument y with a default is one of theirs, labels for example, and not the output
+        return [
+            p.name
+            for p in named
+            if p.name in self.given or (p.name == "y" and p.default is p.empty)
+        ]
 
     def forward(self, inputs: Mapping[str, Array]) -> Array:
-        y = self.f(**inputs)
+        y = called(self.name, self.f, **inputs)
         if isinstance(y, (tuple, list)):
             raise InputError(
                 f"{self.name} returns a {type(y).__name__} of {len(y)}, not one array: "
@@ -90,18 +156,40 @@ class Pair:
     def backward(
         self, dy: Array, inputs: Mapping[str, Array], y: Array | None = None
     ) -> dict[str, Array]:
-        """Gradients by input name, without those that are None."""
+        """Gradients by input name, copied: backward may use the same memory again.
+
+        Raises Changed if they are of other inputs than at the first call, or have other shapes.
+        """
+        found = self.returned(dy, inputs, y)
+        if found.keys() != self.first:
+            raise Changed(f"{self.back} returns other gradients than at the first call")
+        if bad := [n for n, g in found.items() if g.shape != inputs[n].shape]:
+            shape = found[bad[0]].shape
+            raise Changed(f"d{bad[0]} has shape {shape}, where {bad[0]} has {inputs[bad[0]].shape}")
+        return {n: g.copy() for n, g in found.items()}
+
+    def returned(
+        self, dy: Array, inputs: Mapping[str, Array], y: Array | None = None
+    ) -> dict[str, Array]:
+        """Gradients by input name, in the memory that backward returned; zeros for None."""
         if y is None and "y" in self.needs:
             y = self.forward(inputs)
         arguments = {"y": y, **inputs}
-        named = self.named(self.f_backward(dy, **{n: arguments[n] for n in self.needs}))
-        if odd := [n for n in named if n not in self.floats]:
+        dy = array_module(dy).asarray(dy)  # the product of a 0-d array and a number is none
+        named = self.named(
+            called(self.back, self.f_backward, dy, **{n: arguments[n] for n in self.needs})
+        )
+        if odd := [n for n, g in named.items() if n not in self.floats and g is not None]:
             what = ", ".join(map(str, odd))
             raise InputError(f"{self.back} returns a gradient of {what}, no floating-point input")
+        named = {n: g for n, g in named.items() if n in self.floats}
+        self.first = self.first or set(named)
+        if all(g is None for g in named.values()):
+            raise InputError(f"{self.back} returns no gradient: is its return missing?")
+        self.nothing |= {n for n, g in named.items() if g is None}
         return {
-            n: np.asarray(g) if isinstance(g, (float, int)) else g
+            n: inputs[n] * 0 if g is None else np.asarray(g) if isinstance(g, (float, int)) else g
             for n, g in named.items()
-            if g is not None
         }
 
     def named(self, out: Any) -> dict[str, Any]:
@@ -109,46 +197,20 @@ class Pair:
         if out is None:
             raise InputError(f"{self.back} returns no gradient: is its return missing?")
         if isinstance(out, Mapping):
-            by_d = {f"d{n}": n for n in self.floats if f"d{n}" not in self.given}
+            by_d = {f"d{n}": n for n in self.given if f"d{n}" not in self.given}
             return {by_d.get(str(n), str(n)): g for n, g in out.items()}
         names = [name[1:] for name in keyword_only(self.f_backward) if name[0] == "d"]
         names = names or list(self.floats)
         values = out if isinstance(out, (tuple, list)) else (out,)
-        if len(values) != len(names):
-            raise InputError(
-                f"{self.back} returned {len(values)} gradients, but there should be "
-                f"{len(names)}: {', '.join(names)}"
-            )
-        return dict(zip(names, values, strict=True))
-
-    def low_precision(self, name: str, dy: Array, exact: Array, seed: int) -> tuple[str, bool]:
-        """Compare a float32 or float16 gradient with the float64 one: a message, and True if wrong.
-
-        They may differ by SPREAD times the effect of rounding inputs, output and upstream.
-        """
-        dtype = self.given[name].dtype
-        if dtype == np.float64:
-            return "", False
-        rng = np.random.default_rng([seed, 2])
-        eps = float(np.finfo(dtype).eps)
-        exact = to_numpy(exact)
-        largest = float(np.abs(exact).max(initial=0))
-        # backward may compute the output again, and round it
-        spread = eps * max(largest, float(np.abs(to_numpy(dy)).max(initial=0)))
-
-        def nudged(a: Array) -> Array:
-            return a + eps * a * array_module(a).asarray(rng.standard_normal(a.shape))
-
-        for _ in range(3):
-            moved = {n: nudged(a) if n in self.floats else a for n, a in self.inputs.items()}
-            y = nudged(self.forward(moved))
-            off = to_numpy(self.backward(nudged(dy), moved, y)[name]) - exact
-            spread = max(spread, np.abs(off).max(initial=0))
-        y_type = self.forward(self.given).dtype
-        low = to_numpy(self.backward(dy.astype(y_type), self.given)[name])
-        off = np.abs(low - exact).max(initial=0)
-        if off <= SPREAD * spread:
-            seen = SPREAD * spread / largest if largest else 0.0
-            return f"in {dtype}, an error above {seen:.1e} of the largest entry", False
-        found = f"off by up to {off:.2g}, where rounding explains {spread:.2g}"
-        return f"right in float64, but its {dtype} values are {found}", True
+        fewer = (
+            [n for n in names if n in (self.wrt or ())],
+            [n for n in names if n not in self.numbers],
+        )
+        for some in (names, list(self.given), *fewer):
+            if len(values) == len(some):
+                return dict(zip(some, values, strict=True))
+        raise InputError(
+            f"{self.back} returned {len(values)} gradients, but there should be {len(names)}: "
+            f"{', '.join(names)}; if some are constants, return a dict of the others by name, or "
+            "name the others with wrt"
+        )

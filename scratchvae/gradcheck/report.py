@@ -4,8 +4,10 @@ PASS           the gradient agrees with differences, to the resolution that is p
 FAIL           it does not
 KINK           x lies at a kink: the gradient is possible there, and right at points beside it
 INCONCLUSIVE   differences cannot tell, and the reason is given
+ACCEPTED       it differs, by no more than the caller accepts
 RANDOM         the forward gives other values when called again
 CONTRACT       backward breaks its contract (see `contract.py`), right or not
+ERROR          a function raises: the sentence says what, and in which line
 """
 
 import re
@@ -17,13 +19,18 @@ from ..errors import GREEN, RED, YELLOW, tinted
 
 PASS, FAIL, KINK = "PASS", "FAIL", "KINK"
 INCONCLUSIVE, RANDOM, CONTRACT = "INCONCLUSIVE", "RANDOM", "CONTRACT"
-GOOD = (PASS, KINK)
-COLOURS = {PASS: GREEN, FAIL: RED, CONTRACT: RED, RANDOM: RED, KINK: GREEN, INCONCLUSIVE: YELLOW}
-WORST_FIRST = (RANDOM, FAIL, CONTRACT, INCONCLUSIVE, KINK, PASS)
+ACCEPTED, ERROR = "ACCEPTED", "ERROR"
+GOOD = (PASS, KINK, ACCEPTED)
+WORST_FIRST = (ERROR, RANDOM, FAIL, CONTRACT, INCONCLUSIVE, ACCEPTED, KINK, PASS)
+COLOURS = dict.fromkeys(WORST_FIRST, RED) | dict.fromkeys((PASS, KINK), GREEN)
+COLOURS |= dict.fromkeys((INCONCLUSIVE, ACCEPTED), YELLOW)
 
 
 class GradientError(AssertionError):
-    """A gradient did not pass. The message is the report."""
+    """A gradient did not pass. The message is the report, with what is worst in its first line."""
+
+
+GradientError.__module__ = __name__.rpartition(".")[0]  # its public home, which tracebacks print
 
 
 @dataclass(frozen=True)
@@ -37,20 +44,29 @@ class Leaf:
     message: str = ""
     table: str = ""
 
+    @property
+    def how(self) -> str:
+        """The error and the resolution in words."""
+        seen = f"an error above {self.resolution:.1e} of its size would have been seen"
+        if self.verdict not in (PASS, KINK):
+            return f"off by {self.error:.2g} of its size; {seen}"
+        if self.resolution == 0:
+            return "agrees exactly"
+        return f"agrees to {max(0.0, -log10(self.resolution)):.1f} digits; {seen}"
+
     def __str__(self) -> str:
         head = f"d{self.name:<12} {self.verdict:<12} "
-        seen = f"an error above {self.resolution:.1e} of its size would have been seen"
-        how = f"off by {self.error:.2g} of its size; {seen}"
-        if self.verdict in GOOD and self.resolution == 0:
-            how = "agrees exactly"
-        elif self.verdict in GOOD:
-            how = f"agrees to {max(0.0, -log10(self.resolution)):.1f} digits; {seen}"
         if self.verdict == PASS:
-            return f"{head}{how}" + f" ({self.message})" * bool(self.message)
-        lines = [head + (self.message or how)]
+            return f"{head}{self.how}" + f" ({self.message})" * bool(self.message)
+        lines = [head + (self.message or self.how)]
         if self.message and self.verdict != INCONCLUSIVE and self.error < inf:
-            lines.append(f"{'':27}{how}")
+            lines.append(f"{'':27}{self.how}")
         return "\n".join(filter(None, [*lines, self.table]))
+
+
+def _severity(leaf: Leaf) -> tuple[int, float]:
+    """The worst first: by verdict and, where it is wrong, by size."""
+    return WORST_FIRST.index(leaf.verdict), -leaf.error if leaf.verdict in (FAIL, ACCEPTED) else 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,7 @@ class Report:
     leaves: tuple[Leaf, ...] = ()
     violations: tuple[str, ...] = ()  # of the contract
     random: str = ""
+    raised: str = ""  # by a function under test
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()  # of a model, beyond its gradients
 
@@ -85,6 +102,7 @@ class Report:
         found |= {finding.verdict for finding in self.findings}
         found |= {CONTRACT} if self.violations else set()
         found |= {RANDOM} if self.random else set()
+        found |= {ERROR} if self.raised else set()
         return min(found, key=WORST_FIRST.index)
 
     @property
@@ -97,22 +115,33 @@ class Report:
         """The largest error of any gradient, relative to its size."""
         return max((leaf.error for leaf in self.leaves), default=0.0)
 
+    @property
+    def headline(self) -> str:
+        """The verdict with the worst that was found, in one line."""
+        worst = sorted(self.leaves, key=_severity)[:1]
+        said = [f"d{x.name}: {x.message or x.how}" for x in worst if x.verdict not in GOOD]
+        bad = [str(x) for x in self.findings if x.verdict not in GOOD]
+        found = [self.raised, self.random, *said, *self.violations, *bad]
+        return ": ".join([f"{self.name}: {self.verdict}", *list(filter(None, found))[:1]])
+
     def __bool__(self) -> bool:
         raise TypeError("a report is not a bool: use report.verdict or report.raise_if_failed()")
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.verdict}"]
-        lines += [self.random] if self.random else []
+        lines += filter(None, [self.raised, self.random])
         lines += [f"contract: {violation}" for violation in self.violations]
-        for part in (*self.leaves, *self.findings):
+        leaves = sorted(self.leaves, key=_severity)
+        for part in (*leaves, *self.findings):
             lines += str(part).split("\n")
         lines += self.notes
         return "\n  ".join(lines)
 
     def raise_if_failed(self) -> None:
-        """Raise GradientError, with this report as its message, unless it is PASS or KINK."""
+        """Raise GradientError, with this report as its message, unless the verdict is in GOOD."""
+        __tracebackhide__ = True  # pytest shows the caller's line
         if self.verdict not in GOOD:
-            raise GradientError(str(self))
+            raise GradientError("\n".join([self.headline, *str(self).split("\n")[1:]]))
 
 
 def folded(text: str, indent: int) -> str:

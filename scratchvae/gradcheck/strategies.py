@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ..backend.registry import OPS
 from ..errors import InputError
-from .random_inputs import draw
+from .suites.random_inputs import draw
 
 
 def inputs(sizes: tuple[int, int] = (1, 5), /, **specs: str) -> st.SearchStrategy[Any]:

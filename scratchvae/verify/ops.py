@@ -6,8 +6,8 @@ from .. import models  # noqa: F401  (imports every module that registers an op)
 from ..backend.registry import OPS
 from ..errors import InputError
 from ..gradcheck.checker import check
-from ..gradcheck.random_inputs import draw
 from ..gradcheck.report import Report
+from ..gradcheck.suites.random_inputs import draw
 
 
 def draw_inputs(
@@ -24,4 +24,7 @@ def check_op(name: str, *, seed: int = 0, sizes: dict[str, int] | None = None) -
     op = OPS[name]
     batch = [key for key, spec in op.inputs.items() if spec.startswith("B")]
     inputs = draw_inputs(name, seed, sizes)
-    return check(op.forward, op.backward, inputs, wrt=op.gradients, seed=seed, batch=batch)
+
+    return check(
+        op.forward, op.backward, inputs, wrt=op.gradients, seed=seed, batch=batch, strict=True
+    )

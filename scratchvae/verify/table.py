@@ -1,8 +1,8 @@
 """`scratchvae verify` and `verify --teeth`: what is checked, and the tables that are printed.
 
 `show` checks every op and every model. `show_teeth` checks the checks: it switches on each bug of
-`known_bugs.py`, and makes every gradient of every op wrong in every way of `gradcheck.mutants`. A
-wrong gradient that passes is a hole in the checks.
+`known_bugs.py`, and makes every gradient of every op wrong in every way of `mutants.py`. A wrong
+gradient that passes is a hole in the checks.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from ..backend import noise
 from ..backend.registry import OPS
 from ..data.labels import UNLABELLED
 from ..gradcheck import check
-from ..gradcheck.mutants import mutants
 from ..gradcheck.report import GOOD, Finding, Leaf, Report, coloured, folded
+from ..gradcheck.suites.mutants import mutants
 from ..models import IWAE, VAE, Autoencoder, ConditionalVAE, Labelled, Model, SemiSupervisedVAE
 from .known_bugs import BUGS
 from .model import check_model
@@ -77,10 +77,11 @@ def reports(seed: int = 0) -> Iterator[tuple[str, Report]]:
         yield name, check_model(*subject(name, seed), seed=seed)
 
 
-def show(seed: int, seen: list[tuple[str, Report]]) -> int:
+def show(seed: int, seen: list[tuple[str, Report]], verbose: bool = False) -> int:
     """Print one table of all that is checked; 1 if anything failed, else 0.
 
-    The reports are appended to `seen`, which is empty before.
+    The reports are appended to `seen`, which is empty before. verbose: a line for each gradient and
+    each finding of a model, too.
     """
     print("ops, models and their meaning, in float64: the error that was found, and the smallest")
     print("that would have failed; of a gradient relative to its size, of a bound or KL in nats\n")
@@ -92,19 +93,24 @@ def show(seed: int, seen: list[tuple[str, Report]]) -> int:
             gradients = ", ".join(f"d{leaf.name}" for leaf in report.leaves)
             print(_row(f"{name:22} {gradients}", report))
         else:
-            print(f"\n{name}")
-            for leaf in report.leaves:
+            counted = f"{len(report.leaves)} gradients, {len(report.findings)} other checks"
+            print(f"\n{name}" if verbose else _row(f"{name:32}", report) + f"  {counted}")
+            for leaf in report.leaves if verbose else ():
                 print(_row(f"  d{leaf.name}", leaf))
-            for finding in report.findings:
+            for finding in report.findings if verbose else ():
                 print(_row(f"  {finding.name}", finding))
         if report.verdict not in GOOD:
             print(f"\n{report}\n")
-            failed.append(f"{report.verdict} {name}")
+            failed.append(name)
     passed = f"{len(seen) - len(failed)} of {len(seen)} ops and models passed"
     worst = max(report.error for _, report in seen)
     print(f"\n{passed}; the worst gradient is off by {worst:.1e} of its size")
-    for line in failed:
-        print(line)
+    verdicts = {name: report.verdict for name, report in seen}
+    for name in failed:
+        print(f"{verdicts[name]} {name}")
+    ops = [name for name in failed if name in OPS]
+    if ops and len(failed) > len(ops):
+        print(f"fix this first: {', '.join(ops)}; the models that fail may use it")
     return 1 if failed else 0
 
 
@@ -133,7 +139,7 @@ def killers(report: Report) -> str:
     found = [f"gradient {', '.join(leaves)}"] if leaves else []
     found += [finding.name for finding in report.findings if finding.verdict not in GOOD]
     found += [f"contract: {text}" for text in report.violations]
-    return "; ".join(filter(None, [*found, report.random]))
+    return "; ".join(filter(None, [*found, report.random, report.raised]))
 
 
 def show_teeth(seed: int = 0) -> int:

@@ -48,7 +48,7 @@ from support.zoo import LAYERS, MUTANTS, SCALES, UPSTREAMS, layer
 
 import scratchvae
 from scratchvae.gradcheck import check
-from scratchvae.gradcheck.mutants import mutants
+from scratchvae.gradcheck.suites.mutants import mutants
 
 OUTCOMES = PASSED, REJECTED, UNDECIDED = "passed", "rejected", "undecided"  # else a crash's name
 VERDICTS = {"PASS": PASSED, "KINK": PASSED, "INCONCLUSIVE": UNDECIDED}  # all others: rejected

@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import as_strided
 from scratchvae import VAE, InputError
 from scratchvae.backend.registry import OPS
 from scratchvae.gradcheck import GradientError, check, check_model, check_op, leaf
-from scratchvae.gradcheck.numerics import Probe, confirm, direction, probe, resolution
+from scratchvae.gradcheck.numerics import Claim, Probe, confirm, direction, probe, resolution
 from scratchvae.gradcheck.report import FAIL, GOOD, INCONCLUSIVE, KINK, PASS
 
 
@@ -91,15 +91,16 @@ def test_the_rounding_of_the_gradient_itself_is_no_error(rng, seed):
 
 def test_errors_are_relative_to_the_larger_gradient(x):
     u, v = direction(x, "x", 0), np.ones(6)
-    first = probe(square, v, x, 2e-9 * x, u)
+    claim = Claim(square, v, x, 2e-9 * x)
+    first = probe(claim, u)
     assert first.relative == pytest.approx(1)
-    assert confirm(square, v, x, 2e-9 * x, u, first).relative == pytest.approx(1)
+    assert confirm(claim, u, first).relative == pytest.approx(1)
     leaf = check(square, lambda dy, x: dy * 2e-9 * x, {"x": x}).leaves[0]
     assert leaf.error == pytest.approx(1)
 
 
 def test_without_a_slope_errors_are_relative_to_the_forward(x):
-    flat = probe(lambda x: 0 * x + 3, np.ones(6), x, 0 * x, direction(x, "x", 0))
+    flat = probe(Claim(lambda x: 0 * x + 3, np.ones(6), x, 0 * x), direction(x, "x", 0))
     assert flat.scale == pytest.approx(3 * np.sqrt(6))
     assert 0 < flat.resolution < 1e-9
 
@@ -170,7 +171,11 @@ def test_an_upstream_gradient_of_which_only_the_direction_counts(x):
 def test_last_bits_that_are_not_linear_in_the_upstream_gradient(x):
     f_backward = lambda dy, x: dy * (1 + 1e-3 * np.abs(dy)) * 2 * x  # noqa: E731
     found = the_violation(square, f_backward, {"x": x}, upstream=1e-12)
-    assert found == "dx is not linear in the upstream gradient: 2 dy does not give twice"
+    assert (
+        found
+        == "dx is not linear in the upstream gradient: 2 dy does not give twice, but almost: for a "
+        "solver, forward_accuracy= says how good it is"
+    )
 
 
 def test_numbers_that_underflow_need_not_be_linear(x):
@@ -219,7 +224,9 @@ def test_a_gradient_that_is_another_one_in_one_layout(rng, layout, argument, wro
         return WRONG_LAYOUTS[wrong](dy * 2 * x) if other and not broadcast else dy * 2 * x
 
     found = the_violation(square, f_backward, {"x": rng.standard_normal((4, 6))})
-    assert found == f"dx is another one for {layout} arguments"
+    shape = f"for {layout} arguments, dx has shape (1, 4, 6), where x has (4, 6)"
+    same = f"dx is another one for {layout} arguments"
+    assert found == (shape if wrong == "another shape" else same)
 
 
 def test_strides_that_are_taken_for_granted(x):
@@ -299,11 +306,11 @@ SHARED = {
 @pytest.mark.parametrize("what", SHARED)
 def test_memory_that_is_shared_with(x, what):
     f, f_backward, sentence = SHARED[what]
-    assert the_violation(f, f_backward, {"x": x, "z": np.zeros(6)}) == sentence
+    assert the_violation(f, f_backward, {"x": x, "z": np.zeros(6)}, strict=True) == sentence
 
 
 def test_memory_of_a_device_that_is_shared(double, x):
-    found = the_violation(lambda x: x + 1, lambda dy: dy, {"x": double.asarray(x)})
+    found = the_violation(lambda x: x + 1, lambda dy: dy, {"x": double.asarray(x)}, strict=True)
     assert found == "dx shares memory with dy: return a copy, or both change at once"
 
 
@@ -332,13 +339,14 @@ BATCHES = {
     "dx is wrong for a batch of one": (
         lambda dy, x, W: (dy @ W.T * (1 + 1e-9 * (len(x) == 1)), x.T @ dy, dy.sum(axis=0))
     ),
-    "fails for a batch of one: no spread": (
+    "fails for a batch of one: ValueError: no spread": (
         lambda dy, x, W: (dy @ W.T, x.T @ dy, dy.sum(axis=0) * spread(x))
     ),
     "dW is wrong for an empty batch": (
         lambda dy, x, W: (dy @ W.T, x.T @ dy if len(x) else np.ones_like(W), dy.sum(axis=0))
     ),
-    "fails for an empty batch: index 0 is out of bounds for axis 0 with size 0": (
+    "fails for an empty batch: IndexError: index 0 is out of bounds for axis 0 with size 0"
+    "; it was called with dy (0, 3), x (0, 6), W (6, 3)": (
         lambda dy, x, W: (dy @ W.T, x.T @ dy, dy[0] + dy[1:].sum(axis=0))
     ),
 }
@@ -352,7 +360,8 @@ def spread(x):
 
 @pytest.mark.parametrize("sentence", BATCHES)
 def test_batches_of_one_and_of_none(xWb, sentence):
-    assert the_violation(linear, BATCHES[sentence], xWb, batch=["x"]) == sentence
+    found = the_violation(linear, BATCHES[sentence], xWb, batch=["x"], strict=True)
+    assert re.sub(r"<lambda> raises (\w+) in line \d+: .*?: (?=\w)", r"\1: ", found) == sentence
 
 
 def test_an_op_is_tried_with_a_batch_of_one(monkeypatch):
@@ -399,15 +408,18 @@ def test_float32_may_lose_what_the_forward_blows_up(x):
 # ------------------------------------------------------------------------ the name of the bug
 
 
+SMALL = "so small an error may be the forward's, an epsilon or a solver good to about "
+
+
 @pytest.mark.parametrize(
     ("factor", "left_over", "message"),
-    [(2, 0, "2 x too large at all 6 entries"), (2, 1e-4, ""), (1, 1e-7, "")],
+    [(2, 0, "2 x too large at all 6 entries"), (2, 1e-4, ""), (1, 1e-4, ""), (1, 1e-7, SMALL)],
 )
 def test_an_explanation_that_leaves_something_over(x, rng, factor, left_over, message):
     over = factor * (1 + left_over * rng.standard_normal(6))
     leaf = check(square, lambda dy, x: dy * 2 * x * over, {"x": x}).leaves[0]
     assert leaf.verdict == FAIL
-    assert leaf.message == message
+    assert leaf.message.startswith(message) if message == SMALL else leaf.message == message
 
 
 NAMES = {
@@ -667,3 +679,58 @@ def test_a_direction_that_says_nothing_is_not_outweighed_by_an_exact_one():
     blind, exact = Probe(0.0, np.inf, 1.0), Probe(0.0, 0.0, 1.0)
     assert resolution([exact, blind]) == np.inf
     assert resolution([exact, exact]) == 0
+
+
+# ------------------------------------------------------------------------------ many gradients
+
+
+def many(n, counted=None):
+    """Sums of squares of n arrays, whose sizes are 1 and 0.1."""
+    rng = np.random.default_rng(0)
+    x = {f"a{k}": rng.standard_normal(1 + k % 5) * 10.0 ** -(k % 2) for k in range(n)}
+
+    def f(**a):
+        if counted is not None:
+            counted.append(1)
+        return np.stack([(v * v).sum() for v in a.values()])
+
+    def f_backward(dy, **a):
+        return {name: 2 * d * v for d, (name, v) in zip(dy, a.items(), strict=True)}
+
+    return f, f_backward, x
+
+
+def test_many_inputs_do_not_cost_many_forwards_each():
+    costs = []
+    for n in (30, 60, 120):
+        counted = []
+        report = check(*many(n, counted))
+        assert report.verdict == PASS
+        assert report.resolution < 1e-6
+        costs.append(len(counted))
+    assert costs[0] == costs[1] == costs[2] < 200
+
+
+@pytest.mark.parametrize("wrong", ["a0", "a6", "a13", "a27", "a39"])
+@pytest.mark.parametrize("factor", [0, 1.001, -1])
+def test_one_wrong_gradient_among_many_is_found(wrong, factor):
+    f, f_backward, x = many(40)
+
+    def spoilt(dy, **a):
+        g = f_backward(dy, **a)
+        return {**g, wrong: factor * g[wrong]}
+
+    report = check(f, spoilt, x)
+    assert [leaf.name for leaf in report.leaves if leaf.verdict == FAIL] == [wrong]
+    assert len(report.leaves) == 40
+
+
+def test_errors_of_two_gradients_do_not_hide_one_another():
+    f, f_backward, x = many(30)
+
+    def spoilt(dy, **a):
+        g = f_backward(dy, **a)
+        return {**g, "a1": 1.01 * g["a1"], "a8": 0.99 * g["a8"]}
+
+    report = check(f, spoilt, x)
+    assert [leaf.name for leaf in report.leaves if leaf.verdict == FAIL] == ["a1", "a8"]

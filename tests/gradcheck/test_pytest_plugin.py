@@ -54,7 +54,11 @@ def test_a_wrong_gradient_fails_its_test_with_the_report(pytester):
     result = pytester.runpytest_subprocess("--gradcheck-seed=3")
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(
-        ["*GradientError: square: FAIL", "*2 x too small at all 2 entries*", "FAIL * square *"]
+        [
+            "*GradientError: square: FAIL: dx: 2 x too small at all 2 entries",
+            "*2 x too small at all 2 entries*",
+            "FAIL * square *",
+        ]
     )
 
 

@@ -12,7 +12,7 @@ from support.op_calls import call, cast
 from scratchvae import ops
 from scratchvae.backend.registry import OPS, SKIP, backward_of, keyword_only
 from scratchvae.gradcheck import draw_inputs
-from scratchvae.gradcheck.random_inputs import SIZES
+from scratchvae.gradcheck.suites.random_inputs import SIZES
 from scratchvae.models import losses, m2
 
 # relu reads only y > 0, and softplus and sigmoid only their output: forward may then overwrite x

@@ -17,7 +17,7 @@ from support.op_calls import call
 
 from scratchvae.backend import to_numpy
 from scratchvae.backend.registry import OPS
-from scratchvae.gradcheck.random_inputs import SIZES
+from scratchvae.gradcheck.suites.random_inputs import SIZES
 from scratchvae.models import losses
 
 L = np.longdouble

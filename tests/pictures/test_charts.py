@@ -92,7 +92,7 @@ def test_verify_draws_what_it_found(tmp_path, monkeypatch, capsys):
     seen, original = [], chart.gradient_errors
     monkeypatch.setattr(chart, "gradient_errors", lambda r: (seen.append(r), original(r))[1])
     monkeypatch.setattr(verify, "SUBJECTS", {"vae": verify.SUBJECTS["vae"]})
-    assert cli.main(["verify", "-o", str(tmp_path / "g.png")]) == 0
+    assert cli.main(["verify", "-v", "-o", str(tmp_path / "g.png")]) == 0
     assert (tmp_path / "g.png").read_bytes().startswith(b"\x89PNG")
     out = capsys.readouterr().out
     assert out.endswith(f"{tmp_path / 'g.png'}\n")

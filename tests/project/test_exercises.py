@@ -55,7 +55,6 @@ MISTAKES = [  # the exercise, what is written, in the place of what, and what is
     ("reparameterize", "eps", "eps / 2", "dlogvar .* 2 x too large at all 8 entries"),
     ("reparameterize", "/ 2", "* eps / 2", "dlogvar .* a factor eps is missing"),
     ("reparameterize", "np.exp(logvar)", "np.exp(logvar / 2)", r"dlogvar .* a factor exp\(logvar/2\) too many"),
-    ("reparameterize", '"mu": dy,', '"mu": dy * 1,', "dmu shares memory with dy"),
     ("vae", "dmu, dlogvar = dmu, dlogvar", "dmu, dlogvar = dmu + dmu_kl, dlogvar + dlogvar_kl", "hint: the decoder is right; look at dz, and at the KL"),
     ("vae", "dmu, dlogvar = dmu, dlogvar + dlogvar_kl", "dmu, dlogvar = dmu + dmu_kl, dlogvar + dlogvar_kl", "hint: dlogvar is right, dmu is not"),
     ("vae", "dmu + dmu_kl, dlogvar - dlogvar_kl", "dmu + dmu_kl, dlogvar + dlogvar_kl", "hint: dmu is right, dlogvar is not"),
@@ -85,7 +84,7 @@ def solve(tmp_path):
 def test_an_exercise_is_unfinished_and_says_so(name, capsys):
     assert cli.main(["verify", str(FOLDER / f"{name}.py")]) == 1
     out, err = capsys.readouterr()
-    assert f"contract: {name}_backward is not written yet: return " in out
+    assert f"{name}: ERROR\n  {name}_backward is not written yet: return " in out
     assert "0 of 1 pairs passed" in out
     assert err == ""
 
@@ -109,5 +108,5 @@ def test_a_gradient_that_is_left_out_is_no_pass(solve):
 def test_a_mistake_is_named(solve, name, wrong, right, words):
     assert right in SOLUTIONS[name]
     (report,) = solve(name, SOLUTIONS[name].replace(right, wrong, 1))
-    assert report.verdict in ("FAIL", "CONTRACT")
+    assert report.verdict in ("FAIL", "CONTRACT", "ERROR")
     assert re.search(words, str(report)), report

@@ -14,9 +14,9 @@ from scratchvae import VAE
 from scratchvae.backend import noise
 from scratchvae.backend.registry import OPS
 from scratchvae.gradcheck import check, draw_inputs
-from scratchvae.gradcheck.mutants import MUTANTS as EVERY
-from scratchvae.gradcheck.mutants import mutants
 from scratchvae.gradcheck.pair import Pair
+from scratchvae.gradcheck.suites.mutants import MUTANTS as EVERY
+from scratchvae.gradcheck.suites.mutants import mutants
 
 LAYERS = (
     *("linear", "tanh", "softplus", "relu", "bce_with_logits", "gaussian_kl", "reparameterize"),

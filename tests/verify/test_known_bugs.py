@@ -8,7 +8,7 @@ from support.shipped_step import check_shipped_step
 from scratchvae import VAE, InputError, cli
 from scratchvae.backend.registry import OPS
 from scratchvae.gradcheck import GradientError, check, check_model, draw_inputs, mutation_score
-from scratchvae.gradcheck.mutants import MUTANTS, mutants
+from scratchvae.gradcheck.suites.mutants import MUTANTS, mutants
 from scratchvae.models import vae
 from scratchvae.train import Trainer
 from scratchvae.train.optim import Adam

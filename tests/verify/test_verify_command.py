@@ -1,9 +1,12 @@
 """`scratchvae verify`: what it prints, its exit code, and the errors that the README quotes."""
 
 import io
+import json
 import re
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from support.command_line import refused
@@ -27,7 +30,7 @@ def verified():
 
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as out:
         patch.setattr(table, "reports", recorded)
-        code = cli.main(["verify"])
+        code = cli.main(["verify", "-v"])
     return code, out.getvalue(), reports
 
 
@@ -68,17 +71,98 @@ def test_verify_fails_when_a_gradient_is_wrong(capsys, monkeypatch):
     assert cli.main(["verify"]) == 1
     out, _ = capsys.readouterr()
     assert "FAIL sigmoid" in out
+    assert "fix this first" not in out, "no model fails"
     assert "too large at all" in out
 
 
 def test_the_seed_of_verify_reaches_the_checks(capsys, monkeypatch):
     seen = []
-    monkeypatch.setattr(table, "show", lambda seed, found: seen.append(("models", seed)) or 0)
+    monkeypatch.setattr(
+        table, "show", lambda seed, found, verbose: seen.append(("models", seed)) or 0
+    )
     monkeypatch.setattr(table, "show_teeth", lambda seed: seen.append(("teeth", seed)) or 0)
     check_file = "scratchvae.cli.verify.check_file"
-    monkeypatch.setattr(check_file, lambda path, seed: seen.append(("file", seed)) or [])
+    monkeypatch.setattr(check_file, lambda path, seed, only: seen.append(("file", seed)) or [])
     for options in (["--seed", "3"], ["--teeth", "--seed", "4"], ["mine.py", "--seed", "5"]):
         assert cli.main(["verify", *options]) == 0
     assert seen == [("models", 3), ("teeth", 4), ("file", 5)]
     refused(capsys, ["verify", "--seed", 2**64], "seed must be a whole number from 0 to 2**64 - 1")
     refused(capsys, ["verify", "mine.py", "--teeth"], "leave the file out")
+
+
+def test_a_healthy_run_has_one_line_for_each_op_and_model(capsys, monkeypatch):
+    monkeypatch.setattr(table, "SUBJECTS", {"vae": table.SUBJECTS["vae"]})
+    assert cli.main(["verify"]) == 0
+    out, _ = capsys.readouterr()
+    (line,) = [line for line in out.splitlines() if line.startswith("vae ")]
+    assert re.search(r"PASS  8 gradients, \d+ other checks$", line)
+    assert len(out.splitlines()) < len(OPS) + 10
+
+
+def test_an_op_that_fails_is_named_before_the_models_that_use_it(capsys, monkeypatch):
+    """An op fails, and a model with it."""
+    monkeypatch.setattr(table, "SUBJECTS", {"vae": table.SUBJECTS["vae"]})
+    relu = OPS["relu"]
+    wrong = relu._replace(backward=lambda dy, y, *, dx=None: 1.001 * relu.backward(dy, y))
+    monkeypatch.setitem(OPS, "relu", wrong)
+    check_model = table.check_model
+    spoilt = lambda *a, **k: replace(check_model(*a, **k), random="as if it used relu")  # noqa: E731
+    monkeypatch.setattr(table, "check_model", spoilt)
+    assert cli.main(["verify"]) == 1
+    out, _ = capsys.readouterr()
+    assert out.endswith("fix this first: relu; the models that fail may use it\n")
+
+
+PAIRS = """
+import numpy as np
+def square(x): return x * x
+def square_backward(dy, x): return 2 * dy * x
+def inputs_square(): return {"x": np.arange(1.0, 4)}
+def cube(x): return x**3
+def cube_backward(dy, x): return 2 * dy * x**2
+def inputs_cube(): return {"x": np.arange(1.0, 4)}
+def bare(x): return x
+def bare_backward(dy): return dy
+"""
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    (tmp_path / "pairs.py").write_text(PAIRS)
+    return tmp_path / "pairs.py"
+
+
+def test_pairs_that_could_not_be_checked_are_counted(pairs, capsys):
+    assert cli.main(["verify", str(pairs)]) == 2
+    out, err = capsys.readouterr()
+    assert out.endswith("1 of 3 pairs passed, 1 could not be checked\n")
+    assert "bare has no inputs" in err
+
+
+def test_a_part_of_a_name_selects_pairs(pairs, capsys):
+    assert cli.main(["verify", str(pairs), "-k", "squ"]) == 0
+    assert "1 of 1 pairs passed" in capsys.readouterr().out
+    assert cli.main(["verify", str(pairs), "-k", "cub"]) == 1
+    refused(capsys, ["verify", pairs, "-k", "none"], "no pair of")
+    refused(capsys, ["verify", "-k", "relu"], "-k applies to a file of pairs")
+
+
+def test_reports_as_json_and_junit(pairs, capsys, tmp_path):
+    xml = tmp_path / "found.xml"
+    assert cli.main(["verify", str(pairs), "--json", "--junit", str(xml)]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert [(p["name"], p["verdict"]) for p in found["pairs"]] == [
+        ("square", "PASS"),
+        ("cube", "FAIL"),
+    ]
+    assert found["pairs"][1]["gradients"][0]["message"].startswith("1.5 x too small")
+    assert found["pairs"][1]["gradients"][0]["error"] == pytest.approx(1 / 3)
+    assert list(found["could_not_be_checked"]) == ["bare"]
+    suite = ElementTree.parse(xml).getroot()  # noqa: S314 (it was written here)
+    assert [suite.get(k) for k in ("tests", "failures", "errors")] == ["3", "1", "1"]
+    cases = {case.get("name"): case for case in suite}
+    assert (
+        cases["cube"].find("failure").get("message").startswith("cube: FAIL: dx: 1.5 x too small")
+    )
+    assert "has no inputs" in cases["bare"].find("error").get("message")
+    assert "agrees to" in cases["square"].find("system-out").text

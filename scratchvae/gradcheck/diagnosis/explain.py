@@ -10,6 +10,8 @@ from itertools import chain, combinations
 
 import numpy as np
 
+from .patterns import contributions, epsilon, mask, slices, statistics, symmetric
+
 CLOSE = 1e-5  # the residual that an explanation may leave, relative to the largest entry
 RIGHT = 1e-8  # relative to the largest entry: an entry with a smaller error is right
 NOTHING = 1e-11  # relative to the gradient: differences of a constant are no larger
@@ -28,12 +30,13 @@ def explain(
     others: Callable[[], Arrays],
     numeric_for: Callable[[np.ndarray], np.ndarray],
     v: np.ndarray,
+    jacobian: Callable[[], np.ndarray | None],
 ) -> str:
     """One sentence, or "" if no explanation fits.
 
     a, n: the gradient that backward returned, and the numeric one. arrays: the inputs and the
     output by name. others(): numeric gradients of other inputs. numeric_for(v): n for another
-    upstream v.
+    upstream v. jacobian(): of the outputs (rows) by the entries of the input, unless it is large.
     """
     size = max(np.abs(n).max(initial=0), np.abs(a).max(initial=0))
 
@@ -52,7 +55,13 @@ def explain(
         or next((text for text, candidate in candidates if fits(candidate)), "")
         or _product(a, n, alike)
         or _term(a, n, alike, v)
+        or contributions(a, n, v, jacobian)
+        or symmetric(a, n)
+        or slices(a, n, CLOSE * size, RIGHT * size)
+        or mask(a, n)
+        or statistics(a, n, arrays.get("y"))
         or _some(a, n, size)
+        or epsilon(a, n, alike)
     )
     # where a few entries are far larger than the others, the others do not test it
     larger = np.maximum(np.abs(a), np.abs(n))
@@ -73,6 +82,9 @@ def _factor(a: np.ndarray, n: np.ndarray, fits: Callable[..., bool], arrays: Arr
     if not fits(c * n) or c == 0:
         return ""
     everywhere = f"at all {n.size} entries" if n.size > 1 else "at its one entry"
+    dy = arrays["dy"]
+    if dy.size == 1 and abs(c * float(dy.sum()) - 1) < 1e-6:
+        return "it is the gradient for an upstream gradient of 1: multiply by dy"
     if abs(c + 1) < 1e-4:
         return f"the sign is wrong {everywhere}"
     sign = "with the wrong sign, and " if c < 0 else ""
@@ -92,7 +104,22 @@ def _factor(a: np.ndarray, n: np.ndarray, fits: Callable[..., bool], arrays: Arr
         over = " or ".join(f"{part} {', '.join(names[:3])}" for part, names in where.items())
         kinds = ("a sum where the forward has a mean", "a mean where the forward has a sum")
         hint = f": {kinds[ratio < 1]}, over {over}?"
-    return f"{sign}{text} too {way} {everywhere}{hint}"
+    return f"{sign}{text} too {way} {everywhere}{hint or _root(whole, arrays)}"
+
+
+def _root(whole: float, arrays: Arrays) -> str:
+    """Factors that are roots of an axis' length, as of a scale or of ddof, as a question."""
+    for name, x in sorted(arrays.items()):
+        for i, length in enumerate(x.shape):
+            if length > 2 and abs(whole - round(whole)) > 1e-4:
+                of = f"{length} being the length of axis {i} of {name}?"
+                if abs(whole / length**0.5 - 1) < 1e-6:
+                    return f": a factor sqrt({length}), {of}"
+                if abs(whole / (length / (length - 1)) ** 0.5 - 1) < 1e-6:
+                    return f": a factor sqrt({length}/{length - 1}), another ddof, {of}"
+                if abs(whole / (length / (length - 1)) - 1) < 1e-6:
+                    return f": a factor {length}/{length - 1}, another ddof, {of}"
+    return ""
 
 
 def _moved(a: np.ndarray, n: np.ndarray) -> Candidates:

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Array, array_module, to_numpy
-from ..errors import InputError
-from .files import USER_ERRORS
-from .pair import Pair
-from .report import GOOD, Report
+from ...backend import Array, array_module, to_numpy
+from ...errors import InputError
+from ..pair import Pair, Raised, called
+from ..report import GOOD, Report
 
 LEAST_CHANGE = 1e-9  # relative: a mutant that changes the gradient by less is left out
 
@@ -130,8 +129,8 @@ def mutation_score(
     """How many wrong backwards a test of yours catches, one gradient wrong at a time.
 
     test(f, f_backward, inputs) catches a backward by raising, or by returning False or a report
-    that is not PASS or KINK: so `check` itself is such a test. Raises InputError if it does not
-    pass the backward as it is.
+    whose verdict is none of PASS, KINK, ACCEPTED: so `check` itself is such a test. Raises
+    InputError if it does not pass the backward as it is.
     """
     pair = Pair(f, f_backward, inputs, "")
     if why := _failure(test, f, f_backward, inputs):
@@ -153,13 +152,13 @@ def _failure(
 ) -> str:
     """How the test fails, or "" if it passes."""
     pytest: Any = sys.modules.get("pytest")  # whose fail and raises do not raise an Exception
-    failures = (*USER_ERRORS, pytest.fail.Exception) if pytest else USER_ERRORS
+    failures = (Raised, *([pytest.fail.Exception] if pytest else []))
     try:
-        found = test(f, f_backward, deepcopy(dict(inputs)))
+        found = called("the test", test, f, f_backward, deepcopy(dict(inputs)))
         if isinstance(found, Report):
             passes = found.verdict in GOOD
         else:
             passes = found is None or bool(np.all(found))
     except failures as error:
-        return f"{type(error).__name__}: {error}"
+        return error.what if isinstance(error, Raised) else f"{type(error).__name__}: {error}"
     return "" if passes else "it returns False, or a report that is not PASS"

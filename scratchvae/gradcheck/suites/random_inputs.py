@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ...errors import InputError
 
 # the size that each letter stands for; all differ, so that a wrong transpose does not fit
 SIZES = {"B": 4, "I": 6, "O": 3, "D": 7, "H": 5, "Z": 2, "C": 8, "K": 9, "1": 1}

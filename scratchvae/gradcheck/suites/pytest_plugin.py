@@ -3,8 +3,8 @@
     def test_linear(gradcheck):
         gradcheck(linear, linear_backward, {"x": x, "W": W, "b": b})
 
-The fixture is `scratchvae.gradcheck.check`, but raises GradientError where the verdict is neither
-PASS nor KINK. It is installed with the package; `pytest -p no:scratchvae` leaves it out.
+The fixture is `scratchvae.gradcheck.check`, but raises GradientError where the verdict is none of
+PASS, KINK and ACCEPTED. It is installed with the package; `pytest -p no:scratchvae` leaves it out.
 """
 
 from collections import Counter
@@ -26,13 +26,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """check(f, f_backward, inputs, **options), which raises unless it is PASS or KINK."""
-    from . import Report, check  # lazily: most test suites check no gradients
+    """check(f, f_backward, inputs, **options), which raises unless the verdict is good."""
+    from .. import Report, check  # lazily: most test suites check no gradients
 
     def checked(f: Any, f_backward: Any, inputs: Any, **options: Any) -> Report:
+        __tracebackhide__ = True
         options = {"seed": request.config.getoption("--gradcheck-seed"), **options}
         report = check(f, f_backward, inputs, **options)
         found = {"name": report.name, "verdict": report.verdict, "resolution": report.resolution}
+        found["said"] = report.headline
         request.node.user_properties.append((KEY, found))
         report.raise_if_failed()
         return report

@@ -9,41 +9,32 @@ nothing else is executed.
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
 from typing import Any
 
-from ..errors import InputError
-from .checker import check
+from ...errors import InputError
+from ..checker import check
+from ..pair import Raised, called
+from ..report import GOOD, Report
 from .random_inputs import draw
-from .report import GOOD, Report
-
-# what running a user's file may raise; KeyboardInterrupt and SystemExit pass through
-USER_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ExceptionGroup,
-    ImportError,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    Warning,
-)
 
 
-def check_file(path: str | Path, *, seed: int = 0) -> Iterator[Report]:
+class Refused(InputError):
+    """Some pairs of a file cannot be checked: their names, and why."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__("; ".join(reasons.values()))
+        self.reasons = reasons
+
+
+def check_file(path: str | Path, *, seed: int = 0, only: str = "") -> Iterator[Report]:
     """A report for each pair in the file, in the order in which the forwards stand there.
 
-    Raises InputError where the file cannot be run or holds no pair, and, after the reports of all
-    the others, where a pair cannot be checked.
+    only: part of the names of the pairs to check. Raises InputError where the file cannot be run or
+    holds no such pair, and, after the reports of all the others, where a pair cannot be checked.
     """
     path = Path(os.path.expanduser(path))
     functions = _functions(path)
@@ -52,22 +43,25 @@ def check_file(path: str | Path, *, seed: int = 0) -> Iterator[Report]:
         raise InputError(
             f"{path} holds no pair f, f_backward: name each backward after its forward"
         )
-    refused = []
-    for name in names:
+    wanted = [name for name in names if only in name]
+    if not wanted:
+        raise InputError(f"no pair of {path} has {only!r} in its name: {', '.join(names)}")
+    refused = {}
+    for name in wanted:
         try:
             yield _check(functions, name, path, seed)
+        except Raised as error:
+            yield Report(name, raised=str(error))
         except InputError as error:
-            refused.append(str(error))
-        except USER_ERRORS as error:
-            yield Report(name, violations=(_crash(error, path),))
+            refused[name] = str(error)
     if refused:
-        raise InputError("; ".join(refused))
+        raise Refused(refused)
 
 
 def _check(functions: Mapping[str, Callable[..., Any]], name: str, path: Path, seed: int) -> Report:
     f, f_backward = functions[name], functions[f"{name}_backward"]
     if f"inputs_{name}" in functions:
-        drawn, batch = functions[f"inputs_{name}"](), []
+        drawn, batch = called(f"inputs_{name}", functions[f"inputs_{name}"]), []
     elif specs := getattr(f, "gradcheck_inputs", None):
         drawn = draw(specs, seed)
         batch = [key for key, spec in specs.items() if spec.startswith("B")]
@@ -80,20 +74,9 @@ def _check(functions: Mapping[str, Callable[..., Any]], name: str, path: Path, s
     report = check(f, f_backward, drawn, wrt=wrt, seed=seed, batch=batch)
     wrong = {leaf.name for leaf in report.leaves if leaf.verdict not in GOOD}
     if wrong and f"hints_{name}" in functions:
-        hint = f"hint: {functions[f'hints_{name}'](wrong)}"
+        hint = f"hint: {called(f'hints_{name}', functions[f'hints_{name}'], wrong)}"
         report = replace(report, notes=(*report.notes, hint))
     return report
-
-
-def _crash(error: Exception, path: Path) -> str:
-    """What a pair raised, and in which line of its file."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename) == path.resolve()]
-    frame = (own or frames)[-1]
-    if isinstance(error, NotImplementedError):
-        return f"{frame.name} is not written yet: {str(error) or 'it raises NotImplementedError'}"
-    kind = type(error).__name__
-    return f"{frame.name} raises {kind} in line {frame.lineno}: {frame.line}: {error}"
 
 
 def _functions(path: Path) -> dict[str, Callable[..., Any]]:
@@ -103,11 +86,11 @@ def _functions(path: Path) -> dict[str, Callable[..., Any]]:
     # as for a script, so that it finds its neighbours
     sys.path.insert(0, str(path.parent.resolve()))
     try:
-        found = run_path(str(path.absolute()), run_name=path.stem)
+        found = called(path.name, run_path, str(path.absolute()), run_name=path.stem)
     except SystemExit:
         raise InputError(f"{path} ends by itself (sys.exit) before its pairs are checked") from None
-    except USER_ERRORS as error:
-        raise InputError(f"{path} does not run: {type(error).__name__}: {error}") from None
+    except Raised as error:
+        raise InputError(f"{path} does not run: {error.what}") from None
     finally:
         sys.path.pop(0)
     own = {name: f for name, f in found.items() if inspect.isfunction(f)}

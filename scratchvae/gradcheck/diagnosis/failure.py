@@ -1,0 +1,113 @@
+"""The report on a wrong gradient: the name of the bug, if one fits, and the worst entries."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ...backend import array_module, to_numpy
+from ..numerics import FIRST, RATIO, Claim, Probe, size
+from ..question import ENTRIES, Entries, Question, entries
+from ..report import ACCEPTED, FAIL, Leaf
+from .explain import ZERO, explain, not_finite, table
+
+UNKNOWN = 1e-4  # an entry of a larger estimated error, relative to the largest entry, is not known
+SMALL = 1e-5  # relative to the gradient: an error that an approximate forward may explain
+LARGE = 200_000  # entries of a Jacobian that is not computed
+NOTHING = (
+    "it is None, which claims zero, but the forward does depend on this input; where it is a "
+    "constant, return nothing for it, or name the others with wrt"
+)
+
+
+def failed(
+    asked: Question, name: str, claim: Claim, probes: list[Probe], message: str = ""
+) -> Leaf:
+    """A wrong gradient: the name of the bug, if an explanation fits, and the worst entries."""
+    pair, dy = asked.pair, asked.dy
+    analytic = to_numpy(claim.g)
+    clean = np.nan_to_num(analytic, posinf=0.0, neginf=0.0)
+    first = probes[0] if probes and not probes[0].reason else None
+    found = entries(asked, claim._replace(g=array_module(dy).asarray(clean)), first)
+    picked = [index for index, _ in found]
+    step = size(claim.x)
+    numeric = _values(found, np.abs(clean).max() * step) / step
+    whole = len(picked) == analytic.size
+    a = np.array([analytic[i] for i in picked])
+    alike = [o for o in pair.floats if o != name and pair.inputs[o].shape == analytic.shape]
+    at_kink = bool(message)
+    known = not message and not np.isnan(numeric).any()
+
+    def numeric_for(other: str, v: np.ndarray) -> np.ndarray:
+        """The numeric gradient of an input for an upstream gradient, entry by entry."""
+        x = pair.inputs[other]
+        question = replace(asked, dy=array_module(dy).asarray(v))
+        each = entries(asked, question.claim(other, 0 * x, pair.inputs), first)
+        if len(each) < x.size:
+            return np.full(x.shape, np.inf)
+        return _values(each, 0.0).reshape(x.shape) / size(x)
+
+    if not np.isfinite(analytic).all():
+        message = not_finite(analytic)
+    elif not message and name in pair.nothing:
+        message = NOTHING
+    elif not message and not analytic.any():
+        message = ZERO
+    elif known and whole:
+        arrays = {n: to_numpy(pair.inputs[n]) for n in pair.floats}
+        arrays["y"] = to_numpy(pair.forward(pair.inputs))
+        message = explain(
+            a.reshape(analytic.shape),
+            numeric.reshape(analytic.shape),
+            arrays,
+            lambda: {o: numeric_for(o, to_numpy(dy)) for o in alike},
+            lambda v: numeric_for(name, v),
+            to_numpy(dy),
+            lambda: _jacobian(claim, first),
+        )
+    elif known:
+        message = explain(
+            a, numeric, {}, dict, lambda v: np.full(a.shape, np.inf), np.ones(()), lambda: None
+        )
+        compared = f"{len(picked)} of {analytic.size} entries were compared"
+        message = f"{message}; {compared}" if message else compared
+    norm = float(np.linalg.norm(numeric))  # NaN where some entries are not known
+    if norm > 0 and np.isfinite(a).all() and not at_kink:
+        error = float(np.linalg.norm(a - numeric)) / norm
+    else:
+        error = max((p.relative for p in probes), default=np.inf)
+    seen = min((p.resolution for p in probes), default=0.0)
+    verdict = ACCEPTED if error <= asked.accept and not at_kink else FAIL
+    if not message and error < SMALL:
+        message = (
+            "so small an error may be the forward's, an epsilon or a solver good to about "
+            f"{error:.0e}? forward_accuracy= says how good it is, accept= what is good enough"
+        )
+    return Leaf(name, verdict, error, seen, message, table(picked, a, numeric))
+
+
+def _jacobian(claim: Claim, first: Probe | None) -> np.ndarray | None:
+    """Of the outputs (rows) by the entries of x, at the rungs that decided; None if it is large."""
+    x, h = claim.x, FIRST if first is None else first.step
+    if x.size > ENTRIES or x.size * claim.v.size > LARGE:
+        return None
+    columns = []
+    for flat in range(x.size):
+        u = array_module(x).zeros_like(x).ravel()
+        u[flat] = size(x)
+        u = u.reshape(x.shape)
+        wide, narrow = ((claim.f(x + t * u) - claim.f(x - t * u)) / (2 * t) for t in (h, h / RATIO))
+        slope = (RATIO**2 * narrow - wide) / (RATIO**2 - 1) / size(x)
+        columns.append(to_numpy(slope).ravel())
+    J = np.stack(columns, axis=1)
+    return J if np.isfinite(J).all() else None
+
+
+def _values(found: Entries, least: float) -> np.ndarray:
+    """The numeric slope along each entry; NaN where its estimated error is too large.
+
+    Too large is more than UNKNOWN of the largest slope, or of `least` if that is larger.
+    """
+    values = np.array([p.slope for _, p in found])
+    largest = np.abs(values).max(initial=least)
+    unknown = [bool(p.reason) or p.error > UNKNOWN * largest for _, p in found]
+    return np.where(unknown, np.nan, values)

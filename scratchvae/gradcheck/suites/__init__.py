@@ -1,0 +1,1 @@
+"""Many pairs at once: a file of pairs, random inputs for them, pytest, and mutation testing."""
