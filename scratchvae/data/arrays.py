@@ -152,7 +152,7 @@ def chosen(
             )
         return {"all": (pairs["all"][0], labels)}
     if array not in found.names:
-        raise UnreadableFile(_no_array(array, found.names))
+        raise UnreadableFile(_no_array(array, found.names, " of numbers" * (array in found.texts)))
     if array == labels:
         raise UnreadableFile(
             f"has one array {array!r}, which cannot be both rows and labels: name two "
@@ -184,15 +184,15 @@ def _labels_of(array: str, found: Arrays) -> str | None:
     return roles.get((_split(match) if match else "", False))
 
 
-def _no_array(name: str, names: Collection[str]) -> str:
-    in_groups = sorted(known for known in names if known.rpartition("/")[2] == name)
+def _no_array(name: str, names: Collection[str], of: str = "") -> str:
+    in_groups = sorted(n for n in names if n.startswith(f"{name}/") or n.endswith(f"/{name}"))
     near = in_groups or get_close_matches(name, names, 1)
     rest = (
         f"did you mean {' or '.join(shown([n]) for n in near[:FEW])}?"
         if near
         else f"it holds {shown(names) or 'nothing'}"
     )
-    return f"has no array {shown([name]) or repr(name)}: {rest}"
+    return f"has no array{of} {shown([name]) or repr(name)}: {rest}"
 
 
 def pairs_of(

@@ -51,7 +51,8 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
         hint = "Complex data not supported: " if X.dtype.kind == "c" else ""
         raise InputError(f"{hint}data must be real numbers, got a {kind} of dtype {X.dtype}")
     if X.ndim < 2:
-        hint = ". Reshape your data: pass x[None] for one example" if X.size else ""
+        one = "[x]" if kind in ("list", "tuple") else "x[None]"
+        hint = f". Reshape your data: pass {one} for one example" if X.size else ""
         raise InputError(
             f"data must be (examples, features), got a {kind} of shape {X.shape}{hint}"
         )

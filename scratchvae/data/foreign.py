@@ -203,6 +203,11 @@ def _text(letters: np.ndarray) -> str:
 
 def _dataset(name: str, data: Any) -> np.ndarray:
     if data.shape is None or data.dtype.kind not in "biufS":
+        if data.dtype is not None and data.dtype.kind == "V":
+            raise UnreadableFile(
+                f"holds {name!r}, a table of fields: save its numbers as one array, or as CSV, or "
+                "name other rows with --array (array=)"
+            )
         raise UnreadableFile(
             f"holds {name!r}, an array of dtype {data.dtype}, but only numbers and text "
             "are read: convert it by .astype(float), or .astype('S') for names, and save it "

@@ -10,7 +10,7 @@ from support.command_line import go_on, refused
 from support.idx_files import write_set
 from support.run_folders import forge
 
-from scratchvae import cli, load_data, load_model
+from scratchvae import InputError, cli, load_data, load_model
 from scratchvae.cli.settings import DEFAULTS
 from scratchvae.data.sources import KINDS_OF, Options
 from scratchvae.files.run_folder import candidates
@@ -595,3 +595,16 @@ def test_labels_of_later_tables_may_be_missing(train, tmp_path, capsys):
 def test_values_of_a_list_that_are_separated_by_spaces(capsys):
     argv = ["train", "--data", "t.csv", "--drop", "id", "born"]
     refused(capsys, argv, "arguments: born, separate values by commas, as in --drop A,born")
+
+
+def test_names_in_hdf5_files_that_are_no_arrays_of_rows(tmp_path, capsys):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "d.h5", "w") as f:
+        f["exp1/spectra"], f["exp1/times"] = np.random.default_rng(0).random((30, 4)), np.arange(30)
+        f["exp1/kind"] = ["u", "v", "w"] * 10
+        f["fields"] = np.zeros(3, [("p", "f8"), ("k", "S2")])
+    argv = ["train", "--data", tmp_path / "d.h5", "--out", tmp_path / "r", "--array"]
+    refused(capsys, [*argv, "exp1"], "has no array exp1: did you mean exp1/kind or exp1/spectra or")
+    refused(capsys, [*argv, "exp1/kind"], "has no array of numbers exp1/kind: did you mean")
+    with pytest.raises(InputError, match="a table of fields: save its numbers as one array"):
+        load_data(tmp_path / "d.h5", array="fields")

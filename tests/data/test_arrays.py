@@ -790,7 +790,7 @@ def test_spectrograms_of_matlab_and_of_a_group_in_hdf5(tmp_path):
     found, y = load_data(path, "all", array="spectrograms", label_column="animal")
     np.testing.assert_array_equal(found, rows)
     assert y.tolist() == NAMES
-    assert "has no array animal: it holds fs" in refused(path, array="animal")
+    assert "has no array of numbers animal: it holds fs" in refused(path, array="animal")
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as f:
         f["recordings/spectrograms"], f["recordings/kinds"], f["fs"] = rows, Y, 8000

@@ -227,7 +227,7 @@ def test_labels_that_cannot_be_found(read):
 
 def test_a_first_row_of_numbers_and_text_is_a_header_only_where_that_is_certain(read):
     rows = "5.1,3.5,setosa\n4.9,3.0,setosa\n"
-    unsure = "may be its header, or may not: add a line of column names at the top, or name"
+    unsure = "may be its header, or may not: say which by --header or --no-header"
     is_refused(read, rows, unsure)
     is_refused(read, rows, "--label-column 2 (label_column=2)")
     X = [[5.1, 3.5], [4.9, 3.0]]

@@ -38,8 +38,8 @@ def has_header(first: list[str], second: list[str], asked: Asked, commas: bool) 
     if len(first) == len(asked.learned):
         remedy = "correct the text, since the model was fitted on as many columns of numbers"
     raise UnreadableFile(
-        "begins with a row of numbers and text that may be its header, or may not: add a line of "
-        f"column names at the top, or {remedy}"
+        "begins with a row of numbers and text that may be its header, or may not: say which by "
+        f"--header or --no-header (header=), add a line of column names at the top, or {remedy}"
     )
 
 
