@@ -3,25 +3,39 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
 from ..errors import InputError, check_seed, finite_number
-from . import contract
+from . import contract, trees
 from .leaf import leaves
 from .numerics import direction
 from .pair import Changed, Pair, Raised
 from .question import Question, closely
-from .report import GOOD, Report
+from .report import FAIL, GOOD, Report
 from .rounding import rounding
+
+CONSTANT = "constant"  # of treat_as
+CONVENTIONS = {"pytorch": False, "jax": True}  # whether complex gradients are conjugated
+
+
+class Options(NamedTuple):
+    """Of `check`, which describes them."""
+
+    seed: int
+    upstream: float
+    strict: bool
+    forward_accuracy: float
+    accept: float
+    treat_as: Mapping[str, Callable[..., Any] | str]
 
 
 def check(
-    f: Callable[..., Array],
+    f: Callable[..., Any],
     f_backward: Callable[..., Any],
-    inputs: Mapping[str, Array],
+    inputs: Mapping[str, Any],
     *,
     wrt: Iterable[str] | None = None,
     seed: int = 0,
@@ -30,16 +44,23 @@ def check(
     strict: bool = False,
     forward_accuracy: float = 0.0,
     accept: float = 0.0,
+    ignore: Iterable[str] = (),
+    treat_as: Mapping[str, Callable[..., Any] | str] | None = None,
+    complex_gradients: str = "pytorch",
     name: str = "",
 ) -> Report:
     """Check a hand-written backward against finite differences; no tolerance is needed.
 
-    f(**inputs) returns one array y. f_backward(dy, ...) is called with the inputs, and `y`, that
-    its signature names. It returns one gradient, a tuple in the order of its keyword-only `d*`
-    arguments (else of the forward's floating-point inputs), or a dict by input name. None claims
-    that a gradient is zero; an input of which nothing is returned is a constant.
+    f(**inputs) returns an output y. f_backward(dy, ...) is called with the inputs, and `y`, that
+    its signature names; if f returns (y, cache), with `cache`. It returns one gradient, a tuple in
+    the order of its keyword-only `d*` arguments (else of the forward's floating-point inputs), or a
+    dict by input name. None claims that a gradient is zero; an input of which nothing is returned
+    is a constant. Inputs, outputs and gradients may be nested dicts, lists and tuples: dy has the
+    structure of y, each gradient that of its input, and "layers.0.W" is the name of an array within
+    the input `layers`.
 
-    inputs    arrays by name, NumPy's or CuPy's; integers are passed on, but have no gradient
+    inputs    arrays by name, NumPy's or CuPy's; what is no floating-point or complex array is
+              passed on, but has no gradient
     wrt       inputs whose gradients are checked: by default all that backward returns
     seed      of the upstream gradient and the directions, which also depend on each input's name
     upstream  the size of the random upstream gradient
@@ -49,34 +70,105 @@ def check(
     forward_accuracy
               relative accuracy of the forward's output, for solvers and other approximations
     accept    an error of at most this part of the gradient's size is ACCEPTED, not FAIL
+    ignore    inputs whose gradients are not checked, though backward returns them
+    treat_as  gradients that are meant to be others than the forward's, by input name: "constant"
+              for a stop-gradient, which must be zero, or the function, called as f is, whose
+              gradient is wanted in its stead, for a straight-through estimator
+    complex_gradients
+              convention for complex numbers: "pytorch" (dL/dRe z + i dL/dIm z) or "jax" (its
+              conjugate), of upstream gradients and of gradients
 
     Whether a gradient is right is decided in float64. If inputs are float32, their float32 gradient
     is then compared with the float64 one. What the functions raise is reported. Raises InputError
     if there is nothing to check.
     """
-    for what, names in (("batch", batch), ("wrt", wrt or ())):
-        if isinstance(names, str) or not set(names) <= set(inputs):
-            raise InputError(f"{what} must be a list of some of {', '.join(inputs)}, got {names!r}")
-    wanted, batch = None if wrt is None else tuple(wrt), tuple(batch)
-    if wanted == ():
-        raise InputError(f"{name or 'check'}: wrt is empty, so there is nothing to check")
-    pair = Pair(f, f_backward, inputs, name, wanted)
     finite_number(upstream, "upstream", above=0)
     finite_number(forward_accuracy, "forward_accuracy")
     finite_number(accept, "accept")
     check_seed(seed)
+    if complex_gradients not in CONVENTIONS:
+        raise InputError(f"complex_gradients must be pytorch or jax, got {complex_gradients!r}")
+    wanted = None if wrt is None or isinstance(wrt, str) else tuple(wrt)
+    if wanted == ():
+        raise InputError(f"{name or 'check'}: wrt is empty, so there is nothing to check")
+    treated = dict(treat_as or {})
+    for key, treatment in treated.items():
+        if not callable(treatment) and treatment != CONSTANT:
+            raise InputError(
+                f'treat_as of {key} must be "constant" or a function, got {treatment!r}'
+            )
+
+    how = Options(seed, upstream, strict, forward_accuracy, accept, treated)
+
+    def checked(convention: str) -> tuple[Pair, Report]:
+        pair = Pair(f, f_backward, inputs, name, wanted, CONVENTIONS[convention])
+        some = {"wrt": wrt or (), "batch": batch, "ignore": ignore, "treat_as": treated}
+        paths = {what: _paths(pair, what, names) for what, names in some.items()}
+        try:
+            return pair, _checked(pair, how, paths["batch"], paths["ignore"])
+        except Raised as error:
+            return pair, Report(pair.name, raised=str(error), notes=tuple(pair.notes))
+
     with np.errstate(all="ignore"), warnings.catch_warnings():
         # large steps may overflow in the forward; the result shows it
         warnings.simplefilter("ignore")
-        try:
-            y, report = _forward(pair)
-            if report is not None:
-                return report
-            accuracy = max(forward_accuracy, _half_precision(pair, y))
-            asked = Question(pair, upstream * _upstream(y, seed), seed, accuracy, accept)
-            return _check(asked, batch, strict)
-        except Raised as error:
-            return Report(pair.name, raised=str(error))
+        pair, report = checked(complex_gradients)
+        if report.verdict == FAIL and pair.has_complex:
+            (other,) = CONVENTIONS.keys() - {complex_gradients}
+            if checked(other)[1].verdict in GOOD:
+                text = f"right by the other convention: pass complex_gradients={other!r}"
+                bad = (x if x.verdict in GOOD else replace(x, message=text) for x in report.leaves)
+                report = replace(report, leaves=tuple(bad))
+    if pair.twofold and report.verdict not in GOOD:
+        text = f"{pair.name} returns two outputs, so dy has two parts; if the second is a cache, "
+        text += f"{pair.back} is handed it as an argument named cache"
+        report = replace(report, notes=(*report.notes, text))
+    return report
+
+
+def _paths(pair: Pair, what: str, names: Iterable[str]) -> tuple[str, ...]:
+    """The arrays that are selected. Raises InputError for a name of none."""
+    bad = isinstance(names, str) or [n for n in names if not trees.under([n], pair.given)]
+    if bad:
+        some = ", ".join(dict.fromkeys([*pair.tree, *pair.given]))
+        raise InputError(f"{what} must be a list of some of {some}, got {names!r}")
+    return trees.under(names, pair.given)
+
+
+def _checked(pair: Pair, how: Options, batch: tuple[str, ...], ignored: tuple[str, ...]) -> Report:
+    y, report = _forward(pair)
+    if report is not None:
+        return report
+    accuracy = max(how.forward_accuracy, _half_precision(pair, y))
+    dy = how.upstream * _upstream(y, how.seed)
+    asked = Question(pair, dy, how.seed, accuracy, how.accept)
+    gradients, violations = _contract(asked, how.strict)
+    if not gradients:
+        if not violations:
+            raise InputError(f"{pair.back} returns no gradient: is its return missing?")
+        return Report(pair.name, violations=tuple(violations), notes=tuple(pair.notes))
+    constants = [n for n, treatment in how.treat_as.items() if treatment == CONSTANT]
+    constant = trees.under(constants, pair.floats)
+    wrt = [n for n in (gradients if pair.wrt is None else pair.wrt) if n not in ignored]
+    if lost := [n for n in wrt if n not in gradients and n not in constant]:
+        violations.append(f"{pair.back} returns no {contract.names(lost)}")
+    wrt = [n for n in wrt if n in gradients]
+    if not wrt and not lost:
+        raise InputError(f"{pair.name}: every gradient is ignored, so there is nothing to check")
+    treated = trees.under(how.treat_as, wrt)
+    found = leaves(asked, gradients, [n for n in wrt if n not in treated])
+    right = tuple(leaf.name for leaf in found if leaf.verdict in GOOD)
+    for name, treatment in how.treat_as.items():
+        paths = trees.under([name], wrt)
+        found += leaves(asked.treating(paths, treatment), gradients, paths)
+        text = getattr(treatment, "__name__", f"a {CONSTANT}")
+        pair.notes.append(f"d{name} is checked as the gradient of {text}")
+    violations += _batches(asked, right, batch, how.strict)
+    if ignored:
+        pair.notes.append(f"ignored: {', '.join(ignored)}")
+    if unchecked := [n for n in pair.floats if n not in (*wrt, *ignored, *constant)]:
+        pair.notes.append(f"not checked: {', '.join(unchecked)}")
+    return Report(pair.name, found, tuple(violations), notes=tuple(pair.notes))
 
 
 def _forward(pair: Pair) -> tuple[Array, Report | None]:
@@ -117,25 +209,6 @@ def _upstream(y: Array, seed: int) -> Array:
     """A random normal upstream gradient: a constant one would let errors cancel."""
     xp = array_module(y)
     return xp.asarray(np.random.default_rng([seed, 1]).standard_normal(y.shape), dtype=y.dtype)
-
-
-def _check(asked: Question, batch: tuple[str, ...], strict: bool) -> Report:
-    pair = asked.pair
-    gradients, violations = _contract(asked, strict)
-    if not gradients:
-        if not violations:
-            raise InputError(f"{pair.back} returns no gradient: is its return missing?")
-        return Report(pair.name, violations=tuple(violations), notes=tuple(pair.notes))
-    wrt = tuple(gradients) if pair.wrt is None else pair.wrt
-    if lost := contract.names(n for n in wrt if n not in gradients):
-        violations.append(f"{pair.back} returns no {lost}")
-    wrt = tuple(n for n in wrt if n in gradients)
-    found = leaves(asked, gradients, wrt)
-    right = tuple(leaf.name for leaf in found if leaf.verdict in GOOD)
-    violations += _batches(asked, right, batch, strict)
-    if unchecked := [n for n in pair.floats if n not in wrt]:
-        pair.notes.append(f"not checked: {', '.join(unchecked)}")
-    return Report(pair.name, found, tuple(violations), notes=tuple(pair.notes))
 
 
 def _contract(asked: Question, strict: bool) -> tuple[dict[str, Array], list[str]]:

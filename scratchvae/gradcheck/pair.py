@@ -5,6 +5,7 @@ Whatever the two functions raise becomes `Raised`, with one sentence that names 
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from textwrap import shorten
 from traceback import extract_tb
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from ..backend import Array, array_module
 from ..backend.registry import keyword_only
 from ..errors import InputError
+from . import trees
 
 SIZES = ("shape", "size", "align", "broadcast", "dimension")  # of what an error message speaks
 WIDTH = 100  # of a line of code that is quoted
@@ -52,7 +54,11 @@ def called(who: str, f: Callable[..., Any], *arguments: Any, **named: Any) -> An
 
 
 def _line(error: Exception, f: Callable[..., Any]) -> str:
-    """The innermost line that belongs to the file of f, else the line that raised."""
+    """The innermost line that belongs to the file of f, else the line that raised.
+
+    f.under_test, where there is one, is the function that f calls for its user.
+    """
+    f = getattr(f, "under_test", f)
     frames = extract_tb(error.__traceback__)[1:]  # without that of `called`
     file = getattr(getattr(f, "__code__", None), "co_filename", "")
     own = [frame for frame in frames if frame.filename == file] or frames
@@ -62,11 +68,12 @@ def _line(error: Exception, f: Callable[..., Any]) -> str:
 
 
 class Pair:
-    """f and f_backward with the inputs at which they are checked.
+    """f and f_backward with the inputs at which they are checked, as functions of arrays by path.
 
-    given     the inputs as they were, copied
+    tree      the inputs as they were given: nested, with what is no array
+    given     their arrays, copied, by path: the name of an input, or "layers.0.W" within one
     inputs    the same with floating-point arrays in float64
-    floats    names of the floating-point inputs
+    floats    paths of the floating-point arrays
     wrt       names of the inputs whose gradients are asked for; None: whatever is returned
     notes     what is worth knowing, but not wrong
     coarse    eps of gradients that are less precise than their inputs, by name
@@ -80,27 +87,32 @@ class Pair:
         inputs: Mapping[str, Array],
         name: str,
         wrt: Iterable[str] | None = None,
+        conjugate: bool = False,
     ) -> None:
         self.f, self.f_backward = f, f_backward
         self.name = name or getattr(f, "__name__", "the forward")
         self.back = getattr(f_backward, "__name__", "the backward")
-        self.wrt = None if wrt is None else tuple(wrt)
         self.notes: list[str] = []
         self.coarse: dict[str, float] = {}
         self.nothing: set[str] = set()
         self.first: set[str] = set()  # names of the gradients that the first call returned
         if not isinstance(inputs, Mapping) or not inputs:
             raise InputError(f"{self.name}: inputs must be a dict of name to array, and not empty")
-        self.given: dict[str, Array] = {}
-        for key, a in inputs.items():
-            self.given[key] = (a if hasattr(a, "dtype") else np.asarray(a)).copy()
-            finite = array_module(a).isfinite
-            if self.given[key].dtype.kind == "f" and not bool(finite(self.given[key]).all()):
+        self.tree = dict(inputs)
+        self.i = -1j if conjugate else 1j  # as it enters upstream gradients and gradients
+        self.nested = False  # whether the output is, or is complex
+        self.twofold = False  # whether there are two outputs
+        self.has_complex = any(np.iscomplexobj(leaf) for _, leaf in trees.walk(self.tree))
+        self.given = trees.arrays(self.tree)
+        for key, a in self.given.items():
+            if a.dtype.kind == "f" and not bool(array_module(a).isfinite(a).all()):
                 raise InputError(f"{self.name}: the input {key} holds a NaN or an infinity")
         self.floats = tuple(n for n, a in self.given.items() if a.dtype.kind == "f")
         if not self.floats:
             raise InputError(f"{self.name}: no input is floating point, so there is no gradient")
-        self.numbers = {n for n, a in inputs.items() if isinstance(a, (int, float))}
+        self.wrt = None if wrt is None else trees.under(wrt, self.floats)
+        self.heads = [n for n in self.tree if trees.under([n], self.floats)]
+        self.numbers = {n for n, a in inputs.items() if isinstance(a, (float, complex))}
         self.inputs = {
             n: a.astype("float64") if n in self.floats else a for n, a in self.given.items()
         }
@@ -118,40 +130,53 @@ class Pair:
         if any(p.kind is p.VAR_POSITIONAL for p in parameters) or not parameters:
             raise InputError(f"{self.back} must name its arguments: dy, then inputs of the forward")
         first, *others = parameters
-        if first.name in self.given and first.name != "dy":
+        if first.name in self.tree and first.name != "dy":
             raise InputError(
                 f"the first argument of {self.back} is {first.name}, an input of the forward, but "
                 "it is called with the upstream gradient first: add an argument dy before it"
             )
         if any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return list(self.given)
-        known = {*self.given, "y"}
+            return list(self.tree)
+        known = {*self.tree, "y"}
         named = [p for p in others if p.kind is p.POSITIONAL_OR_KEYWORD]
-        if missing := [p.name for p in named if p.default is p.empty and p.name not in known]:
+        required = [p.name for p in named if p.default is p.empty]
+        if missing := [name for name in required if name not in {*known, "cache"}]:
             names = ", ".join(sorted(known))
             raise InputError(
                 f"{self.back} asks for {', '.join(missing)}, but after the upstream gradient, its "
-                f"first argument, there are only {names}"
+                f"first argument, there are only {names} (and cache, if forward returns y, cache)"
             )
         # an argument y with a default is one of theirs, labels for example, and not the output
-        return [
-            p.name
-            for p in named
-            if p.name in self.given or (p.name == "y" and p.default is p.empty)
-        ]
+        return [p.name for p in named if p.name in self.tree or p.name in required]
+
+    def of(self, f: Callable[..., Any]) -> "Pair":
+        """The same with another forward, which returns no cache."""
+        other = copy(self)
+        other.f, other.needs = f, []
+        return other
+
+    def _called(self, inputs: Mapping[str, Array]) -> tuple[Any, Any]:
+        """What forward returns, and the cache of those that return one beside it."""
+        out = called(self.name, self.f, **trees.rebuild(self.tree, inputs))
+        if "cache" not in self.needs or "cache" in self.tree:
+            return out, None
+        if not isinstance(out, tuple) or len(out) != 2:
+            raise InputError(f"{self.back} asks for cache, so {self.name} must return (y, cache)")
+        return out
 
     def forward(self, inputs: Mapping[str, Array]) -> Array:
-        y = called(self.name, self.f, **inputs)
-        if isinstance(y, (tuple, list)):
-            raise InputError(
-                f"{self.name} returns a {type(y).__name__} of {len(y)}, not one array: "
-                "pass a function that drops the cache"
-            )
-        if array_module(y) is np:
+        """The output, copied: forward may use the same memory again. Nested ones are a vector."""
+        y, _ = self._called(inputs)
+        if trees.is_tree(y) or np.iscomplexobj(y):
+            self.nested, self.twofold = True, isinstance(y, tuple) and len(y) == 2
+            self.has_complex |= any(np.iscomplexobj(leaf) for _, leaf in trees.walk(y))
+            y = trees.joined(y)
+        elif array_module(y) is np:
             y = np.asanyarray(y)
-        if y.dtype.kind != "f":
-            raise InputError(f"{self.name} should return a floating-point array, got {y.dtype}")
-        return y.copy()  # forward may use the same memory again
+        if y is None or y.dtype.kind != "f":
+            what = "nothing of that kind" if y is None else y.dtype
+            raise InputError(f"{self.name} should return floating-point arrays, got {what}")
+        return y.copy()
 
     def backward(
         self, dy: Array, inputs: Mapping[str, Array], y: Array | None = None
@@ -172,13 +197,19 @@ class Pair:
         self, dy: Array, inputs: Mapping[str, Array], y: Array | None = None
     ) -> dict[str, Array]:
         """Gradients by input name, in the memory that backward returned; zeros for None."""
-        if y is None and "y" in self.needs:
+        cache = None
+        if self.nested or "cache" in self.needs:
+            y, cache = self._called(inputs)
+        elif y is None and "y" in self.needs:
             y = self.forward(inputs)
-        arguments = {"y": y, **inputs}
-        dy = array_module(dy).asarray(dy)  # the product of a 0-d array and a number is none
-        named = self.named(
-            called(self.back, self.f_backward, dy, **{n: arguments[n] for n in self.needs})
-        )
+        # the product of a 0-d array and a number is none
+        dy = trees.split(y, dy, self.i) if self.nested else array_module(dy).asarray(dy)
+        arguments = {"y": y, "cache": cache, **trees.rebuild(self.tree, inputs)}
+        out = called(self.back, self.f_backward, dy, **{n: arguments[n] for n in self.needs})
+        named: dict[str, Any] = {}
+        for name, g in self.named(out).items():
+            known = name in self.tree
+            named |= trees.matched(self.tree[name], g, name, self.i) if known else {name: g}
         if odd := [n for n, g in named.items() if n not in self.floats and g is not None]:
             what = ", ".join(map(str, odd))
             raise InputError(f"{self.back} returns a gradient of {what}, no floating-point input")
@@ -196,17 +227,23 @@ class Pair:
         """What backward returned, by input name; a tuple is in the order of the `d*` arguments."""
         if out is None:
             raise InputError(f"{self.back} returns no gradient: is its return missing?")
+        only = self.tree[self.heads[0]] if len(self.heads) == 1 else None
         if isinstance(out, Mapping):
-            by_d = {f"d{n}": n for n in self.given if f"d{n}" not in self.given}
-            return {by_d.get(str(n), str(n)): g for n, g in out.items()}
+            by_d = {f"d{n}": n for n in self.tree if f"d{n}" not in self.tree}
+            by_name = {by_d.get(str(n), str(n)): g for n, g in out.items()}
+            if isinstance(only, Mapping) and not by_name.keys() & {*self.tree, *self.given}:
+                return {self.heads[0]: out}
+            return by_name
         names = [name[1:] for name in keyword_only(self.f_backward) if name[0] == "d"]
-        names = names or list(self.floats)
+        names = names or self.heads
         values = out if isinstance(out, (tuple, list)) else (out,)
+        if trees.is_tree(only) and not isinstance(only, Mapping) and len(values) == len(only or ()):
+            return {self.heads[0]: out}
         fewer = (
-            [n for n in names if n in (self.wrt or ())],
+            [n for n in names if trees.under([n], self.wrt or ())],
             [n for n in names if n not in self.numbers],
         )
-        for some in (names, list(self.given), *fewer):
+        for some in (names, list(self.tree), *fewer):
             if len(values) == len(some):
                 return dict(zip(some, values, strict=True))
         raise InputError(

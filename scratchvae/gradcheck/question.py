@@ -1,7 +1,8 @@
 """`Question`: whether the gradients of a pair are right; and the probes that answer it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -28,14 +29,22 @@ class Question:
     seed: int
     accuracy: float = 0.0  # of the forward, relative
     accept: float = 0.0  # an error of this part of the gradient's size
+    instead: Callable[[Mapping[str, Array]], Array] | None = None  # of the pair's own forward
 
     def gradients(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         return self.pair.backward(self.dy, inputs)
 
+    def treating(self, paths: Iterable[str], how: Callable[..., Any] | str) -> "Question":
+        """The same for these inputs as constants, or for another forward in place of the pair's."""
+        if callable(how):
+            return replace(self, instead=self.pair.of(how).forward)
+        fixed = {n: self.pair.inputs[n] for n in paths}
+        return replace(self, instead=lambda inputs: self.pair.forward({**inputs, **fixed}))
+
     def output(self, inputs: Mapping[str, Array]) -> Array:
         """What the forward returns: NaN where it raises, as outside its domain."""
         try:
-            y = self.pair.forward(inputs)
+            y = (self.instead or self.pair.forward)(inputs)
         except Raised:
             return self.dy * np.nan
         return y if y.shape == self.dy.shape else self.dy * np.nan

@@ -1,0 +1,163 @@
+"""Nested inputs, outputs and gradients as arrays by path, such as "layers.0.W".
+
+A tree is a dict, list or tuple of trees; whatever else it holds is a leaf. Floating-point arrays
+and numbers have gradients. A complex array z counts as two real ones, z.real and z.imag. What is no
+array (an integer, a string, a function, an object) is passed on as it is.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..backend import Array, array_module
+from ..errors import InputError
+
+ADAPTERS = {"torch": "check_torch", "jax": "check_jax", "jaxlib": "check_jax"}
+
+
+def is_tree(node: Any) -> bool:
+    """True for a dict, and for a list or tuple that is not just an array of numbers."""
+    return isinstance(node, Mapping) or (isinstance(node, (list, tuple)) and not _numbers(node))
+
+
+def _numbers(node: Any) -> bool:
+    if isinstance(node, (list, tuple)):
+        return all(map(_numbers, node))
+    return isinstance(node, (int, float, complex))
+
+
+def _children(node: Any) -> Iterator[tuple[str, Any]]:
+    items: Iterable[tuple[Any, Any]] = (
+        node.items()
+        if isinstance(node, Mapping)
+        else zip(getattr(node, "_fields", range(len(node))), node, strict=True)
+    )
+    return ((str(key), child) for key, child in items)
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def walk(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves and their paths."""
+    if not is_tree(node):
+        yield path, node
+        return
+    for key, child in _children(node):
+        yield from walk(child, _join(path, key))
+
+
+def as_array(leaf: Any, path: str) -> Array | None:
+    """The array that a leaf holds, or None. Raises InputError for those of a framework."""
+    framework = type(leaf).__module__.partition(".")[0]
+    if framework in ADAPTERS:
+        raise InputError(
+            f"{path} is a {framework} array: check functions of such arrays with "
+            f"scratchvae.gradcheck.{ADAPTERS[framework]}"
+        )
+    if isinstance(leaf, (list, tuple)):
+        array = np.asarray(leaf)
+        return None if isinstance(leaf, tuple) and array.dtype.kind == "i" else array  # a shape
+    if array_module(leaf) is not np:
+        return leaf
+    is_array = isinstance(leaf, (float, complex)) or hasattr(leaf, "__array__")
+    return np.asanyarray(leaf) if is_array else None
+
+
+def parts(array: Array, path: str) -> dict[str, Array]:
+    """The array by its path, or its real and imaginary parts."""
+    if array.dtype.kind != "c":
+        return {path: array}
+    return {f"{path}.real": array.real, f"{path}.imag": array.imag}
+
+
+def arrays(tree: Any) -> dict[str, Array]:
+    """Copies of all arrays, by path."""
+    found: dict[str, Array] = {}
+    for path, leaf in walk(tree):
+        if (array := as_array(leaf, path)) is not None:
+            if again := found.keys() & (here := parts(array, path)).keys():
+                raise InputError(f"two inputs have the path {min(again)}: rename one")
+            found |= {name: a.copy() for name, a in here.items()}
+    return found
+
+
+def rebuild(tree: Any, arrays: Mapping[str, Array], path: str = "", i: complex = 1j) -> Any:
+    """The tree with these arrays in place of its own. i = -1j conjugates."""
+    if is_tree(tree):
+        values = [rebuild(child, arrays, _join(path, key), i) for key, child in _children(tree)]
+        if isinstance(tree, Mapping):
+            return dict(zip(tree, values, strict=True))
+        return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
+    if path in arrays:
+        return arrays[path]
+    if f"{path}.real" in arrays:
+        return arrays[f"{path}.real"] + i * arrays[f"{path}.imag"]
+    return tree
+
+
+def joined(y: Any) -> Array | None:
+    """All floating-point numbers of an output, in one vector; None if there are none."""
+    found = [a.ravel() for a in arrays(y).values() if a.dtype.kind == "f"]
+    return array_module(found[0]).concatenate(found) if found else None
+
+
+def split(y: Any, vector: Array, i: complex = 1j) -> Any:
+    """The numbers of such a vector in the structure of the output y, None for all else in it."""
+    found, start = {}, 0
+    for path, a in arrays(y).items():
+        if a.dtype.kind == "f":
+            found[path] = vector[start : start + a.size].reshape(a.shape)
+            start += a.size
+    empty = y if not is_tree(y) else rebuild(y, dict.fromkeys(dict(walk(y))))
+    return rebuild(empty, found, i=i)
+
+
+def matched(tree: Any, gradient: Any, path: str, i: complex = 1j) -> dict[str, Any]:
+    """A gradient by the paths of the inputs; None, for zero, at each path that it stands for.
+
+    Keys of dicts may be those of the inputs or begin with a d; those that are missing are
+    constants. Raises InputError if the structures differ.
+    """
+    if not is_tree(tree):
+        array = as_array(tree, path)
+        if array is None:
+            return {} if gradient is None else {path: gradient}
+        if array.dtype.kind != "c":
+            return {path: gradient}
+        names = [f"{path}.real", f"{path}.imag"]
+        if gradient is None:
+            return dict.fromkeys(names)
+        gradient = gradient if hasattr(gradient, "imag") else np.asarray(gradient)
+        return dict(zip(names, (gradient.real, gradient.imag * (1j / i).real), strict=True))
+    children = dict(_children(tree))
+    found: Iterable[tuple[str, Any]]
+    if gradient is None:
+        found = ((key, None) for key in children)
+    elif isinstance(tree, Mapping):
+        if not isinstance(gradient, Mapping):
+            raise InputError(f"the gradient of {path} must be a dict, as {path} is: got {gradient}")
+        plain = {f"d{key}": key for key in children if f"d{key}" not in children}
+        found = ((plain.get(str(key), str(key)), g) for key, g in gradient.items())
+    else:
+        length = len(gradient) if isinstance(gradient, (list, tuple)) else None
+        if length != len(children):
+            what = type(gradient).__name__ if length is None else f"{length} gradients"
+            raise InputError(f"the gradient of {path} is {what}, but {path} has {len(children)}")
+        found = zip(children, gradient, strict=True)
+    result: dict[str, Any] = {}
+    for key, g in found:
+        if key not in children:
+            raise InputError(
+                f"backward returns a gradient of {_join(path, key)}, which is no input"
+            )
+        result |= matched(children[key], g, _join(path, key), i)
+    return result
+
+
+def under(names: Iterable[str], paths: Iterable[str]) -> tuple[str, ...]:
+    """The paths that have one of these names, or lie below it, in their order."""
+    names = tuple(names)
+    return tuple(p for p in paths if any(p == n or p.startswith(f"{n}.") for n in names))
