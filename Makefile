@@ -15,7 +15,7 @@ ITSELF = -m pip install --quiet --no-deps --no-build-isolation --editable .
 COMPILE = .venv-tools/bin/uv pip compile --quiet --upgrade --python-version 3.11 --exclude-newer "7 days" \
 	--generate-hashes --no-annotate --custom-compile-command "make lock"
 
-.PHONY: demo test test-lowest test-newest docs lint lint-js verify bench soak dist audit lock format clean
+.PHONY: demo test test-lowest test-newest test-frameworks docs lint lint-js verify bench soak dist audit lock format clean
 
 demo: .venv/installed  ## train the default VAE on the embedded data set; pictures, ELBO and a page to play with
 	$(BIN)/scratchvae train --data strokes --epochs 30 --seed 0 --out runs/demo --overwrite
@@ -40,6 +40,9 @@ docs: .venv-docs/installed  ## build the site, build/docs/index.html; warnings a
 
 verify: .venv/installed  ## check every gradient against finite differences
 	$(BIN)/scratchvae verify
+
+test-frameworks: .venv-bench/installed  ## check functions of PyTorch and JAX
+	.venv-bench/bin/python -m pytest -q tests/gradcheck/test_frameworks.py
 
 bench: .venv-bench/installed  ## compare with PyTorch and JAX, and update docs/speed.md; make bench DATA=DIR adds MNIST
 	.venv-bench/bin/python tests/benchmarks/bench.py $(if $(DATA),--data-dir $(DATA))
@@ -112,5 +115,5 @@ clean:
 
 .venv-bench/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --editable . torch==2.13.0 'jax[cpu]' safetensors
+	.venv-bench/bin/python -m pip install --quiet --editable . torch==2.13.0 'jax[cpu]' safetensors pytest hypothesis
 	touch $@

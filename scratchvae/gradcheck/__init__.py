@@ -10,6 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .adapters.for_jax import check_jax
+    from .adapters.for_torch import check_torch
+    from .adapters.functions import check_hvp, check_jvp, check_vjp
+    from .adapters.layer import check_layer
+    from .adapters.loss import check_loss
     from .checker import check
     from .report import GradientError, Leaf, Report
     from .suites.files import check_file
@@ -33,6 +38,13 @@ __all__ = [
     "Report",
     "check",
     "check_file",
+    "check_hvp",
+    "check_jax",
+    "check_jvp",
+    "check_layer",
+    "check_loss",
+    "check_torch",
+    "check_vjp",
     "inputs",
     "mutation_score",
 ]
@@ -44,6 +56,13 @@ _HOMES = {  # public name: the module that defines it, imported when the name is
     "Report": ".report",
     "check": ".checker",
     "check_file": ".suites.files",
+    "check_hvp": ".adapters.functions",
+    "check_jax": ".adapters.for_jax",
+    "check_jvp": ".adapters.functions",
+    "check_layer": ".adapters.layer",
+    "check_loss": ".adapters.loss",
+    "check_torch": ".adapters.for_torch",
+    "check_vjp": ".adapters.functions",
     "inputs": ".suites.random_inputs",
     "mutation_score": ".suites.mutants",
 }

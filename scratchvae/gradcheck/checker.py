@@ -132,7 +132,10 @@ def _paths(pair: Pair, what: str, names: Iterable[str]) -> tuple[str, ...]:
     if bad:
         some = ", ".join(dict.fromkeys([*pair.tree, *pair.given]))
         raise InputError(f"{what} must be a list of some of {some}, got {names!r}")
-    return trees.under(names, pair.given)
+    found = trees.under(names, pair.given)
+    if what == "wrt" and (bad := [n for n in found if n in pair.endless]):
+        raise InputError(f"{pair.name}: the input {bad[0]} holds a NaN or an infinity")
+    return found
 
 
 def _checked(pair: Pair, how: Options, batch: tuple[str, ...], ignored: tuple[str, ...]) -> Report:
@@ -166,6 +169,8 @@ def _checked(pair: Pair, how: Options, batch: tuple[str, ...], ignored: tuple[st
     violations += _batches(asked, right, batch, how.strict)
     if ignored:
         pair.notes.append(f"ignored: {', '.join(ignored)}")
+    if pair.endless:
+        pair.notes.append(f"constant, as it is not finite: {', '.join(pair.endless)}")
     if unchecked := [n for n in pair.floats if n not in (*wrt, *ignored, *constant)]:
         pair.notes.append(f"not checked: {', '.join(unchecked)}")
     return Report(pair.name, found, tuple(violations), notes=tuple(pair.notes))

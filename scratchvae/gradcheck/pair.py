@@ -18,6 +18,7 @@ from ..errors import InputError
 from . import trees
 
 SIZES = ("shape", "size", "align", "broadcast", "dimension")  # of what an error message speaks
+NO_FLOATS = "no input is floating point, so there is no gradient"
 WIDTH = 100  # of a line of code that is quoted
 
 
@@ -74,6 +75,7 @@ class Pair:
     given     their arrays, copied, by path: the name of an input, or "layers.0.W" within one
     inputs    the same with floating-point arrays in float64
     floats    paths of the floating-point arrays
+    endless   paths of those with a NaN or an infinity, which are constants
     wrt       names of the inputs whose gradients are asked for; None: whatever is returned
     notes     what is worth knowing, but not wrong
     coarse    eps of gradients that are less precise than their inputs, by name
@@ -104,17 +106,20 @@ class Pair:
         self.twofold = False  # whether there are two outputs
         self.has_complex = any(np.iscomplexobj(leaf) for _, leaf in trees.walk(self.tree))
         self.given = trees.arrays(self.tree)
-        for key, a in self.given.items():
-            if a.dtype.kind == "f" and not bool(array_module(a).isfinite(a).all()):
-                raise InputError(f"{self.name}: the input {key} holds a NaN or an infinity")
-        self.floats = tuple(n for n, a in self.given.items() if a.dtype.kind == "f")
+        floats = [n for n, a in self.given.items() if a.dtype.kind == "f"]
+        finite = {
+            n: bool(array_module(self.given[n]).isfinite(self.given[n]).all()) for n in floats
+        }
+        self.floats = tuple(n for n in floats if finite[n])
+        self.endless = tuple(n for n in floats if not finite[n])  # constants: they cannot be moved
         if not self.floats:
-            raise InputError(f"{self.name}: no input is floating point, so there is no gradient")
+            what = f"the input {floats[0]} holds a NaN or an infinity" if floats else NO_FLOATS
+            raise InputError(f"{self.name}: {what}")
         self.wrt = None if wrt is None else trees.under(wrt, self.floats)
         self.heads = [n for n in self.tree if trees.under([n], self.floats)]
         self.numbers = {n for n, a in inputs.items() if isinstance(a, (float, complex))}
         self.inputs = {
-            n: a.astype("float64") if n in self.floats else a for n, a in self.given.items()
+            n: a.astype("float64") if a.dtype.kind == "f" else a for n, a in self.given.items()
         }
         try:
             inspect.signature(f).bind(**inputs)
@@ -123,6 +128,9 @@ class Pair:
             names = ", ".join(inputs)
             raise InputError(f"{self.name} cannot be called with {names}: {error}{hint}") from None
         self.needs = self._needs()
+        if inspect.ismethod(f) and not isinstance(f.__self__, type):
+            text = f"{self.name} is a method: check_layer checks the parameters of its object, too"
+            self.notes.append(text)
 
     def _needs(self) -> list[str]:
         """Names of what backward is called with, after the upstream gradient."""
@@ -211,6 +219,8 @@ class Pair:
             known = name in self.tree
             named |= trees.matched(self.tree[name], g, name, self.i) if known else {name: g}
         if odd := [n for n, g in named.items() if n not in self.floats and g is not None]:
+            if odd[0] in self.endless:
+                raise InputError(f"the input {odd[0]} holds a NaN or an infinity")
             what = ", ".join(map(str, odd))
             raise InputError(f"{self.back} returns a gradient of {what}, no floating-point input")
         named = {n: g for n, g in named.items() if n in self.floats}

@@ -49,6 +49,34 @@ def test_the_fixture_and_its_section(pytester):
     result.stdout.fnmatch_lines(["PASS * square * detectable from *::test_right"])
 
 
+def test_the_other_checks_are_attributes(pytester):
+    pytester.makepyfile(
+        """
+        import numpy as np
+
+        class Square:
+            def forward(self, x):
+                self.x = x
+                return x * x
+
+            def backward(self, dy):
+                return 2 * dy * self.x
+
+        def test_layer(gradcheck):
+            gradcheck.layer(Square(), np.linspace(-1, 2, 5))
+
+        def test_loss(gradcheck):
+            gradcheck.loss(lambda x: ((x * x).sum(), x), np.linspace(-1, 2, 5))
+        """
+    )
+    result = pytester.runpytest_subprocess("-v")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*GradientError: <lambda>: FAIL: dx: 2 x too small at all 5 entries"]
+    )
+    result.stdout.fnmatch_lines(["PASS * Square * detectable from *::test_layer"])
+
+
 def test_a_wrong_gradient_fails_its_test_with_the_report(pytester):
     pytester.makepyfile(PAIRS + WRONG)
     result = pytester.runpytest_subprocess("--gradcheck-seed=3")

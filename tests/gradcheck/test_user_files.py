@@ -56,6 +56,84 @@ def test_pairs_are_found_with_their_inputs(write, capsys):
     assert "2 of 2 pairs passed" in capsys.readouterr().out
 
 
+OTHER_FORMS = """
+import numpy as np
+
+class Dense:
+    def __init__(self):
+        self.W = np.arange(12.0).reshape(3, 4)
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W
+
+    def backward(self, dy):
+        self.dW = self.x.T @ dy
+        return dy @ self.W.T
+
+def inputs_Dense():
+    return {"x": np.ones((2, 3))}
+
+layer = Dense()
+inputs_layer = inputs_Dense
+
+def energy(x):
+    return (x**4).sum(), 4 * x**3
+
+def inputs_loss():
+    return {"x": np.linspace(0.5, 2, 4)}
+
+def loss(x):
+    return energy(x)
+
+def slope(x):
+    return 4 * x**3
+
+def slope_hvp(x, v):
+    return 12 * x**2 * v
+
+inputs_slope = inputs_loss
+
+def along(x):
+    return x**3
+
+def along_jvp(primals, tangents):
+    return 3 * primals[0] ** 2 * tangents[0]
+
+inputs_along = inputs_loss
+
+def back(x):
+    return x**3
+
+def back_vjp(x):
+    return x**3, lambda dy: 3 * dy * x**2
+
+inputs_back = inputs_loss
+"""
+
+
+def test_layers_losses_and_derivatives_are_found(write, capsys):
+    found = {report.name: report.verdict for report in check_file(write(OTHER_FORMS))}
+    names = ["Dense", "layer", "loss", "slope", "along", "back"]
+    assert found == dict.fromkeys(names, "PASS")
+    assert cli.main(["verify", str(write(OTHER_FORMS))]) == 0
+    assert "6 of 6 pairs passed" in capsys.readouterr().out
+    wrong = OTHER_FORMS.replace("self.x.T @ dy", "0 * self.W").replace("sum(), 4 *", "sum(), 5 *")
+    wrong = (
+        wrong.replace("12 * x", "11 * x").replace("3 * primals", "primals").replace("3 * dy", "dy")
+    )
+    found = {report.name: report.verdict for report in check_file(write(wrong))}
+    assert found == dict.fromkeys(names, "FAIL")
+
+
+def test_a_function_whose_backward_is_missing_is_not_passed_over(write, capsys):
+    text = GOOD.replace("def cube_backward", "def cube_bakward")
+    assert cli.main(["verify", str(write(text))]) == 2
+    out, err = capsys.readouterr()
+    assert "1 of 2 pairs passed, 1 could not be checked" in out
+    assert "cube has no cube_backward beside it, and cube must return (loss, gradient)" in err
+
+
 def test_a_wrong_pair_fails_with_its_name_and_exit_code_1(write, capsys):
     assert cli.main(["verify", str(write(GOOD.replace("two + 1", "two")))]) == 1
     out, err = capsys.readouterr()

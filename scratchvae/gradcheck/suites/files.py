@@ -1,9 +1,11 @@
-"""Checks every pair `f` / `f_backward` in a file: what `scratchvae verify FILE.py` does.
+"""Checks every gradient in a file: what `scratchvae verify FILE.py` does.
 
-The inputs of a pair come from a function `inputs_f()` beside it, which returns a dict of name to
-array, or from shapes given to the decorator `inputs`. A function `hints_f(wrong)`, of the set of
-names whose gradients are wrong, may add a sentence of the teacher's. The file is run like a script;
-nothing else is executed.
+These are pairs `f` and `f_backward` (or `f_vjp`, `f_jvp`, `f_hvp`), and whatever has inputs: layer
+objects and classes, functions that return a loss with its gradient, functions and modules of
+PyTorch, and functions of JAX. The inputs come from a function `inputs_f()` in the file, which
+returns a dict of name to array, or from shapes given to the decorator `inputs`. A function
+`hints_f(wrong)`, of the set of names whose gradients are wrong, may add a sentence of the
+teacher's. The file is run like a script; nothing else is executed.
 """
 
 import inspect
@@ -16,10 +18,23 @@ from runpy import run_path
 from typing import Any
 
 from ...errors import InputError
+from .. import trees
+from ..adapters.for_jax import check_jax
+from ..adapters.for_torch import check_torch
+from ..adapters.functions import check_hvp, check_jvp, check_vjp
+from ..adapters.layer import check_layer
+from ..adapters.loss import check_loss
 from ..checker import check
 from ..pair import Raised, called
 from ..report import GOOD, Report
 from .random_inputs import draw
+
+DERIVATIVES: dict[str, Callable[..., Report]] = {  # by the ends of their names
+    "backward": check,
+    "vjp": check_vjp,
+    "jvp": check_jvp,
+    "hvp": check_hvp,
+}
 
 
 class Refused(InputError):
@@ -31,14 +46,14 @@ class Refused(InputError):
 
 
 def check_file(path: str | Path, *, seed: int = 0, only: str = "") -> Iterator[Report]:
-    """A report for each pair in the file, in the order in which the forwards stand there.
+    """A report for each subject in the file, in the order in which they stand there.
 
-    only: part of the names of the pairs to check. Raises InputError where the file cannot be run or
-    holds no such pair, and, after the reports of all the others, where a pair cannot be checked.
+    only: part of the names of those to check. Raises InputError where the file cannot be run or
+    holds nothing to check, and, after the reports of all the others, where one cannot be checked.
     """
     path = Path(os.path.expanduser(path))
-    functions = _functions(path)
-    names = [name for name in functions if f"{name}_backward" in functions]
+    found = _run(path)
+    names = [name for name in found if _suffix(found, name) or f"inputs_{name}" in found]
     if not names:
         raise InputError(
             f"{path} holds no pair f, f_backward: name each backward after its forward"
@@ -49,7 +64,7 @@ def check_file(path: str | Path, *, seed: int = 0, only: str = "") -> Iterator[R
     refused = {}
     for name in wanted:
         try:
-            yield _check(functions, name, path, seed)
+            yield _check(found, name, path, seed)
         except Raised as error:
             yield Report(name, raised=str(error))
         except InputError as error:
@@ -58,29 +73,57 @@ def check_file(path: str | Path, *, seed: int = 0, only: str = "") -> Iterator[R
         raise Refused(refused)
 
 
-def _check(functions: Mapping[str, Callable[..., Any]], name: str, path: Path, seed: int) -> Report:
-    f, f_backward = functions[name], functions[f"{name}_backward"]
-    if f"inputs_{name}" in functions:
-        drawn, batch = called(f"inputs_{name}", functions[f"inputs_{name}"]), []
+def _suffix(found: Mapping[str, Any], name: str) -> str:
+    """That of the derivative of a function, if it has one."""
+    return next((s for s in DERIVATIVES if f"{name}_{s}" in found), "")
+
+
+def _check(found: Mapping[str, Any], name: str, path: Path, seed: int) -> Report:
+    f, options, suffix = found[name], {"seed": seed, "name": name}, _suffix(found, name)
+    if f"inputs_{name}" in found:
+        drawn = called(f"inputs_{name}", found[f"inputs_{name}"])
     elif specs := getattr(f, "gradcheck_inputs", None):
         drawn = draw(specs, seed)
-        batch = [key for key, spec in specs.items() if spec.startswith("B")]
+        options["batch"] = [key for key, spec in specs.items() if spec.startswith("B")]
+        options["wrt"] = getattr(f, "gradcheck_gradients", None) or None
     else:
         raise InputError(
             f"{path}: {name} has no inputs: add a function inputs_{name}() that returns a dict "
             "of arrays, or the decorator scratchvae.gradcheck.inputs with their shapes"
         )
-    wrt = getattr(f, "gradcheck_gradients", None) or None
-    report = check(f, f_backward, drawn, wrt=wrt, seed=seed, batch=batch)
+    if suffix:
+        report = DERIVATIVES[suffix](f, found[f"{name}_{suffix}"], drawn, **options)
+    else:
+        report = _alone(f, drawn, options)
     wrong = {leaf.name for leaf in report.leaves if leaf.verdict not in GOOD}
-    if wrong and f"hints_{name}" in functions:
-        hint = f"hint: {called(f'hints_{name}', functions[f'hints_{name}'], wrong)}"
+    if wrong and f"hints_{name}" in found:
+        hint = f"hint: {called(f'hints_{name}', found[f'hints_{name}'], wrong)}"
         report = replace(report, notes=(*report.notes, hint))
     return report
 
 
-def _functions(path: Path) -> dict[str, Callable[..., Any]]:
-    """The functions that the file itself defines, in its order."""
+def _alone(f: Any, drawn: Any, options: dict[str, Any]) -> Report:
+    """Check what has its gradient within itself."""
+    leaves = [leaf for _, leaf in trees.walk(drawn)]
+    frameworks = {type(leaf).__module__.partition(".")[0] for leaf in [f, *leaves]}
+    if frameworks & {"jax", "jaxlib"}:
+        return check_jax(f, drawn, **options)
+    if "torch" in frameworks:
+        return check_torch(getattr(f, "apply", f) if isinstance(f, type) else f, drawn, **options)
+    layer = f() if isinstance(f, type) else f
+    if hasattr(layer, "backward"):
+        return check_layer(layer, drawn, **options)
+    if not inspect.isfunction(f):
+        raise InputError(f"{options['name']} is no function, and has no method backward")
+    try:
+        return check_loss(f, drawn, **options)
+    except InputError as error:
+        name = options["name"]
+        raise InputError(f"{name} has no {name}_backward beside it, and {error}") from None
+
+
+def _run(path: Path) -> dict[str, Any]:
+    """What the file itself defines, in its order."""
     if not path.is_file() or path.suffix != ".py":
         raise InputError(f"{path} is no Python file: check the path")
     # as for a script, so that it finds its neighbours
@@ -93,5 +136,8 @@ def _functions(path: Path) -> dict[str, Callable[..., Any]]:
         raise InputError(f"{path} does not run: {error.what}") from None
     finally:
         sys.path.pop(0)
-    own = {name: f for name, f in found.items() if inspect.isfunction(f)}
-    return {name: f for name, f in own.items() if f.__module__ == path.stem}
+    return {
+        name: value
+        for name, value in found.items()
+        if getattr(value, "__module__", None) == path.stem or f"inputs_{name}" in found
+    }

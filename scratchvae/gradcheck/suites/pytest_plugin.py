@@ -4,7 +4,8 @@
         gradcheck(linear, linear_backward, {"x": x, "W": W, "b": b})
 
 The fixture is `scratchvae.gradcheck.check`, but raises GradientError where the verdict is none of
-PASS, KINK and ACCEPTED. It is installed with the package; `pytest -p no:scratchvae` leaves it out.
+PASS, KINK and ACCEPTED. Its attributes are the other checks: `gradcheck.layer` is `check_layer`. It
+is installed with the package; `pytest -p no:scratchvae` leaves it out.
 """
 
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+FORMS = ("hvp", "jax", "jvp", "layer", "loss", "torch", "vjp")
 KEY = "gradcheck"  # of the report's user properties, which also reach JUnit files and xdist
 
 
@@ -27,19 +29,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """check(f, f_backward, inputs, **options), which raises unless the verdict is good."""
-    from .. import Report, check  # lazily: most test suites check no gradients
 
-    def checked(f: Any, f_backward: Any, inputs: Any, **options: Any) -> Report:
-        __tracebackhide__ = True
-        options = {"seed": request.config.getoption("--gradcheck-seed"), **options}
-        report = check(f, f_backward, inputs, **options)
-        found = {"name": report.name, "verdict": report.verdict, "resolution": report.resolution}
-        found["said"] = report.headline
-        request.node.user_properties.append((KEY, found))
-        report.raise_if_failed()
-        return report
+    def raising(name: str) -> Callable[..., Any]:
+        def checked(*arguments: Any, **options: Any) -> Any:
+            __tracebackhide__ = True
+            from ... import gradcheck as checks  # lazily: most test suites check no gradients
 
-    return checked
+            options = {"seed": request.config.getoption("--gradcheck-seed"), **options}
+            report = getattr(checks, name)(*arguments, **options)
+            found = {"name": report.name, "verdict": report.verdict}
+            found |= {"resolution": report.resolution, "said": report.headline}
+            request.node.user_properties.append((KEY, found))
+            report.raise_if_failed()
+            return report
+
+        return checked
+
+    fixture = raising("check")
+    for form in FORMS:
+        setattr(fixture, form, raising(f"check_{form}"))
+    return fixture
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -1,0 +1,41 @@
+"""What the adapters share: arguments by name, and functions that stand for those of a user."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .. import trees
+
+
+def named(f: Callable[..., Any], arguments: Any, skip: int = 0) -> dict[str, Any]:
+    """Arguments by the names that f has for them after the first: a dict, a tuple, or a single one.
+
+    skip: the number of parameters of f that are none of them.
+    """
+    if isinstance(arguments, Mapping):
+        return dict(arguments)
+    values = arguments if isinstance(arguments, tuple) else (arguments,)
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):  # of some functions in C
+        parameters = []
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = names[skip:]
+    if len(names) < len(values):
+        names = [f"x{k}" for k in range(len(values))] if len(values) > 1 else ["x"]
+    return dict(zip(names, values, strict=False))
+
+
+def by_position(f: Callable[..., Any], arguments: Any) -> Callable[..., Any]:
+    """A function of named arguments that calls f as these arguments were meant to be passed."""
+    return f if isinstance(arguments, Mapping) else lambda **by_name: f(*by_name.values())
+
+
+def stand_in(function: Any, name: str, theirs: Callable[..., Any]) -> None:
+    """Let a report call this function by a name, and find its lines in that of the user."""
+    function.__name__, function.under_test = name, theirs
+
+
+def mapped(change: Callable[[Any], Any], tree: Any) -> Any:
+    """The tree with each leaf changed."""
+    return trees.rebuild(tree, {path: change(leaf) for path, leaf in trees.walk(tree)})

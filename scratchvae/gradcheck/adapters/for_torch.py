@@ -1,0 +1,100 @@
+"""`check_torch`: functions and modules of PyTorch, as its autograd differentiates them."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from .. import trees
+from ..checker import check
+from ..report import Report
+from .arguments import mapped, named, stand_in
+
+COMPLEX = {"float64": "complex128", "float32": "complex64"}
+
+
+def check_torch(
+    f: Callable[..., Any], arguments: Any, *, dtype: str = "float64", device: Any = None,
+    **options: Any,
+) -> Report:  # fmt: skip
+    """Check the gradients that PyTorch's autograd gives of a function or a module.
+
+    f is the `apply` of a torch.autograd.Function, any function of tensors, or a module, whose
+    parameters are checked, too. It runs in float64; what is written for float32 alone is checked
+    with dtype="float32", less sharply. Inputs and outputs may be nested. Tensors keep the layout of
+    the arrays that `check` tries, so that a backward that takes them for contiguous is found.
+
+    arguments  tensors: a tuple, a single one, or a dict by name
+    device     where f runs, such as "cuda"; by default where the first tensor lies
+    options    of `check`
+    """
+    import torch
+
+    if dtype not in COMPLEX:
+        raise InputError(f"dtype must be float64 or float32, got {dtype!r}")
+    real, complex_ = getattr(torch, dtype), getattr(torch, COMPLEX[dtype])
+    module = f if isinstance(f, torch.nn.Module) else None
+    function = getattr(f, "__self__", f)  # the Function, where f is its `apply`
+    theirs = getattr(function, "forward", f)
+    is_function = isinstance(function, type)
+    takes_context = is_function and "setup_context" not in vars(function)
+    start = named(theirs, arguments, skip=int(takes_context))
+    held = [a for _, a in trees.walk(start) if isinstance(a, torch.Tensor)]
+    if not held:
+        raise InputError("check_torch takes tensors: for NumPy arrays, there is check")
+    device = device or held[0].device
+
+    def tensor(a: Any) -> Any:
+        a = torch.as_tensor(a, device=device)
+        return a.to(complex_) if a.is_complex() else a.to(real) if a.is_floating_point() else a
+
+    def array(a: Any) -> Any:
+        return a.detach().resolve_conj().cpu().numpy() if isinstance(a, torch.Tensor) else a
+
+    tensors = {path: a for path, a in trees.walk(start) if isinstance(a, torch.Tensor)}
+    if module is not None:
+        module = deepcopy(module).to(device=device, dtype=real)
+        parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
+        if clash := parameters.keys() & tensors.keys():
+            raise InputError(f"{min(clash)} is the name of an input and of a parameter")
+        tensors |= parameters
+
+    def run(moved: Mapping[str, Any]) -> Any:
+        values = trees.rebuild(start, moved)
+        by_name = isinstance(arguments, Mapping) and not is_function
+        args, keywords = ((), values) if by_name else (tuple(values.values()), {})
+        if module is None:
+            return f(*args, **keywords)
+        state = {n: b.clone() for n, b in module.named_buffers()}  # as some are written to
+        state |= {n: moved[n] for n in parameters}
+        return torch.func.functional_call(module, state, args, keywords)
+
+    def forward(**by_path: Any) -> Any:
+        with torch.no_grad():
+            return mapped(array, run(mapped(tensor, by_path)))
+
+    def backward(dy: Any, **by_path: Any) -> dict[str, Any]:
+        moved = mapped(tensor, by_path)
+        sources = {n: a for n, a in moved.items() if a.is_floating_point() or a.is_complex()}
+        for a in sources.values():
+            a.requires_grad_(True)
+        parts = zip(trees.walk(run(moved)), trees.walk(dy), strict=True)
+        used = [(y, tensor(d)) for (_, y), (_, d) in parts if getattr(y, "requires_grad", False)]
+        if not used:
+            return {n: np.zeros_like(by_path[n]) for n in sources}
+        ys, dys = zip(*used, strict=True)
+        found = torch.autograd.grad(ys, list(sources.values()), dys, allow_unused=True)
+        return dict(zip(sources, map(array, found), strict=True))
+
+    name = getattr(function, "__name__", type(function).__name__)
+    stand_in(forward, f"{name}.forward", theirs)
+    stand_in(backward, f"{name}.backward", getattr(function, "backward", theirs))
+    inputs = {n: array(tensor(a)) for n, a in tensors.items()}
+    report = check(forward, backward, inputs, **{"name": name, **options})
+    if report.random and module is not None:
+        text = f"{report.random}, and leave dropout out by module.eval()"
+        report = replace(report, random=text)
+    return report

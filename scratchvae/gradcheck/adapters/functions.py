@@ -1,0 +1,128 @@
+"""`check_vjp`, `check_jvp` and `check_hvp`: derivatives that are functions themselves."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from .. import trees
+from ..checker import check
+from ..pair import Raised, called
+from ..report import Report
+from .arguments import by_position, named, stand_in
+
+LINEAR = 1e-6  # relative error of a sum of derivatives
+LARGEST = 3000  # entries of the inputs of a jvp, which is called once for each
+
+
+def check_vjp(
+    f: Callable[..., Any], vjp: Callable[..., Any], arguments: Any, **options: Any
+) -> Report:
+    """Check a vector-Jacobian product that returns a pull-back.
+
+    vjp(*arguments) returns (y, pullback), with y = f(*arguments), and pullback(dy) the gradients,
+    as `check` takes them from a backward.
+
+    arguments  of f: a tuple, a single one, or a dict by name
+    options    of `check`
+    """
+    call, start = by_position(vjp, arguments), named(f, arguments)
+    name = getattr(vjp, "__name__", "vjp")
+    try:
+        out = called(name, call, **start)
+    except Raised as error:
+        return Report(name, raised=str(error))
+    if not isinstance(out, tuple) or len(out) != 2 or not callable(out[1]):
+        raise InputError(f"{name} must return (y, pullback), with a function as pullback")
+
+    def backward(dy: Any, **by_name: Any) -> Any:
+        return call(**by_name)[1](dy)
+
+    return _check(f, backward, vjp, arguments, options)
+
+
+def check_jvp(
+    f: Callable[..., Any], jvp: Callable[..., Any], arguments: Any, *, seed: int = 0, **options: Any
+) -> Report:
+    """Check a Jacobian-vector product, which is a derivative in forward mode.
+
+    jvp(arguments, tangents) takes two tuples and returns (y, dy), or dy alone: the derivative of f
+    along the tangents, which must be linear in them. It is called once for each entry of the
+    arguments, which gives the gradient that `check` looks at.
+
+    arguments  arrays: a tuple or a single one
+    options    of `check`
+    """
+    start = named(f, arguments)
+    arrays = trees.arrays(start)
+    if any(np.iscomplexobj(leaf) for _, leaf in trees.walk(start)):
+        raise InputError("check_jvp takes real numbers")
+    if (entries := sum(a.size for a in arrays.values())) > LARGEST:
+        raise InputError(f"jvp is called for each of {entries} entries: pass fewer than {LARGEST}")
+
+    def derivative(values: dict[str, Any], tangents: dict[str, Any]) -> Any:
+        out = jvp(tuple(values.values()), tuple(tangents.values()))
+        dy = out[1] if isinstance(out, tuple) and len(out) == 2 else out
+        return trees.joined(dy) if trees.is_tree(dy) else dy
+
+    def backward(dy: Any, **by_name: Any) -> dict[str, Any]:
+        flat = trees.joined(dy) if trees.is_tree(dy) else dy
+        here = trees.arrays(by_name)
+        zero = {path: 0 * a for path, a in here.items()}
+        gradient = {path: np.zeros_like(a) for path, a in here.items() if a.dtype.kind == "f"}
+        for path, g in gradient.items():
+            for index in np.ndindex(g.shape):
+                unit = zero[path].copy()
+                unit[index] = 1.0
+                tangents = trees.rebuild(by_name, {**zero, path: unit})
+                g[index] = (flat * derivative(by_name, tangents)).sum()
+        return gradient
+
+    report = _check(f, backward, jvp, arguments, {"seed": seed, **options})
+    if not report.leaves:
+        return report
+    draw = np.random.default_rng([seed, 3]).standard_normal
+    u, v = ({path: draw(a.shape) for path, a in arrays.items()} for _ in range(2))
+    both = {path: u[path] - 2 * v[path] for path in u}
+    apart, other, together = (derivative(start, trees.rebuild(start, t)) for t in (u, v, both))
+    apart = apart - 2 * other
+    if not np.allclose(together, apart, LINEAR, LINEAR * float(abs(apart).max(initial=0))):
+        text = "jvp is not linear in the tangents"
+        report = replace(report, violations=(*report.violations, text))
+    return report
+
+
+def check_hvp(
+    gradient: Callable[..., Any], hvp: Callable[..., Any], arguments: Any, **options: Any
+) -> Report:
+    """Check a Hessian-vector product against differences of the gradient.
+
+    gradient(x, ...) returns the gradient of a scalar function, and hvp(x, v, ...) its Hessian times
+    v, in the order of SciPy's `hessp`. A Hessian is symmetric, so hvp is the backward of the
+    gradient, too. Where x is nested, gradients and v have the same structure.
+
+    arguments  x, or a tuple of x and constants, or a dict by name
+    options    of `check`
+    """
+
+    def backward(dy: Any, **by_name: Any) -> dict[str, Any]:
+        (first, x), *others = by_name.items()
+        return {first: hvp(x, dy, *(value for _, value in others))}
+
+    return _check(gradient, backward, hvp, arguments, options)
+
+
+def _check(
+    f: Callable[..., Any], backward: Callable[..., Any], theirs: Callable[..., Any], arguments: Any,
+    options: dict[str, Any],
+) -> Report:  # fmt: skip
+    call = by_position(f, arguments)
+
+    def forward(**by_name: Any) -> Any:
+        return call(**by_name)
+
+    stand_in(forward, getattr(f, "__name__", "f"), f)
+    stand_in(backward, getattr(theirs, "__name__", "the derivative"), theirs)
+    return check(forward, backward, named(f, arguments), **options)

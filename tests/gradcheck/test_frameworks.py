@@ -1,0 +1,277 @@
+"""`check_torch` and `check_jax`, where the framework is installed: see `make test-frameworks`."""
+
+import numpy as np
+import pytest
+
+from scratchvae.errors import InputError
+from scratchvae.gradcheck import check_file, check_jax, check_torch
+
+
+def leaves(report):
+    return {leaf.name: leaf.verdict for leaf in report.leaves}
+
+
+# ----------------------------------------------------------------------------------------- PyTorch
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch", reason="PyTorch is not installed")
+
+
+@pytest.fixture
+def scaled_exp(torch):
+    """scaled_exp(factor): a Function exp(x) k whose gradient is multiplied by the factor."""
+
+    def make(factor):
+        class ScaledExp(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, k):
+                y = k * torch.exp(x)
+                ctx.save_for_backward(y)
+                return y
+
+            @staticmethod
+            def backward(ctx, dy):
+                return factor * dy * ctx.saved_tensors[0], None
+
+        return ScaledExp
+
+    return make
+
+
+def test_a_function_of_autograd(torch, scaled_exp):
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    report = check_torch(scaled_exp(1).apply, (x, 2.0))
+    assert (report.name, leaves(report)) == ("ScaledExp", {"x": "PASS"})
+    report = check_torch(scaled_exp(2).apply, (x, 2.0))
+    assert report.headline == "ScaledExp: FAIL: dx: 2 x too large at all 12 entries"
+    assert check_torch(scaled_exp(1).apply, {"x": x, "k": 2.0}).verdict == "PASS"
+
+
+def test_what_is_declared_for_float32_alone(torch):
+    class Single(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            if x.dtype != torch.float32:
+                raise TypeError("float32 alone")
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, dy):
+            return 2 * dy * ctx.saved_tensors[0]
+
+    x = torch.linspace(-1, 2, 6)
+    assert check_torch(Single.apply, x).raised.startswith("Single raises TypeError in line")
+    report = check_torch(Single.apply, x, dtype="float32")
+    assert (report.verdict, report.notes) == ("PASS", ())
+    with pytest.raises(InputError, match="dtype must be float64 or float32, got 'bfloat16'"):
+        check_torch(Single.apply, x, dtype="bfloat16")
+
+
+def test_the_parameters_of_a_module_are_checked(torch):
+    layers = torch.nn.Linear(3, 4), torch.nn.GELU(), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2)
+    module = torch.nn.Sequential(*layers)
+    before = {n: p.clone() for n, p in module.state_dict().items()}
+    report = check_torch(module, torch.randn(5, 3))
+    names = ["input", *(n for n, _ in module.named_parameters())]
+    assert leaves(report) == dict.fromkeys(names, "PASS")
+    for name, value in module.state_dict().items():
+        assert value.dtype == before[name].dtype
+        assert torch.equal(value, before[name]), name
+
+
+def test_dropout_is_named(torch):
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout())
+    assert check_torch(module, torch.randn(5, 3)).random.endswith("by module.eval()")
+    assert check_torch(module.eval(), torch.randn(5, 3)).verdict == "PASS"
+
+
+def test_several_outputs_and_recurrence(torch):
+    report = check_torch(torch.nn.LSTM(3, 2, batch_first=True), torch.randn(2, 4, 3))
+    assert set(leaves(report).values()) == {"PASS"}
+    assert len(report.leaves) == 5
+
+
+def test_nested_tensors_integers_and_complex_numbers(torch):
+    def f(p, at):
+        return {"y": p["w"][at] @ p["x"], "n": torch.arange(3)}
+
+    p = {"w": torch.randn(4, 3), "x": torch.randn(3)}
+    report = check_torch(f, (p, torch.tensor([0, 0, 2])))
+    assert leaves(report) == {"p.w": "PASS", "p.x": "PASS"}
+    z = torch.randn(3, dtype=torch.complex64)
+    assert leaves(check_torch(lambda z: z * z, z)) == {"z.real": "PASS", "z.imag": "PASS"}
+
+
+def test_what_is_detached_claims_zero(torch):
+    x = torch.linspace(0.5, 2, 4)
+    assert "it is zero everywhere" in check_torch(lambda x: x.detach() * 2, x).headline
+    assert "2 x too small" in check_torch(lambda x: x.detach() * x, x).headline
+    held = check_torch(lambda x, t: (x - t.detach()) ** 2, (x, 0 * x), treat_as={"t": "constant"})
+    assert leaves(held) == {"x": "PASS", "t": "PASS"}
+
+
+def test_the_line_of_a_function_that_raises(torch):
+    class Flat(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, dy):
+            return dy.view(7)
+
+    report = check_torch(Flat.apply, torch.randn(4, 3))
+    assert report.raised.startswith("Flat.backward raises RuntimeError in line")
+    assert "return dy.view(7)" in report.raised
+
+
+def test_a_backward_that_takes_its_arguments_for_contiguous(torch):
+    class Strides(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.sum(dim=0)
+
+        @staticmethod
+        def backward(ctx, dy):
+            flat = torch.as_strided(dy, (dy.numel(),), (1,))
+            return flat.expand(4, 3).clone()
+
+    report = check_torch(Strides.apply, torch.randn(4, 3))
+    assert any("is another one for" in violation for violation in report.violations), report
+
+
+def test_arrays_of_numpy_are_no_tensors(torch):
+    with pytest.raises(InputError, match="check_torch takes tensors"):
+        check_torch(lambda x: x, np.ones(3))
+
+
+# --------------------------------------------------------------------------------------------- JAX
+
+
+@pytest.fixture(scope="module")
+def jax():
+    return pytest.importorskip("jax", reason="JAX is not installed")
+
+
+@pytest.fixture
+def scaled_softplus(jax):
+    def make(factor):
+        @jax.custom_vjp
+        def scaled_softplus(x, s):
+            return s * jax.numpy.logaddexp(0, x)
+
+        def forward(x, s):
+            return scaled_softplus(x, s), (x, s)
+
+        def backward(kept, dy):
+            x, s = kept
+            return factor * dy * s * jax.nn.sigmoid(x), (dy * jax.numpy.logaddexp(0, x)).sum()
+
+        scaled_softplus.defvjp(forward, backward)
+        return scaled_softplus
+
+    return make
+
+
+def test_a_custom_vjp(jax, scaled_softplus):
+    x = jax.numpy.linspace(-1, 2, 5)
+    assert leaves(check_jax(scaled_softplus(1), (x, 1.5))) == {"x": "PASS", "s": "PASS"}
+    report = check_jax(scaled_softplus(0.5), (x, 1.5))
+    assert report.headline == "scaled_softplus: FAIL: dx: 2 x too small at all 5 entries"
+    assert jax.numpy.asarray(np.ones(2)).dtype == "float32", "as it was before the check"
+
+
+def test_a_custom_jvp(jax):
+    @jax.custom_jvp
+    def cube(x):
+        return x**3
+
+    cube.defjvp(lambda p, t: (cube(*p), 2 * p[0] ** 2 * t[0]))
+    report = check_jax(cube, jax.numpy.linspace(0.5, 2, 5))
+    assert report.headline == "cube: FAIL: dx: 1.5 x too small at all 5 entries"
+
+
+def test_pytrees_integers_and_complex_numbers_of_jax(jax):
+    np_ = jax.numpy
+
+    def f(p, at):
+        return {"y": np_.tanh(p["w"][at] @ p["x"]), "n": np_.arange(3)}, (p["x"] ** 2,)
+
+    p = {"w": np_.linspace(-1, 1, 12).reshape(4, 3), "x": np_.arange(3.0) + 0.5}
+    report = check_jax(f, (p, np_.array([0, 0, 2])))
+    assert leaves(report) == {"p.w": "PASS", "p.x": "PASS"}
+    z = np_.array([1 + 2j, 0.3 - 1j])
+    assert leaves(check_jax(lambda z: z * z, z)) == {"z.real": "PASS", "z.imag": "PASS"}
+
+
+def test_a_function_of_jax_that_raises(jax):
+    report = check_jax(lambda x: x @ x.T @ x[:2], jax.numpy.ones((3, 4)))
+    assert report.verdict == "ERROR"
+    assert "raises TypeError in line" in report.raised
+
+
+# ---------------------------------------------------------------------------- files of either kind
+
+
+def test_a_file_of_functions_and_modules(torch, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        """
+import torch
+
+class Twice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy
+
+def inputs_Twice():
+    return {"x": torch.linspace(0, 1, 4)}
+
+net = torch.nn.Linear(3, 2)
+
+def inputs_net():
+    return {"input": torch.ones(4, 3)}
+
+def cube(x):
+    return x**3
+
+def inputs_cube():
+    return {"x": torch.linspace(1, 2, 4)}
+"""
+    )
+    found = {report.name: report.verdict for report in check_file(path)}
+    assert found == {"Twice": "FAIL", "net": "PASS", "cube": "PASS"}
+
+
+def test_a_file_of_functions_of_jax(jax, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        """
+import jax
+import jax.numpy as jnp
+
+@jax.custom_vjp
+def double(x):
+    return 2 * x
+
+double.defvjp(lambda x: (double(x), None), lambda kept, dy: (dy,))
+
+def inputs_double():
+    return {"x": jnp.linspace(0, 1, 4)}
+
+@jax.jit
+def cube(x):
+    return x**3
+
+inputs_cube = inputs_double
+"""
+    )
+    found = {report.name: report.verdict for report in check_file(path)}
+    assert found == {"double": "FAIL", "cube": "PASS"}
