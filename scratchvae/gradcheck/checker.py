@@ -153,7 +153,7 @@ def _checked(pair: Pair, how: Options, batch: tuple[str, ...], ignored: tuple[st
     constants = [n for n, treatment in how.treat_as.items() if treatment == CONSTANT]
     constant = trees.under(constants, pair.floats)
     wrt = [n for n in (gradients if pair.wrt is None else pair.wrt) if n not in ignored]
-    if lost := [n for n in wrt if n not in gradients and n not in constant]:
+    if lost := [n for n in wrt if n not in {*gradients, *constant, *pair.broken}]:
         violations.append(f"{pair.back} returns no {contract.names(lost)}")
     wrt = [n for n in wrt if n in gradients]
     if not wrt and not lost:
@@ -171,7 +171,7 @@ def _checked(pair: Pair, how: Options, batch: tuple[str, ...], ignored: tuple[st
         pair.notes.append(f"ignored: {', '.join(ignored)}")
     if pair.endless:
         pair.notes.append(f"constant, as it is not finite: {', '.join(pair.endless)}")
-    if unchecked := [n for n in pair.floats if n not in (*wrt, *ignored, *constant)]:
+    if unchecked := [n for n in pair.floats if n not in {*wrt, *ignored, *constant, *pair.broken}]:
         pair.notes.append(f"not checked: {', '.join(unchecked)}")
     return Report(pair.name, found, tuple(violations), notes=tuple(pair.notes))
 
@@ -231,8 +231,12 @@ def _contract(asked: Question, strict: bool) -> tuple[dict[str, Array], list[str
     violations = [wrote] if wrote else []
     if gradients is None:
         return {}, violations
-    if broken := list(contract.shapes(gradients, low)):
-        return {}, violations + broken
+    violations += contract.shapes(gradients, low)
+    pair.broken = {n for n, g in gradients.items() if list(contract.shapes({n: g}, low))}
+    gradients = {n: g for n, g in gradients.items() if n not in pair.broken}
+    pair.first = set(gradients)
+    if not gradients:
+        return {}, violations
     violations += contract.dtypes(gradients, low)
     (violations if strict else pair.notes).extend(contract.aliases(gradients, given))
     gradients = {n: g.copy() for n, g in gradients.items()}

@@ -4,8 +4,10 @@ Whatever the two functions raise becomes `Raised`, with one sentence that names 
 """
 
 import inspect
+import sysconfig
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
+from pathlib import Path
 from textwrap import shorten
 from traceback import extract_tb
 from typing import Any
@@ -19,6 +21,8 @@ from . import trees
 
 SIZES = ("shape", "size", "align", "broadcast", "dimension")  # of what an error message speaks
 NO_FLOATS = "no input is floating point, so there is no gradient"
+INSTALLED = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
+LIBRARIES = ("<", *INSTALLED, str(Path(__file__).parents[1]))
 WIDTH = 100  # of a line of code that is quoted
 
 
@@ -55,17 +59,19 @@ def called(who: str, f: Callable[..., Any], *arguments: Any, **named: Any) -> An
 
 
 def _line(error: Exception, f: Callable[..., Any]) -> str:
-    """The innermost line that belongs to the file of f, else the line that raised.
+    """The innermost line that a user wrote: of the file of f, or of one that is no library's.
 
     f.under_test, where there is one, is the function that f calls for its user.
     """
     f = getattr(f, "under_test", f)
     frames = extract_tb(error.__traceback__)[1:]  # without that of `called`
     file = getattr(getattr(f, "__code__", None), "co_filename", "")
-    own = [frame for frame in frames if frame.filename == file] or frames
-    if not own:
+    own = [x for x in frames if x.filename == file or not x.filename.startswith(LIBRARIES)]
+    if not frames:
         return "in compiled code"
-    return f"in line {own[-1].lineno}: {shorten(own[-1].line or '', WIDTH, placeholder=' ...')}"
+    last = (own or frames)[-1]
+    of = "" if last.filename == file else f" of {Path(last.filename).name}"
+    return f"in line {last.lineno}{of}: {shorten(last.line or '', WIDTH, placeholder=' ...')}"
 
 
 class Pair:
@@ -98,6 +104,7 @@ class Pair:
         self.coarse: dict[str, float] = {}
         self.nothing: set[str] = set()
         self.first: set[str] = set()  # names of the gradients that the first call returned
+        self.broken: set[str] = set()  # of gradients that cannot be compared
         if not isinstance(inputs, Mapping) or not inputs:
             raise InputError(f"{self.name}: inputs must be a dict of name to array, and not empty")
         self.tree = dict(inputs)
@@ -223,7 +230,7 @@ class Pair:
                 raise InputError(f"the input {odd[0]} holds a NaN or an infinity")
             what = ", ".join(map(str, odd))
             raise InputError(f"{self.back} returns a gradient of {what}, no floating-point input")
-        named = {n: g for n, g in named.items() if n in self.floats}
+        named = {n: g for n, g in named.items() if n in self.floats and n not in self.broken}
         self.first = self.first or set(named)
         if all(g is None for g in named.values()):
             raise InputError(f"{self.back} returns no gradient: is its return missing?")

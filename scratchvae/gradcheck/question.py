@@ -32,7 +32,8 @@ class Question:
     instead: Callable[[Mapping[str, Array]], Array] | None = None  # of the pair's own forward
 
     def gradients(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return self.pair.backward(self.dy, inputs)
+        """In float64: what float32 or extended precision adds is not looked at here."""
+        return {n: g.astype("float64") for n, g in self.pair.backward(self.dy, inputs).items()}
 
     def treating(self, paths: Iterable[str], how: Callable[..., Any] | str) -> "Question":
         """The same for these inputs as constants, or for another forward in place of the pair's."""

@@ -208,6 +208,73 @@ def test_a_cache_is_handed_on(draw):
         check(lambda x: x, lambda dy, cache: dy, {"x": draw(2)})
 
 
+# ------------------------------------------------------------------- what the wild added to these
+
+
+def test_a_gradient_of_a_wrong_shape_does_not_hide_the_others(draw):
+    inputs = {"x": draw((5, 4)), "g": draw(4), "b": draw(4)}
+
+    def backward(dy, x, g, b):
+        return 7 * dy * g, (dy * x).sum(0), dy.sum(0, keepdims=True)
+
+    report = check(lambda x, g, b: x * g + b, backward, inputs, batch=["x"])
+    assert report.violations == ("db has shape (1, 4), but b has (4,)",)
+    assert leaves(report) == {"x": "FAIL", "g": "PASS"}
+    assert "7 x too large" in report.headline
+    assert not any(note.startswith("not checked") for note in report.notes)
+
+
+def test_a_gradient_in_extended_precision_is_compared(draw):
+    wide = np.longdouble
+    x = {"x": draw((5, 4))}
+    report = check(lambda x: np.tanh(x) * x, lambda dy, x: (dy * x).astype(wide), x)
+    assert report.verdict == "FAIL"
+    assert report.violations == (f"dx is {np.dtype(wide)}, but x is float64",) or wide == float
+
+
+def test_the_line_of_a_module_that_a_function_calls(tmp_path, monkeypatch):
+    (tmp_path / "their_layers.py").write_text("def forward(x):\n    return x.no_such_thing\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import their_layers
+
+    report = check(lambda x: their_layers.forward(x), lambda dy: dy, {"x": np.ones(3)})
+    where = "raises AttributeError in line 2 of their_layers.py: return x.no_such_thing"
+    assert where in report.raised
+
+
+def test_a_constant_may_hold_an_infinity(draw):
+    def attend(a, mask):
+        e = np.exp(a + mask - (a + mask).max())
+        return e / e.sum()
+
+    def backward(dy, a, mask):
+        p = attend(a, mask)
+        return {"a": p * (dy - (dy * p).sum())}
+
+    inputs = {"a": draw(4), "mask": np.array([0, -np.inf, 0, 0])}
+    report = check(attend, backward, inputs)
+    assert leaves(report) == {"a": "PASS"}
+    assert report.notes == ("constant, as it is not finite: mask",)
+    for options in ({"wrt": ["mask"]}, {"wrt": ["a", "mask"]}):
+        with pytest.raises(InputError, match="the input mask holds a NaN or an infinity"):
+            check(attend, backward, inputs, **options)
+    with pytest.raises(InputError, match="the input mask holds a NaN or an infinity"):
+        check(attend, lambda dy, a, mask: (dy, dy), inputs)
+
+
+def test_a_method_has_parameters_that_are_not_checked(draw):
+    class Layer:
+        def forward(self, x):
+            return 2 * x
+
+        def backward(self, dy):
+            return 2 * dy
+
+    report = check(Layer().forward, Layer().backward, {"x": draw(3)})
+    text = "forward is a method: check_layer checks the parameters of its object, too"
+    assert (report.verdict, report.notes) == ("PASS", (text,))
+
+
 # ---------------------------------------------------------------------------------- complex numbers
 
 Z = np.array([0.3 - 1.2j, -0.7 + 0.4j, 1.1 + 0.9j])
