@@ -53,8 +53,9 @@ def test_the_python_of_the_documents_runs(code, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     if "m2.score(" not in code:  # its result is looked at
         code = shorter(code)
-    if "sklearn" in code:
-        pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    for package in ("sklearn", "torch", "jax"):
+        if f"import {package}" in code or f"from {package}" in code:
+            pytest.importorskip(package, reason=f"{package} is not installed")
     names = {}
     exec(compile(code, "document", "exec"), names)
     out = capsys.readouterr().out

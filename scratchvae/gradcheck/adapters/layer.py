@@ -78,6 +78,7 @@ def check_layer(
 
     stand_in(f, f"{name}.{forward.__name__}", forward)
     stand_in(f_backward, f"{name}.{backward.__name__}", backward)
+    held = [path for path, _ in _arrays(layer)]
     try:  # once, as some layers make their parameters when they see the first input
         y = called(f.__name__, f, **inputs)
         before = {path: a.copy() for path, a in _arrays(layer) if a.any()}
@@ -94,8 +95,8 @@ def check_layer(
         raise InputError(f"{name} has a parameter {min(clash)}: give the input another name")
     parameters = {slot: _get(layer, place) for slot, (place, _) in slots.items()}
     report = check(f, f_backward, inputs | parameters, **{"name": name, **options})
-    if not slots and before:
-        text = f"no parameter with a gradient was found among {', '.join(before)}: name them by "
+    if held and not slots:
+        text = f"no parameter with a gradient was found among {', '.join(held)}: name them by "
         report = replace(report, notes=(*report.notes, text + "params=[...], grads=[...]"))
     return report
 
