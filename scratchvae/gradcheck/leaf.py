@@ -11,12 +11,14 @@ import numpy as np
 from ..backend import Array, array_module, to_numpy
 from .numerics import (
     DIRECTIONS,
+    FINER,
     Claim,
     Forward,
     Probe,
     confirm,
     direction,
     groups,
+    probe,
     resolution,
     size,
 )
@@ -141,7 +143,8 @@ def _looks(asked: Question, claim: Claim, name: str) -> tuple[list[Probe], float
 
     def look(sizes: Array | None) -> list[Probe]:
         """One full probe, and cheaper ones at the rungs that decided it, unless it is enough."""
-        first = closely(claim, direction(claim.x, name, asked.seed, sizes))
+        u = direction(claim.x, name, asked.seed, sizes)
+        first = inside(u, sizes)
         if first.reason or first.wrong or first.kink or first.resolution > PASS_RESOLUTION:
             return [first]
         found = [first]
@@ -149,12 +152,18 @@ def _looks(asked: Question, claim: Claim, name: str) -> tuple[list[Probe], float
             u = direction(claim.x, f"{name}, {k}", asked.seed, sizes)
             another = confirm(claim, u, first)
             if another.wrong or another.resolution > PASS_RESOLUTION:
-                another = closely(claim, u)
+                another = inside(u, sizes)
             found.append(another)
         return found
 
+    def inside(u: Array, sizes: Array | None) -> Probe:
+        found = closely(claim, u)
+        if found.reason and sizes is not None:  # an entry may lie near the edge of a domain
+            found = probe(claim, u, FINER)
+        return found
+
     looks = [look(None)]
-    if looks[0][0].reason:
+    if any(p.reason for p in looks[0]):
         looks = [look(sizes) for sizes in groups(claim.x)]
     return [p for probes in looks for p in probes], max(map(resolution, looks))
 

@@ -79,9 +79,12 @@ def closely(claim: Claim, u: Array) -> Probe:
     """A probe, repeated with other steps if it is wrong or its resolution is coarse."""
     found = probe(claim, u)
     coarse = found.resolution > PASS_RESOLUTION
-    if found.kink or found.reason or not (found.wrong or coarse):
+    if found.reason or not (found.wrong or coarse or found.kink):
         return found
     finer = probe(claim, u, FINER)  # f may vary faster than x is large, or have a kink near x
+    if found.kink:
+        smooth = not (finer.kink or finer.reason or finer.wrong)
+        return finer if smooth and finer.resolution <= PASS_RESOLUTION else found
     if found.wrong:
         # by chance, a forward that rounds may do so alike at all steps
         for again, share in ((probe(claim, OTHER * u), OTHER), (finer, 1.0)):

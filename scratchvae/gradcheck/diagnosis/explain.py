@@ -117,7 +117,7 @@ def _root(whole: float, arrays: Arrays) -> str:
                     return f": a factor sqrt({length}), {of}"
                 if abs(whole / (length / (length - 1)) ** 0.5 - 1) < 1e-6:
                     return f": a factor sqrt({length}/{length - 1}), another ddof, {of}"
-                if abs(whole / (length / (length - 1)) - 1) < 1e-6:
+                if length > 3 and abs(whole / (length / (length - 1)) - 1) < 1e-6:
                     return f": a factor {length}/{length - 1}, another ddof, {of}"
     return ""
 
