@@ -11,6 +11,7 @@ from .pair import Pair, Raised
 from .rounding import reads_less, rounding
 
 PASS_RESOLUTION = 1e-2  # PASS requires this resolution, or a finer one
+SURELY = 1e-5  # the resolution at which a kink that smaller steps do not show is none
 OTHER = 0.7  # of the usual steps: those of another attempt
 SEVERAL = 4.0  # roundings of a gradient that is less precise than its input
 ENTRIES = 2000  # entries of a gradient that are probed one by one, fewer where arrays are large
@@ -84,7 +85,7 @@ def closely(claim: Claim, u: Array) -> Probe:
     finer = probe(claim, u, FINER)  # f may vary faster than x is large, or have a kink near x
     if found.kink:
         smooth = not (finer.kink or finer.reason or finer.wrong)
-        return finer if smooth and finer.resolution <= PASS_RESOLUTION else found
+        return finer if smooth and finer.resolution <= SURELY else found
     if found.wrong:
         # by chance, a forward that rounds may do so alike at all steps
         for again, share in ((probe(claim, OTHER * u), OTHER), (finer, 1.0)):
