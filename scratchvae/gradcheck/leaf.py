@@ -4,20 +4,38 @@ Random directions are probed first. Where they leave doubt, more probes follow: 
 groups of entries of similar size, beside x if x may lie at a kink, and entry by entry.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from ..backend import Array, array_module
-from .numerics import DIRECTIONS, Claim, Probe, confirm, direction, groups, resolution, size
+from ..backend import Array, array_module, to_numpy
+from .numerics import (
+    DIRECTIONS,
+    FINER,
+    Claim,
+    Forward,
+    Probe,
+    confirm,
+    direction,
+    groups,
+    probe,
+    resolution,
+    size,
+)
 from .pair import Raised
-from .question import PASS_RESOLUTION, Entries, Question, closely, entries
+from .question import PASS_RESOLUTION, SEVERAL, Question, closely, entries
 from .report import FAIL, INCONCLUSIVE, KINK, PASS, Leaf
 from .rounding import low_precision
 
 FAIL_RESOLUTION = 0.5  # FAIL requires this resolution, or a finer one
 MANY = 24  # gradients that are looked at together first
 TOGETHER = 1e-6  # the resolution that this must have
+Moved = Callable[[Array], Forward]  # the forward of x with something added to it
+
+NEARBY = 1e-4  # distance of the points at which a kink shows its slopes, relative to x
+SAMPLES = 64  # of those points: at a tie of five, each order is met almost surely
+LESS = 1e-12  # accuracy of a forward: a better one is no better than round-off
+FEW = 32  # entries at a kink of which each is looked at closely
 NUDGE = 1e-2  # distance from a kink of the points that are checked beside it, relative to x
 
 
@@ -91,21 +109,29 @@ def leaf(asked: Question, name: str, g: Array) -> Leaf:
         probes, seen = _looks(asked, claim, name)
     if any(p.wrong or p.kink for p in probes):
         return _second_look(asked, name, claim, probes)
+    if not seen <= PASS_RESOLUTION and bool(g.any()):
+        exact = asked.rounded(claim, name, pair.inputs)
+        if bool((abs(g) <= SEVERAL * exact.slack).all()):  # it is 0, but for its own rounding
+            zero = exact._replace(g=0 * g, slack=exact.slack + abs(g))
+            again, finer = _looks(asked, zero, name)
+            if finer < seen and not any(p.wrong or p.kink for p in again):
+                claim, probes, seen = zero, again, finer
     if not seen <= PASS_RESOLUTION:
-        return _inconclusive(name, probes, seen)
+        return _inconclusive(asked, name, probes, seen)
     message, wrong = low_precision(pair, name, asked.dy, g, asked.seed)
     if wrong:
         return Leaf(name, FAIL, np.inf, seen, message)
-    if not message and not bool(g.any()):
+    if not message and not bool(claim.g.any()):
         message = "it is 0 here, as it should be"
     best = min(probes, key=lambda p: p.resolution)
     return Leaf(name, PASS, best.relative, seen, message)
 
 
-def _inconclusive(name: str, probes: list[Probe], seen: float) -> Leaf:
+def _inconclusive(asked: Question, name: str, probes: list[Probe], seen: float) -> Leaf:
     reason = next((p.reason for p in probes if p.reason), "")
     small = ": the gradient itself is smaller" if seen > 1 else ""
-    reason = reason or f"round-off hides errors below {seen:.1g} of its size{small}"
+    what = f"a forward good to {asked.accuracy:.0e}" if asked.accuracy > LESS else "round-off"
+    reason = reason or f"{what} hides errors below {seen:.1g} of its size{small}"
     return Leaf(name, INCONCLUSIVE, resolution=seen, message=reason)
 
 
@@ -117,7 +143,8 @@ def _looks(asked: Question, claim: Claim, name: str) -> tuple[list[Probe], float
 
     def look(sizes: Array | None) -> list[Probe]:
         """One full probe, and cheaper ones at the rungs that decided it, unless it is enough."""
-        first = closely(claim, direction(claim.x, name, asked.seed, sizes))
+        u = direction(claim.x, name, asked.seed, sizes)
+        first = inside(u, sizes)
         if first.reason or first.wrong or first.kink or first.resolution > PASS_RESOLUTION:
             return [first]
         found = [first]
@@ -125,12 +152,18 @@ def _looks(asked: Question, claim: Claim, name: str) -> tuple[list[Probe], float
             u = direction(claim.x, f"{name}, {k}", asked.seed, sizes)
             another = confirm(claim, u, first)
             if another.wrong or another.resolution > PASS_RESOLUTION:
-                another = closely(claim, u)
+                another = inside(u, sizes)
             found.append(another)
         return found
 
+    def inside(u: Array, sizes: Array | None) -> Probe:
+        found = closely(claim, u)
+        if found.reason and sizes is not None:  # an entry may lie near the edge of a domain
+            found = probe(claim, u, FINER)
+        return found
+
     looks = [look(None)]
-    if looks[0][0].reason:
+    if any(p.reason for p in looks[0]):
         looks = [look(sizes) for sizes in groups(claim.x)]
     return [p for probes in looks for p in probes], max(map(resolution, looks))
 
@@ -139,28 +172,35 @@ def _second_look(asked: Question, name: str, claim: Claim, probes: list[Probe]) 
     """Decide a doubtful case: at a kink, a possible gradient that is right at points beside it."""
     worst = max(probes, key=lambda p: p.relative)
     if not any(p.kink for p in probes) and worst.resolution > FAIL_RESOLUTION:
-        return _inconclusive(name, probes, worst.resolution)
+        return _inconclusive(asked, name, probes, worst.resolution)
     there, again = _beside(asked, name)
     wrong_beside = any(p.wrong or p.kink for p in again)
     if wrong_beside and not any(p.kink for p in probes):
         return _failed(asked, name, claim, probes)
     found = entries(asked, claim)
-    kinks = sum(p.kink for _, p in found)
-    if not kinks:
+    doubtful = [i for i, p in found if (not p.bracketed if p.kink else p.wrong)]
+    moved = doubtful + [i for i, p in found if p.kink and i not in doubtful]
+    # as near as where differences decided: the forward may vary fast
+    near = min([NEARBY, *(p.step / 4 for p in (*probes, *(p for _, p in found)) if not p.reason)])
+    apart = near * _at(claim.x, moved)
+    if len(doubtful) <= FEW and len(found) == claim.x.size:
+        # of three entries that tie, each one alone and a line through all may show no kink
+        doubtful = [i for i in doubtful if not _among(asked, claim, _at(claim.x, [i]), apart)]
+    if not any(p.kink for _, p in found) and (doubtful or not moved):
         if any(p.wrong for _, p in found) or len(found) < claim.x.size:
             return _failed(asked, name, claim, probes)
         seen = max(p.resolution for _, p in found)
         if not seen <= PASS_RESOLUTION:
-            return _inconclusive(name, [p for _, p in found], seen)
+            return _inconclusive(asked, name, [p for _, p in found], seen)
         return Leaf(name, PASS, 0.0, seen, "entry by entry, as x is near a kink")
-    text = f"at a kink in {kinks} of {len(found)} entries"
-    if not all(p.bracketed for _, p in found):
+    text = f"at a kink in {len(moved)} of {len(found)} entries"
+    if doubtful:
         text += ", the gradient is none of the possible ones"
         return _failed(asked, name, claim, probes, text)
     text += ", the gradient is a possible one in each"
-    tied, apart = _tied(asked, name, claim, found)
-    if apart:
-        return _failed(asked, name, claim, [apart], tied)
+    tied, wrong = _tied(asked, name, claim, apart)
+    if wrong:
+        return _failed(asked, name, claim, [wrong], tied)
     if wrong_beside:
         text += ", but wrong right beside it"
         return _failed(asked, name, there, again[:1], text)
@@ -170,33 +210,79 @@ def _second_look(asked: Question, name: str, claim: Claim, probes: list[Probe]) 
     return Leaf(name, KINK, 0.0, max(p.resolution for p in again), f"{text}, and right beside it")
 
 
-def _tied(asked: Question, name: str, claim: Claim, each: Entries) -> tuple[str, Probe | None]:
-    """Move entries at a kink that are equal together; what is wrong with the gradient, if it is.
-
-    Entries tie within one input, or with the same entries of another input, as in maximum(a, b).
-    """
-    x, inputs = claim.x, asked.pair.inputs
+def _at(x: Array, picked: Iterable[tuple[int, ...]]) -> Array:
+    """1 at the entries that are picked, else 0."""
     at = array_module(x).zeros_like(x)
-    for index, probe in each:
-        at[index] = float(probe.kink)
-    values = {float(x[index]) for index, probe in each if probe.kink}
-    moves = [(claim, at * (x == value), "") for value in values]
+    for index in picked:
+        at[index] = 1.0
+    return at
+
+
+def _among(asked: Question, claim: Claim, u: Array, apart: Array, at: Moved | None = None) -> bool:
+    """Whether the gradient's slope along u is between those at points nearby, as it is at a kink.
+
+    apart: how far each entry is moved for that, relative to x. at(w): the forward of x + w.
+    """
+    f, v, x, g, *_ = claim
+    xp, at = array_module(x), at or (lambda w: lambda z: f(z + w))
+    apart = size(x) * apart
+    h = float(apart.max()) / 100
+    rng, slopes = np.random.default_rng([asked.seed, 3]), []
+    values = np.unique(to_numpy(x), return_inverse=True)[1].reshape(x.shape)
+    for k in range(SAMPLES):
+        w = rng.standard_normal(x.shape)
+        if k % 2:  # those of one value together
+            w = rng.choice([-1.0, 1.0], x.size)[values]
+        w = apart * xp.asarray(w)
+        there = at(w)
+        slopes.append(float((v * (there(x + h * u) - there(x - h * u))).sum()) / (2 * h))
+    found = np.array(slopes)[np.isfinite(slopes)]
+    slope = float((g * u).sum())
+    slack = 10 * NEARBY * max(abs(slope), np.abs(found).max(initial=0.0))
+    return bool(len(found) and found.min() - slack <= slope <= found.max() + slack)
+
+
+def _tied(asked: Question, name: str, claim: Claim, apart: Array) -> tuple[str, Probe | None]:
+    """Move entries at a kink together that tie; what is wrong with the gradient, if it is.
+
+    Entries tie that are equal, but for their sign, within one input, and the same entries of two
+    inputs, as in maximum(a, b). apart: how far entries at a kink are moved to part them, else 0.
+    """
+    x, inputs, xp = claim.x, asked.pair.inputs, array_module(claim.x)
+    own = {float(value) for value in x[apart > 0]}
+    at_kink, signs = 1.0 * (apart > 0), xp.where(x < 0, -1.0, 1.0)
+    moves: list[tuple[Claim, Array, str, Moved | None]]
+    moves = [(claim, at_kink * (x == value), "", None) for value in own]
+    opposite = [value for value in own if value > 0 and -value in own]
+    moves += [(claim, at_kink * signs * (abs(x) == v), "", None) for v in opposite]
     for other in asked.pair.floats:
         z = inputs[other]
-        if other != name and z.shape == x.shape and bool((at * (z == x)).any()):
-            both = asked.gradients(inputs)
+        if other == name or z.shape != x.shape:
+            continue
+        equal = at_kink * (z == x)
+        alone = np.argwhere(to_numpy(at_kink - equal)).tolist()[:FEW]
+        both = asked.gradients(inputs)
+        theirs = asked.claim(other, both[other], inputs)
+        for u in (equal, *(_at(x, [tuple(i)]) for i in alone)):
+            if not bool(u.any()) or (u is not equal and not closely(theirs, u * size(z)).kink):
+                continue
+            ratio = 1.0 if u is equal else size(z) / size(x)
 
-            def f(new: Array, other: str = other, z: Array = z) -> Array:
-                return asked.along({**inputs, name: new}, other)(z + (new - x))
+            def at(w: Array, other: str = other, z: Array = z, ratio: float = ratio) -> Forward:
+                return lambda new: asked.along({**inputs, name: new + w}, other)(
+                    z + ratio * (new - x)
+                )
 
-            together = claim._replace(f=f, g=both[name] + both[other])
-            moves.append((together, at * (z == x), f" of {name} and {other}"))
-    for moved, u, of in moves:
-        count = int(u.sum()) * (2 if of else 1)
+            together = claim._replace(f=at(0 * x), g=both[name] + ratio * both[other])
+            moves.append((together, u, f" of {name} and {other}", at))
+    for moved, u, of, shifted in moves:
+        count = int(abs(u).sum()) * (2 if of else 1)
         if count < 2:
             continue
         found = closely(moved, u * size(x))
         if not found.bracketed if found.kink else found.wrong:
+            if _among(asked, moved, u, apart, shifted):
+                continue
             text = (
                 f"{count} entries{of} tie, and if they are moved together the gradient is none of "
                 "the possible ones: those of the tied entries must share it"

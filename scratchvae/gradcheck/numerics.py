@@ -28,7 +28,7 @@ FINER = FIRST * RATIO**-9  # the largest step of a second attempt
 SURE = 5.0  # estimated errors: a residual above so many is a failure
 DIRECTIONS = 5  # an error may be nearly orthogonal to one, hardly to all of them
 MISSED = 1e-4  # the chance that they all miss an error of the size that is printed
-SMOOTHER = 16.0  # a larger jump of the noise, from rung to rung, is not round-off
+SMOOTHER = 15.0  # a larger jump of the noise, from rung to rung, is not round-off
 GRAIN = 1e-6  # relative to the forward: a smaller jump is rounding, not a step function
 ORDER = 1e3  # entries of x that are further apart are moved one group after the other
 SEVERAL = 4  # smallest steps, so many that they do not all agree by chance
@@ -61,6 +61,7 @@ class Probe(NamedTuple):
     noise: float = 0.0  # of the forward, along any direction
     flat: bool = False  # no step, however large, changed anything
     slope: float = 0.0  # numeric: analytic plus residual
+    loose: float = 0.0  # estimated error of the one-sided residuals
 
     @property
     def wrong(self) -> bool:
@@ -83,7 +84,7 @@ class Probe(NamedTuple):
     @property
     def bracketed(self) -> bool:
         """The gradient lies between the one-sided slopes: a subgradient, or one of them."""
-        slack = SURE * self.error
+        slack = max(SURE * self.error, min(SURE * self.loose, 0.01 * abs(self.right - self.left)))
         return min(self.right, self.left) <= slack and max(self.right, self.left) >= -slack
 
 
@@ -173,7 +174,7 @@ def probe(claim: Claim, u: Array, largest: float = FIRST) -> Probe:
     slope = float((g * u).sum()) + float(R[best])
     if zero and abs(slope) <= SURE * error[best]:
         # no slope, as at a minimum: errors are relative to that beside x, or to the forward
-        scale = max(abs(right[best]), abs(left[best])) or own or float(moved.max())
+        scale = _beside(right, left) or own or float(moved.max())
     else:
         scale = max(scale, abs(slope))
     kink, at = _kink(h, right - left, noise, scale)
@@ -183,6 +184,7 @@ def probe(claim: Claim, u: Array, largest: float = FIRST) -> Probe:
         noise=noise,
         flat=not moved.any(),
         slope=slope,
+        loose=noise / float(h[at]),
     )
 
 
@@ -258,6 +260,17 @@ def _best(R: Any, error: Any) -> int:
     agree = np.abs(R[:, None] - R) <= SURE * (error[:, None] + error)
     trusted = (agree | (k[:, None] >= k)).all(axis=1)
     return int(np.argmin(np.where(trusted, error, np.inf)))
+
+
+def _beside(right: Any, left: Any) -> float:
+    """The slope beside a point where it is 0, at the largest step.
+
+    It grows with the distance; what grows faster than that, as an exponential, is counted by its
+    smaller steps, and what goes on to one side by the flatter side.
+    """
+    one, two = (np.abs(side[:3]) * RATIO ** np.arange(3) for side in (right, left))
+    sides = sorted((float(one.min()), float(two.min())))
+    return sides[int(right[0] * left[0] <= 0)]
 
 
 def _kink(h: Any, gap: Any, noise: float, scale: float) -> tuple[bool, int]:

@@ -9,9 +9,10 @@ import numpy as np
 from ..backend import Array, array_module, to_numpy
 from .numerics import FINER, Claim, Probe, confirm, probe, size
 from .pair import Pair, Raised
-from .rounding import rounding
+from .rounding import reads_less, rounding
 
 PASS_RESOLUTION = 1e-2  # PASS requires this resolution, or a finer one
+SURELY = 1e-5  # the resolution at which a kink that smaller steps do not show is none
 OTHER = 0.7  # of the usual steps: those of another attempt
 SEVERAL = 4.0  # roundings of a gradient that is less precise than its input
 ENTRIES = 2000  # entries of a gradient that are probed one by one, fewer where arrays are large
@@ -52,7 +53,8 @@ class Question:
 
     def along(self, inputs: Mapping[str, Array], name: str) -> Callable[[Array], Array]:
         """The forward as a function of one input."""
-        return lambda z: self.output({**inputs, name: z})
+        xp = array_module(self.dy)  # the sum of two 0-d arrays is none
+        return lambda z: self.output({**inputs, name: xp.asarray(z)})
 
     def claim(self, name: str, g: Array, inputs: Mapping[str, Array]) -> Claim:
         slack = SEVERAL * self.pair.coarse.get(name, 0.0) * abs(g).max(initial=0.0)
@@ -73,16 +75,27 @@ class Question:
             slack, noise = rounding(self.pair, inputs, name, self.dy, claim.g, self.seed)
         except Raised:
             return claim
-        return claim._replace(slack=claim.slack + slack, noise=max(claim.noise, noise))
+        noise = max(claim.noise, noise)
+        if not self.accuracy and (dtype := reads_less(claim.f, claim.x, self.seed)):
+            text = f"the forward reads {name} in {dtype}: it has no more digits than that"
+            self.pair.notes.extend([text] if text not in self.pair.notes else [])
+            noise = max(
+                noise,
+                float(np.finfo(dtype).eps * np.linalg.norm(to_numpy(self.dy * claim.f(claim.x)))),
+            )
+        return claim._replace(slack=claim.slack + slack, noise=noise)
 
 
 def closely(claim: Claim, u: Array) -> Probe:
     """A probe, repeated with other steps if it is wrong or its resolution is coarse."""
     found = probe(claim, u)
     coarse = found.resolution > PASS_RESOLUTION
-    if found.kink or found.reason or not (found.wrong or coarse):
+    if found.reason or not (found.wrong or coarse or found.kink):
         return found
     finer = probe(claim, u, FINER)  # f may vary faster than x is large, or have a kink near x
+    if found.kink:
+        smooth = not (finer.kink or finer.reason or finer.wrong)
+        return finer if smooth and finer.resolution <= SURELY else found
     if found.wrong:
         # by chance, a forward that rounds may do so alike at all steps
         for again, share in ((probe(claim, OTHER * u), OTHER), (finer, 1.0)):

@@ -7,7 +7,7 @@ code that insists on float64), second differences of the gradient at tiny steps 
 less sharp, but of the same order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -31,12 +31,15 @@ def rounding(
     most = JUMP * max(float(xp.abs(dy).max()), float(xp.abs(g).max())) if dy.size else 0.0
     if (found := _extended(pair, inputs, name, dy, most)) is not None:
         worst, output = found
-        for part in NEARER if not g.all() else ():
-            # a gradient that has rounded to 0 shows its error where it is larger
+        # an output that is small beside 1 may be what is left of that, as in 1 - p
+        small = bool((abs(pair.forward(inputs)) < EPS).all())
+        for part in NEARER if small or not g.all() else ():
+            # what has rounded to 0 shows its error where it is larger
             there = {n: part * a if n in pair.floats else a for n, a in inputs.items()}
             found = _extended(pair, there, name, dy, most)
             if found is not None:
                 worst = np.where(g == 0, np.maximum(worst, found[0]), worst)
+                output = max(output, found[1]) if small else output
         return worst, output
     rng, worst = np.random.default_rng([seed, 2]), xp.zeros_like(g)
     for _ in range(DRAWS):
@@ -67,6 +70,20 @@ def _extended(
     if not exact.dtype == y.dtype == np.longdouble:
         return None
     return np.where(off <= most, off, 0.0).astype(dy.dtype), output
+
+
+def reads_less(f: Callable[[Array], Array], x: Array, seed: int) -> str:
+    """The dtype in which f reads x, if that is less than float32; else ""."""
+    rng, dtype = np.random.default_rng([seed, 4]), "float16"
+    for _ in range(2 * DRAWS):
+        step = np.finfo(dtype).eps * rng.uniform(-4, 4, x.shape)
+        there = x * (1 + array_module(x).asarray(step))
+        low = there.astype(dtype).astype(x.dtype)
+        y = f(there)
+        # between two numbers of that dtype nothing changes, but from one to the next
+        if not bool((y == f(low)).all()) or not bool((y != f(x)).any()):
+            return ""
+    return dtype
 
 
 def nudged(

@@ -62,3 +62,73 @@ def test_no_false_alarm_and_no_false_pass(name, n):
         if right.verdict in GOOD and gradient.any():
             assert wrong.verdict == FAIL, (seed, wrong)
     assert passed >= 18
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def softmax_backward(dy, z):
+    p = softmax(z)
+    return p * (dy - (dy * p).sum(axis=-1, keepdims=True))
+
+
+def entropy(z):
+    p = softmax(z)
+    return -(p * np.log(p)).sum(axis=-1)
+
+
+def entropy_backward(dy, z):
+    p = softmax(z)
+    return -dy[:, None] * p * (np.log(p) + entropy(z)[:, None])
+
+
+def logits(rng, gap):
+    z = rng.standard_normal((6, 5))
+    z[np.arange(6), rng.integers(0, 5, 6)] += gap
+    return z
+
+
+def saturated(rng, gap):
+    return gap + rng.standard_normal(20)
+
+
+CONFIDENT = {
+    "tanh": (lambda z: np.tanh(z), lambda dy, z: dy * (1 - np.tanh(z) ** 2), saturated),
+    "1 - tanh": (lambda z: 1 - np.tanh(z), lambda dy, z: -dy / np.cosh(z) ** 2, saturated),
+    "log cosh": (lambda z: np.log(np.cosh(z)), lambda dy, z: dy * np.tanh(z), saturated),
+    "sigmoid": (sigmoid, lambda dy, z: dy * sigmoid(z) * (1 - sigmoid(z)), saturated),
+    "1 - sigmoid": (lambda z: 1 - sigmoid(z), lambda dy, z: -dy * sigmoid(z) * (1 - sigmoid(z)), saturated),
+    "log sigmoid": (lambda z: np.log(sigmoid(z)), lambda dy, z: dy * (1 - sigmoid(z)), saturated),
+    "softplus(z) - z": (lambda z: np.logaddexp(0, z) - z, lambda dy, z: dy * (sigmoid(z) - 1), saturated),
+    "a squared error": (
+        lambda z: ((sigmoid(z) - 1) ** 2).sum(), lambda dy, z: 2 * dy * (sigmoid(z) - 1) * sigmoid(z) * (1 - sigmoid(z)), saturated,
+    ),
+    "softmax": (softmax, softmax_backward, logits),
+    "log softmax": (lambda z: np.log(softmax(z)), lambda dy, z: dy - softmax(z) * dy.sum(axis=-1, keepdims=True), logits),
+    "entropy": (entropy, entropy_backward, logits),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("gap", [5, 10, 15, 20, 30, 40, 50])
+@pytest.mark.parametrize("name", CONFIDENT)
+def test_confident_predictions(name, gap, dtype):
+    f, f_backward, draw = CONFIDENT[name]
+    for seed in range(4):
+        scale = 1 if dtype == "float64" else 0.4  # exp of what is larger is lost in float32
+        z = {"z": draw(np.random.default_rng([seed, gap]), gap * scale).astype(dtype)}
+        right = check(f, f_backward, z, seed=seed)
+        assert right.verdict in (*GOOD, INCONCLUSIVE), right
+        assert right.verdict in GOOD or gap > 10, right
+
+        def wrong(dy, z):
+            return 1.05 * f_backward(dy, z)
+
+        if right.verdict in GOOD and f_backward(np.ones_like(f(**z)), **z).any():
+            assert check(f, wrong, z, seed=seed).verdict == FAIL

@@ -10,12 +10,23 @@ from itertools import chain, combinations
 
 import numpy as np
 
-from .patterns import contributions, epsilon, mask, slices, statistics, symmetric
+from .known import known
+from .patterns import (
+    by_value,
+    contributions,
+    epsilon,
+    mask,
+    own_factors,
+    slices,
+    statistics,
+    symmetric,
+)
 
 CLOSE = 1e-5  # the residual that an explanation may leave, relative to the largest entry
 RIGHT = 1e-8  # relative to the largest entry: an entry with a smaller error is right
 NOTHING = 1e-11  # relative to the gradient: differences of a constant are no larger
 SILENT = 1e-4  # relative to the largest entry: smaller ones hardly test an explanation
+TINY = "it is zero but for rounding, but the forward does depend on this input"
 ZERO = "it is zero everywhere, but the forward does depend on this input"
 FEW = 0.25  # "some entries are wrong" is an explanation only if most are right
 
@@ -24,19 +35,22 @@ Candidates = Iterator[tuple[str, np.ndarray]]  # an explanation, and the gradien
 
 
 def explain(
+    name: str,
     a: np.ndarray,
     n: np.ndarray,
     arrays: Arrays,
     others: Callable[[], Arrays],
     numeric_for: Callable[[np.ndarray], np.ndarray],
+    returned_for: Callable[[np.ndarray], np.ndarray | None],
     v: np.ndarray,
     jacobian: Callable[[], np.ndarray | None],
 ) -> str:
     """One sentence, or "" if no explanation fits.
 
-    a, n: the gradient that backward returned, and the numeric one. arrays: the inputs and the
-    output by name. others(): numeric gradients of other inputs. numeric_for(v): n for another
-    upstream v. jacobian(): of the outputs (rows) by the entries of the input, unless it is large.
+    a, n: the gradient of `name` that backward returned, and the numeric one. arrays: the inputs and
+    the output by name. others(): numeric gradients of other inputs. numeric_for(v): n for another
+    upstream v; returned_for(v): a. jacobian(): of the outputs (rows) by the entries of the input,
+    unless it is large.
     """
     size = max(np.abs(n).max(initial=0), np.abs(a).max(initial=0))
 
@@ -46,13 +60,20 @@ def explain(
     def fits(candidate: np.ndarray) -> bool:
         return candidate.shape == a.shape and bool(np.abs(a - candidate).max() <= limit)
 
-    if np.abs(n).max(initial=0) <= NOTHING * size:
-        return "it should be zero: the forward does not depend on this input"
-    alike = {name: x for name, x in arrays.items() if x.shape == a.shape}
-    candidates = chain(_moved(a, n), _lost(n), _upstream(v, numeric_for), _other(others))
+    def first(*candidates: Candidates) -> str:
+        return next((text for text, candidate in chain(*candidates) if fits(candidate)), "")
+
+    if np.abs(a).max(initial=0) <= NOTHING * size:
+        return TINY
+    alike = {other: x for other, x in arrays.items() if x.shape == a.shape}
+    difference = np.abs(a - n)
+    # where most entries are right, what is wrong with the others comes before what fits by chance
+    local = bool((difference <= RIGHT * size).mean() >= 0.5)
     text = (
         _factor(a, n, fits, {**arrays, "dy": v})
-        or next((text for text, candidate in candidates if fits(candidate)), "")
+        or first(_moved(a, n), _lost(n), _ignored(v, numeric_for))
+        or (local and _local(a, n, v, alike, size, jacobian))
+        or first(_upstream(v, numeric_for), _other(others), known(name, a, n, arrays, v))
         or _product(a, n, alike)
         or _term(a, n, alike, v)
         or contributions(a, n, v, jacobian)
@@ -60,13 +81,32 @@ def explain(
         or slices(a, n, CLOSE * size, RIGHT * size)
         or mask(a, n)
         or statistics(a, n, arrays.get("y"))
-        or _some(a, n, size)
-        or epsilon(a, n, alike)
+        or _some(a, n, size, alike)
+        or epsilon(a, n, alike, v)
+        or own_factors(a, n, alike, v, numeric_for, returned_for)
     )
     # where a few entries are far larger than the others, the others do not test it
     larger = np.maximum(np.abs(a), np.abs(n))
     silent = (larger > 0) & (larger < SILENT * size)
     return f"perhaps {text}" if text and silent.mean() > 0.1 else text
+
+
+def _local(
+    a: np.ndarray,
+    n: np.ndarray,
+    v: np.ndarray,
+    alike: Arrays,
+    size: float,
+    jacobian: Callable[[], np.ndarray | None],
+) -> str:
+    """The names of an error in some entries."""
+    return (
+        contributions(a, n, v, jacobian)
+        or symmetric(a, n)
+        or slices(a, n, CLOSE * size, RIGHT * size)
+        or mask(a, n)
+        or _some(a, n, size, alike)
+    )
 
 
 def not_finite(a: np.ndarray) -> str:
@@ -90,6 +130,8 @@ def _factor(a: np.ndarray, n: np.ndarray, fits: Callable[..., bool], arrays: Arr
     sign = "with the wrong sign, and " if c < 0 else ""
     ratio = abs(c)
     whole, way = (ratio, "large") if ratio > 1 else (1 / ratio, "small")
+    if n.size == 1 and whole >= 1.05 and not _plain(whole) and not _root(whole, arrays):
+        return ""  # any error of one number is a factor
     text = f"{whole:.4g} x" if whole >= 1.05 else f"{abs(ratio - 1):.3g} of its size"
     where: dict[str, list[str]] = {}
     for name, x in sorted(arrays.items()):
@@ -107,6 +149,11 @@ def _factor(a: np.ndarray, n: np.ndarray, fits: Callable[..., bool], arrays: Arr
     return f"{sign}{text} too {way} {everywhere}{hint or _root(whole, arrays)}"
 
 
+def _plain(whole: float) -> bool:
+    """Whether it is the ratio of two small numbers."""
+    return any(abs(whole * k - round(whole * k)) < 1e-6 * whole * k for k in (1, 2, 3, 4, 5))
+
+
 def _root(whole: float, arrays: Arrays) -> str:
     """Factors that are roots of an axis' length, as of a scale or of ddof, as a question."""
     for name, x in sorted(arrays.items()):
@@ -117,7 +164,7 @@ def _root(whole: float, arrays: Arrays) -> str:
                     return f": a factor sqrt({length}), {of}"
                 if abs(whole / (length / (length - 1)) ** 0.5 - 1) < 1e-6:
                     return f": a factor sqrt({length}/{length - 1}), another ddof, {of}"
-                if abs(whole / (length / (length - 1)) - 1) < 1e-6:
+                if length > 3 and abs(whole / (length / (length - 1)) - 1) < 1e-6:
                     return f": a factor {length}/{length - 1}, another ddof, {of}"
     return ""
 
@@ -151,12 +198,16 @@ def _lost(n: np.ndarray) -> Candidates:
         for end, index in (("first", 0), ("last", length - 1)) if length > 1 else ():
             kept = n.copy()
             np.moveaxis(kept, axis, 0)[index] = 0
-            yield f"the {end} slice along axis {axis} is lost (zero)", kept
+            where = f"slice along axis {axis}" if n.ndim > 1 else "entry"
+            yield f"the {end} {where} is lost (zero)", kept
+
+
+def _ignored(v: np.ndarray, numeric_for: Callable[[np.ndarray], np.ndarray]) -> Candidates:
+    text = "the upstream gradient is ignored: this is the gradient of the sum of the output"
+    yield text, numeric_for(np.ones_like(v))
 
 
 def _upstream(v: np.ndarray, numeric_for: Callable[[np.ndarray], np.ndarray]) -> Candidates:
-    text = "the upstream gradient is ignored: this is the gradient of the sum of the output"
-    yield text, numeric_for(np.ones_like(v))
     for end, index in (("first", 0), ("last", -1)) if v.ndim and len(v) > 1 else ():
         only, without = np.zeros_like(v), v.copy()
         only[index], without[index] = v[index], 0
@@ -228,15 +279,23 @@ def _terms(alike: Arrays, v: np.ndarray, shape: tuple[int, ...]) -> Candidates:
             yield f"{before}{one} {two}", factor * x * z
 
 
-def _some(a: np.ndarray, n: np.ndarray, size: float) -> str:
+def _some(a: np.ndarray, n: np.ndarray, size: float, alike: Arrays) -> str:
     difference = np.abs(a - n)
     wrong = difference > CLOSE * size
     # the others are right only if they are so to the accuracy of differences
     if not 0 < wrong.mean() < 1 or difference[~wrong].max() > RIGHT * size:
         return ""
+    where = by_value(wrong, alike)
+    how = "wrong"
     if not (np.abs(n[wrong]) > CLOSE * size).any() and wrong.sum() > 1:
+        how = "not 0, as it should be,"
+    elif not a[wrong].any() and wrong.sum() > 1:
+        how = "0"
+    if where:
+        return f"it is {how} {where}, and right elsewhere"
+    if how[0] == "n":
         return f"it should be 0 at {wrong.sum()} of {wrong.size} entries, and is right elsewhere"
-    if not a[wrong].any() and wrong.sum() > 1:
+    if how == "0":
         return f"it is 0 at {wrong.sum()} of {wrong.size} entries, and is right elsewhere"
     return f"{_count(wrong)} wrong, the others are right" if wrong.mean() <= FEW else ""
 

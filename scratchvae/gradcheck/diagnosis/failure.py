@@ -5,13 +5,20 @@ from dataclasses import replace
 import numpy as np
 
 from ...backend import array_module, to_numpy
-from ..numerics import FIRST, RATIO, Claim, Probe, size
+from ..numerics import FIRST, RATIO, SURE, Claim, Probe, direction, size
+from ..pair import Raised
 from ..question import ENTRIES, Entries, Question, entries
 from ..report import ACCEPTED, FAIL, Leaf
 from .explain import ZERO, explain, not_finite, table
 
 UNKNOWN = 1e-4  # an entry of a larger estimated error, relative to the largest entry, is not known
+FLAT = "it should be zero: the forward does not depend on this input"
+STEPS = (
+    "it should be zero: the forward is constant around this input, and jumps further away (it "
+    "rounds, or compares)"
+)
 SMALL = 1e-5  # relative to the gradient: an error that an approximate forward may explain
+NO_SLOPE = 1e-11  # relative to the gradient: differences of a constant are no larger
 LARGE = 200_000  # entries of a Jacobian that is not computed
 NOTHING = (
     "it is None, which claims zero, but the forward does depend on this input; where it is a "
@@ -24,7 +31,7 @@ def failed(
 ) -> Leaf:
     """A wrong gradient: the name of the bug, if an explanation fits, and the worst entries."""
     pair, dy = asked.pair, asked.dy
-    analytic = to_numpy(claim.g)
+    analytic = to_numpy(claim.g).astype("float64")
     clean = np.nan_to_num(analytic, posinf=0.0, neginf=0.0)
     first = probes[0] if probes and not probes[0].reason else None
     found = entries(asked, claim._replace(g=array_module(dy).asarray(clean)), first)
@@ -35,7 +42,7 @@ def failed(
     a = np.array([analytic[i] for i in picked])
     alike = [o for o in pair.floats if o != name and pair.inputs[o].shape == analytic.shape]
     at_kink = bool(message)
-    known = not message and not np.isnan(numeric).any()
+    known, part = not message and not np.isnan(numeric).any(), ""
 
     def numeric_for(other: str, v: np.ndarray) -> np.ndarray:
         """The numeric gradient of an input for an upstream gradient, entry by entry."""
@@ -52,24 +59,28 @@ def failed(
         message = NOTHING
     elif not message and not analytic.any():
         message = ZERO
+    elif not at_kink and _flat(found, analytic, step):
+        message = STEPS if _jumps(claim, asked.seed) else FLAT
     elif known and whole:
         arrays = {n: to_numpy(pair.inputs[n]) for n in pair.floats}
-        arrays["y"] = to_numpy(pair.forward(pair.inputs))
+        arrays["y"] = to_numpy(pair.forward(pair.inputs)).astype("float64")
         message = explain(
+            name,
             a.reshape(analytic.shape),
             numeric.reshape(analytic.shape),
             arrays,
             lambda: {o: numeric_for(o, to_numpy(dy)) for o in alike},
             lambda v: numeric_for(name, v),
-            to_numpy(dy),
+            lambda v: _returned(asked, name, v),
+            to_numpy(dy).astype("float64"),
             lambda: _jacobian(claim, first),
         )
     elif known:
         message = explain(
-            a, numeric, {}, dict, lambda v: np.full(a.shape, np.inf), np.ones(()), lambda: None
+            *(name, a, numeric, {}, dict, lambda v: np.full(a.shape, np.inf)),
+            *(lambda v: None, np.ones(()), lambda: None),
         )
-        compared = f"{len(picked)} of {analytic.size} entries were compared"
-        message = f"{message}; {compared}" if message else compared
+        part = f"{len(picked)} of {analytic.size} entries were compared"
     norm = float(np.linalg.norm(numeric))  # NaN where some entries are not known
     if norm > 0 and np.isfinite(a).all() and not at_kink:
         error = float(np.linalg.norm(a - numeric)) / norm
@@ -77,12 +88,41 @@ def failed(
         error = max((p.relative for p in probes), default=np.inf)
     seen = min((p.resolution for p in probes), default=0.0)
     verdict = ACCEPTED if error <= asked.accept and not at_kink else FAIL
+    if part:
+        message = f"{message or f'off by {error:.2g} of its size'}; {part}"
     if not message and error < SMALL:
         message = (
             "so small an error may be the forward's, an epsilon or a solver good to about "
             f"{error:.0e}? forward_accuracy= says how good it is, accept= what is good enough"
         )
     return Leaf(name, verdict, error, seen, message, table(picked, a, numeric))
+
+
+def _returned(asked: Question, name: str, v: np.ndarray) -> np.ndarray | None:
+    """The gradient that backward returns for another upstream gradient."""
+    question = replace(asked, dy=array_module(asked.dy).asarray(v))
+    try:
+        return to_numpy(question.gradients(asked.pair.inputs)[name]).astype("float64")
+    except Raised:
+        return None
+
+
+def _flat(found: Entries, analytic: np.ndarray, step: float) -> bool:
+    """Whether differences show nothing but their own errors, or less than may be lost in them."""
+    slopes = [abs(p.slope) for _, p in found if not p.reason]
+    errors = [p.error for _, p in found if not p.reason]
+    if not slopes or not analytic.any() or not np.isfinite(analytic).all():
+        return False
+    nothing = max(slopes) <= NO_SLOPE * np.abs(analytic).max() * step
+    return bool(nothing and max(slopes) <= SURE * max(errors))
+
+
+def _jumps(claim: Claim, seed: int) -> bool:
+    """Whether the forward changes for large steps, though not for small ones."""
+    y = claim.f(claim.x)
+    u = direction(claim.x, "steps", seed)
+    near, far = claim.f(claim.x + 1e-9 * u), claim.f(claim.x + FIRST * u)
+    return bool((near == y).all() and (far != y).any())
 
 
 def _jacobian(claim: Claim, first: Probe | None) -> np.ndarray | None:

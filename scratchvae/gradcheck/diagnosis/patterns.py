@@ -30,13 +30,18 @@ def contributions(
     if v.shape == a.shape and _fits(np.diagonal(parts).reshape(a.shape), a, n):
         return "only the diagonal of the Jacobian counts: each output depends on other entries, too"
     wrong = np.flatnonzero(np.abs(a - n).ravel() > FIT * np.abs(a - n).max())
-    apart = np.abs(parts[:, wrong] - a.ravel()[wrong]).min(axis=0)
-    several = (np.abs(parts[:, wrong]) > FIT * np.abs(parts).max()).sum(axis=0) > 1
-    if len(wrong) < a.size and several.all() and (apart <= FIT * np.abs(a - n).max()).all():
-        return (
-            f"{len(wrong)} of {a.size} entries, which several outputs depend on, get the part of "
-            "one alone: = where += is meant? (repeated indices, overlapping windows)"
-        )
+    if text := _one_of_several(a, parts, v.shape, wrong, FIT * float(np.abs(a - n).max())):
+        return text
+    counts = np.round(J)
+    if counts.max() > 1 and np.abs(J - counts).max() <= FIT and counts.min() >= 0:
+        once = (v.reshape(-1, 1) * (counts > 0)).sum(axis=0).reshape(a.shape)
+        if _fits(once, a, n):
+            return (
+                f"{entries_of(wrong, a)} used several times by one output, and counted once: "
+                "np.add.at adds each time (repeated indices)"
+            )
+    if text := _part_of_dy(a, n, v, parts):
+        return text
     each = parts.sum(axis=1).reshape(v.shape)
     for count in range(1, v.ndim + 1):
         for axes in combinations(range(v.ndim), count):
@@ -44,6 +49,50 @@ def contributions(
             if total.shape == a.shape and _fits(total, a, n):
                 return f"it is summed over axis {', '.join(map(str, axes))} of dy, a wrong one"
     return ""
+
+
+def _one_of_several(
+    a: np.ndarray, parts: np.ndarray, shape: tuple[int, ...], wrong: np.ndarray, close: float
+) -> str:
+    """Entries that get the part of one output, or of one block of outputs, instead of the sum."""
+    flat = a.ravel()[wrong]
+    if not flat.any() or (len(wrong) == a.size and a.size < SPARE):
+        return ""
+    for count in range(len(shape)):
+        for axes in combinations(range(len(shape)), count):
+            some = parts[:, wrong].reshape(*shape, -1).sum(axis=axes).reshape(-1, len(wrong))
+            several = (np.abs(some) > FIT * np.abs(parts).max()).sum(axis=0) > 1
+            if several.all() and (np.abs(some - flat).min(axis=0) <= close).all():
+                return (
+                    f"{entries_of(wrong, a)} used by several outputs, and get the part of one "
+                    "alone: = where += is meant? (repeated indices, overlapping windows, copies)"
+                )
+    return ""
+
+
+def _part_of_dy(a: np.ndarray, n: np.ndarray, v: np.ndarray, parts: np.ndarray) -> str:
+    """A gradient to which only one end of dy, or all but that, contributes."""
+    blocks = parts.reshape(*v.shape, -1)
+    for axis, length in enumerate(v.shape):
+        for end, index in (("first", 0), ("last", length - 1)) if length > 1 else ():
+            one = np.take(blocks, index, axis=axis).reshape(-1, a.size).sum(axis=0).reshape(a.shape)
+            if _fits(one, a, n):
+                return f"only the {end} slice of dy along axis {axis} counts"
+            if _fits(parts.sum(axis=0).reshape(a.shape) - one, a, n):
+                return f"the {end} slice of dy along axis {axis} does not count"
+    return ""
+
+
+def entries_of(wrong: np.ndarray, a: np.ndarray) -> str:
+    """Entries by their flat numbers, in words, with their verb."""
+    if len(wrong) == a.size:
+        return f"all {a.size} entries are"
+    for axis, length in enumerate(a.shape):
+        rows = np.unique(np.unravel_index(wrong, a.shape)[axis])
+        if len(rows) < length and len(wrong) == len(rows) * (a.size // length):
+            along = f" along axis {axis}" if a.ndim > 1 else ""
+            return f"{_which(rows, length, a.ndim)[:-3].strip()}{along} are"
+    return f"{len(wrong)} of {a.size} entries are"
 
 
 def symmetric(a: np.ndarray, n: np.ndarray) -> str:
@@ -55,6 +104,13 @@ def symmetric(a: np.ndarray, n: np.ndarray) -> str:
     for candidate in (both, (n + T) / 2, n + T):
         if _fits(candidate, a, n):
             return "it is symmetric, but the forward does not use both triangles alike"
+    for which, used, unused in (("upper", np.triu, np.tril), ("lower", np.tril, np.triu)):
+        lost = unused(a, -1 if which == "upper" else 1)
+        if lost.any() and _same(used(a) + np.swapaxes(lost, -1, -2), n):
+            return (
+                f"the forward reads the {which} triangle alone: what is not 0 in the other one "
+                "must be added to its transpose"
+            )
     return ""
 
 
@@ -86,6 +142,12 @@ def statistics(a: np.ndarray, n: np.ndarray, y: np.ndarray | None) -> str:
                 return (
                     f"along axis {axis} it is a multiple of the right one, plus a multiple of the "
                     "output: another epsilon or ddof in a variance over it?"
+                )
+            sums = [np.abs(np.moveaxis(g, axis, -1).sum(axis=-1)).max() for g in (a, n)]
+            if sums[0] <= 1e-8 * np.abs(a).max() and sums[1] > 1e-3 * np.abs(n).max():
+                return (
+                    f"it sums to 0 along axis {axis}, as if a mean over it were subtracted, and "
+                    f"the error is {what}: does the forward hold {statistic} constant?"
                 )
             return (
                 f"the error is {what} along axis {axis}: {statistic} over it was held constant, "
@@ -123,7 +185,7 @@ def mask(a: np.ndarray, n: np.ndarray) -> str:
 
 def slices(a: np.ndarray, n: np.ndarray, close: float, right: float) -> str:
     """Along one axis, slices that are wrong as a whole, while the others are right."""
-    for axis, length in enumerate(a.shape if a.ndim > 1 else ()):
+    for axis, length in enumerate(a.shape):
         A = np.moveaxis(a, axis, 0).reshape(length, -1)
         N = np.moveaxis(n, axis, 0).reshape(length, -1)
         off = np.abs(A - N).max(axis=1)
@@ -132,7 +194,8 @@ def slices(a: np.ndarray, n: np.ndarray, close: float, right: float) -> str:
             continue
         some = np.maximum(np.abs(A[wrong]), np.abs(N[wrong])) > close
         bad = np.abs(A[wrong] - N[wrong]) > close
-        if (bad.sum(axis=1) < np.maximum(2, 0.7 * some.sum(axis=1))).any():
+        least = 2 if a.ndim > 1 else 1
+        if (bad.sum(axis=1) < np.maximum(least, 0.7 * some.sum(axis=1))).any():
             continue
         c = (A[wrong] * N[wrong]).sum() / (N[wrong] ** 2).sum()
         how = "wrong"
@@ -140,29 +203,85 @@ def slices(a: np.ndarray, n: np.ndarray, close: float, right: float) -> str:
             how = "0"
         elif np.abs(A[wrong] - c * N[wrong]).max() <= 1e-5 * np.abs(A[wrong]).max():
             how = f"{c:.4g} times the right one"
-        return f"along axis {axis}, {_which(wrong, length)} {how}, and the others are right"
+        if a.ndim == 1 and (how == "wrong" or len(wrong) > SHOWN):
+            continue
+        along = f"along axis {axis}, " if a.ndim > 1 else ""
+        return f"{along}{_which(wrong, length, a.ndim)} {how}, and the others are right"
     return ""
 
 
-def _which(wrong: np.ndarray, length: int) -> str:
-    """Slices in words, with their verb."""
+def _which(wrong: np.ndarray, length: int, ndim: int = 2) -> str:
+    """Slices in words, with their verb; of an array with one axis they are entries."""
+    one, many = ("slice", "slices") if ndim > 1 else ("entry", "entries")
     k, first, last = len(wrong), int(wrong[0]), int(wrong[-1])
     if k == 1:
-        return f"slice {first} is" if last < length - 1 else f"the last slice, {last}, is"
+        return f"{one} {first} is" if last < length - 1 else f"the last {one}, {last}, is"
     if last - first == k - 1:
         if first == 0:
-            return f"the first {k} slices are"
-        return f"the last {k} slices are" if last == length - 1 else f"slices {first} to {last} are"
+            return f"the first {k} {many} are"
+        end = last == length - 1
+        return f"the last {k} {many} are" if end else f"{many} {first} to {last} are"
     steps = np.diff(wrong)
     if k > 2 and (steps == steps[0]).all():
         which = {2: "second", 3: "third"}.get(int(steps[0]), f"{steps[0]}th")
-        return f"every {which} slice, from {first} on, is"
+        return f"every {which} {one}, from {first} on, is"
     if k <= SHOWN:
-        return f"slices {', '.join(map(str, wrong))} are"
-    return f"{k} of {length} slices are"
+        return f"{many} {', '.join(map(str, wrong))} are"
+    return f"{k} of {length} {many} are"
 
 
-def epsilon(a: np.ndarray, n: np.ndarray, alike: Mapping[str, np.ndarray]) -> str:
+def by_value(wrong: np.ndarray, alike: Mapping[str, np.ndarray]) -> str:
+    """Where entries are wrong, by the value of an input or of the output there."""
+    few = min(int(wrong.sum()), int((~wrong).sum()))
+    for name, x in alike.items():
+        for said, at in (("0", x == 0), ("negative", x < 0), ("positive", x > 0)):
+            if few > 1 and bool((at == wrong).all()):
+                return f"where {name} is {said}"
+        if few <= SPARE:  # a threshold between so few may be there by chance
+            continue
+        for shown, z in ((name, x), (f"|{name}|", np.abs(x))):
+            if z[wrong].min() > z[~wrong].max():
+                return f"where {shown} is above {z[~wrong].max():.3g}"
+            if z[wrong].max() < z[~wrong].min():
+                return f"where {shown} is below {z[~wrong].min():.3g}"
+    return ""
+
+
+def own_factors(
+    a: np.ndarray,
+    n: np.ndarray,
+    alike: Mapping[str, np.ndarray],
+    v: np.ndarray,
+    numeric_for: Callable[[np.ndarray], np.ndarray],
+    returned_for: Callable[[np.ndarray], np.ndarray | None],
+) -> str:
+    """A factor of each entry that is the same for every dy: another draw of some noise?"""
+    known = np.abs(n) > 1e-3 * np.abs(n).max()
+    if v.size < 2 or known.sum() < 2 * SPARE:
+        return ""
+    other = np.random.default_rng(0).standard_normal(v.shape)
+    found, right = returned_for(other), numeric_for(other)
+    if found is None or not np.isfinite(right).all():
+        return ""
+    ratio = a[known] / n[known]
+    if np.abs(found[known] - ratio * right[known]).max() > FIT * np.abs(found).max():
+        return ""
+    flips = (ratio < 0).mean()
+    for name, noise in alike.items():
+        drawn = ratio * noise[known]
+        if name != "y" and 0.2 < flips < 0.8 and 0.3 < drawn.std() < 3 and noise.std() > 0:
+            return (
+                f"perhaps {name} is drawn again in backward: each entry has a factor of its own, "
+                "the same for every dy, and many have another sign"
+            )
+    return ""
+
+
+def _same(a: np.ndarray, n: np.ndarray) -> bool:
+    return bool(np.abs(a - n).max() <= FIT * np.abs(n).max())
+
+
+def epsilon(a: np.ndarray, n: np.ndarray, alike: Mapping[str, np.ndarray], v: np.ndarray) -> str:
     """A small relative error that falls with an input: an epsilon that only the forward adds."""
     known = np.abs(n) > 1e-3 * np.abs(n).max()
     off = a[known] / n[known] - 1
@@ -170,10 +289,19 @@ def epsilon(a: np.ndarray, n: np.ndarray, alike: Mapping[str, np.ndarray]) -> st
         return ""
     for name, x in alike.items():
         for power, shown in ((1, name), (2, f"{name}^2")):
-            eps = off * x[known] ** power
-            if eps.std() <= 1e-2 * abs(eps.mean()) and np.ptp(x[known]) > 0:
+            z = x[known] ** power
+            if not (z > 0).all() or np.ptp(z) == 0:
+                continue
+            eps = off * z
+            if eps.std() <= 1e-2 * abs(eps.mean()):
+                # of (z + eps)^-p, p times eps is seen; p is, where the outputs do not mix
+                p = 1.0
+                if v.shape == a.shape or v.size == 1:
+                    slopes = np.log(np.abs(n / v)[known])
+                    p, _ = np.polyfit(np.log(z), slopes - (power == 2) * np.log(z) / 2, 1)
+                about = "" if abs(p + 1) < 1e-3 else "about "
                 return (
-                    f"consistent with an epsilon of {abs(eps.mean()):.2g} that the forward adds to "
-                    f"{shown}, and the backward does not"
+                    f"consistent with an epsilon of {about}{abs(eps.mean() / (p or 1.0)):.2g} that "
+                    f"the forward adds to {shown}, and the backward does not"
                 )
     return ""
