@@ -377,7 +377,7 @@ REPORTS = {
     "mlpack#2360 log-softmax": case(log_softmax, log_softmax_backward, {"z": X}, UNNAMED, right_one=(False, True)),
     "tensorflow#56961 update of one row twice": case(update, update_backward, {"x": X, "new": X[::-1] + 1}, r"FAIL: dnew: along axis 0, slice 0 is wrong, and the others are right", last=(False, True)),
     "burn#5604 mean pooling of a cut window": case(mean_pool, mean_pool_backward, {"x": rng.standard_normal(8)}, r"FAIL: dx: .*(2 of 8|last 2)", clipped=(False, True)),
-    "numpy-ml#94 dropout without its mask": case(dropout, dropout_backward, {"x": X, "mask": KEPT}, r"FAIL: dx: a factor mask is missing", how=("no mask", "mask")),
+    "numpy-ml#94 dropout without its mask": case(dropout, dropout_backward, {"x": X, "mask": KEPT}, r"FAIL: dx: it is not 0, as it should be, where mask is 0, and right elsewhere", how=("no mask", "mask")),
     "kaldi#3890 dropout, mask from the output": case(dropout, dropout_backward, {"x": SPARSE, "mask": KEPT}, UNNAMED, how=("output", "mask")),
     "jax#40421 cholesky, upper": case(cholesky, cholesky_backward, {"a": POSITIVE}, UNNAMED, folded=(False, True)),
     "pytorch#47599 equal eigenvalues": case(projector, projector_backward, {"a": np.diag([1.0, 1, 3, 4])}, r"FAIL: da: .* NaN", guarded=(False, True)),
@@ -385,7 +385,7 @@ REPORTS = {
     "pytorch-xla#913 batch norm in evaluation": case(frozen_norm, frozen_norm_backward, {"x": X}, UNNAMED, training=(True, False)),
     "ctensor#5 a node visited twice": case(reused, reused_backward, {"x": X, "a": X + 3}, r"FAIL: dx: 1\.167 x too large at all 20 entries", again=(1, 0)),
     "liger-kernel#272 saved output overwritten": case(softmax_loss, softmax_loss_backward, {"a": X}, UNNAMED, inplace=(True, False)),
-    "stan-math#1662 the first observation alone": case(tail, tail_backward, {"alpha": np.array(1.3)}, r"FAIL: dalpha: .* x too small", n=(N[:1], N)),
+    "stan-math#1662 the first observation alone": case(tail, tail_backward, {"alpha": np.array(1.3)}, r"FAIL: dalpha: off by 0.97 of its size", n=(N[:1], N)),
     "gen#432 sum over every axis": case(log_density, log_density_backward, {"x": X, "mu": X[0] + 1}, r"CONTRACT: dx has shape \(\), but x has \(4, 5\)", total=(True, False)),
 }  # fmt: skip
 
@@ -440,14 +440,12 @@ def test_eigenvalues_that_are_equal_but_for_rounding():
 # -------------------------------------------------------------------- where the checker does not do well
 
 
-@pytest.mark.xfail(strict=True, reason="smooth entries beside a kink must lie between slopes, too")
 def test_a_right_gradient_at_the_border_is_no_false_alarm():
     """pytorch#23925, mended: a slope of one side at the border, beside entries inside the image."""
     at = {"at": np.array([0.5, 2.3, 4])}
     assert check(sample, partial(sample_backward, border=True), at).verdict == KINK
 
 
-@pytest.mark.xfail(strict=True, raises=InputError, reason="constants must be finite, too")
 def test_an_infinite_mask_may_be_an_input():
     """tensorflow#11756, with the mask as an argument."""
     f, backward = (lambda a, mask: softmax(a + mask)), softmax_backward
@@ -455,7 +453,6 @@ def test_an_infinite_mask_may_be_an_input():
     assert check(f, backward, inputs, wrt=["a"]).verdict == PASS
 
 
-@pytest.mark.xfail(strict=True, reason="one entry is zero; no batch sum is missing")
 @pytest.mark.parametrize("x", [[2.0, 0, 0, 3], [2.0, 0, 3, 4]])
 def test_a_zero_inside_a_product_gets_no_wrong_name(x):
     """tensorflow#119430: cumprod with a zero before its end."""

@@ -233,6 +233,8 @@ def _term(a: np.ndarray, n: np.ndarray, alike: Arrays, v: np.ndarray) -> str:
         c = float((rest * T).sum()) / square
         if np.abs(rest - c * T).max() <= CLOSE * np.abs(rest).max():
             number = "" if abs(abs(c) - 1) < 1e-4 else f"{abs(c):.4g} "
+            if rest.size == 1 and number:
+                continue  # any error of one number is a multiple of another
             if c < 0:
                 return f"a missing term {number}{name}"
             return f"an extra term {number}{name}, or a missing -{number}{name}"
