@@ -6,6 +6,7 @@ per pixel, on the GPU too.
 
 from collections.abc import Iterator
 from numbers import Real
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,7 @@ def check_columns(known: tuple[str, ...] | None, given: tuple[str, ...] | None, 
     if missing := sorted(set(known) - set(given)):
         lines.append(f"Feature names seen at fit time, yet now missing: {', '.join(missing[:5])}.")
     if unexpected and not missing:
-        lines.append(f"Leave them out (--drop {','.join(unexpected)}).")
+        lines.append(f"Leave them out (--drop {quote(','.join(unexpected))}).")
     elif not unexpected and not missing:
         lines.append("Feature names must be in the same order as they were in fit.")
         lines.append(f"It is {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}.")

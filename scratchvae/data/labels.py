@@ -57,6 +57,21 @@ def by_text(known: Any) -> dict[str, Any]:
     return by_name | {f"{v:g}": v for v in by_name.values() if isinstance(v, float)}
 
 
+def rejoined(parts: Sequence[Any], known: Iterable[str]) -> list[Any]:
+    """Names that stood in one text, which was split at its commas: parts that make up a known name
+    are that name again, unless each of them is a name by itself."""
+    names = set(known)
+    with_commas = {tuple(map(str.strip, name.split(","))): name for name in names if "," in name}
+    longest = max(map(len, with_commas), default=1)
+    found, i = [], 0
+    while i < len(parts):
+        runs = (tuple(parts[i : i + n]) for n in range(longest, 1, -1))
+        run = next((r for r in runs if r in with_commas and not names.issuperset(r)), None)
+        found.append(with_commas[run] if run else parts[i])
+        i += len(run) if run else 1
+    return found
+
+
 def labels_named(names: Sequence[str], known: Any) -> list[Any]:
     """The labels with these texts. Raises InputError if one is not a known label."""
     there = by_text(known)

@@ -608,3 +608,69 @@ def test_names_in_hdf5_files_that_are_no_arrays_of_rows(tmp_path, capsys):
     refused(capsys, [*argv, "exp1/kind"], "has no array of numbers exp1/kind: did you mean")
     with pytest.raises(InputError, match="a table of fields: save its numbers as one array"):
         load_data(tmp_path / "d.h5", array="fields")
+
+
+def test_a_list_that_is_given_again_adds_up(train, tmp_path):
+    data = table(tmp_path / "d.csv", ("a", "b", "c", "d", "e"))
+    run = train(data, *GAUSSIAN, "--drop", "a,b", "--drop", "d", "--hidden", "3")
+    assert load_model(run).rows_.columns == ("c", "e")
+    assert load_model(run).get_params()["hidden"] == (4, 3)
+    assert cli.main(["evaluate", str(run), "--data", str(data), "--drop", "a", "--drop", "b,d"]) == 0
+    run = train(data, *GAUSSIAN, "--leave-out", "a", "--beta", "2", "--beta", "3")
+    assert load_model(run).get_params()["beta"] == 3  # one value: the last
+    labels = table(tmp_path / "l.csv", n=30).read_text().replace(",a\n", ",c\n", 5)
+    (tmp_path / "l.csv").write_text(labels)
+    train(tmp_path / "l.csv", *GAUSSIAN, "--leave-out", "a", "--leave-out", "c")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["leave_out"] == ["a", "c"]
+    with pytest.raises(InputError, match="--anomalous a,b names every label"):
+        parsed = cli.parser.parser().parse_args(
+            ["anomaly", str(run), "--anomalous", "a", "--anomalous", "b"]
+        )
+        cli.anomaly.anomaly(parsed)
+
+
+def test_names_with_a_comma_in_a_list(train, tmp_path, capsys):
+    names = ("Gewicht, kg", "Größe,cm", "a", "b")
+    lines = ["Gewicht, kg;Größe,cm;a;b;kind"]
+    rng = np.random.default_rng(0)
+    kinds = ("red, dark", "red", "blue")
+    for i, row in enumerate(rng.standard_normal((30, 4))):
+        lines.append(";".join([*map(str, row), kinds[i % 3]]))
+    data = tmp_path / "d.csv"
+    data.write_text("\n".join(lines) + "\n")
+    for dropped, left in (
+        ("Gewicht, kg", names[1:]),
+        ("a,Gewicht, kg,Größe,cm", ("b",)),
+        ("Größe, cm,b", ("Gewicht, kg", "a")),
+    ):
+        run = train(data, *GAUSSIAN, "--drop", dropped)
+        assert load_model(run).rows_.columns == left
+        assert cli.main(["evaluate", str(run), "--data", str(data)]) == 0  # as the run says
+    capsys.readouterr()
+    argv = ["train", "--data", str(data), "--drop", "Gewicht,xy", "--out", "new"]
+    refused(capsys, argv, "has no column 'Gewicht' to drop")
+    run = train(data, *GAUSSIAN, "--drop", "Gewicht, kg")
+    capsys.readouterr()
+    argv = ["anomaly", str(run), "--split", "all", "-o", "a.csv", "--anomalous", "blue,red, dark"]
+    assert cli.main(argv) == 0
+    told = capsys.readouterr().out
+    assert "label blue, red, dark counting as anomalous: 20 of 30" in told
+
+
+def test_a_proposal_to_drop_columns_can_be_copied(train, tmp_path, capsys):
+    run = train(table(tmp_path / "d.csv", ("a", "b")), *GAUSSIAN)
+    more = tmp_path / "more.csv"
+    more.write_text("a;b;Gewicht, kg\n1;2;3\n")
+    argv = ["evaluate", str(run), "--data", "more.csv"]
+    refused(capsys, argv, "Leave them out (--drop 'Gewicht, kg').")
+    assert cli.main([*argv, "--drop", "Gewicht, kg"]) == 0
+
+
+def test_columns_are_dropped_one_by_one_where_each_is_there(tmp_path):
+    data = tmp_path / "d.csv"
+    data.write_text('a,b,"a,b",c\n1,2,3,4\n5,6,7,8\n')
+    X, _ = load_data(data, "all", drop=("a", "b"))
+    assert X.tolist() == [[3, 4], [7, 8]]
+    X, _ = load_data(data, "all", drop="a,b")
+    assert X.tolist() == [[1, 2, 4], [5, 6, 8]]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import whole_number
 from ...files.reading import UnreadableFile
-from ..labels import MAX_LABEL, UNLABELLED
+from ..labels import MAX_LABEL, UNLABELLED, rejoined
 
 LABEL_NAMES = ("label", "labels", "class", "target", "y")
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "<na>", "nat")
@@ -225,12 +225,13 @@ def _shown(text: str) -> str:
 def _dropped(names: list[str] | None, width: int, asked: Asked) -> set[int]:
     """The numbers of the columns to leave out."""
     found: set[int] = set()
-    for wanted in (*asked.drop, *asked.also_drop):
+    drop = rejoined(asked.drop, names or ())
+    for wanted in (*drop, *rejoined(asked.also_drop, names or ())):
         if there := [j for j, name in enumerate(names or ()) if name == wanted]:
             found.update(there)
         elif (number := _number(wanted, "drop")) is not None and number < width:
             found.add(number)
-        elif wanted in asked.drop:
+        elif wanted in drop:
             there_are = f"its columns have the numbers 0 to {width - 1}"
             if names and number is None:
                 there_are = _nearest(names, str(wanted))

@@ -5,6 +5,7 @@ from itertools import pairwise
 from math import isnan
 
 from ...files.reading import UnreadableFile
+from ..labels import rejoined
 from .columns import LABEL_NAMES, Asked, number_of
 
 MAY_BE_NAMES = (
@@ -26,7 +27,7 @@ def has_header(first: list[str], second: list[str], asked: Asked, commas: bool) 
     below = [number_of(second[j], commas) for j in text if j < len(second)]
     if any(number is not None and not isnan(number) for number in below):
         return True
-    wanted = [asked.label, *asked.drop]
+    wanted = [asked.label, *rejoined(asked.drop, first)]
     if any(name in wanted or name.lower() in LABEL_NAMES for name in first):
         return True
     if any(str(column).isdecimal() for column in wanted):
