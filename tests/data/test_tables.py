@@ -468,6 +468,54 @@ def test_separators_of_thousands_are_no_numbers(read, text):
     is_refused(read, f"a;b\n1,5;2\n{text};2\n", told)
 
 
+@pytest.mark.parametrize("text", ["1.234.567", "-1.234.567,5"])
+def test_several_points_separate_thousands(read, text):
+    told = f"holds '{text}' in line 3, column 'a': write numbers without separators of thousands"
+    is_refused(read, f"a;b\n5;2\n{text};2\n", told)
+
+
+@pytest.mark.parametrize(
+    ("content", "cell"),
+    [
+        ("a;b\n628;2\n2.366;3\n993;4\n", ("2.366 in line 3, column 'a'", "2366", "2,366")),
+        ("a;b\n628;2\n;-1.000\n993;4\n", ("-1.000 in line 3, column 'b'", "-1000", "-1,000")),
+        ("7;1.234\n", ("1.234 in line 1, column 1 (counted from 0)", "1234", "1,234")),
+        ("a;b;kind\n 1.234 ;6;x\n", ("1.234 in line 2, column 'a'", "1234", "1,234")),
+    ],
+)
+def test_points_that_may_separate_thousands_are_refused(read, content, cell):
+    told = (
+        f"holds {cell[0]}, beside whole numbers, so its point may separate thousands: write "
+        f"{cell[1]}, or {cell[2]} if it is a fraction"
+    )
+    is_refused(read, content, told, drop=("kind",) if "kind" in content else ())
+    if "\n2.366" in content:
+        for instead, number in (("2366", 2366), ("2,366", 2.366)):
+            assert read(content.replace("2.366", instead)).X[1, 0] == number
+            assert read(content.replace("2.366", instead).replace("628", "628,0")).X[0, 0] == 628
+        assert read(content, missing="mean", drop=("a",)).X.tolist() == [[2], [3], [4]]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["0.125;2", "3;4"],
+        ["1.125;2", "3;4", "2.5;1"],  # mixed digits, as programs write numbers
+        ["1.125;2.5", "3;4"],  # where another column has decimals, these are decimals too
+        ["1.125;2", "3.250;4", "8.500;1"],  # three decimals throughout
+        ["1234.125;2", "3;4"],
+        ["1.125e3;2", "3;4"],
+        ["1.125;2.250"],
+        ["012.125;2", "3;4"],
+    ],
+)
+def test_points_that_are_decimal_are_read(read, rows):
+    content = "a;b\n" + "\n".join(rows) + "\n"
+    numbers = [[*map(float, row.split(";"))] for row in rows]
+    is_table(read(content), numbers, None, ("a", "b"))
+    is_table(read(content.replace(";", ",")), numbers, None, ("a", "b"))
+
+
 def test_fractions_with_a_comma_are_no_labels_either(read):
     is_refused(read, "a;y\n1;0,51\n2;3\n", "has 0,51 in column 'y', whose name says that it")
 

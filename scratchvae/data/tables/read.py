@@ -22,7 +22,6 @@ from .columns import (
     Columns,
     Means,
     NoSuchColumn,
-    first_with,
     number_of,
     numbers_of,
 )
@@ -38,6 +37,7 @@ from .files import (
 )
 from .finish import Content, Table, finished
 from .header import MAY_BE_NAMES, has_header, may_be_header
+from .marks import Marks
 
 SUFFIXES = (
     *(".csv", ".tsv", ".amat", ".csv.gz", ".tsv.gz", ".amat.gz"),
@@ -181,7 +181,7 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
     apart: dict[int, list[str]] = {k: [] for k in columns.beside}
     others = sorted(columns.apart, reverse=True)
     values, at = array("d"), array("q")
-    comma = point = ""  # the first value with each
+    marks = Marks()
     for n, row in rows:
         if len(row) != width:
             raise UnreadableFile(
@@ -201,22 +201,18 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
             near = [*before, numbers, *(numbers_of(r, commas) for r in after)]
             raise columns.text_refused(row, near, place.format(n))
         if commas:
-            comma, point = comma or first_with(",", row), point or first_with(".", row)
+            marks.see(row, n)
         values.extend(numbers)  # type: ignore[arg-type]
         at.append(n)
     labels = apart[columns.label] if columns.label is not None else []
     if commas and None not in numbers_of(labels, commas):  # labels that are numbers have the mark
-        comma, point = comma or first_with(",", labels), point or first_with(".", labels)
+        marks.see_labels(labels)
     if not at:
         raise UnreadableFile("has a header, but no rows: get it again")
-    if comma and point:
-        raise UnreadableFile(
-            f"has numbers with a comma ({comma}) and with a point ({point}), one of which may "
-            "separate thousands: write all with the same decimal mark, and no other"
-        )
-    if comma:
-        tell(f"values such as {comma} are read as numbers with a decimal comma")
     X = np.frombuffer(values).reshape(len(at), len(columns.kept))
+    marks.check(X, columns, place)
+    if marks.comma:
+        tell(f"values such as {marks.comma} are read as numbers with a decimal comma")
     return Content(X, columns, apart, lambda i: place.format(at[i]))
 
 
