@@ -35,12 +35,13 @@ class Content(NamedTuple):
     columns: Columns
     apart: dict[int, list[str]]
     where: Callable[[int], str]  # names row i in messages
+    numbers: Sequence[int] = ()  # of each row in its file, from 1
 
 
 def finished(
     content: Content, missing: str | None, tell: Tell, means: Means | None = None
 ) -> Table:
-    X, columns, apart, where = content
+    X, columns, apart, where, _ = content
     if columns.index is not None:
         numbers = [number_of(text) for text in apart[columns.index]]
         whole = all(number is not None and number.is_integer() for number in numbers)
@@ -105,7 +106,7 @@ def _fill(
 
     Returns the means; None if no filling is asked for. Refuses infinities.
     """
-    X, columns, _, where = content
+    X, columns, where = content.X, content.columns, content.where
     if missing == "skip":
         return None
 

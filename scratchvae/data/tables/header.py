@@ -44,6 +44,46 @@ def has_header(first: list[str], second: list[str], asked: Asked, commas: bool) 
     )
 
 
+def separator_below(title: str, below: list[str]) -> str | None:
+    """The separator of a table whose first line is a title, and has no column names."""
+    for names, values in pairwise(line.rstrip("\r\n") for line in below if line.strip()):
+        for separator in ",;\t":
+            cells, numbers = names.split(separator), values.split(separator)
+            if len(numbers) == len(cells) > 1 and _is_title(title.split(separator), cells):
+                found = [number_of(text, separator == ";") for text in numbers]
+                if any(number is not None and not isnan(number) for number in found):
+                    return separator
+    return None
+
+
+def check_no_title(rows: list[tuple[int, list[str]]], place: str) -> None:
+    """Raises UnreadableFile if the first row is a title; place: how to name a row by its number."""
+    n, title = rows[0]
+    for k, row in rows[1:]:
+        if _is_title(title, row):
+            text = next(cell.strip() for cell in title if cell.strip())
+            shown = repr(text if len(text) <= 40 else f"{text[:40]}...")
+            raise UnreadableFile(
+                f"begins with a title, {shown} in {place.format(n)}, above the names of its "
+                f"columns: delete everything above {place.format(k)}"
+            )
+
+
+def _is_title(first: list[str], below: list[str]) -> bool:
+    """Whether the first row of a file, of which this one stands below, names no columns.
+
+    At most half as many of its cells are filled, all with text; below it stand names, mostly text,
+    or anything where the title is as long as they are.
+    """
+    filled = [cell for cell in first if cell.strip()]
+    text = [cell for cell in below if number_of(cell) is None]
+    if not filled or any(number_of(cell, True) is not None for cell in filled):
+        return False
+    wide = sum(bool(cell.strip()) for cell in below)
+    n = len(filled) + (not first[0].strip() and len(text) < wide)  # an index has no name
+    return 2 * n <= wide and (2 * len(text) > wide or len(first) == len(below))
+
+
 def may_be_header(first: list[str], second: list[str], asked: Asked, commas: bool) -> bool:
     """Whether a first row of numbers may name the columns all the same.
 
