@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import DataError, InputError, say, warn, whole_number
+from ..errors import DataError, InputError, say, whole_number
 from ..files.home import expanded, nearest
 from ..files.reading import refusing
 from . import arrays, foreign, idx, images, strokes, tables
 from .batches import check_columns, check_rows
+from .labels import warn_of_others
 
 IDX_SETS = ("mnist", "fashion-mnist")  # each a folder of four IDX files
 NAMED = ("strokes", *IDX_SETS)
@@ -47,6 +48,7 @@ class Options:
     transpose: bool = False  # of IDX files: exchange rows and columns of each image
     array_required: bool = True  # whether an array that is not there is an error
     label_required: bool = True  # likewise label_column
+    labelled: str | None = None  # of files of arrays: the rows of that label_column, in a run
     also_drop: Sequence[str | int] | None = None  # of tables: left out if they are there
     means: tables.Means | None = None  # of tables: fill missing values with these
     learned: tuple[str | None, ...] = ()  # of tables: names of the columns of a fitted model
@@ -329,12 +331,10 @@ def _array_source(path: Path, opened: Callable[[], arrays.Arrays], options: Opti
     with refusing(path, DataError, MemoryError):
         found = opened()
         needs = options.array_required, options.label_required
-        pairs = arrays.chosen(found, options.array, options.label_column, needs)
-    if not options.array_required and options.array not in (None, *found.names):
-        there = " and ".join(repr(name) for name in next(iter(pairs.values())) if name)
-        warn(f"{path} has no array {options.array!r}, as the run has: {there} is read instead")
+        pairs = arrays.chosen(found, options.array, options.label_column, needs, options.labelled)
 
     def read(split: str, verbose: bool) -> DataSet:
+        warn_of_others(path, pairs[split], options.array, options.label_column, options.labelled)
         return DataSet(*arrays.read_split(path, found, pairs, split, verbose))
 
     return Source("arrays", "all" not in pairs, read)

@@ -561,8 +561,8 @@ def test_another_file_without_the_runs_array_tells_what_is_read(train, tmp_path,
     capsys.readouterr()
     new = str(tmp_path / "other.h5")
     assert cli.main(["encode", str(folder), "--data", new, "-o", "c.csv"]) == 0
-    told = "has no array 'rec/spectro', as the run has: 'other/spectro' and 'other/kind' is read"
-    assert told in capsys.readouterr().err
+    told = "has no array 'rec/spectro', as the run has: 'other/spectro' and 'other/kind' are read"
+    assert capsys.readouterr().err.count(told) == 1
     with open("c.csv", newline="") as f:
         assert {line["rec/kind"] for line in csv.DictReader(f)} == {*"uvw"}
 
@@ -674,3 +674,88 @@ def test_columns_are_dropped_one_by_one_where_each_is_there(tmp_path):
     assert X.tolist() == [[3, 4], [7, 8]]
     X, _ = load_data(data, "all", drop="a,b")
     assert X.tolist() == [[1, 2, 4], [5, 6, 8]]
+
+
+def days(path, *names, n=30, seed=0, one="Tag1"):
+    """Groups of images, and of labels unless the name says otherwise, in an HDF5 or .npz file."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for name in names:
+        group, _, rest = name.partition(":")
+        found[f"{group}/images"] = rng.random((n, 10))  # no square, which would be drawn
+        if rest != "no labels":
+            kinds = np.arange(n) % 2 if group == one else 5 + np.arange(n) % 2
+            found[f"{group}/labels"] = kinds
+    if path.suffix == ".npz":
+        np.savez(path, **found)
+        return path
+    with pytest.importorskip("h5py").File(path, "w") as f:
+        for name, a in found.items():
+            f[name] = a
+    return path
+
+
+def labels_scored(run, *argv):
+    assert cli.main(["anomaly", str(run), "-o", "s.csv", *map(str, argv)]) == 0
+    with open("s.csv", newline="") as f:
+        return {line.get("label") for line in csv.DictReader(f)}
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".npz"])
+def test_labels_of_another_group_are_not_taken(train, tmp_path, capsys, suffix):
+    own = days(tmp_path / f"w{suffix}", "Tag1", "Tag2", "Tag3:no labels")
+    named = ("--array", "Tag1/images", "--label-column", "Tag1/labels", "--quiet")
+    run = train(own, *named)
+    capsys.readouterr()
+    new = days(tmp_path / f"new{suffix}", "Tag1", "Tag2", "Tag3:no labels", one="")
+    for data, ones in ((own, {"0", "1"}), (new, {"5", "6"})):
+        assert labels_scored(run, "--data", data) == ones
+        assert labels_scored(run, "--data", data, "--array", "Tag1/images") == ones
+        assert labels_scored(run, "--data", data, "--array", "Tag2/images") == {"5", "6"}
+        assert capsys.readouterr().err == ""
+        third = ("--data", data, "--array", "Tag3/images")
+        assert labels_scored(run, *third) == {None}
+        told = (
+            f"{data.name} has no labels that go with 'Tag3/images' as 'Tag1/labels' goes with "
+            "'Tag1/images', the rows of the run, so none are read: --label-column names others"
+        )
+        assert capsys.readouterr().err.count(told) == 1
+        assert labels_scored(run, *third, "--label-column", "Tag1/labels") == ones
+        assert labels_scored(run, *third, "--label-column", "") == {None}
+        assert capsys.readouterr().err == ""
+    assert labels_scored(run, "--array", "Tag2/images") == {"5", "6"}
+    run = train(own, *named, "--model", "cvae")
+    capsys.readouterr()
+    assert cli.main(["anomaly", str(run), "--data", str(own), "--array", "Tag3/images"]) == 2
+    why = "has no labels, and a ConditionalVAE needs them: name them with --label-column ("
+    assert why in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_another_group_has_labels_of_its_own_or_none(train, tmp_path, capsys):
+    run = train(
+        days(tmp_path / "w.h5", "Tag1"), "--array", "Tag1/images", "--label-column", "Tag1/labels"
+    )
+    capsys.readouterr()
+    new = days(tmp_path / "new.h5", "Tag2")
+    assert labels_scored(run, "--data", new) == {"5", "6"}
+    new = days(tmp_path / "new.h5", "Tag2:no labels")
+    with pytest.importorskip("h5py").File(new, "a") as f:
+        f["more/labels"] = np.arange(30)
+    assert labels_scored(run, "--data", new) == {None}
+    told = "has no array 'Tag1/images', as the run has: 'Tag2/images' is read instead, without lab"
+    assert told in capsys.readouterr().err
+
+
+def test_labels_of_another_split_or_set_are_not_taken(train, tmp_path):
+    rng = np.random.default_rng(0)
+    found = {}
+    for i, name in enumerate(("x_train y_train", "x_test y_test", "a_images a_labels", "b_images")):
+        rows, *labels = name.split()
+        found[rows] = rng.random((30, 10))
+        for label in labels:
+            found[label] = 2 * i + np.arange(30) % 2
+    np.savez(tmp_path / "w.npz", **found)
+    run = train("w.npz", "--array", "x_train", "--label-column", "y_train")
+    assert labels_scored(run, "--data", "w.npz", "--array", "x_test") == {"2", "3"}
+    assert labels_scored(run, "--data", "w.npz", "--array", "a_images") == {"4", "5"}
+    assert labels_scored(run, "--data", "w.npz", "--array", "b_images") == {None}

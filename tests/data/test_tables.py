@@ -637,6 +637,10 @@ def test_titles_with_marks_of_their_own_and_names_of_numbers(read):
         ("a,b\n1,2\n", [[1, 2]]),
         ("1,,\n4,5,6\n", [[1, 0, 0], [4, 5, 6]]),
         ("a\n1\n", [[1]]),
+        (
+            "a;b;c\n0,5;-0,25;0,75\n1,25;0,5;0,25\n-0,5;0,5;0,5\n",
+            [[0.5, -0.25, 0.75], [1.25, 0.5, 0.25], [-0.5, 0.5, 0.5]],
+        ),
     ],
 )
 def test_first_rows_that_are_no_titles(read, content, X):

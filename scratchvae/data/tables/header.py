@@ -8,6 +8,7 @@ from ...files.reading import UnreadableFile
 from ..labels import rejoined
 from .columns import LABEL_NAMES, Asked, number_of
 
+SEPARATORS = ",;\t"
 MAY_BE_NAMES = (
     "begins with a row of numbers that may be the names of its columns, and is read as data: "
     "choose --header or --no-header (header=True or False)"
@@ -47,7 +48,9 @@ def has_header(first: list[str], second: list[str], asked: Asked, commas: bool) 
 def separator_below(title: str, below: list[str]) -> str | None:
     """The separator of a table whose first line is a title, and has no column names."""
     for names, values in pairwise(line.rstrip("\r\n") for line in below if line.strip()):
-        for separator in ",;\t":
+        if any(1 < len(title.split(s)) == len(names.split(s)) for s in SEPARATORS):
+            return None
+        for separator in SEPARATORS:
             cells, numbers = names.split(separator), values.split(separator)
             if len(numbers) == len(cells) > 1 and _is_title(title.split(separator), cells):
                 found = [number_of(text, separator == ";") for text in numbers]
