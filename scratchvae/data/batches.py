@@ -34,6 +34,7 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
     if hasattr(X, "toarray"):
         raise InputError(f"data must be a dense array, got a sparse {kind}: pass X.toarray()")
     names = column_names(X)
+    one = "[x]" if kind in ("list", "tuple") else "X.iloc[[i]]" if hasattr(X, "iloc") else "x[None]"
     X = _array(X, "data")
     if X.dtype.kind == "O" and X.ndim:
         if names and (text := [name for name, a in zip(names, X.T, strict=True) if _is_text(a)]):
@@ -52,7 +53,6 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
         hint = "Complex data not supported: " if X.dtype.kind == "c" else ""
         raise InputError(f"{hint}data must be real numbers, got a {kind} of dtype {X.dtype}")
     if X.ndim < 2:
-        one = "[x]" if kind in ("list", "tuple") else "x[None]"
         hint = f". Reshape your data: pass {one} for one example" if X.size else ""
         raise InputError(
             f"data must be (examples, features), got a {kind} of shape {X.shape}{hint}"

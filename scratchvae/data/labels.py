@@ -131,10 +131,9 @@ def labels_named(names: Sequence[str], known: Any) -> list[Any]:
 
 def keep_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Keep n labels of y, equally many of each class, at random by the seed; set others to -1."""
-    if y.dtype.kind not in "iuf":
+    if y.dtype.kind not in "iufU":
         raise InputError(
-            f"--labels replaces the other labels by {UNLABELLED}, so labels must be numbers, "
-            f"not {y.dtype}"
+            f"--labels keeps some of the labels, which must be whole numbers or text, not {y.dtype}"
         )
     classes, counts = np.unique(y[~missing(y)], return_counts=True)
     if len(classes) == 0:
@@ -153,7 +152,8 @@ def keep_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
     words = noise.bits(len(y), 1, seed=noise.check_seed(seed), stream=noise.LABELS)[:, 0]
     order = np.argsort(words, kind="stable")
     kept = np.concatenate([order[y[order] == label][:each] for label in classes])
-    few = np.full(len(y), UNLABELLED, dtype=y.dtype if y.dtype.kind == "f" else np.int64)
+    of = {"f": y.dtype, "U": np.dtype(object)}.get(y.dtype.kind, np.dtype(np.int64))
+    few = np.full(len(y), UNLABELLED, dtype=of)
     few[kept] = y[kept]
     return few
 

@@ -1,7 +1,5 @@
-"""What a data set is, by its name: embedded, IDX files, pictures, a table, or named arrays.
-
-A `Source` says whether the data have splits of their own, and reads one.
-"""
+"""What a data set is, by its name: embedded, IDX files, pictures, a table, or named arrays. A
+`Source` says whether the data have splits of their own, and reads one."""
 
 import os
 import re
@@ -26,6 +24,7 @@ RAW = {name: f"{name}/raw" for name in ("MNIST", "FashionMNIST", "KMNIST", "EMNI
 RAW_OF = {"mnist": RAW["MNIST"], "fashion-mnist": RAW["FashionMNIST"]}
 PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
 PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+REMEDIES = {".txt": "if it is a table, rename it to .csv", ".heic": "convert it to JPEG"}
 # of files that are known by their ending, besides pictures
 ENDINGS = (*tables.SUFFIXES, *arrays.SUFFIXES, foreign.MATLAB, *foreign.HDF5, *idx.SUFFIXES)
 KINDS = (
@@ -166,14 +165,13 @@ def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError:
-        raise InputError(
-            "the home folder is unknown: name a folder for the data with --data-dir (data_dir=)"
-        ) from None
+        remedy = "name a folder for the data with --data-dir (data_dir=)"
+        raise InputError(f"the home folder is unknown: {remedy}") from None
 
 
 def _strokes(split: str) -> DataSet:
     X, y, _ = strokes.generate(split)
-    return DataSet(X.reshape(len(X), strokes.SIDE, strokes.SIDE), y)
+    return DataSet(X.reshape(-1, strokes.SIDE, strokes.SIDE), y)
 
 
 def _idx_source(folders: list[Path], name: str, of_set: str, options: Options) -> Source:
@@ -226,9 +224,10 @@ def _in_folder(folder: Path, options: Options) -> Source:
     if of_arrays := arrays.sets_among(files):
         parts = of_arrays[_only(of_arrays, folder)]
         return _array_source(folder, lambda: arrays.of_folder(parts, files), options)
-    if images.holds_images(folder):
+    of_tables = tables.sets_among(files)
+    if images.holds_images(folder, unread=not of_tables):
         return _picture_source(folder, options)
-    if of_tables := tables.sets_among(files):
+    if of_tables:
         return _table_source(of_tables[_only(of_tables, folder)], options)
     raise DataError(
         f"{folder} holds no data: no file train-images-idx3-ubyte(.gz), no pictures, and no arrays "
@@ -293,8 +292,8 @@ def _in_file(path: Path, name: str, options: Options) -> Source:
     if lower.endswith(arrays.UNNAMED):
         return _array_source(path, lambda: arrays.of_file(path), Options())._replace(kind="array")
     if lower.endswith(arrays.SUFFIXES):
-        alone = options.array is not None  # beside the file that is named, no other is read
-        of = arrays.of_file if alone else arrays.of_file_and_partners
+        # beside an array that is named, no other file is read
+        of = arrays.of_file_and_partners if options.array is None else arrays.of_file
         return _array_source(path, lambda: of(path), options)
     if suffix in (foreign.MATLAB, *foreign.HDF5):
         of = foreign.of_matlab if suffix == foreign.MATLAB else foreign.of_hdf5
@@ -307,8 +306,9 @@ def _in_file(path: Path, name: str, options: Options) -> Source:
     if lower.endswith(PACKED):
         raise InputError(f"{name} is an archive: unpack it, and name the folder")
     known = f"{', '.join(ENDINGS)}, and those of pictures, such as .png and .jpg"
+    remedy = REMEDIES.get(suffix, f"the endings of data are {known}")
     ending = f"the ending {suffix!r}, which is not read" if suffix else "no ending"
-    raise InputError(f"{name} has {ending}: the endings of data are {known}")
+    raise InputError(f"{name} has {ending}: {remedy}")
 
 
 def _missing(path: Path, name: str) -> InputError:

@@ -759,3 +759,41 @@ def test_labels_of_another_split_or_set_are_not_taken(train, tmp_path):
     assert labels_scored(run, "--data", "w.npz", "--array", "x_test") == {"2", "3"}
     assert labels_scored(run, "--data", "w.npz", "--array", "a_images") == {"4", "5"}
     assert labels_scored(run, "--data", "w.npz", "--array", "b_images") == {None}
+
+
+def test_train_tells_the_columns_that_are_learned(train, tmp_path, capsys, monkeypatch):
+    names = ("a", "b", *(f"column {i}" for i in range(300)))
+    train(table(tmp_path / "d.csv", names[:3]), *GAUSSIAN, "--drop", "a")
+    assert "\n2 columns: b, column 0\n" in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "40")
+    for n in (5, 302):
+        train(table(tmp_path / "d.csv", names[:n]), *GAUSSIAN, "--drop", "a")
+        told = f"{n - 1} columns: b, column 0, column 1, column 2"[:36] + " ..."
+        assert f"\n{told}\n" in capsys.readouterr().out
+    train("strokes")
+    assert "columns:" not in capsys.readouterr().out
+
+
+def test_labels_of_text_may_be_few(train, tmp_path, capsys):
+    data = table(tmp_path / "d.csv", n=40)
+    options = (*GAUSSIAN, "--scale", "standard", "--model", "m2", "--labels", "6")
+    run = train(data, *options)
+    assert "36 training (6 with a label) and 4 test examples" in capsys.readouterr().out
+    assert load_model(run).classes_.tolist() == ["a", "b"]
+    assert cli.main(["evaluate", str(run)]) == 0
+    assert go_on(run, "--epochs", "2") == 0
+
+
+def test_advice_on_gaps_is_for_the_command(train, tmp_path, capsys):
+    data = table(tmp_path / "d.csv")
+    gap = tmp_path / "gap.csv"
+    for value in ("", "inf"):
+        lines = data.read_text().splitlines()
+        lines[1] = f"{value},{lines[1].partition(',')[2]}"
+        gap.write_text("\n".join(lines) + "\n")
+        assert cli.main(["train", "--data", str(gap), *GAUSSIAN, "--out", "new"]) == 2
+        told = capsys.readouterr().err
+        assert "skip" not in told
+        assert "in line 2, column 'height'" in told
+    argv = ["anomaly", str(train(data, *GAUSSIAN)), "--data", str(gap)]
+    refused(capsys, argv, "or leave the row out (anomaly: --missing skip)")
