@@ -648,6 +648,11 @@ def test_first_rows_that_are_no_titles(read, content, X):
     assert table.X.tolist() == X
 
 
+def test_a_first_row_without_values_but_with_a_label_is_no_title(read):
+    table = read("x,,\ny,1,2\nx,3,4\n", label_column=0, missing="mean")
+    is_table(table, [[2, 3], [1, 2], [3, 4]], ["x", "y", "x"])
+
+
 def test_lines_below_one_name_keep_their_messages(read):
     is_refused(read, ",a\nanna,1\n", "has no name for its first column, which does not number")
     is_refused(read, "x\n1,5\n2,5\n", "should hold 1 values in each row, as in line 1, but holds 2")

@@ -76,15 +76,18 @@ def _is_title(first: list[str], below: list[str]) -> bool:
     """Whether the first row of a file, of which this one stands below, names no columns.
 
     At most half as many of its cells are filled, all with text; below it stand names, mostly text,
-    or anything where the title is as long as they are.
+    or numbers in a row of the same length.
     """
-    filled = [cell for cell in first if cell.strip()]
+    filled = [j for j, cell in enumerate(first) if cell.strip()]
     text = [cell for cell in below if number_of(cell) is None]
-    if not filled or any(number_of(cell, True) is not None for cell in filled):
+    if not filled or any(number_of(first[j], True) is not None for j in filled):
         return False
     wide = sum(bool(cell.strip()) for cell in below)
     n = len(filled) + (not first[0].strip() and len(text) < wide)  # an index has no name
-    return 2 * n <= wide and (2 * len(text) > wide or len(first) == len(below))
+    numbers = len(first) == len(below) and all(
+        number_of(below[j], True) is not None for j in filled
+    )
+    return 2 * n <= wide and (2 * len(text) > wide or numbers)
 
 
 def may_be_header(first: list[str], second: list[str], asked: Asked, commas: bool) -> bool:
