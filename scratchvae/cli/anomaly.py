@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..data import NAMED, known_name
-from ..data.labels import by_text, known_labels, labels_named, missing
+from ..data.labels import by_text, known_labels, labels_named, missing, rejoined
 from ..data.sources import DataSet
 from ..errors import InputError
 from ..evaluate.metrics import average_precision, roc_auc
@@ -188,7 +188,7 @@ def _anomalous(a: argparse.Namespace, settings: dict[str, Any], data: Data) -> l
         return named if len(set(named)) < len(known) else []
     if y is None:
         raise InputError(f"{name} has no labels, so --anomalous means nothing: leave it out")
-    named = labels_named(a.anomalous, known)
+    named = labels_named(rejoined(a.anomalous, by_text(known)), known)
     if len(set(named)) == len(known):
         raise InputError(
             f"--anomalous {','.join(a.anomalous)} names every label of the {data.split} of {name}: "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from ..data.load import SPLITS
 from ..errors import InputError
@@ -83,6 +83,15 @@ FROM_TEXT = {
     Sequence[str]: names,
 }
 
+
+class Extend(argparse.Action):
+    """Add the values of an option that is given again to those before it: a tuple."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        before = getattr(namespace, self.dest, None) or ()
+        setattr(namespace, self.dest, (*before, *values))
+
+
 # ---------------------------------------------------------------------------- kinds of options
 
 
@@ -106,7 +115,9 @@ def setting(to: Any, usage: str, text: str, **more: Any) -> None:
     """
     name = usage.split()[0].removeprefix("--").replace("-", "_")
     kind = TYPES[name]
-    own = {"action": "store_true"} if kind is bool else {"type": FROM_TEXT[kind]}
+    own: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": FROM_TEXT[kind]}
+    if get_origin(kind) is Sequence:
+        own["action"] = Extend
     text = text.format(default=_written(DEFAULTS[name]))
     option(to, usage, text, default=argparse.SUPPRESS, **own | more)
 

@@ -25,6 +25,7 @@ from ..pictures import ROWS, SHOWN
 from ..train import Trainer
 from ..version import __version__
 from .options import (
+    Extend,
     count,
     file,
     finite,
@@ -290,7 +291,7 @@ def parser() -> Parser:
     text = "where the training data of --contamination are now, if they have moved"
     option(a, "--training-data PATH", text, type=place)
     text = "labels that count as anomalous, default those left out of training"
-    option(a, "--anomalous LABEL[,LABEL...]", text, type=names)
+    option(a, "--anomalous LABEL[,LABEL...]", text, type=names, action=Extend)
 
     text = "Write the model as a safetensors file, which PyTorch and others read."
     o = command("export", "runs/mnist -o mnist.safetensors", text)

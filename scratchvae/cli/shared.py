@@ -209,12 +209,15 @@ def _reading(
         if own.get("grey") is None:
             own["grey"] = len(shape) == 2
     also_drop = own.pop("drop", None) if other else None
+    rows = own.get("array")
+    new = other or told.get("array", rows) != rows
     if own.get("label_column") in told.get("drop", ()):
         own["label_column"] = ""
     return Options(
         **own | told,
         array_required="array" in told or not other,
-        label_required="label_column" in told or not other,
+        label_required="label_column" in told or not new,
+        labelled=rows,
         also_drop=also_drop,
         means=model.rows_.means or None,
         learned=model.rows_.columns or (None,) * model.n_features_,

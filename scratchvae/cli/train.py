@@ -1,6 +1,7 @@
 """The command `train`: start or resume a training run, and write its results to a folder."""
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -101,6 +102,10 @@ def _train(
     tell(
         f"{model!r}\n{len(X):,} training{labelled} and {len(test.X):,} test examples of {test.name}"
     )
+    if names := rows.columns:
+        text = f"{len(names):,} column{'s' * (len(names) > 1)}: {', '.join(names[:200])}"
+        room = shutil.get_terminal_size().columns
+        tell(text if len(text) <= room and len(names) <= 200 else f"{text[: room - 4]} ...")
     if start.origin is not None:
         of = "" if chosen["init_steps"] is None else f" after step {chosen['init_steps']}"
         tell(f"beginning with the parameters of {chosen['init_from']}{of}")

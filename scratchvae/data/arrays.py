@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import DataError, InputTypeError, say
 from ..files.npz import names_in, read_npy, read_npz
 from ..files.reading import UnreadableFile, refusing
+from .labels import checked
 
 X_NAMES = ("x", "images", "imgs", "image", "img", "data")  # in this order, where several are there
 Y_NAMES = ("y", "labels", "label", "targets", "target")
@@ -121,25 +122,28 @@ def _is_data(match: re.Match[str]) -> bool:
 
 
 def chosen(
-    found: Arrays, array: str | None, labels: str | int | None, needs: tuple[bool, bool]
-) -> dict[str, Pair]:
+    found: Arrays, array: str | None, labels: str | int | None, needs: tuple[bool, bool],
+    labelled: str | None = None,
+) -> dict[str, Pair]:  # fmt: skip
     """`pairs_of` the arrays, or {"all": ...} as told: the names of the rows and of the labels.
 
     labels: "" for none. needs: whether a name that is not there is an error, for each; else it
-    counts as not told.
+    counts as not told. labelled: the rows of these labels in a run; other rows have others.
     """
-    texts = set(found.texts)
+    texts, every = set(found.texts), [*found.names, *found.texts]
     if not isinstance(array, str | None):
         raise InputTypeError(f"array must be the name of an array of the file, got {array!r}")
     if not isinstance(labels, str | None):
         raise InputTypeError(f"label_column must be the name of an array here, got {labels!r}")
     if not needs[0] and array not in found.names:
         array = _of_another_group(array, found.names)
-    if not needs[1] and labels not in {*found.names, *texts, ""}:
-        labels = _of_another_group(labels, [*found.names, *texts])
+    if not needs[1] and labels and array and (array != labelled or labels not in every):
+        labels = _labels_beside(array, labels, found)
+    elif not needs[1] and labels not in {*every, ""}:
+        labels = _of_another_group(labels, every)
     for name in (array, labels):
-        if name and name not in {*found.names, *texts}:
-            raise UnreadableFile(_no_array(name, [*found.names, *texts]))
+        if name and name not in every:
+            raise UnreadableFile(_no_array(name, every))
     if array is None:
         pairs = pairs_of(
             [name for name in found.names if name != labels], texts - {labels}, labels is not None
@@ -150,7 +154,10 @@ def chosen(
             raise UnreadableFile(
                 f"has splits: beside the labels {labels!r}, name their rows with --array (array=)"
             )
-        return {"all": (pairs["all"][0], labels)}
+        array = pairs["all"][0]
+        if labelled and not needs[1]:
+            labels = _labels_beside(array, labels, found) or None
+        return {"all": (array, labels)}
     if array not in found.names:
         raise UnreadableFile(_no_array(array, found.names, " of numbers" * (array in found.texts)))
     if array == labels:
@@ -171,13 +178,30 @@ def _of_another_group(name: str | None, names: Collection[str]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
+def _labels_beside(array: str, labels: str, found: Arrays) -> str | None:
+    """What the labels of a run are to these rows: those in their group that have the same name, or
+    are of their set and split. "" for none, None if names may tell."""
+    group = array[: array.rfind("/") + 1]
+    every = [n.removeprefix(group) for n in (*found.names, *found.texts) if n.startswith(group)]
+    rows, own = ROLE.fullmatch(array.removeprefix(group)), labels.rpartition("/")[2]
+    of = ROLE.fullmatch(own)
+    if rows and of and _key(rows) != _key(of):
+        matches = ((name, ROLE.fullmatch(name)) for name in every)
+        same = (n for n, m in matches if m and _key(m) == _key(rows) and not _is_data(m))
+        own = next(same, "")
+    return group + own if own in every else "" if group else None
+
+
+def _key(match: re.Match[str]) -> tuple[str, str]:
+    return match["set"] or "", _split(match)
+
+
 def _labels_of(array: str, found: Arrays) -> str | None:
     """The labels whose name goes with that of the rows: of its set and split."""
     match = ROLE.fullmatch(array)
     if match and match["set"]:
         parts = ((name, ROLE.fullmatch(name)) for name in (*found.names, *found.texts))
-        key = match["set"], _split(match)
-        same = (n for n, m in parts if m and (m["set"], _split(m)) == key and not _is_data(m))
+        same = (n for n, m in parts if m and _key(m) == _key(match) and not _is_data(m))
         return next(same, None)
     known = (name for name in found.names if (m := ROLE.fullmatch(name)) and not _is_data(m))
     roles = _unambiguous_roles(list(known), found.texts)  # those of other rows matter to nobody
@@ -308,32 +332,3 @@ def shown(names: Collection[str]) -> str:
     few = [name if name.isprintable() else ascii(name) for name in sorted(names)[:FEW]]
     more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
     return ", ".join(name if len(name) <= 60 else f"{name[:60]}..." for name in few) + more
-
-
-def checked(X: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Rows and their labels (N,). Labels may be (N,1), or (N,C) one-hot, which become classes.
-
-    Raises UnreadableFile if X is no rows, or the labels do not fit.
-    """
-    if X.ndim < 2:
-        raise UnreadableFile(
-            f"should hold rows, (N,D), but its array has the shape {X.shape}: reshape it, or name "
-            "another one, if there is one, with --array NAME (array=)"
-        )
-    if y is None or y.shape == (len(X),):
-        return X, y
-    if y.size == len(X) and max(y.shape) == len(X):
-        return X, y.reshape(len(X))
-    if y.ndim == 2 and len(y) == len(X) and _is_one_hot(y):
-        return X, y.argmax(axis=1)
-    remedy = "name another array of labels, or '' for none, with --label-column (label_column=)"
-    if y.ndim == 1 and len(y) in X.shape:
-        axis = X.shape.index(len(y))
-        remedy = f"save the data, {X.shape}, with axis {axis} first, if that counts the rows"
-    raise UnreadableFile(f"holds {len(X)} rows of data, but labels of shape {y.shape}: {remedy}")
-
-
-def _is_one_hot(y: np.ndarray) -> bool:
-    if y.dtype.kind not in "biuf":
-        return False
-    return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())

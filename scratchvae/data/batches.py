@@ -6,6 +6,7 @@ per pixel, on the GPU too.
 
 from collections.abc import Iterator
 from numbers import Real
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
     if hasattr(X, "toarray"):
         raise InputError(f"data must be a dense array, got a sparse {kind}: pass X.toarray()")
     names = column_names(X)
+    one = "[x]" if kind in ("list", "tuple") else "X.iloc[[i]]" if hasattr(X, "iloc") else "x[None]"
     X = _array(X, "data")
     if X.dtype.kind == "O" and X.ndim:
         if names and (text := [name for name, a in zip(names, X.T, strict=True) if _is_text(a)]):
@@ -51,7 +53,6 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
         hint = "Complex data not supported: " if X.dtype.kind == "c" else ""
         raise InputError(f"{hint}data must be real numbers, got a {kind} of dtype {X.dtype}")
     if X.ndim < 2:
-        one = "[x]" if kind in ("list", "tuple") else "x[None]"
         hint = f". Reshape your data: pass {one} for one example" if X.size else ""
         raise InputError(
             f"data must be (examples, features), got a {kind} of shape {X.shape}{hint}"
@@ -125,7 +126,7 @@ def check_columns(known: tuple[str, ...] | None, given: tuple[str, ...] | None, 
     if missing := sorted(set(known) - set(given)):
         lines.append(f"Feature names seen at fit time, yet now missing: {', '.join(missing[:5])}.")
     if unexpected and not missing:
-        lines.append(f"Leave them out (--drop {','.join(unexpected)}).")
+        lines.append(f"Leave them out (--drop {quote(','.join(unexpected))}).")
     elif not unexpected and not missing:
         lines.append("Feature names must be in the same order as they were in fit.")
         lines.append(f"It is {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}.")

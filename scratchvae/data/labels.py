@@ -1,4 +1,5 @@
-"""Labels: the classes in y, labels given as text, and training with some labels removed."""
+"""Labels: those that fit rows, the classes in y, labels given as text, and training with some
+labels removed."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -6,12 +7,58 @@ from typing import Any
 import numpy as np
 
 from ..backend import noise
-from ..errors import InputError
-from ..files.reading import is_text
+from ..errors import InputError, warn
+from ..files.reading import UnreadableFile, is_text
 
 UNLABELLED = -1
 MAX_LABEL = 200  # characters of a label: NumPy pads all labels to the length of the longest
 MAX_LETTERS = 1 << 20  # classes times the longest name: NumPy pads all names to that length
+
+
+def checked(X: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows and their labels (N,). Labels may be (N,1), or (N,C) one-hot, which become classes.
+
+    Raises UnreadableFile if X is no rows, or the labels do not fit.
+    """
+    if X.ndim < 2:
+        raise UnreadableFile(
+            f"should hold rows, (N,D), but its array has the shape {X.shape}: reshape it, or name "
+            "another one, if there is one, with --array NAME (array=)"
+        )
+    if y is None or y.shape == (len(X),):
+        return X, y
+    if y.size == len(X) and max(y.shape) == len(X):
+        return X, y.reshape(len(X))
+    if y.ndim == 2 and len(y) == len(X) and _is_one_hot(y):
+        return X, y.argmax(axis=1)
+    remedy = "name another array of labels, or '' for none, with --label-column (label_column=)"
+    if y.ndim == 1 and len(y) in X.shape:
+        axis = X.shape.index(len(y))
+        remedy = f"save the data, {X.shape}, with axis {axis} first, if that counts the rows"
+    raise UnreadableFile(f"holds {len(X)} rows of data, but labels of shape {y.shape}: {remedy}")
+
+
+def _is_one_hot(y: np.ndarray) -> bool:
+    if y.dtype.kind not in "biuf":
+        return False
+    return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())
+
+
+def warn_of_others(
+    path: Any, pair: tuple[str, str | None], array: str | None, labels: Any, labelled: str | None
+) -> None:
+    """Warn where a run has the rows `labelled` and labels, and these are read instead: `pair`."""
+    if labelled is None or pair[0] == labelled:
+        return
+    if array == labelled:
+        there = f"{pair[0]!r} is" if pair[1] is None else f"{pair[0]!r} and {pair[1]!r} are"
+        without = ", without labels" if labels and pair[1] is None else ""
+        warn(f"{path} has no array {array!r}, as the run has: {there} read instead{without}")
+    elif labels and pair[1] is None:
+        warn(
+            f"{path} has no labels that go with {pair[0]!r} as {labels!r} goes with {labelled!r}, "
+            "the rows of the run, so none are read: --label-column names others"
+        )
 
 
 def known_labels(y: Any) -> np.ndarray:
@@ -57,6 +104,21 @@ def by_text(known: Any) -> dict[str, Any]:
     return by_name | {f"{v:g}": v for v in by_name.values() if isinstance(v, float)}
 
 
+def rejoined(parts: Sequence[Any], known: Iterable[str]) -> list[Any]:
+    """Names that stood in one text, which was split at its commas: parts that make up a known name
+    are that name again, unless each of them is a name by itself."""
+    names = set(known)
+    with_commas = {tuple(map(str.strip, name.split(","))): name for name in names if "," in name}
+    longest = max(map(len, with_commas), default=1)
+    found, i = [], 0
+    while i < len(parts):
+        runs = (tuple(parts[i : i + n]) for n in range(longest, 1, -1))
+        run = next((r for r in runs if r in with_commas and not names.issuperset(r)), None)
+        found.append(with_commas[run] if run else parts[i])
+        i += len(run) if run else 1
+    return found
+
+
 def labels_named(names: Sequence[str], known: Any) -> list[Any]:
     """The labels with these texts. Raises InputError if one is not a known label."""
     there = by_text(known)
@@ -69,10 +131,9 @@ def labels_named(names: Sequence[str], known: Any) -> list[Any]:
 
 def keep_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Keep n labels of y, equally many of each class, at random by the seed; set others to -1."""
-    if y.dtype.kind not in "iuf":
+    if y.dtype.kind not in "iufU":
         raise InputError(
-            f"--labels replaces the other labels by {UNLABELLED}, so labels must be numbers, "
-            f"not {y.dtype}"
+            f"--labels keeps some of the labels, which must be whole numbers or text, not {y.dtype}"
         )
     classes, counts = np.unique(y[~missing(y)], return_counts=True)
     if len(classes) == 0:
@@ -91,7 +152,8 @@ def keep_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
     words = noise.bits(len(y), 1, seed=noise.check_seed(seed), stream=noise.LABELS)[:, 0]
     order = np.argsort(words, kind="stable")
     kept = np.concatenate([order[y[order] == label][:each] for label in classes])
-    few = np.full(len(y), UNLABELLED, dtype=y.dtype if y.dtype.kind == "f" else np.int64)
+    of = {"f": y.dtype, "U": np.dtype(object)}.get(y.dtype.kind, np.dtype(np.int64))
+    few = np.full(len(y), UNLABELLED, dtype=of)
     few[kept] = y[kept]
     return few
 

@@ -150,6 +150,8 @@ class RowFormat:
             raise InputError(f"pixels must lie in [0, 1], but {text} to {scaled.max():.6g}")
         if not learning:
             remedy = "scale them as the training data were"
+            if self.white == BYTES and 0 <= low and 100 < high <= BYTES:
+                remedy = "pass uint8, which counts from 0 to 255, or divide them by 255"
         elif self.columns and self.image_shape is None:
             remedy = f"columns of numbers need {NUMBERS}"
         elif 0 <= low and 100 < high <= 255:

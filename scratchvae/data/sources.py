@@ -1,7 +1,5 @@
-"""What a data set is, by its name: embedded, IDX files, pictures, a table, or named arrays.
-
-A `Source` says whether the data have splits of their own, and reads one.
-"""
+"""What a data set is, by its name: embedded, IDX files, pictures, a table, or named arrays. A
+`Source` says whether the data have splits of their own, and reads one."""
 
 import os
 import re
@@ -13,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import DataError, InputError, say, warn, whole_number
+from ..errors import DataError, InputError, say, whole_number
 from ..files.home import expanded, nearest
 from ..files.reading import refusing
 from . import arrays, foreign, idx, images, strokes, tables
 from .batches import check_columns, check_rows
+from .labels import warn_of_others
 
 IDX_SETS = ("mnist", "fashion-mnist")  # each a folder of four IDX files
 NAMED = ("strokes", *IDX_SETS)
@@ -25,6 +24,7 @@ RAW = {name: f"{name}/raw" for name in ("MNIST", "FashionMNIST", "KMNIST", "EMNI
 RAW_OF = {"mnist": RAW["MNIST"], "fashion-mnist": RAW["FashionMNIST"]}
 PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
 PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+REMEDIES = {".txt": "if it is a table, rename it to .csv", ".heic": "convert it to JPEG"}
 # of files that are known by their ending, besides pictures
 ENDINGS = (*tables.SUFFIXES, *arrays.SUFFIXES, foreign.MATLAB, *foreign.HDF5, *idx.SUFFIXES)
 KINDS = (
@@ -47,6 +47,7 @@ class Options:
     transpose: bool = False  # of IDX files: exchange rows and columns of each image
     array_required: bool = True  # whether an array that is not there is an error
     label_required: bool = True  # likewise label_column
+    labelled: str | None = None  # of files of arrays: the rows of that label_column, in a run
     also_drop: Sequence[str | int] | None = None  # of tables: left out if they are there
     means: tables.Means | None = None  # of tables: fill missing values with these
     learned: tuple[str | None, ...] = ()  # of tables: names of the columns of a fitted model
@@ -164,14 +165,13 @@ def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError:
-        raise InputError(
-            "the home folder is unknown: name a folder for the data with --data-dir (data_dir=)"
-        ) from None
+        remedy = "name a folder for the data with --data-dir (data_dir=)"
+        raise InputError(f"the home folder is unknown: {remedy}") from None
 
 
 def _strokes(split: str) -> DataSet:
     X, y, _ = strokes.generate(split)
-    return DataSet(X.reshape(len(X), strokes.SIDE, strokes.SIDE), y)
+    return DataSet(X.reshape(-1, strokes.SIDE, strokes.SIDE), y)
 
 
 def _idx_source(folders: list[Path], name: str, of_set: str, options: Options) -> Source:
@@ -224,9 +224,10 @@ def _in_folder(folder: Path, options: Options) -> Source:
     if of_arrays := arrays.sets_among(files):
         parts = of_arrays[_only(of_arrays, folder)]
         return _array_source(folder, lambda: arrays.of_folder(parts, files), options)
-    if images.holds_images(folder):
+    of_tables = tables.sets_among(files)
+    if images.holds_images(folder, unread=not of_tables):
         return _picture_source(folder, options)
-    if of_tables := tables.sets_among(files):
+    if of_tables:
         return _table_source(of_tables[_only(of_tables, folder)], options)
     raise DataError(
         f"{folder} holds no data: no file train-images-idx3-ubyte(.gz), no pictures, and no arrays "
@@ -291,8 +292,8 @@ def _in_file(path: Path, name: str, options: Options) -> Source:
     if lower.endswith(arrays.UNNAMED):
         return _array_source(path, lambda: arrays.of_file(path), Options())._replace(kind="array")
     if lower.endswith(arrays.SUFFIXES):
-        alone = options.array is not None  # beside the file that is named, no other is read
-        of = arrays.of_file if alone else arrays.of_file_and_partners
+        # beside an array that is named, no other file is read
+        of = arrays.of_file_and_partners if options.array is None else arrays.of_file
         return _array_source(path, lambda: of(path), options)
     if suffix in (foreign.MATLAB, *foreign.HDF5):
         of = foreign.of_matlab if suffix == foreign.MATLAB else foreign.of_hdf5
@@ -305,8 +306,9 @@ def _in_file(path: Path, name: str, options: Options) -> Source:
     if lower.endswith(PACKED):
         raise InputError(f"{name} is an archive: unpack it, and name the folder")
     known = f"{', '.join(ENDINGS)}, and those of pictures, such as .png and .jpg"
+    remedy = REMEDIES.get(suffix, f"the endings of data are {known}")
     ending = f"the ending {suffix!r}, which is not read" if suffix else "no ending"
-    raise InputError(f"{name} has {ending}: the endings of data are {known}")
+    raise InputError(f"{name} has {ending}: {remedy}")
 
 
 def _missing(path: Path, name: str) -> InputError:
@@ -329,12 +331,10 @@ def _array_source(path: Path, opened: Callable[[], arrays.Arrays], options: Opti
     with refusing(path, DataError, MemoryError):
         found = opened()
         needs = options.array_required, options.label_required
-        pairs = arrays.chosen(found, options.array, options.label_column, needs)
-    if not options.array_required and options.array not in (None, *found.names):
-        there = " and ".join(repr(name) for name in next(iter(pairs.values())) if name)
-        warn(f"{path} has no array {options.array!r}, as the run has: {there} is read instead")
+        pairs = arrays.chosen(found, options.array, options.label_column, needs, options.labelled)
 
     def read(split: str, verbose: bool) -> DataSet:
+        warn_of_others(path, pairs[split], options.array, options.label_column, options.labelled)
         return DataSet(*arrays.read_split(path, found, pairs, split, verbose))
 
     return Source("arrays", "all" not in pairs, read)

@@ -31,8 +31,9 @@ def need_labels(model: type[Model], y: Any, name: str) -> None:
     """Raises InputError if y is None, for a model that needs labels."""
     if y is None:
         raise InputError(
-            f"{name} has no labels, and a {model.__name__} needs them: use data with labels, "
-            "such as a .npz file with X and y"
+            f"{name} has no labels, and a {model.__name__} needs them: name them with "
+            "--label-column (label_column=), or use data with labels, such as a .npz file with X "
+            "and y"
         )
 
 

@@ -578,7 +578,7 @@ def test_what_is_not_a_picture_is_skipped_and_counted(tmp_path, capsys):
     read_images(tmp_path, verbose=True)
     assert capsys.readouterr().err == (
         f"scratchvae: warning: {tmp_path}: files that are no pictures were skipped: 2, such as "
-        "'a\\x1b[31m.txt'\n"
+        "'a\\x1b[31m.txt'; HEIC is not, so convert to JPEG: 1\n"
     )
     read_images(tmp_path)
     assert capsys.readouterr() == ("", "")
@@ -600,7 +600,8 @@ def test_a_folder_without_pictures_says_what_it_holds(tmp_path):
     for name in ("c.heic", "b.heic", "d.heic"):
         (tmp_path / "cat" / name).write_bytes(b"x")
     assert refused(tmp_path) == (
-        f"{tmp_path} holds no pictures (other files: 3, such as cat/b.heic): {remedy}"
+        f"{tmp_path} holds no pictures (other files: 3, such as cat/b.heic): {remedy}; "
+        "HEIC is not, so convert to JPEG: 3"
     )
     save(tmp_path / "train" / "a.png")
     (tmp_path / "test").mkdir()

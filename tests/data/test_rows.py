@@ -589,3 +589,24 @@ def test_a_column_of_tiny_numbers_is_not_constant(scale, rng):
 def test_rows_of_any_dtype_are_read_without_warnings(dtype, rng):
     X = rng.integers(0, 9, (40, 3)).astype(dtype)
     VAE(**GAUSSIAN, seed=0).fit(X, epochs=1).score_samples(X)
+
+
+def test_floats_up_to_255_for_a_model_that_knows_bytes():
+    X = np.random.default_rng(0).integers(0, 256, (20, 4, 4)).astype(np.uint8)
+    vae = VAE(latent_dim=2, hidden=(4,), epochs=1).fit(X)
+    told = "reach from .* to 255: pass uint8, which counts from 0 to 255, or divide them by 255"
+    for dtype in (np.float64, np.float32, np.int64):
+        with pytest.raises(InputError, match=told):
+            vae.score_samples(np.concatenate((X, X[:1] * 0 + 255)).astype(dtype))
+    with pytest.raises(InputError, match="scale them as the training data were"):
+        vae.score_samples(X.astype(np.float64) - 300)
+
+
+def test_one_row_of_a_frame_is_named_as_pandas_has_it():
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame(np.random.default_rng(0).random((20, 3)), columns=[*"abc"])
+    vae = VAE(latent_dim=2, hidden=(4,), epochs=1).fit(X)
+    with pytest.raises(InputError, match=r"a Series of shape \(3,\). .*: pass X.iloc\[\[i\]\] f"):
+        vae.score_samples(X.iloc[5])
+    with pytest.raises(InputError, match=r"a ndarray of shape \(3,\). .*: pass x\[None\] for one"):
+        vae.score_samples(X.to_numpy()[5])

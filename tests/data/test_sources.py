@@ -127,6 +127,8 @@ def test_what_is_not_there_names_what_is_called_alike(tmp_path, monkeypatch, nam
             "a.docx has the ending '.docx', which is not read: the endings of data are .csv, ",
         ),
         ("data", "data has no ending: the endings of data are .csv, "),
+        ("a.txt", "has the ending '.txt', which is not read: if it is a table, rename it to .csv"),
+        ("a.HEIC", "which is not read: convert it to JPEG"),
     ],
 )
 def test_a_file_of_another_kind_has_its_remedy(tmp_path, name, told):
@@ -502,6 +504,17 @@ def test_a_folder_without_data(tmp_path):
     told = refused(tmp_path, DataError)
     assert "such as x_train.npy and x_test.npy, or train.csv and test.csv; " in told
     assert told.endswith("name or rename one: readme.md, train.csv, tset.csv")
+
+
+def test_a_folder_of_photos_that_are_not_read(tmp_path):
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats" / "a.HEIC").write_bytes(b"x")
+    told = "holds no pictures (other files: 1, such as cats/a.HEIC): PNG, JPEG, GIF, BMP, TIFF, We"
+    assert told in refused(tmp_path, DataError)
+    assert refused(tmp_path, DataError).endswith("; HEIC is not, so convert to JPEG: 1")
+    table(tmp_path / "train.csv")
+    table(tmp_path / "test.csv")
+    assert source_of(tmp_path, None, Options()).kind == "table"
 
 
 def test_images_stay_images_within(tmp_path):

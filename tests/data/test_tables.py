@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from scratchvae import DataError, InputError, load_data
 from scratchvae.data import tables
 from scratchvae.data.tables import files
+from scratchvae.data.tables import read as read_module
 from scratchvae.errors import DataWarning
 
 
@@ -468,6 +469,54 @@ def test_separators_of_thousands_are_no_numbers(read, text):
     is_refused(read, f"a;b\n1,5;2\n{text};2\n", told)
 
 
+@pytest.mark.parametrize("text", ["1.234.567", "-1.234.567,5"])
+def test_several_points_separate_thousands(read, text):
+    told = f"holds '{text}' in line 3, column 'a': write numbers without separators of thousands"
+    is_refused(read, f"a;b\n5;2\n{text};2\n", told)
+
+
+@pytest.mark.parametrize(
+    ("content", "cell"),
+    [
+        ("a;b\n628;2\n2.366;3\n993;4\n", ("2.366 in line 3, column 'a'", "2366", "2,366")),
+        ("a;b\n628;2\n;-1.000\n993;4\n", ("-1.000 in line 3, column 'b'", "-1000", "-1,000")),
+        ("7;1.234\n", ("1.234 in line 1, column 1 (counted from 0)", "1234", "1,234")),
+        ("a;b;kind\n 1.234 ;6;x\n", ("1.234 in line 2, column 'a'", "1234", "1,234")),
+    ],
+)
+def test_points_that_may_separate_thousands_are_refused(read, content, cell):
+    told = (
+        f"holds {cell[0]}, beside whole numbers, so its point may separate thousands: write "
+        f"{cell[1]}, or {cell[2]} if it is a fraction"
+    )
+    is_refused(read, content, told, drop=("kind",) if "kind" in content else ())
+    if "\n2.366" in content:
+        for instead, number in (("2366", 2366), ("2,366", 2.366)):
+            assert read(content.replace("2.366", instead)).X[1, 0] == number
+            assert read(content.replace("2.366", instead).replace("628", "628,0")).X[0, 0] == 628
+        assert read(content, missing="mean", drop=("a",)).X.tolist() == [[2], [3], [4]]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["0.125;2", "3;4"],
+        ["1.125;2", "3;4", "2.5;1"],  # mixed digits, as programs write numbers
+        ["1.125;2.5", "3;4"],  # where another column has decimals, these are decimals too
+        ["1.125;2", "3.250;4", "8.500;1"],  # three decimals throughout
+        ["1234.125;2", "3;4"],
+        ["1.125e3;2", "3;4"],
+        ["1.125;2.250"],
+        ["012.125;2", "3;4"],
+    ],
+)
+def test_points_that_are_decimal_are_read(read, rows):
+    content = "a;b\n" + "\n".join(rows) + "\n"
+    numbers = [[*map(float, row.split(";"))] for row in rows]
+    is_table(read(content), numbers, None, ("a", "b"))
+    is_table(read(content.replace(";", ",")), numbers, None, ("a", "b"))
+
+
 def test_fractions_with_a_comma_are_no_labels_either(read):
     is_refused(read, "a;y\n1;0,51\n2;3\n", "has 0,51 in column 'y', whose name says that it")
 
@@ -539,6 +588,75 @@ def test_decimal_commas_and_thousands_are_refused(read, text):
 
 
 # the form of the table
+
+
+@pytest.mark.parametrize(
+    ("first", "separator"),
+    [("sep=;", ";"), ("SEP=;;;", ";"), ('"sep=,"', ","), ("sep=|", "|"), ("sep=\t", "\t")],
+)
+def test_a_first_line_that_tells_the_separator(read, first, separator):
+    rows = [line.replace(" ", separator) for line in ("a b", "1.5 2", "3 x")]
+    content = "\r\n".join([f"\ufeff{first}", *rows, ""])
+    is_refused(read, content, "holds 'x' in line 4, column 'b', where other values are numbers")
+    is_table(read(content.replace("x", "4")), [[1.5, 2], [3, 4]], None, ("a", "b"))
+    if separator == ";":
+        is_table(read(content.replace("x", "4,5").replace("1.5", "1")), [[1, 2], [3, 4.5]], None,
+                 ("a", "b"))  # fmt: skip
+        told = "begins with a title, 'Liste' in line 2, above the names of its columns: delete"
+        is_refused(read, content.replace("a;b", "Liste\r\na;b").replace("x", "4"), told)
+
+
+@pytest.mark.parametrize(
+    "title", ["Liste{0}{0}", "{0}Liste{0}", "Liste", "Liste\n\nvom 3. Mai", "Liste\n{0}{0}"]
+)
+@pytest.mark.parametrize("mark", [";", ",", "\t"])
+def test_a_title_above_the_names_of_columns_is_to_be_deleted(read, title, mark):
+    content = title.format(mark) + f"\na{mark}b{mark}kind\n1{mark}2{mark}x\n3{mark}4{mark}y\n"
+    line = content.count("\n") - 2
+    told = (
+        "begins with a title, 'Liste' in line 1, above the names of its columns: delete everything "
+        f"above line {line}"
+    )
+    for options in ({}, {"header": True}, {"drop": (0,)}, {"label_column": "kind"}):
+        is_refused(read, content, told, **options)
+    rest = "".join(content.splitlines(keepends=True)[line - 1 :])
+    is_table(read(rest, label_column="kind"), [[1, 2], [3, 4]], ["x", "y"], ("a", "b"))
+
+
+def test_titles_with_marks_of_their_own_and_names_of_numbers(read):
+    told = "begins with a title, 'Liste, Mai' in line 1, above the names of its columns: delete ev"
+    is_refused(read, "Liste, Mai\na;b;c\n1,5;2;3\n", told)
+    is_refused(read, "Liste;;\n2019;2020;2021\n1;2;3\n", "begins with a title, 'Liste' in line 1")
+
+
+@pytest.mark.parametrize(
+    ("content", "X"),
+    [
+        (",a\n0,7\n1,8\n", [[7], [8]]),  # an index
+        (",a,b\n0,7,8\n", [[7, 8]]),
+        ("a,b\n1,2\n", [[1, 2]]),
+        ("1,,\n4,5,6\n", [[1, 0, 0], [4, 5, 6]]),
+        ("a\n1\n", [[1]]),
+        (
+            "a;b;c\n0,5;-0,25;0,75\n1,25;0,5;0,25\n-0,5;0,5;0,5\n",
+            [[0.5, -0.25, 0.75], [1.25, 0.5, 0.25], [-0.5, 0.5, 0.5]],
+        ),
+    ],
+)
+def test_first_rows_that_are_no_titles(read, content, X):
+    table = read(content, missing="mean", means=[0] * len(X[0]))
+    assert table.X.tolist() == X
+
+
+def test_a_first_row_without_values_but_with_a_label_is_no_title(read):
+    table = read("x,,\ny,1,2\nx,3,4\n", label_column=0, missing="mean")
+    is_table(table, [[2, 3], [1, 2], [3, 4]], ["x", "y", "x"])
+
+
+def test_lines_below_one_name_keep_their_messages(read):
+    is_refused(read, ",a\nanna,1\n", "has no name for its first column, which does not number")
+    is_refused(read, "x\n1,5\n2,5\n", "should hold 1 values in each row, as in line 1, but holds 2")
+    is_refused(read, "a,b\n1,no; not\n2,no; yes\n", "holds 'no; not' in line 2, column 'b'")
 
 
 @pytest.mark.parametrize("content", ["", "\n", "\r\n \n", "\ufeff", ",,\n,,\n"])
@@ -765,13 +883,51 @@ def test_excel(read, capsys):
         ([], "is empty"),
         ([["a", "b"], [1, None]], "has no value in row 2, column 'b' (1 missing in all)"),
         ([["a", "b"], [1, date(2026, 1, 2)]], "holds '2026-01-02 00:00:00' in row 2, column 'b'"),
-        ([["a", "b"], [1, "=A2"]], "has no value in row 2, column 'b'"),
+        ([["Liste"], [], ["a", "b"], [1, 2]], "begins with a title, 'Liste' in row 1, above the"),
+        (
+            [["Liste", "am 3."], *[["a", "b", "c", "d"], [1, 2, 3, 4]]],
+            "delete everything above row 2",
+        ),
         ([["a", "a"], [1, 2]], "has two columns named 'a'"),
         ([["a", "b"], [1, 2, 3]], "should hold 2 values in each row, as in row 1, but holds 3 in"),
     ],
 )
 def test_excel_is_refused_by_the_same_rules(read, rows, sentence):
     is_refused(read, workbook(rows), sentence, name="t.xlsx")
+
+
+FORMULA = "has a formula without a value in cell {}: open the file in a spreadsheet program, which"
+
+
+def test_formulas_without_values_are_no_gaps(read, monkeypatch):
+    rows = [["a", "b", "label"], [1, 2, "x"], [3, "=A3*2", "y"], [None, 5, "=A1"]]
+    for options in ({}, {"missing": "mean"}, {"missing": "skip"}):
+        is_refused(read, workbook(rows), FORMULA.format("B3"), name="t.xlsx", **options)
+    is_refused(
+        read, workbook(rows), FORMULA.format("C4"), name="t.xlsx", drop=("b",), missing="mean"
+    )
+    table = read(workbook(rows), "t.xlsx", drop=("b", "label"), missing="mean")
+    is_table(table, [[1], [3], [2]], None, ("a",))
+    every = [["a", "b"], *([f"={i}", "=A2"] for i in range(3))]
+    is_refused(read, workbook(every), FORMULA.format("A2"), name="t.xlsx")
+    is_refused(read, workbook([["a", "b"]]), "has a header, but no rows", name="t.xlsx")
+    stored = with_member(workbook(rows), SHEET, stored_values)
+    told = "has no value in row 3, column 'b' (2 missing in all)"  # a formula whose value is ""
+    is_refused(read, stored, told, name="t.xlsx")
+    is_table(read(stored, "t.xlsx", missing="mean"), [[1, 2], [3, 3.5], [2, 5]], ["x", "y", "z"],
+             ("a", "b"))  # fmt: skip
+    monkeypatch.setattr(read_module, "formulas_without_values", None)  # not called without gaps
+    is_table(read(workbook([["a"], [1]]), "t.xlsx"), [[1]], None, ("a",))
+
+
+def stored_values(text):
+    for formula, value in ((b"A3*2", b""), (b"A1", b"z")):
+        start = text.index(b"<f>" + formula)
+        cell = text.rindex(b"<c ", 0, start)
+        end = text.index(b"</c>", start)
+        empty = b"<f>" + formula + b"</f><v>" + value + b"</v>"
+        text = text[:cell] + text[cell:start].replace(b"<c ", b'<c t="str" ') + empty + text[end:]
+    return text
 
 
 def test_hostile_excel_files(read, monkeypatch):

@@ -12,6 +12,7 @@ from ...errors import DataError, warn
 from ...files.reading import is_text, refusing
 
 SUFFIXES = set(".png .jpg .jpeg .gif .bmp .tif .tiff .webp .ppm .pgm .pbm".split())
+UNREAD = {".heic", ".heif"}  # as phones save photos
 # made by operating systems and file servers; names with a leading dot are hidden too
 HIDDEN = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}
 TRAIN = ("train", "training")
@@ -21,9 +22,15 @@ TEST = ("test", "testing", "val", "valid", "validation", "validate", "eval", "de
 Listing = tuple[list[str], np.ndarray | None]  # paths, and the class of each
 
 
-def holds_images(folder: Path) -> bool:
-    """Whether the folder, or a sub-folder down to split/class, holds a file named as a picture."""
-    return next(_pictures(folder, [], depth=2), None) is not None
+def holds_images(folder: Path, unread: bool = False) -> bool:
+    """Whether the folder, or a sub-folder down to split/class, holds a file named as a picture.
+
+    unread: whether HEIC is one, of which messages say that it is not read.
+    """
+    others: list[str] = []
+    if next(_pictures(folder, others, depth=2), None) is not None:
+        return True
+    return unread and any(map(_is_unread, others))
 
 
 def has_splits(folder: Path) -> bool:
@@ -58,7 +65,7 @@ def listings(folder: Path, split: str, verbose: bool) -> dict[str, Listing]:
                 )
         found = {"all": _listed(folder, skipped)}
     if verbose and skipped:
-        named = f"{len(skipped):,}, such as {min(skipped)!r}"
+        named = f"{len(skipped):,}, such as {min(skipped)!r}{_to_convert(skipped)}"
         warn(f"{folder}: files that are no pictures were skipped: {named}")
     return found
 
@@ -70,6 +77,7 @@ def _listed(folder: Path, skipped: list[str]) -> Listing:
         seen = f" (other files: {len(others):,}, such as {min(others)})" if others else ""
         raise DataError(
             f"{folder} holds no pictures{seen}: PNG, JPEG, GIF, BMP, TIFF, WebP and PPM are read"
+            f"{_to_convert(others)}"
         )
     skipped += others
     names.sort(key=lambda name: (re.sub("[0-9]+", lambda n: n[0].zfill(20), name), name))
@@ -80,6 +88,16 @@ def _listed(folder: Path, skipped: list[str]) -> Listing:
     if bad := next((name for name in classes if not is_text(name)), None):
         raise DataError(f"{folder / bad}: the name of a class must be Unicode: rename it")
     return [os.path.join(folder, name) for name in names], np.array(classes) if classes else None
+
+
+def _is_unread(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in UNREAD
+
+
+def _to_convert(names: list[str]) -> str:
+    """The rest of a sentence, about the photos among these files; "" if there are none."""
+    n = sum(map(_is_unread, names))
+    return f"; HEIC is not, so convert to JPEG: {n:,}" if n else ""
 
 
 def _mixed(folder: Path, loose: str, deeper: str) -> DataError:

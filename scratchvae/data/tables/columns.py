@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import whole_number
 from ...files.reading import UnreadableFile
-from ..labels import MAX_LABEL, UNLABELLED
+from ..labels import MAX_LABEL, UNLABELLED, rejoined
 
 LABEL_NAMES = ("label", "labels", "class", "target", "y")
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "<na>", "nat")
@@ -21,6 +21,7 @@ WORDS = dict.fromkeys(MISSING, nan) | {"true": 1.0, "false": 0.0}  # in lower ca
 NAMELESS = re.compile(r"(Unnamed: \d+)?")  # pandas calls a column without a name so
 ROW = "row"  # the column of row numbers in the tables that this package writes
 DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d*(e[-+]?\d+)?\s*", re.IGNORECASE)
+THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(\.\d{3}){2,}(,\d*)?\s*")  # 1.234.567
 PLAIN = re.compile(r"[^\s,'\"-][^,'\"]{0,39}")  # a name that can be written in an option
 Means = Sequence[float] | Mapping[Any, float]  # one for each column, in order or by its name
 
@@ -62,11 +63,6 @@ def numbers_of(row: list[str], commas: bool = False) -> Sequence[float | None]:
     except ValueError:
         pass
     return [number_of(text, commas) for text in row]
-
-
-def first_with(mark: str, texts: Iterable[str]) -> str:
-    """The first text with this mark; "" if there is none."""
-    return next((text.strip() for text in texts if mark in text), "")
 
 
 class Columns:
@@ -182,7 +178,8 @@ class Columns:
         j = next((j for j in learned or bad if j in columns), (learned or bad)[0])
         k, text = self.kept[j], row[j]
         found = f"holds {_shown(text.strip())} in {where}, {self.called(k)}"
-        if "," in text and number_of(text.replace(",", "")) is not None:
+        thousands = THOUSANDS.fullmatch(text)
+        if thousands or ("," in text and number_of(text.replace(",", "")) is not None):
             form = "" if self.commas else "with a decimal point, and "
             return UnreadableFile(f"{found}: write numbers {form}without separators of thousands")
         if j not in columns or learned:
@@ -225,12 +222,13 @@ def _shown(text: str) -> str:
 def _dropped(names: list[str] | None, width: int, asked: Asked) -> set[int]:
     """The numbers of the columns to leave out."""
     found: set[int] = set()
-    for wanted in (*asked.drop, *asked.also_drop):
+    drop = rejoined(asked.drop, names or ())
+    for wanted in (*drop, *rejoined(asked.also_drop, names or ())):
         if there := [j for j, name in enumerate(names or ()) if name == wanted]:
             found.update(there)
         elif (number := _number(wanted, "drop")) is not None and number < width:
             found.add(number)
-        elif wanted in asked.drop:
+        elif wanted in drop:
             there_are = f"its columns have the numbers 0 to {width - 1}"
             if names and number is None:
                 there_are = _nearest(names, str(wanted))

@@ -25,10 +25,13 @@ from ...files.reading import (
     not_installed,
 )
 from .columns import number_of
+from .header import separator_below
 
 MAX_COLUMNS = 200_000
 MAX_LINE = 32 * MAX_COLUMNS  # bytes
 MAX_ROWS = 1 << 20  # of an Excel sheet
+
+TOLD = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t]*', re.IGNORECASE)  # the separator
 
 T = TypeVar("T")
 Tell = Callable[[str], None]
@@ -111,16 +114,20 @@ def text_rows(lines: Lines, separator: str) -> tuple[Rows, str]:
     """The rows of CSV or TSV, and the separator: another one where the first line lacks it."""
     text = iter(lines)
     first = next((line for line in text if line.strip()), "")
+    told = TOLD.fullmatch(first.strip(" \r\n"))
+    if told:  # as Excel writes it, and does not show it
+        first = next((line for line in text if line.strip()), "")
     if first.lstrip().lower().startswith(("<!doctype", "<html")):
         raise UnreadableFile("is a web page, not a table: download the raw file")
     if separator == " ":  # lines may begin and end with it
         first, text = first.strip(), (line.strip() for line in text)
     skipped = lines.number - 1
-    found = [s for s in f"{separator},;\t" if s in _unquoted(first)]
+    below, text = ahead(text, 9)
+    found = [told[1]] if told else [s for s in f"{separator},;\t" if s in _unquoted(first)]
     if separator == "," and {",", ";"} <= {*found}:  # the one that leaves more numbers
-        below, text = ahead(text, 9)
         found.sort(key=partial(_numbers, below or [first]), reverse=True)
-    separator = found[0] if found else separator
+    of_names = None if told else separator_below(first, below)
+    separator = of_names or (found[0] if found else separator)
     return _split(chain([first], text), separator, skipped), separator
 
 
@@ -168,6 +175,25 @@ def excel_rows(f: IO[bytes], size: int, tell: Tell) -> Rows:
             row.pop()
         width = width or len(row)
         yield number, row + [""] * (width - len(row))
+
+
+def formulas_without_values(f: IO[bytes]) -> Iterator[tuple[int, int, str]]:
+    """The formulas in an Excel file's first sheet whose value is not stored: the number of each
+    row, that of the column, from 0, and the cell."""
+    openpyxl, tokenizer = installed("openpyxl", "openpyxl.formula.tokenizer")
+    sheets = []
+    for data_only in (True, False):  # either the values or the formulas
+        sheet = openpyxl.load_workbook(f, read_only=True, data_only=data_only).worksheets[0]
+        sheet.reset_dimensions()
+        sheets.append(sheet.iter_rows())
+    try:
+        for number, rows in enumerate(zip(*sheets, strict=True), 1):
+            for k, (cell, formula) in enumerate(zip(*rows, strict=True)):
+                # a stored text may be empty: its type is another
+                if formula.data_type == "f" and cell.value is None and cell.data_type == "n":
+                    yield number, k, formula.coordinate
+    except tokenizer.TokenizerError:
+        raise UnreadableFile("is damaged, or another kind of file: get it again") from None
 
 
 def parquet_frame(f: IO[bytes]) -> Any:

@@ -35,12 +35,13 @@ class Content(NamedTuple):
     columns: Columns
     apart: dict[int, list[str]]
     where: Callable[[int], str]  # names row i in messages
+    numbers: Sequence[int] = ()  # of each row in its file, from 1
 
 
 def finished(
     content: Content, missing: str | None, tell: Tell, means: Means | None = None
 ) -> Table:
-    X, columns, apart, where = content
+    X, columns, apart, where, _ = content
     if columns.index is not None:
         numbers = [number_of(text) for text in apart[columns.index]]
         whole = all(number is not None and number.is_integer() for number in numbers)
@@ -105,7 +106,7 @@ def _fill(
 
     Returns the means; None if no filling is asked for. Refuses infinities.
     """
-    X, columns, _, where = content
+    X, columns, where = content.X, content.columns, content.where
     if missing == "skip":
         return None
 
@@ -113,10 +114,12 @@ def _fill(
         i, j = divmod(int(which.argmax()), X.shape[1])
         return f"{where(i)}, {columns.called(columns.kept[j])}"
 
+    # of a later table, which the command anomaly may score
+    skipping = " (anomaly: --missing skip)" if columns.learned else ""
     if (infinite := np.isinf(X)).any():
         raise UnreadableFile(
-            f"holds an infinity in {first(infinite)}: replace it by a number, or leave the row out "
-            "(anomaly: --missing skip)"
+            f"holds an infinity in {first(infinite)}: replace it by a number, or leave the row out"
+            f"{skipping}"
         )
     absent = np.isnan(X)
     count = int(absent.sum())
@@ -125,7 +128,7 @@ def _fill(
     if missing is None:
         raise UnreadableFile(
             f"has no value in {first(absent)} ({count:,} missing in all): fill such gaps by "
-            "--missing mean (missing='mean'), or leave out their rows (anomaly: --missing skip)"
+            f"--missing mean (missing='mean'), or leave out their rows{skipping}"
         )
     of = "given for their columns"
     if means is None or len(means) != X.shape[1]:  # of other columns, which are refused later

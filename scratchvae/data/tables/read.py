@@ -7,8 +7,9 @@ Parquet needs pandas and pyarrow, Excel openpyxl; they are imported when such a 
 
 import re
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +23,6 @@ from .columns import (
     Columns,
     Means,
     NoSuchColumn,
-    first_with,
     number_of,
     numbers_of,
 )
@@ -32,17 +32,25 @@ from .files import (
     Tell,
     ahead,
     excel_rows,
+    formulas_without_values,
     parquet_frame,
     text_lines,
     text_rows,
 )
 from .finish import Content, Table, finished
-from .header import MAY_BE_NAMES, has_header, may_be_header
+from .header import MAY_BE_NAMES, check_no_title, has_header, may_be_header
+from .marks import Marks
 
 SUFFIXES = (
     *(".csv", ".tsv", ".amat", ".csv.gz", ".tsv.gz", ".amat.gz"),
     *(".parquet", ".xlsx"),
 )  # .amat: numbers between spaces, as the variations of MNIST are stored
+
+
+class NoRows(UnreadableFile):
+    """A table without rows of values."""
+
+
 NEAR = 20  # rows before and after text, which tell whether the column holds text
 
 SPLIT = re.compile(f"(?:(?P<set>.*)[-_. ])?(?P<split>train|{'|'.join(TEST)})", re.IGNORECASE)
@@ -135,8 +143,37 @@ def _content_of(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> Content:
         return _from_frame(parquet_frame(f), asked)
     if name.endswith(".xlsx"):
         with without_warnings():  # about styles and extensions, which are not read
-            return _from_rows(excel_rows(f, size, tell), "row {}", asked, tell)
+            try:
+                content = _from_rows(excel_rows(f, size, tell), "row {}", asked, tell)
+            except NoRows:
+                _check_formulas(f, None)
+                raise
+            _check_formulas(f, content)
+            return content
     return _from_text(f, name, asked, tell)
+
+
+def _check_formulas(f: IO[bytes], content: Content | None) -> None:
+    """Raises UnreadableFile if a gap is a formula without a value. None: there are only gaps."""
+    kept = {} if content is None else {k: j for j, k in enumerate(content.columns.kept)}
+
+    def is_gap(number: int, k: int) -> bool:
+        if content is None:
+            return True
+        i = bisect_left(content.numbers, number)
+        if i == len(content.numbers) or content.numbers[i] != number:
+            return False
+        text = content.apart[k][i] if k in content.apart else "left out"
+        return isnan(content.X[i, kept[k]]) if k in kept else not text
+
+    texts = () if content is None else content.apart.values()
+    if content is None or np.isnan(content.X).any() or any("" in column for column in texts):
+        for number, k, cell in formulas_without_values(f):
+            if is_gap(number, k):
+                raise UnreadableFile(
+                    f"has a formula without a value in cell {cell}: open the file in a spreadsheet "
+                    "program, which computes it, and save it there"
+                )
 
 
 def _from_text(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> Content:
@@ -165,7 +202,7 @@ def _without_blank_ends(rows: Rows) -> Rows:
 def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = False) -> Content:
     """place: how to name a row by its number in the file. commas: whether decimal ones are read."""
     rows = _without_blank_ends(rows)
-    head, rows = ahead(rows, 2)
+    head, rows = ahead(rows, 10)
     if not head and not next(rows, None):
         raise UnreadableFile("is empty: get it again")
     start, first = place.format(head[0][0]), [text.strip() for text in head[0][1]]
@@ -173,6 +210,8 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
     if width > MAX_COLUMNS:
         raise UnreadableFile(f"has {width:,} columns, but at most {MAX_COLUMNS:,} are read")
     second = head[1][1] if len(head) > 1 else []
+    if asked.header is not False:
+        check_no_title(head, place)
     header = has_header(first, second, asked, commas)
     columns = Columns(first if header else None, width, asked, commas)
     columns.may_be_named = not header and may_be_header(first, second, asked, commas)
@@ -181,7 +220,7 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
     apart: dict[int, list[str]] = {k: [] for k in columns.beside}
     others = sorted(columns.apart, reverse=True)
     values, at = array("d"), array("q")
-    comma = point = ""  # the first value with each
+    marks = Marks()
     for n, row in rows:
         if len(row) != width:
             raise UnreadableFile(
@@ -201,23 +240,19 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
             near = [*before, numbers, *(numbers_of(r, commas) for r in after)]
             raise columns.text_refused(row, near, place.format(n))
         if commas:
-            comma, point = comma or first_with(",", row), point or first_with(".", row)
+            marks.see(row, n)
         values.extend(numbers)  # type: ignore[arg-type]
         at.append(n)
     labels = apart[columns.label] if columns.label is not None else []
     if commas and None not in numbers_of(labels, commas):  # labels that are numbers have the mark
-        comma, point = comma or first_with(",", labels), point or first_with(".", labels)
+        marks.see_labels(labels)
     if not at:
-        raise UnreadableFile("has a header, but no rows: get it again")
-    if comma and point:
-        raise UnreadableFile(
-            f"has numbers with a comma ({comma}) and with a point ({point}), one of which may "
-            "separate thousands: write all with the same decimal mark, and no other"
-        )
-    if comma:
-        tell(f"values such as {comma} are read as numbers with a decimal comma")
+        raise NoRows("has a header, but no rows: get it again")
     X = np.frombuffer(values).reshape(len(at), len(columns.kept))
-    return Content(X, columns, apart, lambda i: place.format(at[i]))
+    marks.check(X, columns, place)
+    if marks.comma:
+        tell(f"values such as {marks.comma} are read as numbers with a decimal comma")
+    return Content(X, columns, apart, lambda i: place.format(at[i]), at)
 
 
 def _from_frame(frame: Any, asked: Asked) -> Content:
