@@ -23,7 +23,7 @@ from .numerics import (
     size,
 )
 from .pair import Raised
-from .question import PASS_RESOLUTION, SEVERAL, Question, closely, entries
+from .question import PASS_RESOLUTION, SEVERAL, Question, closely, entries, with_bar
 from .report import FAIL, INCONCLUSIVE, KINK, PASS, Leaf
 from .rounding import low_precision
 
@@ -47,7 +47,7 @@ def leaves(asked: Question, gradients: Mapping[str, Array], wrt: Iterable[str]) 
     """
     names = tuple(wrt)
     known = _together(asked, gradients, names) if len(names) >= MANY else {}
-    return tuple(known.get(n) or leaf(asked, n, gradients[n]) for n in names)
+    return tuple(known.get(n) or leaf(asked, n, gradients[n]) for n in with_bar(names, "gradients"))
 
 
 def _together(

@@ -1,6 +1,7 @@
 """`Question`: whether the gradients of a pair are right; and the probes that answer it."""
 
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +18,8 @@ OTHER = 0.7  # of the usual steps: those of another attempt
 SEVERAL = 4.0  # roundings of a gradient that is less precise than its input
 ENTRIES = 2000  # entries of a gradient that are probed one by one, fewer where arrays are large
 WORK = 40_000_000  # numbers that such a comparison may compute
+
+MOMENT = 2.0  # seconds
 
 Entries = list[tuple[tuple[int, ...], Probe]]  # the index of each, and its probe
 
@@ -86,6 +89,15 @@ class Question:
         return claim._replace(slack=claim.slack + slack, noise=noise)
 
 
+def with_bar(items: Sequence, what: str) -> Iterable:
+    """The same items, with a progress bar in a terminal if they take longer than a moment."""
+    if len(items) < 2 or sys.stderr is None or not sys.stderr.isatty():
+        return items
+    from tqdm import tqdm  # lazily: most checks are done before it would show
+
+    return tqdm(items, what, leave=False, delay=MOMENT, dynamic_ncols=True)
+
+
 def closely(claim: Claim, u: Array) -> Probe:
     """A probe, repeated with other steps if it is wrong or its resolution is coarse."""
     found = probe(claim, u)
@@ -114,7 +126,7 @@ def entries(asked: Question, claim: Claim, first: Probe | None = None) -> Entrie
     cost = sum(int(a.size) for a in inputs.values()) + int(claim.v.size)  # of one forward, at least
     count = min(x.size, ENTRIES, max(16, WORK // (cost * (30 if first is None else 6))))
     step, found = size(x), []
-    for flat in range(0, x.size, max(1, x.size // count)):
+    for flat in with_bar(range(0, x.size, max(1, x.size // count)), "entries"):
         index = tuple(int(i) for i in np.unravel_index(flat, x.shape))
         u = array_module(x).zeros_like(x)
         u[index] = step

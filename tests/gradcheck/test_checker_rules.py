@@ -1,6 +1,8 @@
 """Family 2, of the checker itself: each rule has a wrong gradient that only it detects."""
 
+import io
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -732,3 +734,17 @@ def test_errors_of_two_gradients_do_not_hide_one_another():
 
     report = check(f, spoilt, x)
     assert [leaf.name for leaf in report.leaves if leaf.verdict == FAIL] == ["a1", "a8"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("moment", [2.0, 0.0])
+def test_a_bar_is_shown_in_a_terminal_after_a_moment(monkeypatch, moment):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr("scratchvae.gradcheck.question.MOMENT", moment)
+    inputs = {n: np.ones(3) for n in "abc"}
+    check(lambda a, b, c: a * b * c, lambda dy, a, b, c: (dy * b * c, dy * a * c, dy * a * b), inputs)
+    assert ("gradients:" in sys.stderr.getvalue()) == (moment == 0)
