@@ -20,7 +20,7 @@ STEPS = (
     "rounds, or compares)"
 )
 SMALL = 1e-5  # relative to the gradient: an error that an approximate forward may explain
-NO_SLOPE = 1e-11  # relative to the gradient: differences of a constant are no larger
+NO_SLOPE = 1e-8  # relative to the gradient: differences of a constant are no larger
 AGAIN = 32  # entries that the rungs of the first probe do not tell, and that get a full one
 LARGE = 200_000  # entries of a Jacobian that is not computed
 NOTHING = (
@@ -42,7 +42,8 @@ def failed(
     step = size(claim.x)
     if max(abs(p.slope) for _, p in found) <= NO_SLOPE * np.abs(clean).max() * step:
         # beside so large a gradient the right one is lost
-        found = entries(asked, claim._replace(g=0 * claim.x, slack=0 * claim.x))
+        anew = None if len(found) <= AGAIN else first
+        found = entries(asked, claim._replace(g=0 * claim.x, slack=0 * claim.x), anew)
         clean = 0 * clean
     least = float(np.abs(clean).max() * step)
     lost = np.flatnonzero(np.isnan(_values(found, least)))
