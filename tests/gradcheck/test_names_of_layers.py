@@ -296,3 +296,11 @@ def test_a_gradient_in_extended_precision_is_diagnosed_too():
     right = lambda dy, x: dy * np.exp(x) * (1 - np.tanh(x) ** 2 + np.tanh(x))  # noqa: E731
     wide = lambda dy, x: right(dy, x).astype(np.longdouble)  # noqa: E731
     assert check(f, wide, {"x": normal(5, 4)}).verdict == CONTRACT
+
+
+def test_a_sentence_comes_before_a_number():
+    report = check(lambda x: np.log(softmax(x)), lambda dy, x: 0.1 * dy**2 + softmax(x) ** 3, X)
+    assert report.leaves[0].message == ""
+    assert report.headline.endswith(
+        "dx is not linear in the upstream gradient: 2 dy does not give twice"
+    )

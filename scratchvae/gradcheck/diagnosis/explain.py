@@ -40,7 +40,7 @@ def explain(
     a: np.ndarray,
     n: np.ndarray,
     arrays: Arrays,
-    others: Callable[[], Arrays],
+    others: Callable[[], Candidates],
     numeric_for: Callable[[np.ndarray], np.ndarray],
     returned_for: Callable[[np.ndarray], np.ndarray | None],
     without: Mapping[str, Callable[[], np.ndarray]],
@@ -236,8 +236,8 @@ def _upstream(v: np.ndarray, numeric_for: Callable[[np.ndarray], np.ndarray]) ->
         yield f"the {end} row of dy does not count", numeric_for(without)
 
 
-def _other(others: Callable[[], Arrays]) -> Candidates:
-    for name, gradient in others().items():
+def _other(others: Callable[[], Candidates]) -> Candidates:
+    for name, gradient in others():
         yield f"it is the gradient of {name}", gradient
 
 

@@ -1,12 +1,13 @@
 """The report on a wrong gradient: the name of the bug, if one fits, and the worst entries."""
 
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
 from ...backend import array_module, to_numpy
-from ..numerics import FIRST, RATIO, SURE, Claim, Probe, direction, size
+from ..numerics import FIRST, RATIO, SURE, Claim, Probe, confirm, direction, size
 from ..pair import Raised
 from ..question import ENTRIES, Entries, Question, closely, entries
 from ..report import ACCEPTED, FAIL, Leaf
@@ -21,6 +22,7 @@ STEPS = (
 )
 SMALL = 1e-5  # relative to the gradient: an error that an approximate forward may explain
 NO_SLOPE = 1e-8  # relative to the gradient: differences of a constant are no larger
+ALIKE = 1e-3  # relative: slopes along one line of two gradients that may be the same
 AGAIN = 32  # entries that the rungs of the first probe do not tell, and that get a full one
 LARGE = 200_000  # entries of a Jacobian that is not computed
 NOTHING = (
@@ -69,6 +71,21 @@ def failed(
             return np.full(x.shape, np.inf)
         return _values(each, largest).reshape(x.shape) / size(x)
 
+    jacobian = cache(lambda: _jacobian(claim, first))
+
+    def for_upstream(v: np.ndarray) -> np.ndarray:
+        J = jacobian()
+        return numeric_for(name, v) if J is None else (v.ravel() @ J).reshape(analytic.shape)
+
+    def others() -> Iterator[tuple[str, np.ndarray]]:
+        """Numeric gradients of the inputs of this shape that have the slope of a along one line."""
+        for other in alike:
+            x = pair.inputs[other]
+            u, like = direction(x, name, asked.seed), asked.claim(other, 0 * x, pair.inputs)
+            slope = (closely(like, u) if first is None else confirm(like, u, first)).slope
+            if abs(slope - float((claim.g * u).sum())) <= ALIKE * abs(slope):
+                yield other, numeric_for(other, to_numpy(dy))
+
     if not np.isfinite(analytic).all():
         message = not_finite(analytic)
     elif not message and name in pair.nothing:
@@ -85,16 +102,16 @@ def failed(
             a.reshape(analytic.shape),
             numeric.reshape(analytic.shape),
             arrays,
-            lambda: {o: numeric_for(o, to_numpy(dy)) for o in alike},
-            lambda v: numeric_for(name, v),
+            others,
+            for_upstream,
             lambda v: _returned(asked, name, v),
             {o: partial(numeric_for, name, to_numpy(dy), o) for o in alike if o not in pair.first},
             to_numpy(dy).astype("float64"),
-            lambda: _jacobian(claim, first),
+            jacobian,
         )
     elif known:
         message = explain(
-            *(name, a, numeric, {}, dict, lambda v: np.full(a.shape, np.inf)),
+            *(name, a, numeric, {}, lambda: iter(()), lambda v: np.full(a.shape, np.inf)),
             *(lambda v: None, {}, np.ones(()), lambda: None),
         )
         part = f"{len(picked)} of {analytic.size} entries were compared"
