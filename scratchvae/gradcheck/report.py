@@ -121,6 +121,8 @@ class Report:
         worst = sorted(self.leaves, key=_severity)[:1]
         said = [f"d{x.name}: {x.message or x.how}" for x in worst if x.verdict not in GOOD]
         bad = [str(x) for x in self.findings if x.verdict not in GOOD]
+        if worst and not worst[0].message:  # a number says less than a sentence
+            said = [*self.violations, *said]
         found = [self.raised, self.random, *said, *self.violations, *bad]
         return ": ".join([f"{self.name}: {self.verdict}", *list(filter(None, found))[:1]])
 

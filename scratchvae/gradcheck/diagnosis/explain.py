@@ -14,9 +14,10 @@ from .known import known
 from .patterns import (
     by_value,
     contributions,
+    count,
     epsilon,
     mask,
-    own_factors,
+    other_noise,
     slices,
     statistics,
     symmetric,
@@ -39,9 +40,10 @@ def explain(
     a: np.ndarray,
     n: np.ndarray,
     arrays: Arrays,
-    others: Callable[[], Arrays],
+    others: Callable[[], Candidates],
     numeric_for: Callable[[np.ndarray], np.ndarray],
     returned_for: Callable[[np.ndarray], np.ndarray | None],
+    without: Mapping[str, Callable[[], np.ndarray]],
     v: np.ndarray,
     jacobian: Callable[[], np.ndarray | None],
 ) -> str:
@@ -49,8 +51,8 @@ def explain(
 
     a, n: the gradient of `name` that backward returned, and the numeric one. arrays: the inputs and
     the output by name. others(): numeric gradients of other inputs. numeric_for(v): n for another
-    upstream v; returned_for(v): a. jacobian(): of the outputs (rows) by the entries of the input,
-    unless it is large.
+    upstream v; returned_for(v): a. without[other](): n with a constant input set to 0. jacobian():
+    of the outputs (rows) by the entries of the input, unless it is large.
     """
     size = max(np.abs(n).max(initial=0), np.abs(a).max(initial=0))
 
@@ -65,6 +67,8 @@ def explain(
 
     if np.abs(a).max(initial=0) <= NOTHING * size:
         return TINY
+    if text := _ignoring(a, n, arrays, v, numeric_for, returned_for):
+        return text
     alike = {other: x for other, x in arrays.items() if x.shape == a.shape}
     difference = np.abs(a - n)
     # where most entries are right, what is wrong with the others comes before what fits by chance
@@ -83,7 +87,7 @@ def explain(
         or statistics(a, n, arrays.get("y"))
         or _some(a, n, size, alike)
         or epsilon(a, n, alike, v)
-        or own_factors(a, n, alike, v, numeric_for, returned_for)
+        or other_noise(a, n, alike, without)
     )
     # where a few entries are far larger than the others, the others do not test it
     larger = np.maximum(np.abs(a), np.abs(n))
@@ -101,7 +105,7 @@ def _local(
 ) -> str:
     """The names of an error in some entries."""
     return (
-        contributions(a, n, v, jacobian)
+        contributions(a, n, v, jacobian, local=True)
         or symmetric(a, n)
         or slices(a, n, CLOSE * size, RIGHT * size)
         or mask(a, n)
@@ -109,12 +113,28 @@ def _local(
     )
 
 
-def not_finite(a: np.ndarray) -> str:
-    """The message for a gradient that holds a NaN or an infinity."""
-    bad = ~np.isfinite(a)
-    first = ", ".join(str(i) for i in np.argwhere(bad)[0])
-    kind = "NaN: not written, or 0/0" if np.isnan(a).any() else "infinite"
-    return f"{_count(bad)} {kind}; the first is [{first}]"
+def _ignoring(
+    a: np.ndarray,
+    n: np.ndarray,
+    arrays: Arrays,
+    v: np.ndarray,
+    numeric_for: Callable[[np.ndarray], np.ndarray],
+    returned_for: Callable[[np.ndarray], np.ndarray | None],
+) -> str:
+    """A gradient that ignores dy, and is another one than that for a dy of 1, by a factor."""
+    twice = returned_for(2 * v)
+    if twice is None or not np.array_equal(a, twice):
+        return ""
+    right = numeric_for(np.ones_like(v))
+    off = np.abs(a - right).max()
+    if not np.isfinite(off) or off <= CLOSE * np.abs(a).max():
+        return ""
+
+    def fits(candidate: np.ndarray) -> bool:
+        return bool(np.abs(a - candidate).max() <= min(CLOSE * np.abs(a).max(), 0.01 * off))
+
+    text = _factor(a, right, fits, {**arrays, "dy": np.zeros(0)})
+    return f"the upstream gradient is ignored, and for one of 1, {text}" if text else ""
 
 
 def _factor(a: np.ndarray, n: np.ndarray, fits: Callable[..., bool], arrays: Arrays) -> str:
@@ -123,7 +143,7 @@ def _factor(a: np.ndarray, n: np.ndarray, fits: Callable[..., bool], arrays: Arr
         return ""
     everywhere = f"at all {n.size} entries" if n.size > 1 else "at its one entry"
     dy = arrays["dy"]
-    if dy.size == 1 and abs(c * float(dy.sum()) - 1) < 1e-6:
+    if dy.size == 1 and c and abs(c * float(dy.sum()) - 1) < 1e-6:
         return "it is the gradient for an upstream gradient of 1: multiply by dy"
     if abs(c + 1) < 1e-4:
         return f"the sign is wrong {everywhere}"
@@ -216,15 +236,15 @@ def _upstream(v: np.ndarray, numeric_for: Callable[[np.ndarray], np.ndarray]) ->
         yield f"the {end} row of dy does not count", numeric_for(without)
 
 
-def _other(others: Callable[[], Arrays]) -> Candidates:
-    for name, gradient in others().items():
+def _other(others: Callable[[], Candidates]) -> Candidates:
+    for name, gradient in others():
         yield f"it is the gradient of {name}", gradient
 
 
 def _term(a: np.ndarray, n: np.ndarray, alike: Arrays, v: np.ndarray) -> str:
     """a - n as a multiple of one array of that shape, perhaps times the upstream gradient."""
     rest = a - n
-    if rest.size > 1 and (np.abs(rest) > CLOSE * np.abs(rest).max()).sum() < 2:
+    if (np.abs(rest) > CLOSE * np.abs(rest).max()).sum() < 2:
         return ""  # one entry is no evidence of a term
     for name, T in _terms(alike, v, a.shape):
         square = float((T * T).sum())
@@ -283,11 +303,12 @@ def _terms(alike: Arrays, v: np.ndarray, shape: tuple[int, ...]) -> Candidates:
 
 def _some(a: np.ndarray, n: np.ndarray, size: float, alike: Arrays) -> str:
     difference = np.abs(a - n)
-    wrong = difference > CLOSE * size
+    close, wrong = difference > RIGHT * size, difference > CLOSE * size
+    where = by_value(close, alike)
+    wrong = close if where else wrong
     # the others are right only if they are so to the accuracy of differences
     if not 0 < wrong.mean() < 1 or difference[~wrong].max() > RIGHT * size:
         return ""
-    where = by_value(wrong, alike)
     how = "wrong"
     if not (np.abs(n[wrong]) > CLOSE * size).any() and wrong.sum() > 1:
         how = "not 0, as it should be,"
@@ -299,21 +320,4 @@ def _some(a: np.ndarray, n: np.ndarray, size: float, alike: Arrays) -> str:
         return f"it should be 0 at {wrong.sum()} of {wrong.size} entries, and is right elsewhere"
     if how == "0":
         return f"it is 0 at {wrong.sum()} of {wrong.size} entries, and is right elsewhere"
-    return f"{_count(wrong)} wrong, the others are right" if wrong.mean() <= FEW else ""
-
-
-def _count(mask: np.ndarray) -> str:
-    k = int(mask.sum())
-    return f"{k} of {mask.size} entries {'is' if k == 1 else 'are'}"
-
-
-def table(picked: list[tuple[int, ...]], a: np.ndarray, n: np.ndarray, rows: int = 5) -> str:
-    """The worst of the entries picked: index, the value of backward, the numeric value."""
-    difference = np.abs(a - n)
-    difference[~np.isfinite(difference)] = np.inf
-    worst = np.argsort(difference, axis=None)[::-1][:rows]
-    lines = [f"{'entry':>14} {'backward':>18} {'differences':>18}"]
-    for flat in worst:
-        at = "[" + ", ".join(str(i) for i in picked[flat]) + "]"
-        lines.append(f"{at:>14} {a[flat]:>18.10g} {n[flat]:>18.10g}")
-    return "\n".join(lines)
+    return f"{count(wrong)} wrong, the others are right" if wrong.mean() <= FEW else ""

@@ -1,15 +1,18 @@
 """The report on a wrong gradient: the name of the bug, if one fits, and the worst entries."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache, partial
 
 import numpy as np
 
 from ...backend import array_module, to_numpy
-from ..numerics import FIRST, RATIO, SURE, Claim, Probe, direction, size
+from ..numerics import FIRST, RATIO, SURE, Claim, Probe, confirm, direction, size
 from ..pair import Raised
-from ..question import ENTRIES, Entries, Question, entries
+from ..question import ENTRIES, Entries, Question, closely, entries
 from ..report import ACCEPTED, FAIL, Leaf
-from .explain import ZERO, explain, not_finite, table
+from .explain import ZERO, explain
+from .patterns import count
 
 UNKNOWN = 1e-4  # an entry of a larger estimated error, relative to the largest entry, is not known
 FLAT = "it should be zero: the forward does not depend on this input"
@@ -18,7 +21,9 @@ STEPS = (
     "rounds, or compares)"
 )
 SMALL = 1e-5  # relative to the gradient: an error that an approximate forward may explain
-NO_SLOPE = 1e-11  # relative to the gradient: differences of a constant are no larger
+NO_SLOPE = 1e-8  # relative to the gradient: differences of a constant are no larger
+ALIKE = 1e-3  # relative: slopes along one line of two gradients that may be the same
+AGAIN = 32  # entries that the rungs of the first probe do not tell, and that get a full one
 LARGE = 200_000  # entries of a Jacobian that is not computed
 NOTHING = (
     "it is None, which claims zero, but the forward does depend on this input; where it is a "
@@ -37,21 +42,49 @@ def failed(
     found = entries(asked, claim._replace(g=array_module(dy).asarray(clean)), first)
     picked = [index for index, _ in found]
     step = size(claim.x)
-    numeric = _values(found, np.abs(clean).max() * step) / step
+    if max(abs(p.slope) for _, p in found) <= NO_SLOPE * np.abs(clean).max() * step:
+        # beside so large a gradient the right one is lost
+        anew = None if len(found) <= AGAIN else first
+        found = entries(asked, claim._replace(g=0 * claim.x, slack=0 * claim.x), anew)
+        clean = 0 * clean
+    least = float(np.abs(clean).max() * step)
+    lost = np.flatnonzero(np.isnan(_values(found, least)))
+    for k in lost if first is not None and len(lost) <= AGAIN else ():  # a kink nearby?
+        u = array_module(claim.x).zeros_like(claim.x)
+        u[picked[k]] = step
+        found[k] = picked[k], closely(claim._replace(g=array_module(dy).asarray(clean)), u)
+    numeric = _values(found, least) / step
+    largest = max(abs(p.slope) for _, p in found)
     whole = len(picked) == analytic.size
     a = np.array([analytic[i] for i in picked])
     alike = [o for o in pair.floats if o != name and pair.inputs[o].shape == analytic.shape]
     at_kink = bool(message)
     known, part = not message and not np.isnan(numeric).any(), ""
 
-    def numeric_for(other: str, v: np.ndarray) -> np.ndarray:
+    def numeric_for(other: str, v: np.ndarray, without: str = "") -> np.ndarray:
         """The numeric gradient of an input for an upstream gradient, entry by entry."""
         x = pair.inputs[other]
         question = replace(asked, dy=array_module(dy).asarray(v))
-        each = entries(asked, question.claim(other, 0 * x, pair.inputs), first)
+        inputs = pair.inputs | ({without: 0 * pair.inputs[without]} if without else {})
+        each = entries(asked, question.claim(other, 0 * x, inputs), first)
         if len(each) < x.size:
             return np.full(x.shape, np.inf)
-        return _values(each, 0.0).reshape(x.shape) / size(x)
+        return _values(each, largest).reshape(x.shape) / size(x)
+
+    jacobian = cache(lambda: _jacobian(claim, first))
+
+    def for_upstream(v: np.ndarray) -> np.ndarray:
+        J = jacobian()
+        return numeric_for(name, v) if J is None else (v.ravel() @ J).reshape(analytic.shape)
+
+    def others() -> Iterator[tuple[str, np.ndarray]]:
+        """Numeric gradients of the inputs of this shape that have the slope of a along one line."""
+        for other in alike:
+            x = pair.inputs[other]
+            u, like = direction(x, name, asked.seed), asked.claim(other, 0 * x, pair.inputs)
+            slope = (closely(like, u) if first is None else confirm(like, u, first)).slope
+            if abs(slope - float((claim.g * u).sum())) <= ALIKE * abs(slope):
+                yield other, numeric_for(other, to_numpy(dy))
 
     if not np.isfinite(analytic).all():
         message = not_finite(analytic)
@@ -69,16 +102,17 @@ def failed(
             a.reshape(analytic.shape),
             numeric.reshape(analytic.shape),
             arrays,
-            lambda: {o: numeric_for(o, to_numpy(dy)) for o in alike},
-            lambda v: numeric_for(name, v),
+            others,
+            for_upstream,
             lambda v: _returned(asked, name, v),
+            {o: partial(numeric_for, name, to_numpy(dy), o) for o in alike if o not in pair.first},
             to_numpy(dy).astype("float64"),
-            lambda: _jacobian(claim, first),
+            jacobian,
         )
     elif known:
         message = explain(
-            *(name, a, numeric, {}, dict, lambda v: np.full(a.shape, np.inf)),
-            *(lambda v: None, np.ones(()), lambda: None),
+            *(name, a, numeric, {}, lambda: iter(()), lambda v: np.full(a.shape, np.inf)),
+            *(lambda v: None, {}, np.ones(()), lambda: None),
         )
         part = f"{len(picked)} of {analytic.size} entries were compared"
     norm = float(np.linalg.norm(numeric))  # NaN where some entries are not known
@@ -151,3 +185,23 @@ def _values(found: Entries, least: float) -> np.ndarray:
     largest = np.abs(values).max(initial=least)
     unknown = [bool(p.reason) or p.error > UNKNOWN * largest for _, p in found]
     return np.where(unknown, np.nan, values)
+
+
+def not_finite(a: np.ndarray) -> str:
+    """The message for a gradient that holds a NaN or an infinity."""
+    bad = ~np.isfinite(a)
+    first = ", ".join(str(i) for i in np.argwhere(bad)[0])
+    kind = "NaN: not written, or 0/0" if np.isnan(a).any() else "infinite"
+    return f"{count(bad)} {kind}; the first is [{first}]"
+
+
+def table(picked: list[tuple[int, ...]], a: np.ndarray, n: np.ndarray, rows: int = 5) -> str:
+    """The worst of the entries picked: index, the value of backward, the numeric value."""
+    difference = np.abs(a - n)
+    difference[~np.isfinite(difference)] = np.inf
+    worst = np.argsort(difference, axis=None)[::-1][:rows]
+    lines = [f"{'entry':>14} {'backward':>18} {'differences':>18}"]
+    for flat in worst:
+        at = "[" + ", ".join(str(i) for i in picked[flat]) + "]"
+        lines.append(f"{at:>14} {a[flat]:>18.10g} {n[flat]:>18.10g}")
+    return "\n".join(lines)

@@ -13,7 +13,12 @@ import numpy as np
 SAME = 1e-9  # relative: what a formula of a known layer may leave of its output
 NEAR = 1e-2  # relative to the gradient: two functions that differ so little approximate each other
 MOST = 6  # arrays among which the arguments of a layer are looked for
-CUBE = 0.044715  # of GELU by tanh
+CUBE, ROOT = 0.044715, math.sqrt(2 / math.pi)  # of GELU by tanh
+UNMASKED = "the causal mask is forgotten in backward"
+WRONG_INSIDE = (
+    "it is the gradient of GELU by tanh, but the derivative of the argument of the tanh is missing "
+    "or wrong"
+)
 
 Arrays = Mapping[str, np.ndarray]
 Candidates = Iterator[tuple[str, np.ndarray]]
@@ -29,11 +34,12 @@ def known(name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays, v: np.ndarray
     x, y = arrays.get(name), arrays.get("y")
     if x is None or y is None:
         return
-    if v.shape == x.shape or v.size == 1:
+    if (v.shape == x.shape or v.size == 1) and x.size > 2:
         near = np.abs(a - n).max() <= NEAR * np.abs(n).max()
         for what, slope in _slopes(x):
-            text = f"it is the gradient of {what}, another function than the forward"
-            yield f"it is the gradient of {what}: an approximation?" if near else text, v * slope
+            text = "an approximation?" if near else "another function than the forward"
+            yield f"it is the gradient of {what}: {text}", v * slope
+        yield from ((WRONG_INSIDE, v * slope) for slope in _wrong_inside(x))
     if v.shape == x.shape == y.shape:
         yield from _softmax(x, y, v)
     yield from _attention(name, arrays, v)
@@ -42,21 +48,10 @@ def known(name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays, v: np.ndarray
 def _slopes(x: np.ndarray) -> Candidates:
     """Functions of one number, and their derivatives at x."""
     with np.errstate(all="ignore"):
-        s, t = 1 / (1 + np.exp(-x)), np.tanh(x)
-        c = math.sqrt(2 / math.pi)
-        u = np.tanh(c * (x + CUBE * x**3))
+        s, t, q = (1 / (1 + np.exp(-x)), np.tanh(x), 1 / (1 + np.exp(-1.702 * x)))
         bell = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-        inner = c * (1 + 3 * CUBE * x * x)
-
-        def gelu(inside: np.ndarray | float) -> np.ndarray:
-            return np.asarray((1 + u) / 2 + x * (1 - u * u) / 2 * inside)
-
         yield "GELU by erf", (1 + _erf(x / math.sqrt(2))) / 2 + x * bell
-        yield "GELU by tanh", gelu(inner)
-        forgotten = "GELU by tanh with a wrong derivative of what the tanh is taken of"
-        for wrong in (1.0, c, c * (1 + CUBE * x * x), inner / c, c * (1 + 3 * CUBE * x)):
-            yield forgotten, gelu(wrong)
-        q = 1 / (1 + np.exp(-1.702 * x))
+        yield "GELU by tanh", _gelu_slope(x, ROOT * (1 + 3 * CUBE * x * x))
         yield "x sigmoid(1.702 x)", q + 1.702 * x * q * (1 - q)
         yield "SiLU", s + x * s * (1 - s)
         yield "tanh", 1 - t * t
@@ -65,6 +60,17 @@ def _slopes(x: np.ndarray) -> Candidates:
         yield "relu", 1.0 * (x > 0)
         yield "erf", 2 / math.sqrt(math.pi) * np.exp(-x * x)
         yield from {"exp": np.exp(x), "sin": np.cos(x), "cos": -np.sin(x)}.items()
+
+
+def _gelu_slope(x: np.ndarray, inside: np.ndarray | float) -> np.ndarray:
+    """The derivative of GELU by tanh, given that of the argument of the tanh."""
+    u = np.tanh(ROOT * (x + CUBE * x**3))
+    return np.asarray((1 + u) / 2 + x * (1 - u * u) / 2 * inside)
+
+
+def _wrong_inside(x: np.ndarray) -> Iterator[np.ndarray]:
+    for inside in (1.0, ROOT, ROOT * (1 + CUBE * x * x), 1 + 3 * CUBE * x * x):
+        yield _gelu_slope(x, inside)
 
 
 def _softmax_along(x: np.ndarray, axis: int) -> np.ndarray:
@@ -117,7 +123,10 @@ def _attends(
                 continue
             for text, ds in _inside(p, whole, dy @ _T(values)):
                 for more, factor in (("", scale), (" (nor is it scaled)", 1.0)):
-                    yield text + more, (factor * ds @ k, factor * _T(ds) @ q, _T(whole) @ dy)[role]
+                    if role < 2:
+                        yield text + more, factor * (ds @ k if role == 0 else _T(ds) @ q)
+            if role == 2:
+                yield UNMASKED, _T(whole) @ dy
 
 
 def _inside(p: np.ndarray, whole: np.ndarray, dp: np.ndarray) -> Candidates:
@@ -125,7 +134,7 @@ def _inside(p: np.ndarray, whole: np.ndarray, dp: np.ndarray) -> Candidates:
     yield "the softmax inside is summed over the wrong axis", _softmax_slope(p, dp, -2)
     yield "the sum of the softmax inside is missing", p * dp
     yield "only the diagonal of the softmax inside counts", p * (1 - p) * dp
-    yield "the causal mask is forgotten in backward", _softmax_slope(whole, dp, -1)
+    yield UNMASKED, _softmax_slope(whole, dp, -1)
     yield "the softmax inside is left out", dp
 
 

@@ -20,17 +20,26 @@ def _fits(candidate: np.ndarray, a: np.ndarray, n: np.ndarray) -> bool:
 
 
 def contributions(
-    a: np.ndarray, n: np.ndarray, v: np.ndarray, jacobian: Callable[[], np.ndarray | None]
+    a: np.ndarray,
+    n: np.ndarray,
+    v: np.ndarray,
+    jacobian: Callable[[], np.ndarray | None],
+    local: bool = False,
 ) -> str:
-    """Sums over the outputs that lack some of their terms, or run over another axis."""
+    """Sums over the outputs that lack some of their terms, or run over another axis.
+
+    local: most entries are right, so that no part of dy is missing as a whole.
+    """
     J = jacobian()
     if J is None:
         return ""
     parts = v.reshape(-1, 1) * J  # of each output (rows) to each entry
+    close = FIT * float(np.abs(a - n).max())
     if v.shape == a.shape and _fits(np.diagonal(parts).reshape(a.shape), a, n):
         return "only the diagonal of the Jacobian counts: each output depends on other entries, too"
-    wrong = np.flatnonzero(np.abs(a - n).ravel() > FIT * np.abs(a - n).max())
-    if text := _one_of_several(a, parts, v.shape, wrong, FIT * float(np.abs(a - n).max())):
+    wrong = np.flatnonzero(np.abs(a - n).ravel() > close)
+    text = "" if local else _part_of_dy(a, n, v, parts)
+    if text := text or _one_of_several(a, parts, v.shape, wrong, close):
         return text
     counts = np.round(J)
     if counts.max() > 1 and np.abs(J - counts).max() <= FIT and counts.min() >= 0:
@@ -40,8 +49,6 @@ def contributions(
                 f"{entries_of(wrong, a)} used several times by one output, and counted once: "
                 "np.add.at adds each time (repeated indices)"
             )
-    if text := _part_of_dy(a, n, v, parts):
-        return text
     each = parts.sum(axis=1).reshape(v.shape)
     for count in range(1, v.ndim + 1):
         for axes in combinations(range(v.ndim), count):
@@ -240,39 +247,46 @@ def by_value(wrong: np.ndarray, alike: Mapping[str, np.ndarray]) -> str:
         if few <= SPARE:  # a threshold between so few may be there by chance
             continue
         for shown, z in ((name, x), (f"|{name}|", np.abs(x))):
-            if z[wrong].min() > z[~wrong].max():
-                return f"where {shown} is above {z[~wrong].max():.3g}"
-            if z[wrong].max() < z[~wrong].min():
-                return f"where {shown} is below {z[~wrong].min():.3g}"
+            for side, low, high in (("above", ~wrong, wrong), ("below", wrong, ~wrong)):
+                if z[low].max() < z[high].min():
+                    return f"where {shown} is {side} {_between(z[low].max(), z[high].min())}"
     return ""
 
 
-def own_factors(
+def _between(low: float, high: float) -> str:
+    """The shortest number between two."""
+    for digits in range(1, 17):
+        text = f"{(low + high) / 2:.{digits}g}"
+        if low <= float(text) <= high:
+            break
+    return text
+
+
+def other_noise(
     a: np.ndarray,
     n: np.ndarray,
     alike: Mapping[str, np.ndarray],
-    v: np.ndarray,
-    numeric_for: Callable[[np.ndarray], np.ndarray],
-    returned_for: Callable[[np.ndarray], np.ndarray | None],
+    without: Mapping[str, Callable[[], np.ndarray]],
 ) -> str:
-    """A factor of each entry that is the same for every dy: another draw of some noise?"""
-    known = np.abs(n) > 1e-3 * np.abs(n).max()
-    if v.size < 2 or known.sum() < 2 * SPARE:
-        return ""
-    other = np.random.default_rng(0).standard_normal(v.shape)
-    found, right = returned_for(other), numeric_for(other)
-    if found is None or not np.isfinite(right).all():
-        return ""
-    ratio = a[known] / n[known]
-    if np.abs(found[known] - ratio * right[known]).max() > FIT * np.abs(found).max():
-        return ""
-    flips = (ratio < 0).mean()
-    for name, noise in alike.items():
-        drawn = ratio * noise[known]
-        if name != "y" and 0.2 < flips < 0.8 and 0.3 < drawn.std() < 3 and noise.std() > 0:
+    """A factor of each entry that looks random, where a constant input is a factor of n.
+
+    without[noise](): n with that input set to 0.
+    """
+    for name, at_0 in without.items():
+        noise = alike.get(name)
+        if noise is None or noise.size < 2 * SPARE or noise.std() == 0:
+            continue
+        rest = at_0()  # the part without the noise, as of a KL divergence
+        through = n - rest
+        known = np.abs(through) > 1e-3 * np.abs(n).max()
+        if not np.isfinite(rest).all() or known.sum() < 2 * SPARE:
+            continue
+        ratio = ((a - rest) / np.where(known, through, 1))[known]
+        drawn, flips = ratio * noise[known], (ratio < 0).mean()
+        if 0.15 < flips < 0.85 and 0.3 < drawn.std() / noise.std() < 3:
             return (
                 f"perhaps {name} is drawn again in backward: each entry has a factor of its own, "
-                "the same for every dy, and many have another sign"
+                "and many have another sign"
             )
     return ""
 
@@ -305,3 +319,8 @@ def epsilon(a: np.ndarray, n: np.ndarray, alike: Mapping[str, np.ndarray], v: np
                     f"the forward adds to {shown}, and the backward does not"
                 )
     return ""
+
+
+def count(mask: np.ndarray) -> str:
+    k = int(mask.sum())
+    return f"{k} of {mask.size} entries {'is' if k == 1 else 'are'}"
