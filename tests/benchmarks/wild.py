@@ -12,7 +12,8 @@ wrong if it differs by more than ten times their error. Then `scratchvae.gradche
 `torch.autograd.gradcheck` judge it at their defaults, with inputs in float64. A right pair that is
 rejected is a false alarm, a wrong one that passes is a false pass.
 
-Prints Markdown: a row for each code base, totals, and every pair that is wrong, or judged wrongly.
+Prints Markdown: a row for each code base, both checkers side by side, and every pair that is wrong
+or judged wrongly.
 """
 
 import os
@@ -42,10 +43,10 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE.parent), str(ROOT)]
 
-from benchmarks.wild import truth
+from benchmarks.wild import truth  # noqa: E402
 
-import scratchvae
-from scratchvae.gradcheck import check
+import scratchvae  # noqa: E402
+from scratchvae.gradcheck import check  # noqa: E402
 
 SECONDS = 60  # for each pair and checker
 UNKNOWN = 1e-2  # a truth with a larger relative error is none
@@ -72,8 +73,8 @@ def time_limit(seconds):
 
 
 def limited(function):
-    """(result or None, milliseconds, what went wrong)."""
-    start = time.perf_counter()
+    """(result or None, milliseconds of this process, what went wrong)."""
+    start = time.process_time()
     try:
         with time_limit(SECONDS) if hasattr(signal, "SIGALRM") else nullcontext():
             result, said = function(), ""
@@ -81,7 +82,7 @@ def limited(function):
         result, said = None, f"took more than {SECONDS} s"
     except Exception as error:
         result, said = None, f"{type(error).__name__}: {error}"
-    return result, 1e3 * (time.perf_counter() - start), said
+    return result, 1e3 * (time.process_time() - start), said
 
 
 def judged_by_truth(pair):
@@ -151,7 +152,9 @@ def judged(pair, torch):
         row["leaves"] = wrong
     report, row["ms"], said = limited(lambda: report_of(pair))
     if report is None:
-        row["verdict"], row["said"] = "TRACEBACK", said
+        # an InputError says in one sentence what cannot be checked, and is no crash
+        verdict = "REFUSED" if said.startswith("InputError") else "TRACEBACK"
+        row |= {"verdict": verdict, "said": said, "justified": False, "fails": False}
     else:
         row["verdict"] = report.verdict
         row["said"] = "; ".join(_said(report))
@@ -177,7 +180,7 @@ def _said(report):
 
 
 def _name(messages, says):
-    """What the names of a bug are worth: "right", "place" if they only say where, "wrong", "none"."""
+    """What the names of a bug are worth: right, wrong, none, or place if they only say where."""
     messages = [m for m in messages if m.partition(": ")[2]]
     if not messages:
         return "none"
@@ -193,7 +196,7 @@ def _judgement(row):
         return "traceback"
     if row["fails"]:
         return "right"
-    if verdict in ("ERROR", "INCONCLUSIVE"):
+    if verdict in ("ERROR", "INCONCLUSIVE", "REFUSED"):
         return "undecided"
     if wrong is None:
         return "no truth"
@@ -258,7 +261,15 @@ def measure(root, adapters, only=""):
             continue
         with tempfile.TemporaryDirectory() as scratch:
             out = Path(scratch) / "rows.json"
-            command = [sys.executable, __file__, str(root), "--adapter", str(path), "--json", str(out)]
+            command = [
+                sys.executable,
+                __file__,
+                str(root),
+                "--adapter",
+                str(path),
+                "--json",
+                str(out),
+            ]
             done = subprocess.run(command, capture_output=True, text=True, cwd=scratch)
             if done.returncode:
                 last = (done.stderr.strip() or "no message").splitlines()[-1]
@@ -271,26 +282,19 @@ def count(rows, **wanted):
     return sum(all(row.get(k.replace("_", " ")) == v for k, v in wanted.items()) for row in rows)
 
 
-def cells(rows):
-    wrong = [r for r in rows if r["wrong"]]
-    ran = [r for r in rows if r.get("torch") is not None]
-    names = [r.get("name", "none") for r in wrong]
-    yield from (len(rows), count(rows, wrong=False), len(wrong), count(rows, fails=True))
-    yield from (count(rows, judgement=x) for x in ("false alarm", "false pass", "traceback"))
-    yield count(rows, judgement="undecided") + count(rows, judgement="no truth")
-    yield from (names.count(kind) for kind in ("right", "place", "none", "wrong"))
-    yield f"{statistics.median(r['ms'] for r in rows):.0f} ms" if rows else ""
-    yield count(ran, torch=False, wrong=False) if ran else ""
-    yield count(ran, torch=True, wrong=True) if ran else ""
-    yield len(rows) - len(ran) if ran else ""
-    yield f"{statistics.median(r['torch ms'] for r in ran):.0f} ms" if ran else ""
-
-
 HEAD = (
-    *("code base", "version", "pairs", "right", "wrong", "raise", "false alarms", "false passes"),
-    *("tracebacks", "undecided", "name right", "place alone", "no name", "name wrong", "median"),
-    *("torch: false alarms", "torch: false passes", "torch: could not run", "torch: median"),
+    *("code base", "version", "pairs", "right", "wrong", "raise"),
+    *("false alarms", "false passes", "tracebacks", "undecided", "median"),
 )
+JUDGED = ("false alarm", "false pass", "traceback")
+
+
+def cells(rows):
+    yield from (len(rows), count(rows, wrong=False), count(rows, wrong=True))
+    yield count(rows, fails=True)
+    yield from (count(rows, judgement=x) for x in JUDGED)
+    yield count(rows, judgement="undecided") + count(rows, judgement="no truth")
+    yield f"{statistics.median(row['ms'] for row in rows):.0f} ms" if rows else ""
 
 
 def line(*cells):
@@ -304,7 +308,7 @@ def table(results):
         if result["rows"]:
             line(result["source"].replace("+", "/"), result["version"], *cells(result["rows"]))
     rows = [row for result in results for row in result["rows"]]
-    line("**all**", "", *cells(rows))
+    line("all", "", *cells(rows))
     print()
     for result in results:
         name = result["source"].replace("+", "/")
@@ -316,6 +320,35 @@ def table(results):
             print(f"* {name}: {result['note']}")
     counts = {v: count(rows, verdict=v) for v in sorted({r["verdict"] for r in rows})}
     print("\nVerdicts:", ", ".join(f"{n} {v}" for v, n in counts.items()))
+    names = [row.get("name", "none") for row in rows if row["wrong"]]
+    kinds = ", ".join(f"{names.count(kind)} {kind}" for kind in ("right", "place", "none", "wrong"))
+    print(f"Names of {len(names)} wrong gradients: {kinds} ('place' says where, and not why)")
+
+
+def comparison(results):
+    """Both checkers on the pairs whose truth is known, where PyTorch is installed."""
+    rows = [r for result in results for r in result["rows"] if "torch ms" in r]
+    right = [r for r in rows if r["wrong"] is False]
+    wrong = [r for r in rows if r["wrong"]]
+    if not rows:
+        return
+    print()
+    line("checker", "false alarms", "wrong gradients missed", "raised", "median", "95 % within")
+    line("---", *["---:"] * 5)
+    for name, accepts, raised, ms in (
+        ("`check`", lambda r: r["verdict"] in GOOD, lambda r: r["verdict"] == "TRACEBACK", "ms"),
+        ("PyTorch `gradcheck`", lambda r: bool(r["torch"]), lambda r: r["torch"] is None, "torch ms"),
+    ):
+        alarms = [r for r in right if not accepts(r) and not r["justified"] and not raised(r)]
+        times = sorted(r[ms] for r in rows)
+        line(
+            name,
+            f"{len(alarms)} of {len(right)}",
+            f"{sum(map(accepts, wrong))} of {len(wrong)}",
+            sum(map(raised, rows)),
+            f"{statistics.median(times):.0f} ms",
+            f"{times[int(0.95 * len(times))]:.0f} ms",
+        )
 
 
 def details(results):
@@ -343,9 +376,13 @@ def details(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("root", metavar="DIR", type=Path, help="the snapshots")
-    parser.add_argument("--only", default="", metavar="NAME", help="code bases with this in their names")
+    parser.add_argument(
+        "--only", default="", metavar="NAME", help="code bases with this in their names"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the results here, too")
-    parser.add_argument("--adapters", type=Path, default=HERE / "wild", help="the folder of adapters")
+    parser.add_argument(
+        "--adapters", type=Path, default=HERE / "wild", help="the folder of adapters"
+    )
     parser.add_argument("--adapter", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     root = args.root.resolve()
@@ -363,6 +400,7 @@ def main():
         end="\n\n",
     )
     table(results)
+    comparison(results)
     details(results)
     if args.json:
         Path(args.json).write_text(json.dumps(results, indent=1))

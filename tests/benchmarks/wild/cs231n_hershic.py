@@ -43,7 +43,9 @@ def pairs(root):
             y = (made.forward_naive if naive else made.forward)(x)
             return y, lambda dy: {"x": dy * made.gradient}
 
-        return Pair(f"{kind}, {'naive' if naive else 'vectorized'}", run, {"x": draw(5, 4)}, **known)
+        return Pair(
+            f"{kind}, {'naive' if naive else 'vectorized'}", run, {"x": draw(5, 4)}, **known
+        )
 
     softmax = load(root / "classifiers" / "softmax.py").ClassifierSoftmax
     svm = load(root / "classifiers" / "svm.py").ClassifierSVM

@@ -10,7 +10,7 @@ IN_PLACE = {"breaks": "writes into"}
 
 
 def cached(name, forward, backward, names="", **inputs):
-    """forward(*inputs) returns (out, cache), backward(dout, cache) gradients in the order of names."""
+    """forward(*inputs) returns (out, cache); backward(dout, cache) gradients in this order."""
 
     def run(**inputs):
         out, cache = forward(*inputs.values())
@@ -90,7 +90,14 @@ def pairs(root):
         (1, 1, {}),
         (2, 1, {"cause": "dw reads the columns from l, where they begin at l * stride"}),
         (1, 2, {}),
-        (1, 0, {"cause": "dx[pad:-pad] is empty for a padding of 0", "breaks": "could not be broadcast"}),
+        (
+            1,
+            0,
+            {
+                "cause": "dx[pad:-pad] is empty for a padding of 0",
+                "breaks": "could not be broadcast",
+            },
+        ),
     ):
         conv = {"stride": stride, "pad": pad}
         yield cached(
@@ -109,4 +116,6 @@ def pairs(root):
             L.max_pool_backward_naive,
             x=image,
         )()
-    yield from linear_classifiers(root / "src" / "assignment1" / "cs231n" / "classifiers", "kantarcise")
+    yield from linear_classifiers(
+        root / "src" / "assignment1" / "cs231n" / "classifiers", "kantarcise"
+    )

@@ -111,6 +111,8 @@ def pairs(root):
     )()
     mask = np.array([[1, 1, 0], [1, 0, 1]])
     yield loss(
-        "temporal_softmax_loss", lambda x: R.temporal_softmax_loss(x, ids % 5, mask), x=draw(2, 3, 5)
+        "temporal_softmax_loss",
+        lambda x: R.temporal_softmax_loss(x, ids % 5, mask),
+        x=draw(2, 3, 5),
     )
     yield from linear_classifiers(code / "assignment1" / "cs231n" / "classifiers", "xavi")

@@ -1,7 +1,7 @@
 """Deep Learning from Scratch 2: layers, layers over time, attention."""
 
 import numpy as np
-from benchmarks.wild import Pair, draw, on_path
+from benchmarks.wild import Pair, draw, on_path, seeded
 
 SOURCE = "oreilly-japan+deep-learning-from-scratch-2"
 
@@ -15,7 +15,7 @@ def of_layer(name, make, params="", xs="x", **known):
 
     def pair(**inputs):
         def run(**inputs):
-            np.random.seed(0)
+            seeded()
             layer = make(*(inputs[n] for n in params))
             y = layer.forward(*(inputs[n] for n in xs))
 
@@ -87,9 +87,13 @@ def pairs(root):
         make = getattr(time_layers, f"Time{kind}")
         yield of_layer(f"Time{kind}, in float32", make, "Wx Wh b", **SINGLE)(x=series, **params)
     both = {f"{n}{i}": draw(*w.shape, seed=i) for i in (1, 2) for n, w in lstm.items()}
-    yield of_layer("TimeBiLSTM, in float32", time_layers.TimeBiLSTM, " ".join(both), **SINGLE)(x=series, **both)
+    yield of_layer("TimeBiLSTM, in float32", time_layers.TimeBiLSTM, " ".join(both), **SINGLE)(
+        x=series, **both
+    )
     ids = np.array([[0, 2, 2], [1, 5, 1]])
-    yield of_layer("TimeEmbedding, in float32", time_layers.TimeEmbedding, "W", **SINGLE)(x=ids, W=draw(6, 3))
+    yield of_layer("TimeEmbedding, in float32", time_layers.TimeEmbedding, "W", **SINGLE)(
+        x=ids, W=draw(6, 3)
+    )
     yield of_layer("TimeAffine", time_layers.TimeAffine, "W b")(x=series, W=draw(5, 3), b=draw(3))
     yield of_layer("TimeDropout", time_layers.TimeDropout)(x=series)
     labels = np.array([[0, 1, 2, 3], [4, 4, 0, -1], [1, -1, 2, 3]])
@@ -101,7 +105,9 @@ def pairs(root):
         np.array([[0, 1, 1], [1, 0, 0], [0, 0, 1], [1, 1, 1]]),
         **SINGLE,
     )
-    yield of_layer("WeightSum", attention.WeightSum, xs="hs a")(hs=series, a=draw(3, 4, low=0, high=1))
+    yield of_layer("WeightSum", attention.WeightSum, xs="hs a")(
+        hs=series, a=draw(3, 4, low=0, high=1)
+    )
     yield of_layer("AttentionWeight", attention.AttentionWeight, xs="hs h")(hs=series, h=draw(3, 5))
     yield of_layer("Attention", attention.Attention, xs="hs h")(hs=series, h=draw(3, 5))
     yield of_layer("TimeAttention", attention.TimeAttention, xs="enc dec")(
@@ -112,7 +118,7 @@ def pairs(root):
     )
 
     def negative(h, W):
-        np.random.seed(0)
+        seeded()
         layer = sampling.NegativeSamplingLoss(W, np.arange(12) % 6, sample_size=2)
         loss = layer.forward(h, np.array([0, 3, 3, 1, 5]))
 

@@ -1,7 +1,7 @@
 """Deep Learning from Scratch 3: the functions of dezero, each with its own backward."""
 
 import numpy as np
-from benchmarks.wild import Pair, draw, on_path
+from benchmarks.wild import Pair, draw, on_path, seeded
 
 SOURCE = "oreilly-japan+deep-learning-from-scratch-3"
 
@@ -12,7 +12,7 @@ def of_function(dezero, name, f, inputs, **known):
 
     def run(**inputs):
         variables = {n: dezero.Variable(x) for n, x in inputs.items()}
-        np.random.seed(0)
+        seeded()
         y = f(*variables.values())
 
         def back(dy):
@@ -69,7 +69,9 @@ def pairs(root):
         yield two(f.__name__, f, draw(3, 4), draw(3, 4, low=0.5, high=2))
     yield two("matmul", F.matmul, draw(3, 4), draw(4, 2))
     yield two("mean_squared_error", F.mean_squared_error, draw(3, 4), draw(3, 4, seed=1))
-    yield two("mean_squared_error_simple", F.mean_squared_error_simple, draw(3, 4), draw(3, 4, seed=1))
+    yield two(
+        "mean_squared_error_simple", F.mean_squared_error_simple, draw(3, 4), draw(3, 4, seed=1)
+    )
     linear = {"x": draw(3, 4), "W": draw(4, 2), "b": draw(2)}
     yield of_function(dezero, "linear", F.linear, linear)
     yield of_function(dezero, "linear_simple", F.linear_simple, linear)
@@ -77,7 +79,9 @@ def pairs(root):
     for f in (F.softmax_cross_entropy, F.softmax_cross_entropy_simple):
         yield one(f.__name__, lambda x, f=f: f(x, dezero.Variable(t)))
     target = np.array([[0.0, 1, 1, 0]] * 3)
-    yield one("sigmoid_cross_entropy", lambda x: F.sigmoid_cross_entropy(x, dezero.Variable(target)))
+    yield one(
+        "sigmoid_cross_entropy", lambda x: F.sigmoid_cross_entropy(x, dezero.Variable(target))
+    )
     yield one(
         "binary_cross_entropy",
         lambda x: F.binary_cross_entropy(x, dezero.Variable(target)),
@@ -104,7 +108,9 @@ def pairs(root):
         deconv = {"x": draw(2, 2, 4, 4), "W": kernel, "b": draw(3)}
         f = lambda x, W, b, a=(stride, pad): C.deconv2d(x, W, b, *a)  # noqa: E731
         yield of_function(dezero, f"deconv2d, stride {stride}, pad {pad}", f, deconv)
-        yield one(f"pooling, stride {stride}", lambda x, a=(stride, pad): C.pooling(x, 2, *a), image)
+        yield one(
+            f"pooling, stride {stride}", lambda x, a=(stride, pad): C.pooling(x, 2, *a), image
+        )
         yield one(
             f"average_pooling, stride {stride}",
             lambda x, a=(stride, pad): C.average_pooling(x, 2, *a),

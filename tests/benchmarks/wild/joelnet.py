@@ -1,7 +1,6 @@
 """joelnet."""
 
-import numpy as np
-from benchmarks.wild import Pair, draw, on_path
+from benchmarks.wild import Pair, draw, on_path, seeded
 
 SOURCE = "joelgrus+joelnet"
 
@@ -12,7 +11,7 @@ def pairs(root):
 
     def of_layer(name, make, **inputs):
         def run(x, **params):
-            np.random.seed(0)
+            seeded()
             layer = make()
             layer.params.update(params)
             y = layer.forward(x)
@@ -26,12 +25,14 @@ def pairs(root):
     def mse(predicted):
         target = draw(5, 3, seed=9)
         made = loss.MSE()
-        return made.loss(predicted, target), lambda dy: {"predicted": dy * made.grad(predicted, target)}
+        return made.loss(predicted, target), lambda dy: {
+            "predicted": dy * made.grad(predicted, target)
+        }
 
     yield Pair("MSE", mse, {"predicted": draw(5, 3)})
 
     def net(x):
-        np.random.seed(0)
+        seeded()
         made = nn.NeuralNet([layers.Linear(4, 6), layers.Tanh(), layers.Linear(6, 2)])
         return made.forward(x), lambda dy: {"x": made.backward(dy)}
 

@@ -3,7 +3,7 @@
 import sys
 
 import numpy as np
-from benchmarks.wild import Pair, draw, on_path
+from benchmarks.wild import Pair, draw, on_path, seeded
 
 SOURCE = "kwj2104+Simple-Variational-Autoencoder"
 NOTE = "`backward` takes Adam's step at once: its first moments, with beta 0, are the gradients"
@@ -24,7 +24,7 @@ def pairs(root):
     def elbo(**params):
         made.__dict__.update({n: w.copy() for n, w in params.items()})
         made.m, made.v = [0] * 10, [0] * 10
-        np.random.seed(0)
+        seeded()
         out, mu, logvar = made.forward(x)
         kl = -0.5 * np.sum(1 + logvar - np.power(mu, 2) - np.exp(logvar))
         loss = utils_vae.BCE_loss(out, x) + kl

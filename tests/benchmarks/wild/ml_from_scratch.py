@@ -1,7 +1,15 @@
 """ML-From-Scratch: layers, activations and losses of `deep_learning`."""
 
-import numpy as np
-from benchmarks.wild import Pair, draw, elementwise, empty_package, on_path, simplex, stand_in
+from benchmarks.wild import (
+    Pair,
+    draw,
+    elementwise,
+    empty_package,
+    on_path,
+    seeded,
+    simplex,
+    stand_in,
+)
 
 SOURCE = "eriklindernoren+ML-From-Scratch"
 NOTE = "only `deep_learning` is imported; an optimizer that keeps the gradient stands in for theirs"
@@ -19,7 +27,7 @@ def of_layer(name, make, shape, params=(), opts="{}_opt", **known):
     inputs = {"X": draw(3, *shape)}
 
     def made():
-        np.random.seed(0)
+        seeded()
         layer = make()
         layer.set_input_shape(shape)
         if hasattr(layer, "initialize"):
@@ -70,7 +78,9 @@ def pairs(root):
     image = (2, 4, 4)
     yield of_layer("Dense", lambda: layers.Dense(3), (4,), ("W", "w0"))
     yield of_layer("BatchNormalization", layers.BatchNormalization, (4,), ("gamma", "beta"))
-    yield of_layer("BatchNormalization of images", layers.BatchNormalization, image, ("gamma", "beta"))
+    yield of_layer(
+        "BatchNormalization of images", layers.BatchNormalization, image, ("gamma", "beta")
+    )
     for padding in ("same", "valid"):
         make = lambda p=padding: layers.Conv2D(2, (3, 3), padding=p)  # noqa: E731
         yield of_layer(f"Conv2D, {padding}", make, image, ("W", "w0"))
@@ -83,7 +93,8 @@ def pairs(root):
             make,
             (4, 2),
             ("U", "V", "W"),
-            cause="dX of a step lacks the steps after it" + ("; dU and dW are cut short" if text else ""),
+            cause="dX of a step lacks the steps after it"
+            + ("; dU and dW are cut short" if text else ""),
             says="first 3 slices",
         )
     yield of_layer("ConstantPadding2D", lambda: layers.ConstantPadding2D((1, 2), 3), image)

@@ -31,7 +31,9 @@ def pairs(root):
             y = forward.maxpool(image, size, stride)
             return y, lambda dy: {"image": backward.maxpoolBackward(dy, image, size, stride)}
 
-        return Pair(f"maxpool, window {size}, stride {stride}", run, {"image": draw(2, 6, 6)}, **known)
+        return Pair(
+            f"maxpool, window {size}, stride {stride}", run, {"image": draw(2, 6, 6)}, **known
+        )
 
     yield conv(1)
     yield conv(2)
@@ -48,4 +50,6 @@ def pairs(root):
         p = forward.softmax(z)
         return forward.categoricalCrossEntropy(p, label), lambda dy: {"z": dy * (p - label)}
 
-    yield Pair("softmax and categoricalCrossEntropy, as network.conv has them", loss, {"z": draw(4, 1)})
+    yield Pair(
+        "softmax and categoricalCrossEntropy, as network.conv has them", loss, {"z": draw(4, 1)}
+    )

@@ -1,7 +1,16 @@
 """numpy-ml: activations, losses, layers and modules."""
 
 import numpy as np
-from benchmarks.wild import Pair, draw, elementwise, empty_package, on_path, one_hot, simplex
+from benchmarks.wild import (
+    Pair,
+    draw,
+    elementwise,
+    empty_package,
+    on_path,
+    one_hot,
+    seeded,
+    simplex,
+)
 
 SOURCE = "ddbourgin+numpy-ml"
 NOTE = "only `neural_nets` is imported, without the package's other modules"
@@ -14,7 +23,7 @@ def of_layer(name, make, xs, params=True, **known):
     """A layer whose parameters and gradients are dicts, with lists of what it was given."""
 
     def built(inputs):
-        np.random.seed(0)
+        seeded()
         layer = make()
         if not params:
             return layer, []
@@ -154,10 +163,14 @@ def layers(nets):
             )
     for stride, pad, dilation in ((1, 0, 0), (2, 1, 0), (1, "same", 1), (1, "causal", 0)):
         make = lambda a=(pad, stride, dilation): nets.Conv1D(3, 2, *a, act_fn="Tanh")  # noqa: E731
-        yield of_layer(f"Conv1D, stride {stride}, pad {pad}, dilation {dilation}", make, {"X": draw(2, 6, 3)})
+        yield of_layer(
+            f"Conv1D, stride {stride}, pad {pad}, dilation {dilation}", make, {"X": draw(2, 6, 3)}
+        )
     for stride, pad, dilation in ((1, 0, 0), (2, 1, 0), (1, "same", 0), (1, 2, 1)):
         make = lambda a=(pad, stride, dilation): nets.Conv2D(2, (2, 2), *a, act_fn="Tanh")  # noqa: E731
-        yield of_layer(f"Conv2D, stride {stride}, pad {pad}, dilation {dilation}", make, {"X": image})
+        yield of_layer(
+            f"Conv2D, stride {stride}, pad {pad}, dilation {dilation}", make, {"X": image}
+        )
     for stride, pad in ((1, 0), (2, 0), (1, 1)):
         make = lambda a=(pad, stride): nets.Deconv2D(2, (2, 2), *a, act_fn="Tanh")  # noqa: E731
         yield of_layer(f"Deconv2D, stride {stride}, pad {pad}", make, {"X": draw(2, 4, 4, 3)})
@@ -176,12 +189,16 @@ def layers(nets):
             )
     series = {"X": draw(3, 4, 5)}
     for act in ("Tanh", "ReLU", "Sigmoid"):
-        yield of_layer(f"RNNCell over time, {act}", lambda a=act: recurrent(nets.RNNCell(3, a)), series)
-        yield of_layer(f"LSTMCell over time, {act}", lambda a=act: recurrent(nets.LSTMCell(3, a)), series)
+        yield of_layer(
+            f"RNNCell over time, {act}", lambda a=act: recurrent(nets.RNNCell(3, a)), series
+        )
+        yield of_layer(
+            f"LSTMCell over time, {act}", lambda a=act: recurrent(nets.LSTMCell(3, a)), series
+        )
 
 
 def recurrent(cell):
-    """A cell over the last axis: the layers RNN and LSTM themselves cannot be made at this commit."""
+    """A cell over the last axis: the layers RNN and LSTM cannot be made at this commit."""
 
     class Whole:
         def forward(self, X):
@@ -241,7 +258,7 @@ def modules(nets, activations):
         """Its parameters are drawn by its components, with a seed."""
 
         def run(**inputs):
-            np.random.seed(0)
+            seeded()
             module = make()
             y = module.forward(*inputs.values())
 

@@ -1,7 +1,6 @@
 """MLAlgorithms: the layers of `neuralnet`. Losses and elementwise derivatives are autograd's."""
 
-import numpy as np
-from benchmarks.wild import Pair, draw, empty_package, on_path, stand_in
+from benchmarks.wild import Pair, draw, empty_package, on_path, seeded, stand_in
 
 SOURCE = "rushter+MLAlgorithms"
 NOTE = "`autograd` must be installed; only the layers and losses are imported"
@@ -9,7 +8,7 @@ NOTE = "`autograd` must be installed; only the layers and losses are imported"
 
 def of_layer(name, make, X, params=None, train=False, **known):
     def made():
-        np.random.seed(0)
+        seeded()
         layer = make()
         layer.setup(X.shape)
         if train:

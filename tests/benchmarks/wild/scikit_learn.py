@@ -22,8 +22,16 @@ def losses():
     positive, real = draw(7, low=0.5, high=3.0), draw(7, seed=1)
     binary = np.array([0.0, 1, 1, 0, 1, 0, 1])
     for made, y in (
-        *((L.HalfSquaredError(), real), (L.AbsoluteError(), real), (L.PinballLoss(quantile=0.3), real)),
-        *((L.HuberLoss(delta=0.8), real), (L.HalfPoissonLoss(), positive), (L.HalfGammaLoss(), positive)),
+        *(
+            (L.HalfSquaredError(), real),
+            (L.AbsoluteError(), real),
+            (L.PinballLoss(quantile=0.3), real),
+        ),
+        *(
+            (L.HuberLoss(delta=0.8), real),
+            (L.HalfPoissonLoss(), positive),
+            (L.HalfGammaLoss(), positive),
+        ),
         *((L.HalfTweedieLoss(power=p), positive) for p in (0.0, 1.0, 1.5, 2.0, 3.0)),
         (L.HalfTweedieLossIdentity(power=1.5), positive),
         *((L.HalfBinomialLoss(), binary), (L.ExponentialLoss(), binary)),
@@ -95,7 +103,14 @@ def networks():
     )
     for cls, text, y, known in targets:
         for activation in ("relu", "tanh", "logistic", "identity"):
-            net = cls(hidden_layer_sizes=(4,), activation=activation, solver="lbfgs", max_iter=1, random_state=0, alpha=0.0)
+            net = cls(
+                hidden_layer_sizes=(4,),
+                activation=activation,
+                solver="lbfgs",
+                max_iter=1,
+                random_state=0,
+                alpha=0.0,
+            )
             net.fit(X, y)
             Y = net._label_binarizer.transform(y) if cls is MLPClassifier else y.reshape(8, -1)
             start = np.concatenate([w.ravel() for w in (*net.coefs_, *net.intercepts_)])
@@ -109,15 +124,18 @@ def networks():
                     None,
                     [X, *(np.empty((8, n)) for n in sizes[1:])],
                     [np.empty((8, n)) for n in sizes[1:]],
-                    [np.empty(s) for s in zip(sizes[:-1], sizes[1:], strict=True)],
+                    [np.empty((3, 4)), np.empty((4, sizes[2]))],
                     [np.empty(n) for n in sizes[1:]],
                 )
 
-            yield scalar(f"{cls.__name__}, {text}, {activation}", f, start + 0.3 * draw(start.size), **known)
+            yield scalar(
+                f"{cls.__name__}, {text}, {activation}", f, start + 0.3 * draw(start.size), **known
+            )
 
 
 def kernels():
-    from sklearn.gaussian_process import GaussianProcessRegressor, kernels as K
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process import kernels as K
 
     X, y = draw(6, 2), draw(6)
     every = (

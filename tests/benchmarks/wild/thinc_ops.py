@@ -25,7 +25,14 @@ def pairs(root):
     from thinc.loss import CategoricalCrossentropy, CosineDistance, L2Distance
 
     ops = NumpyOps()
-    for name in ("relu_k", "hard_sigmoid", "hard_tanh", "hard_swish", "hard_swish_mobilenet", "dish"):
+    for name in (
+        "relu_k",
+        "hard_sigmoid",
+        "hard_tanh",
+        "hard_swish",
+        "hard_swish_mobilenet",
+        "dish",
+    ):
         yield of_op(ops, name)
     yield of_op(ops, "relu", given="Y")
     yield of_op(ops, "sigmoid", given="Y")
@@ -105,7 +112,7 @@ def pairs(root):
             f"L2Distance, {text}",
             lambda X, f=distance: f(X, L2Distance),
             {"X": guesses},
-            cause="the loss squares what the gradient is: the factor 2, and 1/n once more, are lost",
+            cause="the loss is the square of its gradient: the factor 2, or 2/n, is lost",
             says="0.5 x|2 x too small|2.5 x|a factor",
         )
         yield Pair(

@@ -10,7 +10,9 @@ import numpy as np
 
 MOST = 60  # entries of an input that are looked at
 STEP = 1e-30  # of the complex step
-AGREE = 1e-4  # the complex step is believed if differences agree so far: abs() loses what it carries
+AGREE = (
+    1e-4  # the complex step is believed if differences agree so far: abs() loses what it carries
+)
 ROUNDING = 1e-11  # of a gradient by the complex step, relative to its largest entry
 
 
@@ -29,14 +31,15 @@ def gradient(f, inputs, name, dy):
 
     y = np.asarray(f(**inputs))
     rounding = np.finfo(y.dtype if y.dtype.kind == "f" else float).eps * np.abs(dy * y).sum()
-    found = np.array([_ridders(loss, x, i, rounding) for i in entries]).reshape(-1, 2)
-    value, error = found[:, 0], found[:, 1].max(initial=0)
-    size = np.abs(value).max(initial=0)
-    with warnings.catch_warnings():
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = np.array([_ridders(loss, x, i, rounding) for i in entries]).reshape(-1, 2)
+        value, error = found[:, 0], found[:, 1].max(initial=0)
+        size = np.abs(value).max(initial=0)
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         try:
             exact = np.array([_complex_step(loss, x, i) for i in entries])
-        except Exception:
+        except Exception:  # whatever foreign code raises when it meets complex numbers
             exact = np.array([np.nan])
     if exact.shape == value.shape and np.abs(exact - value).max(initial=0) <= AGREE * size + error:
         return entries, exact, ROUNDING * np.abs(exact).max(initial=0), "complex step"
