@@ -745,6 +745,5 @@ class Terminal(io.StringIO):
 def test_a_bar_is_shown_in_a_terminal_after_a_moment(monkeypatch, moment):
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr("scratchvae.gradcheck.question.MOMENT", moment)
-    inputs = {n: np.ones(3) for n in "abc"}
-    check(lambda a, b, c: a * b * c, lambda dy, a, b, c: (dy * b * c, dy * a * c, dy * a * b), inputs)
+    check(lambda a, b: a * b, lambda dy, a, b: (dy * b, dy * a), {"a": np.ones(3), "b": np.ones(3)})
     assert ("gradients:" in sys.stderr.getvalue()) == (moment == 0)
