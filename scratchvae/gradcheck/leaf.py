@@ -82,6 +82,8 @@ def leaf(asked: Question, name: str, g: Array) -> Leaf:
     x = pair.inputs[name]
     if x.size == 0:
         return Leaf(name, PASS, resolution=0.0, message="it has no entries")
+    if g.dtype.kind == "f" and g.dtype.itemsize > 8:
+        g = g.astype("float64")  # NumPy's linear algebra takes no extended precision
     claim = asked.claim(name, g, pair.inputs)
     if not bool(array_module(g).isfinite(g).all()):
         return _failed(asked, name, claim, [])

@@ -734,3 +734,18 @@ def test_errors_of_two_gradients_do_not_hide_one_another():
 
     report = check(f, spoilt, x)
     assert [leaf.name for leaf in report.leaves if leaf.verdict == FAIL] == ["a1", "a8"]
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps == np.finfo(float).eps, reason="no wider type")
+@pytest.mark.parametrize(("factor", "verdict"), [(1, "CONTRACT"), (2, "FAIL")])
+def test_a_gradient_in_extended_precision_is_compared_all_the_same(factor, verdict):
+    """A backward that keeps its state, as Adam does, may return what another call left wide."""
+    x = np.random.default_rng(0).standard_normal((5, 4))
+    scale = np.linspace(1, factor, 4)  # no explanation fits, so that all of them are tried
+
+    def backward(dy, x):
+        return (dy * 3 * x**2 * scale[None] * scale[[1, 3, 0, 2]]).astype(np.longdouble)
+
+    report = check(lambda x: x**3, backward, {"x": x})
+    assert report.verdict == verdict
+    assert any(f"dx is {np.dtype(np.longdouble)}, but x is float64" in v for v in report.violations)
