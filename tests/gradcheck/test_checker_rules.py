@@ -747,3 +747,18 @@ def test_a_bar_is_shown_in_a_terminal_after_a_moment(monkeypatch, moment):
     monkeypatch.setattr("scratchvae.gradcheck.question.MOMENT", moment)
     check(lambda a, b: a * b, lambda dy, a, b: (dy * b, dy * a), {"a": np.ones(3), "b": np.ones(3)})
     assert ("gradients:" in sys.stderr.getvalue()) == (moment == 0)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps == np.finfo(float).eps, reason="no wider type")
+@pytest.mark.parametrize(("factor", "verdict"), [(1, "CONTRACT"), (2, "FAIL")])
+def test_a_gradient_in_extended_precision_is_compared_all_the_same(factor, verdict):
+    """A backward that keeps its state, as Adam does, may return what another call left wide."""
+    x = np.random.default_rng(0).standard_normal((5, 4))
+    scale = np.linspace(1, factor, 4)  # no explanation fits, so that all of them are tried
+
+    def backward(dy, x):
+        return (dy * 3 * x**2 * scale[None] * scale[[1, 3, 0, 2]]).astype(np.longdouble)
+
+    report = check(lambda x: x**3, backward, {"x": x})
+    assert report.verdict == verdict
+    assert any(f"dx is {np.dtype(np.longdouble)}, but x is float64" in v for v in report.violations)

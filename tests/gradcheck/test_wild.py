@@ -147,10 +147,12 @@ def test_the_truth_is_as_good_as_it_says(f, slope, method):
 
 
 @pytest.mark.parametrize("path", sorted(ADAPTERS.glob("*.py")), ids=lambda p: p.stem)
-def test_each_adapter_says_what_it_adapts(path):
+def test_each_adapter_says_what_it_adapts_and_stands_in_the_page(path):
     wild, _ = runner()
     if path.name in ("__init__.py", "truth.py"):
         return
     source = wild.source_of(path)
     assert source.count("+") <= 1
     assert "def pairs(root):" in path.read_text()
+    page = (TESTS.parent / "docs" / "wild.md").read_text()
+    assert f"\n| {source.replace('+', '/')} | " in page

@@ -88,7 +88,14 @@ def pairs(root):
         )()
     for stride, pad, known in (
         (1, 1, {}),
-        (2, 1, {"cause": "dw reads the columns from l, where they begin at l * stride"}),
+        (
+            2,
+            1,
+            {
+                "cause": "dw reads the columns from l, where they begin at l * stride",
+                "says": "column|stride|index",
+            },
+        ),
         (1, 2, {}),
         (
             1,

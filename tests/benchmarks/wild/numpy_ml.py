@@ -135,6 +135,7 @@ def layers(nets):
         lambda: nets.Softmax(dim=0),
         {"X": x},
         cause="the backward goes over rows whatever the axis",
+        says="axis",
     )
     yield of_layer("BatchNorm1D", nets.BatchNorm1D, {"X": x})
     yield of_layer("BatchNorm2D", nets.BatchNorm2D, {"X": image})
