@@ -104,6 +104,10 @@ def elbo_backward(dy, mu, logvar, eps):
     return {"mu": g["mu"] + dy * mu, "logvar": g["logvar"] + dy * (np.exp(logvar) - 1) / 2}
 
 
+def drawn(seed):
+    return normal(4, 3, seed=seed)
+
+
 def convolution(x, w):
     return np.stack([x[:, i : i + 3] for i in range(x.shape[1] - 2)], axis=1) @ w
 
@@ -188,6 +192,7 @@ BUGS = {
     "noise drawn again": (sample, sample_backward, SAMPLE, ["logvar"], NOISE),
     "noise drawn again, decoded": (decoded, decoded_backward, SAMPLE, ["logvar"], NOISE),
     "noise drawn again, a loss": (elbo, elbo_backward, SAMPLE, ["logvar"], NOISE),
+    "noise drawn again, inside": (lambda mu, logvar: mu + np.exp(logvar / 2) * drawn(2), lambda dy, logvar: (1 * dy, dy * np.exp(logvar / 2) / 2 * drawn(9)), {n: SAMPLE[n] for n in ("mu", "logvar")}, ["logvar"], r"^perhaps noise is drawn again in backward"),
     "noise forgotten": (sample, lambda dy, logvar: {"mu": 1 * dy, "logvar": dy * np.exp(logvar / 2) / 2}, SAMPLE, ["logvar"], r"^a factor eps is missing"),
     "copies": (lambda x: x.repeat(2, 0).repeat(2, 1), lambda dy: dy[::2, ::2].copy(), X, "x", "^all 24 entries are " + SEVERAL),
     "windows of a convolution": (convolution, convolution_backward, {"x": normal(2, 7), "w": normal(3, 2)}, "x", "^slices 1 to 5 along axis 1 are " + SEVERAL),
@@ -262,6 +267,12 @@ def test_a_gradient_that_ignores_dy_may_be_off_by_a_factor_too():
         said
         == "the upstream gradient is ignored, and for one of 1, 1.5 x too large at all 5 entries"
     )
+
+
+def test_a_wrong_function_of_each_entry_is_no_noise():
+    """Its factors depend on the numbers: they are equal where these are."""
+    said = check(lambda x: np.sin(3 * x), lambda dy, x: 3 * dy * np.sin(3 * x), X).leaves[0].message
+    assert said == ""
 
 
 def test_an_error_of_one_number_is_a_factor_only_if_that_is_a_plain_one():

@@ -1,6 +1,6 @@
 """The report on a wrong gradient: the name of the bug, if one fits, and the worst entries."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
 
@@ -20,8 +20,10 @@ STEPS = (
     "it should be zero: the forward is constant around this input, and jumps further away (it "
     "rounds, or compares)"
 )
-SMALL = 1e-5  # relative to the gradient: an error that an approximate forward may explain
+SMALL = 3e-5  # relative to the gradient: an error that an approximate forward may explain
 NO_SLOPE = 1e-8  # relative to the gradient: differences of a constant are no larger
+FLIPS = 0.15  # of entries with another sign: fewer do not look like noise
+PLACE = 1e-3  # relative: factors that differ by more are not the same
 ALIKE = 1e-3  # relative: slopes along one line of two gradients that may be the same
 AGAIN = 32  # entries that the rungs of the first probe do not tell, and that get a full one
 LARGE = 200_000  # entries of a Jacobian that is not computed
@@ -109,6 +111,9 @@ def failed(
             to_numpy(dy).astype("float64"),
             jacobian,
         )
+        ratio = _ratio(a.reshape(analytic.shape), numeric.reshape(analytic.shape))
+        if not message and (ratio < 0).mean() > FLIPS and dy.size > 1:
+            message = _drawn_again(asked, name, ratio, for_upstream)
     elif known:
         message = explain(
             *(name, a, numeric, {}, lambda: iter(()), lambda v: np.full(a.shape, np.inf)),
@@ -139,6 +144,42 @@ def _returned(asked: Question, name: str, v: np.ndarray) -> np.ndarray | None:
         return to_numpy(question.gradients(asked.pair.inputs)[name]).astype("float64")
     except Raised:
         return None
+
+
+def _ratio(a: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """a / n, and NaN where n is about 0."""
+    known = np.abs(n) > 1e-3 * np.abs(n).max()
+    return np.where(known, a / np.where(known, n, 1), np.nan)
+
+
+def _drawn_again(
+    asked: Question, name: str, ratio: np.ndarray, for_upstream: Callable[[np.ndarray], np.ndarray]
+) -> str:
+    """A name if each entry has a factor that depends on its place, and on no number.
+
+    The factor is the same for another dy, and differs from entry to entry also where all entries of
+    each input are equal.
+    """
+    v = np.random.default_rng(0).standard_normal(asked.dy.shape)
+    a, n = _returned(asked, name, v), for_upstream(v)
+    if a is None or not np.nanmax(np.abs(a - ratio * n)) <= PLACE * np.abs(a).max():
+        return ""
+    xp, inputs = array_module(asked.dy), asked.pair.inputs
+    even = {
+        o: xp.full_like(x, x.mean()) if o in asked.pair.floats else x for o, x in inputs.items()
+    }
+    try:
+        found = entries(asked, asked.claim(name, 0 * even[name], even))
+        a = to_numpy(asked.gradients(even)[name])
+    except Raised:
+        return ""
+    n = np.array([p.slope for _, p in found]) / size(even[name])
+    if n.size < a.size or np.nanstd(_ratio(a, n.reshape(a.shape))) <= PLACE:
+        return ""
+    return (
+        "perhaps noise is drawn again in backward: each entry has a factor of its own, the same "
+        "for every dy, and many have another sign"
+    )
 
 
 def _flat(found: Entries, analytic: np.ndarray, step: float) -> bool:
