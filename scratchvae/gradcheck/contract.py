@@ -94,8 +94,11 @@ def locked(call: Callable[[], Any], arrays: Mapping[str, Array], who: str) -> Lo
         for a in numpys:
             a.flags.writeable = True
     if refused is None:
-        what = changed()
-        return Locked(result, f"{who} changes {what}, which it was given" if what else "")
+        if not (what := changed()):
+            return Locked(result)
+        for name in what.split(", "):
+            arrays[name][...] = before[name]
+        return Locked(result, f"{who} changes {what}, which it was given")
     result = call()
     if not changed() and not any(refused.what.endswith(words) for words in WRITES):
         return Locked(result, note=f"{who} refuses read-only arguments: {refused.what}")
@@ -174,12 +177,15 @@ def behaviour(
     zero = backward(0 * dy, inputs)
     if bad := [n for n, g in zero.items() if bool((g != 0).any())]:
         yield VIOLATION, f"{names(bad)} is not 0 for an upstream gradient of 0"
-    try:
-        f({n: 0.99 * x if x.dtype.kind == "f" else x for n, x in inputs.items()})
-    except Raised:
-        pass  # outside its domain; what it has kept until then counts
-    if bad := other_bits(gradients, backward(dy, inputs)):
-        text = f"{names(bad)} changes if forward is called in between: it depends on hidden state"
+    near = {n: 0.99 * x if x.dtype.kind == "f" else x for n, x in inputs.items()}
+    for call, what in ((lambda: f(near), "forward"), (lambda: backward(dy, near), "backward")):
+        try:
+            call()
+        except Raised:
+            pass  # outside its domain; what it has kept until then counts
+        if not (bad := other_bits(gradients, backward(dy, inputs))):
+            continue
+        text = f"{names(bad)} changes if {what} is called in between: it depends on hidden state"
         yield VIOLATION, text
         return
     for how, arrange in LAYOUTS.items():

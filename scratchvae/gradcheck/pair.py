@@ -104,6 +104,7 @@ class Pair:
         self.coarse: dict[str, float] = {}
         self.nothing: set[str] = set()
         self.first: set[str] = set()  # names of the gradients that the first call returned
+        self.writes = False  # whether backward writes into what it is given
         self.broken: set[str] = set()  # of gradients that cannot be compared
         if not isinstance(inputs, Mapping) or not inputs:
             raise InputError(f"{self.name}: inputs must be a dict of name to array, and not empty")
@@ -145,10 +146,11 @@ class Pair:
         if any(p.kind is p.VAR_POSITIONAL for p in parameters) or not parameters:
             raise InputError(f"{self.back} must name its arguments: dy, then inputs of the forward")
         first, *others = parameters
-        if first.name in self.tree and first.name != "dy":
+        if first.name in {*self.tree, "y"} and first.name != "dy":
+            what = "an input of the forward" if first.name in self.tree else "the output"
             raise InputError(
-                f"the first argument of {self.back} is {first.name}, an input of the forward, but "
-                "it is called with the upstream gradient first: add an argument dy before it"
+                f"the first argument of {self.back} is {first.name}, {what}, but it is called with "
+                "the upstream gradient first: add an argument dy before it"
             )
         if any(p.kind is p.VAR_KEYWORD for p in parameters):
             return list(self.tree)
@@ -200,6 +202,8 @@ class Pair:
 
         Raises Changed if they are of other inputs than at the first call, or have other shapes.
         """
+        if self.writes:
+            dy, inputs = dy.copy(), {n: a.copy() for n, a in inputs.items()}
         found = self.returned(dy, inputs, y)
         if found.keys() != self.first:
             raise Changed(f"{self.back} returns other gradients than at the first call")

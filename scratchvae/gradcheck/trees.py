@@ -52,7 +52,7 @@ def walk(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def as_array(leaf: Any, path: str) -> Array | None:
     """The array that a leaf holds, or None. Raises InputError for those of a framework."""
     framework = type(leaf).__module__.partition(".")[0]
-    if framework in ADAPTERS:
+    if framework in ADAPTERS and hasattr(leaf, "shape"):
         raise InputError(
             f"{path} is a {framework} array: check functions of such arrays with "
             f"scratchvae.gradcheck.{ADAPTERS[framework]}"

@@ -290,6 +290,14 @@ def test_a_pull_back(draw):
         check_vjp(product, product, inputs)
 
 
+def test_derivatives_that_come_with_another_output(draw):
+    vjp = check_vjp(np.sin, lambda x: (2 * np.sin(x), lambda dy: dy * np.cos(x)), draw(3))
+    jvp = check_jvp(np.sin, lambda p, t: (np.cos(p[0]), np.cos(p[0]) * t[0]), draw(3))
+    for report in (vjp, jvp):
+        assert leaves(report) == {"x": "PASS"}
+        assert report.violations == ("<lambda> returns another output than sin",)
+
+
 def forward_mode(primals, tangents):
     (x, w), (dx, dw) = primals, tangents
     return np.sin(x @ w), np.cos(x @ w) * (dx @ w + x @ dw)

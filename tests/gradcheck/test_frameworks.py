@@ -66,7 +66,7 @@ def test_what_is_declared_for_float32_alone(torch):
     assert check_torch(Single.apply, x).raised.startswith("Single raises TypeError in line")
     report = check_torch(Single.apply, x, dtype="float32")
     assert (report.verdict, report.notes) == ("PASS", ())
-    with pytest.raises(InputError, match="dtype must be float64 or float32, got 'bfloat16'"):
+    with pytest.raises(InputError, match="dtype must be float64 or float32, got bfloat16"):
         check_torch(Single.apply, x, dtype="bfloat16")
 
 
@@ -143,9 +143,54 @@ def test_a_backward_that_takes_its_arguments_for_contiguous(torch):
     assert any("is another one for" in violation for violation in report.violations), report
 
 
-def test_arrays_of_numpy_are_no_tensors(torch):
+def test_ways_of_calling(torch, scaled_exp):
+    f, x = scaled_exp(1), torch.linspace(0, 1, 3)
+    for function, arguments in ((f, (x, 2.0)), (f.apply, [x, 2.0]), (f.apply, (x.numpy(), 2.0))):
+        assert leaves(check_torch(function, arguments)) == {"x": "PASS"}
+    assert check_torch(f, (x, 2.0), dtype=torch.float32).verdict == "PASS"
     with pytest.raises(InputError, match="check_torch takes tensors"):
-        check_torch(lambda x: x, np.ones(3))
+        check_torch(lambda x: x, 1.0)
+
+
+def test_inputs_that_require_no_gradient_are_constants(torch):
+    class Product(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, scale):
+            ctx.save_for_backward(scale)
+            return x * scale
+
+        @staticmethod
+        def backward(ctx, dy):
+            return dy * ctx.saved_tensors[0], None
+
+    x, scale = torch.linspace(0, 1, 3), torch.linspace(1, 2, 3)
+    assert leaves(check_torch(Product, (x, scale))) == {"x": "PASS", "scale": "FAIL"}
+    assert leaves(check_torch(Product, (x.requires_grad_(), scale))) == {"x": "PASS"}
+    assert x.grad is None
+
+
+def test_a_derivative_of_a_derivative(torch):
+    def slope(x):
+        return torch.autograd.grad((x**3).sum(), x, create_graph=True)[0]
+
+    assert leaves(check_torch(slope, torch.linspace(1, 2, 4))) == {"x": "PASS"}
+
+
+def test_a_backward_that_writes_into_its_argument(torch):
+    class Writes(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, dy):
+            dx = 2 * dy
+            dy.mul_(2)
+            return dx
+
+    report = check_torch(Writes, torch.linspace(1, 2, 4))
+    assert report.violations[0].startswith("the backward changes dy")
+    assert leaves(report) == {"x": "PASS"}, "apart from that it is right"
 
 
 # --------------------------------------------------------------------------------------------- JAX
@@ -182,6 +227,66 @@ def test_a_custom_vjp(jax, scaled_softplus):
     report = check_jax(scaled_softplus(0.5), (x, 1.5))
     assert report.headline == "scaled_softplus: FAIL: dx: 2 x too small at all 5 entries"
     assert jax.numpy.asarray(np.ones(2)).dtype == "float32", "as it was before the check"
+
+
+def test_a_rule_with_another_output_than_the_function(jax):
+    np_ = jax.numpy
+    x = np_.linspace(0.5, 2, 5)
+
+    @jax.custom_vjp
+    def square(x):
+        return x**2
+
+    square.defvjp(lambda x: (1.01 * x**2, x), lambda x, dy: (2 * x * dy,))
+
+    @jax.custom_jvp
+    def sine(x):
+        return np_.sin(x)
+
+    sine.defjvp(lambda p, t: (2 * np_.sin(p[0]), np_.cos(p[0]) * t[0]))
+    for f in (square, sine):
+        report = check_jax(f, x)
+        name = f.__name__
+        text = f"the derivative rule of {name} returns another output than {name} itself"
+        assert (leaves(report), report.violations) == ({"x": "PASS"}, (text,))
+
+
+def test_what_a_forward_keeps_from_an_earlier_call(jax):
+    kept = []
+
+    @jax.custom_vjp
+    def square(x):
+        return x**2
+
+    def forward(x):
+        kept.append(x)
+        return x**2, kept[-2] if len(kept) > 1 else x
+
+    square.defvjp(forward, lambda x, dy: (2 * x * dy,))
+    report = check_jax(square, jax.numpy.linspace(0.5, 2, 5))
+    assert any("it depends on hidden state" in violation for violation in report.violations)
+
+
+def test_arguments_that_are_no_arrays_of_numbers(jax):
+    np_, x = jax.numpy, jax.numpy.linspace(0.5, 2, 5)
+
+    def apply(f, x):
+        return f(x)
+
+    assert leaves(check_jax(apply, (np_.tanh, x))) == {"x": "PASS"}
+    assert leaves(check_jax(apply, (jax.jit(np_.tanh), x))) == {"x": "PASS"}
+
+    def noisy(x, key):
+        return x * jax.random.normal(key, x.shape)
+
+    assert leaves(check_jax(noisy, (x, jax.random.key(0)))) == {"x": "PASS"}
+
+
+def test_python_that_depends_on_values(jax):
+    def f(x):
+        return 2 * x if x.sum() > 0 else -x
+
+    assert leaves(check_jax(f, jax.numpy.linspace(0.5, 2, 5))) == {"x": "PASS"}
 
 
 def test_a_custom_jvp(jax):
@@ -271,7 +376,16 @@ def cube(x):
     return x**3
 
 inputs_cube = inputs_double
+
+from scratchvae.gradcheck import inputs
+
+@inputs(x="BD")
+@jax.custom_vjp
+def triple(x):
+    return 3 * x
+
+triple.defvjp(lambda x: (triple(x), None), lambda kept, dy: (dy,))
 """
     )
     found = {report.name: report.verdict for report in check_file(path)}
-    assert found == {"double": "FAIL", "cube": "PASS"}
+    assert found == {"double": "FAIL", "cube": "PASS", "triple": "FAIL"}

@@ -153,7 +153,7 @@ def test_what_is_no_array_is_handed_on_as_it_is(draw):
 
 
 def test_arrays_of_a_framework_are_refused_with_the_way_out():
-    Tensor = type("Tensor", (), {"__module__": "torch"})
+    Tensor = type("Tensor", (), {"__module__": "torch", "shape": (3,)})
     with pytest.raises(
         InputError, match=r"x is a torch array: .* scratchvae.gradcheck.check_torch"
     ):
@@ -271,6 +271,8 @@ def test_a_method_has_parameters_that_are_not_checked(draw):
         def backward(self, dy):
             return 2 * dy
 
+    with pytest.raises(InputError, match="the first argument of <lambda> is y, .* add an argument dy"):
+        check(lambda x: x * x, lambda y: 2 * y, {"x": draw(3)})
     report = check(Layer().forward, Layer().backward, {"x": draw(3)})
     text = "forward is a method: check_layer checks the parameters of its object, too"
     assert (report.verdict, report.notes) == ("PASS", (text,))

@@ -132,6 +132,9 @@ def test_a_function_whose_backward_is_missing_is_not_passed_over(write, capsys):
     out, err = capsys.readouterr()
     assert "1 of 2 pairs passed, 1 could not be checked" in out
     assert "cube has no cube_backward beside it, and cube must return (loss, gradient)" in err
+    text = GOOD.replace("def product_backward", "def of_nobody")
+    assert cli.main(["verify", str(write(text))]) == 2
+    assert "product has no product_backward beside it" in capsys.readouterr().err
 
 
 def test_a_wrong_pair_fails_with_its_name_and_exit_code_1(write, capsys):

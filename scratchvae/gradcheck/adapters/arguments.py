@@ -4,7 +4,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from .. import trees
+
+SAME = 1e-5  # relative: float32 may round otherwise
 
 
 def named(f: Callable[..., Any], arguments: Any, skip: int = 0) -> dict[str, Any]:
@@ -34,6 +38,16 @@ def by_position(f: Callable[..., Any], arguments: Any) -> Callable[..., Any]:
 def stand_in(function: Any, name: str, theirs: Callable[..., Any]) -> None:
     """Let a report call this function by a name, and find its lines in that of the user."""
     function.__name__, function.under_test = name, theirs
+
+
+def same_output(a: Any, b: Any) -> bool:
+    """Whether two outputs, arrays or nested, hold the same numbers but for rounding."""
+    one, two = trees.arrays(a), trees.arrays(b)
+    return one.keys() == two.keys() and all(
+        x.shape == two[path].shape
+        and np.allclose(x, two[path], SAME, SAME * float(abs(x).max(initial=0)))
+        for path, x in one.items()
+    )
 
 
 def mapped(change: Callable[[Any], Any], tree: Any) -> Any:

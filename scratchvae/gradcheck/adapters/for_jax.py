@@ -1,68 +1,85 @@
 """`check_jax`: functions of JAX, with their custom_vjp and custom_jvp rules."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .. import trees
 from ..checker import check
+from ..pair import Raised, called
 from ..report import Report
-from .arguments import mapped, named, stand_in
+from .arguments import named, same_output, stand_in
+
+WIDE = {"f": "float64", "c": "complex128"}
 
 
 def check_jax(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
     """Check the gradients that JAX gives of a function, by whatever rules it has for them.
 
     64-bit numbers are enabled for the check alone, and float32 arguments are widened. Arguments may
-    be nested dicts, lists and tuples; the output may be any pytree. Complex gradients follow the
-    convention of JAX.
+    be nested dicts, lists and tuples; the output may be any pytree. Where f can be compiled, its
+    forward is, for speed. A rule that returns another output than f is a violation of the contract.
+    Complex gradients follow the convention of JAX.
 
     arguments  arrays: a tuple, a single one, or a dict by name
     options    of `check`
     """
     import jax
 
-    def widened(a: Any) -> Any:
-        if not isinstance(a, (jax.Array, np.ndarray)):
-            return a
-        a = np.asarray(a)
-        return a.astype({"f": "float64", "c": "complex128"}.get(a.dtype.kind, a.dtype))
+    start = named(f, arguments)
+    inputs = {}
+    for path, a in trees.walk(start):
+        key = isinstance(a, jax.Array) and jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key)
+        if isinstance(a, (jax.Array, np.ndarray, float, complex)) and not key:
+            a = np.asarray(a)
+            inputs[path] = a.astype(WIDE.get(a.dtype.kind, a.dtype))
 
-    start = mapped(widened, named(f, arguments))
+    def run(moved: Mapping[str, Any]) -> Any:
+        values = trees.rebuild(start, moved)
+        return f(**values) if isinstance(arguments, Mapping) else f(*values.values())
 
-    def run(by_name: Mapping[str, Any]) -> Any:
-        return f(**by_name) if isinstance(arguments, Mapping) else f(*by_name.values())
+    def in_jax(by_path: Mapping[str, Any]) -> dict[str, Any]:
+        return {path: jax.numpy.asarray(a) for path, a in by_path.items()}
 
-    def device_array(a: Any) -> Any:
-        return jax.numpy.asarray(a) if isinstance(a, np.ndarray) else a
-
-    def forward(**by_name: Any) -> Any:
-        y = run(mapped(device_array, by_name))
+    def arrays(y: Any) -> Any:
         found = [np.asarray(a) for a in jax.tree.leaves(y)]
         return found[0] if jax.tree.structure(y).num_nodes == 1 else found
 
-    def backward(dy: Any, **by_name: Any) -> Any:
-        given = mapped(device_array, by_name)
-        moved = {
-            p: a for p, a in trees.walk(given) if getattr(a, "dtype", np.dtype(int)).kind in "fc"
-        }
-        y, pull_back = jax.vjp(lambda moved: run(trees.rebuild(given, moved)), moved)
-        parts = dy if isinstance(dy, list) else [dy]
+    def differentiated(by_path: Mapping[str, Any]) -> tuple[Any, Any]:
+        """What the rules of f return: an output, and the pull-back."""
+        given = in_jax(by_path)
+        moved = {path: a for path, a in given.items() if a.dtype.kind in WIDE}
+        return jax.vjp(lambda moved: run({**given, **moved}), moved)
+
+    compiled = jax.jit(run)
+
+    def forward(**by_path: Any) -> Any:
+        return arrays(compiled(in_jax(by_path)))
+
+    def backward(dy: Any, **by_path: Any) -> dict[str, Any]:
+        y, pull_back = differentiated(by_path)
         upstream = [
             np.zeros(np.shape(a), jax.dtypes.float0) if d is None else jax.numpy.asarray(d, a.dtype)
-            for a, d in zip(jax.tree.leaves(y), parts, strict=True)
+            for a, d in zip(jax.tree.leaves(y), dy if isinstance(dy, list) else [dy], strict=True)
         ]
         (found,) = pull_back(jax.tree.unflatten(jax.tree.structure(y), upstream))
-        gradients = {path: np.asarray(g) for path, g in found.items()}
-        return trees.rebuild(
-            by_name, {path: gradients.get(path) for path, _ in trees.walk(by_name)}
-        )
+        return {path: np.asarray(g) for path, g in found.items()}
 
     name, theirs = getattr(f, "__name__", "f"), getattr(f, "fun", f)
     stand_in(forward, name, theirs)
     stand_in(backward, f"the gradient of {name}", getattr(f, "bwd", None) or theirs)
+    options = {"name": name, "complex_gradients": "jax", **options}
     with jax.enable_x64(True):
-        return check(
-            forward, backward, start, **{"name": name, "complex_gradients": "jax", **options}
-        )
+        try:
+            called(name, forward, **inputs)
+        except Raised:
+            compiled = run  # Python that depends on values cannot be compiled
+        report = check(forward, backward, inputs, **options)
+        if report.leaves and not same_output(
+            arrays(run(in_jax(inputs))), arrays(differentiated(inputs)[0])
+        ):
+            text = f"the derivative rule of {name} returns another output than {name} itself"
+            report = replace(report, violations=(*report.violations, text))
+    return report

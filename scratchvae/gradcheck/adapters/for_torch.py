@@ -17,15 +17,16 @@ COMPLEX = {"float64": "complex128", "float32": "complex64"}
 
 
 def check_torch(
-    f: Callable[..., Any], arguments: Any, *, dtype: str = "float64", device: Any = None,
+    f: Callable[..., Any], arguments: Any, *, dtype: Any = "float64", device: Any = None,
     **options: Any,
 ) -> Report:  # fmt: skip
     """Check the gradients that PyTorch's autograd gives of a function or a module.
 
-    f is the `apply` of a torch.autograd.Function, any function of tensors, or a module, whose
+    f is a torch.autograd.Function or its `apply`, any function of tensors, or a module, whose
     parameters are checked, too. It runs in float64; what is written for float32 alone is checked
     with dtype="float32", less sharply. Inputs and outputs may be nested. Tensors keep the layout of
     the arrays that `check` tries, so that a backward that takes them for contiguous is found.
+    Where some inputs require a gradient, the others are constants.
 
     arguments  tensors: a tuple, a single one, or a dict by name
     device     where f runs, such as "cuda"; by default where the first tensor lies
@@ -33,28 +34,36 @@ def check_torch(
     """
     import torch
 
+    dtype = str(dtype).removeprefix("torch.")
     if dtype not in COMPLEX:
-        raise InputError(f"dtype must be float64 or float32, got {dtype!r}")
+        raise InputError(f"dtype must be float64 or float32, got {dtype}")
     real, complex_ = getattr(torch, dtype), getattr(torch, COMPLEX[dtype])
     module = f if isinstance(f, torch.nn.Module) else None
     function = getattr(f, "__self__", f)  # the Function, where f is its `apply`
-    theirs = getattr(function, "forward", f)
     is_function = isinstance(function, type)
+    call: Callable[..., Any] = getattr(function, "apply", f) if is_function else f
+    theirs = getattr(function, "forward", f)
     takes_context = is_function and "setup_context" not in vars(function)
+    arguments = tuple(arguments) if isinstance(arguments, list) and is_function else arguments
     start = named(theirs, arguments, skip=int(takes_context))
-    held = [a for _, a in trees.walk(start) if isinstance(a, torch.Tensor)]
-    if not held:
-        raise InputError("check_torch takes tensors: for NumPy arrays, there is check")
-    device = device or held[0].device
+    start = mapped(lambda a: torch.as_tensor(a) if isinstance(a, np.ndarray) else a, start)
+    tensors = {path: a for path, a in trees.walk(start) if isinstance(a, torch.Tensor)}
+    if not tensors:
+        raise InputError("check_torch takes tensors, in a tuple if there are several")
+    device = device or next(iter(tensors.values())).device
+    if wanted := [path for path, a in tensors.items() if a.requires_grad]:
+        tensors = {path: tensors[path] for path in wanted}
 
     def tensor(a: Any) -> Any:
         a = torch.as_tensor(a, device=device)
         return a.to(complex_) if a.is_complex() else a.to(real) if a.is_floating_point() else a
 
+    start = mapped(lambda a: tensor(a.detach()) if isinstance(a, torch.Tensor) else a, start)
+
     def array(a: Any) -> Any:
         return a.detach().resolve_conj().cpu().numpy() if isinstance(a, torch.Tensor) else a
 
-    tensors = {path: a for path, a in trees.walk(start) if isinstance(a, torch.Tensor)}
+    parameters = {}
     if module is not None:
         module = deepcopy(module).to(device=device, dtype=real)
         parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
@@ -67,21 +76,25 @@ def check_torch(
         by_name = isinstance(arguments, Mapping) and not is_function
         args, keywords = ((), values) if by_name else (tuple(values.values()), {})
         if module is None:
-            return f(*args, **keywords)
+            return call(*args, **keywords)
         state = {n: b.clone() for n, b in module.named_buffers()}  # as some are written to
         state |= {n: moved[n] for n in parameters}
         return torch.func.functional_call(module, state, args, keywords)
 
-    def forward(**by_path: Any) -> Any:
-        with torch.no_grad():
-            return mapped(array, run(mapped(tensor, by_path)))
-
-    def backward(dy: Any, **by_path: Any) -> dict[str, Any]:
+    def graph(by_path: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The output, and the tensors that it may depend on."""
         moved = mapped(tensor, by_path)
         sources = {n: a for n, a in moved.items() if a.is_floating_point() or a.is_complex()}
         for a in sources.values():
             a.requires_grad_(True)
-        parts = zip(trees.walk(run(moved)), trees.walk(dy), strict=True)
+        return run(moved), sources
+
+    def forward(**by_path: Any) -> Any:
+        return mapped(array, graph(by_path)[0])
+
+    def backward(dy: Any, **by_path: Any) -> dict[str, Any]:
+        out, sources = graph(by_path)
+        parts = zip(trees.walk(out), trees.walk(dy), strict=True)
         used = [(y, tensor(d)) for (_, y), (_, d) in parts if getattr(y, "requires_grad", False)]
         if not used:
             return {n: np.zeros_like(by_path[n]) for n in sources}
@@ -92,7 +105,7 @@ def check_torch(
     name = getattr(function, "__name__", type(function).__name__)
     stand_in(forward, f"{name}.forward", theirs)
     stand_in(backward, f"{name}.backward", getattr(function, "backward", theirs))
-    inputs = {n: array(tensor(a)) for n, a in tensors.items()}
+    inputs = {n: array(tensor(a.detach())) for n, a in tensors.items()}
     report = check(forward, backward, inputs, **{"name": name, **options})
     if report.random and module is not None:
         text = f"{report.random}, and leave dropout out by module.eval()"

@@ -11,7 +11,7 @@ from .. import trees
 from ..checker import check
 from ..pair import Raised, called
 from ..report import Report
-from .arguments import by_position, named, stand_in
+from .arguments import by_position, named, same_output, stand_in
 
 LINEAR = 1e-6  # relative error of a sum of derivatives
 LARGEST = 3000  # entries of the inputs of a jvp, which is called once for each
@@ -40,7 +40,8 @@ def check_vjp(
     def backward(dy: Any, **by_name: Any) -> Any:
         return call(**by_name)[1](dy)
 
-    return _check(f, backward, vjp, arguments, options)
+    report = _check(f, backward, vjp, arguments, options)
+    return _with_output(report, name, f, arguments, out[0])
 
 
 def check_jvp(
@@ -83,6 +84,9 @@ def check_jvp(
     report = _check(f, backward, jvp, arguments, {"seed": seed, **options})
     if not report.leaves:
         return report
+    out = jvp(tuple(start.values()), tuple(start.values()))
+    if isinstance(out, tuple) and len(out) == 2:
+        report = _with_output(report, getattr(jvp, "__name__", "jvp"), f, arguments, out[0])
     draw = np.random.default_rng([seed, 3]).standard_normal
     u, v = ({path: draw(a.shape) for path, a in arrays.items()} for _ in range(2))
     both = {path: u[path] - 2 * v[path] for path in u}
@@ -112,6 +116,17 @@ def check_hvp(
         return {first: hvp(x, dy, *(value for _, value in others))}
 
     return _check(gradient, backward, hvp, arguments, options)
+
+
+def _with_output(
+    report: Report, name: str, f: Callable[..., Any], arguments: Any, y: Any
+) -> Report:
+    """The report, with a violation if a derivative returns another output than f."""
+    start = named(f, arguments)
+    if not report.leaves or same_output(y, by_position(f, arguments)(**start)):
+        return report
+    text = f"{name} returns another output than {getattr(f, '__name__', 'f')}"
+    return replace(report, violations=(*report.violations, text))
 
 
 def _check(

@@ -53,10 +53,16 @@ def check_file(path: str | Path, *, seed: int = 0, only: str = "") -> Iterator[R
     """
     path = Path(os.path.expanduser(path))
     found = _run(path)
-    names = [name for name in found if _suffix(found, name) or f"inputs_{name}" in found]
+    names = [
+        name
+        for name, f in found.items()
+        if _suffix(found, name) or f"inputs_{name}" in found or hasattr(f, "gradcheck_inputs")
+    ]
     if not names:
         raise InputError(
-            f"{path} holds no pair f, f_backward: name each backward after its forward"
+            f"{path} holds no pair f, f_backward, and nothing that has inputs: name each backward "
+            "after its forward, or add a function inputs_f() for a layer, a loss, or a function of "
+            "PyTorch or JAX named f"
         )
     wanted = [name for name in names if only in name]
     if not wanted:
@@ -104,12 +110,11 @@ def _check(found: Mapping[str, Any], name: str, path: Path, seed: int) -> Report
 
 def _alone(f: Any, drawn: Any, options: dict[str, Any]) -> Report:
     """Check what has its gradient within itself."""
-    leaves = [leaf for _, leaf in trees.walk(drawn)]
-    frameworks = {type(leaf).__module__.partition(".")[0] for leaf in [f, *leaves]}
+    frameworks = _frameworks(f, drawn)
     if frameworks & {"jax", "jaxlib"}:
         return check_jax(f, drawn, **options)
     if "torch" in frameworks:
-        return check_torch(getattr(f, "apply", f) if isinstance(f, type) else f, drawn, **options)
+        return check_torch(f, drawn, **options)
     layer = f() if isinstance(f, type) else f
     if hasattr(layer, "backward"):
         return check_layer(layer, drawn, **options)
@@ -119,7 +124,18 @@ def _alone(f: Any, drawn: Any, options: dict[str, Any]) -> Report:
         return check_loss(f, drawn, **options)
     except InputError as error:
         name = options["name"]
-        raise InputError(f"{name} has no {name}_backward beside it, and {error}") from None
+        raise InputError(
+            f"{name} has no {name}_backward beside it, and {error}; for a function of PyTorch or "
+            f"JAX, let inputs_{name}() return arrays of theirs"
+        ) from None
+
+
+def _frameworks(f: Any, drawn: Any) -> set[str]:
+    """The packages of a subject, of its inputs and of its output."""
+    known = [f, *(leaf for _, leaf in trees.walk(drawn))]
+    if inspect.isfunction(f) and isinstance(drawn, Mapping):
+        known.append(called(f.__name__, f, **drawn))
+    return {type(it).__module__.partition(".")[0] for it in known}
 
 
 def _run(path: Path) -> dict[str, Any]:
