@@ -271,7 +271,9 @@ def test_a_method_has_parameters_that_are_not_checked(draw):
         def backward(self, dy):
             return 2 * dy
 
-    with pytest.raises(InputError, match="the first argument of <lambda> is y, .* add an argument dy"):
+    with pytest.raises(
+        InputError, match=r"the first argument of <lambda> is y, .* add an argument dy"
+    ):
         check(lambda x: x * x, lambda y: 2 * y, {"x": draw(3)})
     report = check(Layer().forward, Layer().backward, {"x": draw(3)})
     text = "forward is a method: check_layer checks the parameters of its object, too"
