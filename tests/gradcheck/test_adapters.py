@@ -318,6 +318,17 @@ def test_a_derivative_that_is_not_linear(draw):
     assert leaves(report) == {"x": "PASS"}, "along each axis it is right"
 
 
+def test_a_derivative_that_raises_for_other_tangents(draw):
+    def jvp(primals, tangents):
+        if np.count_nonzero(tangents[0]) > 1:
+            raise ValueError("one at a time")
+        return primals[1] * tangents[0]
+
+    report = check_jvp(lambda x, k: k * x, jvp, (draw(3), 2))
+    assert report.verdict == "ERROR"
+    assert "raises ValueError in line" in report.raised
+
+
 def test_a_derivative_of_nested_arguments(draw):
     def f(p):
         return {"y": p["a"] * p["b"]}

@@ -84,14 +84,17 @@ def check_jvp(
     report = _check(f, backward, jvp, arguments, {"seed": seed, **options})
     if not report.leaves:
         return report
-    out = jvp(tuple(start.values()), tuple(start.values()))
+    draw, name = np.random.default_rng([seed, 3]).standard_normal, getattr(jvp, "__name__", "jvp")
+    u, v = ({n: draw(a.shape) * (a.dtype.kind == "f") for n, a in arrays.items()} for _ in "uv")
+    tangents = [trees.rebuild(start, t) for t in (u, v, {n: u[n] - 2 * v[n] for n in u})]
+    try:
+        along_u, along_v, together = (called(name, derivative, start, t) for t in tangents)
+        out = called(name, jvp, tuple(start.values()), tuple(tangents[0].values()))
+    except Raised as error:
+        return replace(report, raised=str(error))
     if isinstance(out, tuple) and len(out) == 2:
-        report = _with_output(report, getattr(jvp, "__name__", "jvp"), f, arguments, out[0])
-    draw = np.random.default_rng([seed, 3]).standard_normal
-    u, v = ({path: draw(a.shape) for path, a in arrays.items()} for _ in range(2))
-    both = {path: u[path] - 2 * v[path] for path in u}
-    apart, other, together = (derivative(start, trees.rebuild(start, t)) for t in (u, v, both))
-    apart = apart - 2 * other
+        report = _with_output(report, name, f, arguments, out[0])
+    apart = along_u - 2 * along_v
     if not np.allclose(together, apart, LINEAR, LINEAR * float(abs(apart).max(initial=0))):
         text = "jvp is not linear in the tangents"
         report = replace(report, violations=(*report.violations, text))
