@@ -85,12 +85,16 @@ def check(
     finite_number(upstream, "upstream", above=0)
     finite_number(forward_accuracy, "forward_accuracy")
     finite_number(accept, "accept")
+    if accept >= 1:
+        raise InputError(f"accept is a part of a gradient's size, below 1: got {accept}")
     check_seed(seed)
     if complex_gradients not in CONVENTIONS:
         raise InputError(f"complex_gradients must be pytorch or jax, got {complex_gradients!r}")
     wanted = None if wrt is None or isinstance(wrt, str) else tuple(wrt)
     if wanted == ():
         raise InputError(f"{name or 'check'}: wrt is empty, so there is nothing to check")
+    if treat_as is not None and not isinstance(treat_as, Mapping):
+        raise InputError(f"treat_as must be a dict of input to function, got {treat_as!r}")
     treated = dict(treat_as or {})
     for key, treatment in treated.items():
         if not callable(treatment) and treatment != CONSTANT:
@@ -104,6 +108,9 @@ def check(
         pair = Pair(f, f_backward, inputs, name, wanted, CONVENTIONS[convention])
         some = {"wrt": wrt or (), "batch": batch, "ignore": ignore, "treat_as": treated}
         paths = {what: _paths(pair, what, names) for what, names in some.items()}
+        twice = [n for name in treated for n in trees.under([name], pair.given)]
+        if bad := [n for n in twice if n in paths["ignore"] or twice.count(n) > 1]:
+            raise InputError(f"ignore and treat_as say two things of {bad[0]}")
         try:
             return pair, _checked(pair, how, paths["batch"], paths["ignore"])
         except Raised as error:
@@ -133,6 +140,8 @@ def _paths(pair: Pair, what: str, names: Iterable[str]) -> tuple[str, ...]:
         some = ", ".join(dict.fromkeys([*pair.tree, *pair.given]))
         raise InputError(f"{what} must be a list of some of {some}, got {names!r}")
     found = trees.under(names, pair.given)
+    if what == "batch" and (bad := [n for n in found if not pair.given[n].ndim]):
+        raise InputError(f"batch: {bad[0]} is one number, and has no first axis")
     if what == "wrt" and (bad := [n for n in found if n in pair.endless]):
         raise InputError(f"{pair.name}: the input {bad[0]} holds a NaN or an infinity")
     return found
@@ -153,19 +162,24 @@ def _checked(pair: Pair, how: Options, batch: tuple[str, ...], ignored: tuple[st
     constants = [n for n, treatment in how.treat_as.items() if treatment == CONSTANT]
     constant = trees.under(constants, pair.floats)
     wrt = [n for n in (gradients if pair.wrt is None else pair.wrt) if n not in ignored]
-    if lost := [n for n in wrt if n not in {*gradients, *constant, *pair.broken}]:
+    wanted = [n for n in trees.under(how.treat_as, pair.floats) if n not in ignored]
+    if lost := [n for n in {*wrt, *wanted} if n not in {*gradients, *constant, *pair.broken}]:
         violations.append(f"{pair.back} returns no {contract.names(lost)}")
     wrt = [n for n in wrt if n in gradients]
     if not wrt and not lost:
         raise InputError(f"{pair.name}: every gradient is ignored, so there is nothing to check")
     treated = trees.under(how.treat_as, wrt)
+    for name, treatment in how.treat_as.items():
+        if callable(treatment) and pair.of(treatment).forward(pair.inputs).shape != y.shape:
+            raise InputError(f"treat_as: the function for {name} has an output of another shape")
     found = leaves(asked, gradients, [n for n in wrt if n not in treated])
     right = tuple(leaf.name for leaf in found if leaf.verdict in GOOD)
     for name, treatment in how.treat_as.items():
         paths = trees.under([name], wrt)
         found += leaves(asked.treating(paths, treatment), gradients, paths)
         text = getattr(treatment, "__name__", f"a {CONSTANT}")
-        pair.notes.append(f"d{name} is checked as the gradient of {text}")
+        is_what = "is checked as the gradient of" if paths else "is not returned, as that of"
+        pair.notes.append(f"d{name} {is_what} {text}")
     violations += _batches(asked, right, batch, how.strict)
     if ignored:
         pair.notes.append(f"ignored: {', '.join(ignored)}")
@@ -229,7 +243,9 @@ def _contract(asked: Question, strict: bool) -> tuple[dict[str, Array], list[str
     )
     pair.notes.extend(filter(None, [note]))
     violations = [wrote] if wrote else []
-    pair.writes = bool(wrote)
+    if pair.changed and not wrote:
+        violations = [f"the backward changes {', '.join(pair.changed)}, which it was given"]
+    pair.writes = bool(violations)
     if gradients is None:
         return {}, violations
     violations += contract.shapes(gradients, low)

@@ -38,16 +38,23 @@ class Changed(Raised):
     """A backward returned gradients of other inputs, or other shapes, than at the first call."""
 
 
-def called(who: str, f: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+def called(who: str, f: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
     """f(*arguments, **named). Raises Raised if f raises anything."""
     try:
         return f(*arguments, **named)
     except Raised:
         raise
-    except NotImplementedError as error:
-        raise Raised(f"{who} is not written yet" + f": {error}" * bool(str(error))) from error
-    except Exception as error:  # f is not this package's: whatever it raises is a finding about it
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # f is not this package's: whatever it raises is a finding about it
         kind, text, where = type(error).__name__, " ".join(str(error).split()), _line(error, f)
+        if (
+            isinstance(error, NotImplementedError)
+            and where.startswith("in line")
+            and " of " not in where.split(":")[0]
+        ):
+            raise Raised(f"{who} is not written yet" + f": {text}" * bool(text)) from error
         what = f"{kind}: {text}" if text else kind
         if any(word in text for word in SIZES):
             named = dict.fromkeys(["dy"], *arguments) | named if arguments else named
@@ -58,7 +65,7 @@ def called(who: str, f: Callable[..., Any], *arguments: Any, **named: Any) -> An
         ) from error
 
 
-def _line(error: Exception, f: Callable[..., Any]) -> str:
+def _line(error: BaseException, f: Callable[..., Any]) -> str:
     """The innermost line that a user wrote: of the file of f, or of one that is no library's.
 
     f.under_test, where there is one, is the function that f calls for its user.
@@ -67,9 +74,9 @@ def _line(error: Exception, f: Callable[..., Any]) -> str:
     frames = extract_tb(error.__traceback__)[1:]  # without that of `called`
     file = getattr(getattr(f, "__code__", None), "co_filename", "")
     own = [x for x in frames if x.filename == file or not x.filename.startswith(LIBRARIES)]
-    if not frames:
-        return "in compiled code"
-    last = (own or frames)[-1]
+    if not own:
+        return "where it is called" if frames else "in compiled code"
+    last = own[-1]
     of = "" if last.filename == file else f" of {Path(last.filename).name}"
     return f"in line {last.lineno}{of}: {shorten(last.line or '', WIDTH, placeholder=' ...')}"
 
@@ -104,6 +111,7 @@ class Pair:
         self.coarse: dict[str, float] = {}
         self.nothing: set[str] = set()
         self.first: set[str] = set()  # names of the gradients that the first call returned
+        self.changed: list[str] = []  # what the first call of backward wrote into
         self.writes = False  # whether backward writes into what it is given
         self.broken: set[str] = set()  # of gradients that cannot be compared
         if not isinstance(inputs, Mapping) or not inputs:
@@ -125,7 +133,7 @@ class Pair:
             raise InputError(f"{self.name}: {what}")
         self.wrt = None if wrt is None else trees.under(wrt, self.floats)
         self.heads = [n for n in self.tree if trees.under([n], self.floats)]
-        self.numbers = {n for n, a in inputs.items() if isinstance(a, (float, complex))}
+        self.numbers = {n for n in self.tree if trees.only_numbers(self.tree[n])}
         self.inputs = {
             n: a.astype("float64") if a.dtype.kind == "f" else a for n, a in self.given.items()
         }
@@ -152,11 +160,10 @@ class Pair:
                 f"the first argument of {self.back} is {first.name}, {what}, but it is called with "
                 "the upstream gradient first: add an argument dy before it"
             )
-        if any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return list(self.tree)
         known = {*self.tree, "y"}
-        named = [p for p in others if p.kind is p.POSITIONAL_OR_KEYWORD]
-        required = [p.name for p in named if p.default is p.empty]
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        named = [p for p in others if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        required = [p.name for p in named if p.default is p.empty or p.name == "cache"]
         if missing := [name for name in required if name not in {*known, "cache"}]:
             names = ", ".join(sorted(known))
             raise InputError(
@@ -164,7 +171,8 @@ class Pair:
                 f"first argument, there are only {names} (and cache, if forward returns y, cache)"
             )
         # an argument y with a default is one of theirs, labels for example, and not the output
-        return [p.name for p in named if p.name in self.tree or p.name in required]
+        asked = [p.name for p in named if p.name in self.tree or p.name in required]
+        return list(dict.fromkeys([*asked, *self.tree])) if takes_all else asked
 
     def of(self, f: Callable[..., Any]) -> "Pair":
         """The same with another forward, which returns no cache."""
@@ -224,14 +232,19 @@ class Pair:
         # the product of a 0-d array and a number is none
         dy = trees.split(y, dy, self.i) if self.nested else array_module(dy).asarray(dy)
         arguments = {"y": y, "cache": cache, **trees.rebuild(self.tree, inputs)}
-        out = called(self.back, self.f_backward, dy, **{n: arguments[n] for n in self.needs})
+        passed = {n: arguments[n] for n in self.needs}
+        # what is nested or complex is handed on as a copy: who writes into that is found here
+        copied = self.nested or self.has_complex or cache is not None
+        watched = {"dy": dy, **passed} if copied and not self.first else {}
+        before = {n: trees.bits(a) for n, a in watched.items()}
+        out = called(self.back, self.f_backward, dy, **passed)
+        self.changed += [n for n, a in watched.items() if trees.bits(a) != before[n]]
         named: dict[str, Any] = {}
         for name, g in self.named(out).items():
-            known = name in self.tree
-            named |= trees.matched(self.tree[name], g, name, self.i) if known else {name: g}
-        if odd := [n for n, g in named.items() if n not in self.floats and g is not None]:
-            if odd[0] in self.endless:
-                raise InputError(f"the input {odd[0]} holds a NaN or an infinity")
+            inner = name in self.tree
+            named |= trees.matched(self.tree[name], g, name, self.i) if inner else {name: g}
+        known = {*self.floats, *self.endless}
+        if odd := [n for n, g in named.items() if n not in known and g is not None]:
             what = ", ".join(map(str, odd))
             raise InputError(f"{self.back} returns a gradient of {what}, no floating-point input")
         named = {n: g for n, g in named.items() if n in self.floats and n not in self.broken}
@@ -252,6 +265,10 @@ class Pair:
         if isinstance(out, Mapping):
             by_d = {f"d{n}": n for n in self.tree if f"d{n}" not in self.tree}
             by_name = {by_d.get(str(n), str(n)): g for n, g in out.items()}
+            if len(by_name) < len(out):
+                raise InputError(
+                    f"{self.back} returns two gradients of one input: {', '.join(out)}"
+                )
             if isinstance(only, Mapping) and not by_name.keys() & {*self.tree, *self.given}:
                 return {self.heads[0]: out}
             return by_name

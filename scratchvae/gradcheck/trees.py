@@ -5,26 +5,32 @@ and numbers have gradients. A complex array z counts as two real ones, z.real an
 array (an integer, a string, a function, an object) is passed on as it is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from copy import copy
 from typing import Any
 
 import numpy as np
 
-from ..backend import Array, array_module
+from ..backend import Array, array_module, to_numpy
 from ..errors import InputError
 
+NUMBERS, FRACTIONS = (int, float, complex), (float, complex)
 ADAPTERS = {"torch": "check_torch", "jax": "check_jax", "jaxlib": "check_jax"}
 
 
 def is_tree(node: Any) -> bool:
-    """True for a dict, and for a list or tuple that is not just an array of numbers."""
-    return isinstance(node, Mapping) or (isinstance(node, (list, tuple)) and not _numbers(node))
+    """True for a dict, a tuple, and a list that holds more than numbers."""
+    return isinstance(node, (Mapping, tuple)) or (isinstance(node, list) and not _numbers(node))
 
 
 def _numbers(node: Any) -> bool:
-    if isinstance(node, (list, tuple)):
-        return all(map(_numbers, node))
-    return isinstance(node, (int, float, complex))
+    return all(map(_numbers, node)) if isinstance(node, list) else isinstance(node, NUMBERS)
+
+
+def _holds_a_fraction(node: Any) -> bool:
+    return (
+        any(map(_holds_a_fraction, node)) if isinstance(node, list) else isinstance(node, FRACTIONS)
+    )
 
 
 def _children(node: Any) -> Iterator[tuple[str, Any]]:
@@ -50,20 +56,31 @@ def walk(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def as_array(leaf: Any, path: str) -> Array | None:
-    """The array that a leaf holds, or None. Raises InputError for those of a framework."""
+    """The array that a leaf holds, or None. Raises InputError for those of a framework.
+
+    A list of numbers is an array if any of them is a fraction; whole numbers stay as they are.
+    """
     framework = type(leaf).__module__.partition(".")[0]
     if framework in ADAPTERS and hasattr(leaf, "shape"):
         raise InputError(
             f"{path} is a {framework} array: check functions of such arrays with "
             f"scratchvae.gradcheck.{ADAPTERS[framework]}"
         )
-    if isinstance(leaf, (list, tuple)):
-        array = np.asarray(leaf)
-        return None if isinstance(leaf, tuple) and array.dtype.kind == "i" else array  # a shape
     if array_module(leaf) is not np:
         return leaf
-    is_array = isinstance(leaf, (float, complex)) or hasattr(leaf, "__array__")
-    return np.asanyarray(leaf) if is_array else None
+    if not isinstance(leaf, list):
+        is_array = isinstance(leaf, FRACTIONS) or hasattr(leaf, "__array__")
+        return (
+            (np.asarray if isinstance(leaf, np.matrix) else np.asanyarray)(leaf)
+            if is_array
+            else None
+        )
+    if not _holds_a_fraction(leaf):
+        return None  # whole numbers, such as a shape
+    try:
+        return np.asarray(leaf)
+    except ValueError:
+        raise InputError(f"{path} is a list of numbers in rows of different lengths") from None
 
 
 def parts(array: Array, path: str) -> dict[str, Array]:
@@ -84,12 +101,25 @@ def arrays(tree: Any) -> dict[str, Array]:
     return found
 
 
+def only_numbers(tree: Any) -> bool:
+    """Whether a tree holds no array, and so is no parameter that anyone would train."""
+    return all(isinstance(leaf, NUMBERS) for _, leaf in walk(tree))
+
+
+def bits(tree: Any) -> list[bytes]:
+    """Those of all arrays."""
+    return [to_numpy(a).tobytes() for a in arrays({"": tree}).values()]
+
+
 def rebuild(tree: Any, arrays: Mapping[str, Array], path: str = "", i: complex = 1j) -> Any:
     """The tree with these arrays in place of its own. i = -1j conjugates."""
     if is_tree(tree):
         values = [rebuild(child, arrays, _join(path, key), i) for key, child in _children(tree)]
         if isinstance(tree, Mapping):
-            return dict(zip(tree, values, strict=True))
+            new: Any = copy(tree) if isinstance(tree, MutableMapping) else dict(tree)
+            for key, value in zip(tree, values, strict=True):
+                new[key] = value
+            return new
         return type(tree)(*values) if hasattr(tree, "_fields") else type(tree)(values)
     if path in arrays:
         return arrays[path]
@@ -138,7 +168,8 @@ def matched(tree: Any, gradient: Any, path: str, i: complex = 1j) -> dict[str, A
         found = ((key, None) for key in children)
     elif isinstance(tree, Mapping):
         if not isinstance(gradient, Mapping):
-            raise InputError(f"the gradient of {path} must be a dict, as {path} is: got {gradient}")
+            what = type(gradient).__name__
+            raise InputError(f"the gradient of {path} must be a dict, as {path} is: got {what}")
         plain = {f"d{key}": key for key in children if f"d{key}" not in children}
         found = ((plain.get(str(key), str(key)), g) for key, g in gradient.items())
     else:

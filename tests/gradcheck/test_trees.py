@@ -259,8 +259,8 @@ def test_a_constant_may_hold_an_infinity(draw):
     for options in ({"wrt": ["mask"]}, {"wrt": ["a", "mask"]}):
         with pytest.raises(InputError, match="the input mask holds a NaN or an infinity"):
             check(attend, backward, inputs, **options)
-    with pytest.raises(InputError, match="the input mask holds a NaN or an infinity"):
-        check(attend, lambda dy, a, mask: (dy, dy), inputs)
+    both = check(attend, lambda dy, a, mask: (backward(dy, a, mask)["a"], dy), inputs)
+    assert (leaves(both), both.notes) == (leaves(report), report.notes), "it cannot be compared"
 
 
 def test_a_method_has_parameters_that_are_not_checked(draw):
@@ -404,3 +404,128 @@ def test_what_is_ignored(draw, inputs):
 def test_options_that_name_no_input(draw, options, message):
     with pytest.raises(InputError, match=message):
         check(quadratic, lambda dy, x, t: dy, {"x": draw(3), "t": draw(3)}, **options)
+
+
+# -------------------------------------------------------------------- what a strict reader found
+
+
+def test_whole_numbers_in_lists_stay_as_they_are(draw):
+    seen = []
+
+    def f(x, shape, flags, limits):
+        seen.append((shape, flags, limits == (0.0, 1.0)))
+        return x.reshape([*shape, 1])
+
+    inputs = {"x": draw(6), "shape": [2, 3], "flags": [True, False], "limits": (0.0, 1.0)}
+    assert check(f, lambda dy, x: dy.reshape(x.shape) * 1, inputs).verdict == "PASS"
+    assert all(entry == ([2, 3], [True, False], True) for entry in seen)
+    assert all(flags[0] is True for _, flags, _ in seen)
+    values = {"x": [0.5, 1.5]}
+    assert leaves(check(lambda x: x * x, lambda dy, x: 2 * dy * x, values)) == {"x": "PASS"}
+    with pytest.raises(InputError, match="x is a list of numbers in rows of different lengths"):
+        check(lambda x: x, lambda dy: dy, {"x": [[1.0], [2.0, 3.0]]})
+
+
+def test_dicts_of_a_class_of_their_own_stay_so(draw):
+    class Config(dict):
+        def __getattr__(self, name):
+            return self[name]
+
+    report = check(lambda p: p.w * 2, lambda dy, p: {"w": 2 * dy}, {"p": Config(w=draw(3))})
+    assert leaves(report) == {"p.w": "PASS"}
+
+
+@pytest.mark.parametrize("gradient", [{"x": 9.0, "dx": 1.0}, {"dx": 1.0, "x": 9.0}])
+def test_two_gradients_of_one_input_are_refused(draw, gradient):
+    with pytest.raises(InputError, match=r"returns two gradients of one input: (x, dx|dx, x)"):
+        check(lambda x: x, lambda dy: gradient, {"x": draw(3)})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch": ["s"]}, "batch: s is one number, and has no first axis"),
+        ({"treat_as": "constant"}, "treat_as must be a dict of input to function"),
+        ({"accept": 10}, "accept is a part of a gradient's size, below 1: got 10"),
+        (
+            {"treat_as": {"x": "constant"}, "ignore": ["x"]},
+            "ignore and treat_as say two things of x",
+        ),
+        (
+            {"treat_as": {"x": lambda x, s: x.sum()}},
+            "the function for x has an output of another shape",
+        ),
+    ],
+)
+def test_options_that_cannot_be_meant(draw, options, message):
+    with pytest.raises(InputError, match=message):
+        check(lambda x, s: x * s, lambda dy, s: {"x": dy * s}, {"x": draw(3), "s": 2.0}, **options)
+
+
+def test_a_function_to_treat_as_that_raises_is_reported(draw):
+    def other(x):
+        raise KeyError("not here")
+
+    report = check(lambda x: x, lambda dy: 1 * dy, {"x": draw(3)}, treat_as={"x": other})
+    assert report.verdict == "ERROR"
+    assert "raise KeyError" in report.raised
+
+
+def test_a_straight_through_gradient_must_be_returned(draw):
+    inputs = {"x": draw(3), "w": draw(3)}
+    report = check(lambda x, w: np.round(x) * w, lambda dy, x, w: {"w": dy * np.round(x)}, inputs,
+                   treat_as={"x": lambda x, w: x * w})  # fmt: skip
+    assert report.violations == ("<lambda> returns no dx",)
+
+
+def test_writing_into_what_is_nested_or_complex():
+    def into_dy(dy, z):
+        dy *= 2
+        return dy * np.conj(z)
+
+    report = check(lambda z: z * z, into_dy, {"z": Z})
+    assert report.violations[0] == "the backward changes dy, which it was given"
+    assert leaves(report) == {"z.real": "PASS", "z.imag": "PASS"}
+
+    def into_cache(dy, cache):
+        cache["x"] *= 2
+        return dy * cache["x"]
+
+    report = check(lambda x: (x * x, {"x": x.copy()}), into_cache, {"x": np.array([0.5, 2.0])})
+    assert report.violations == ("the backward changes cache, which it was given",)
+
+
+@pytest.mark.parametrize(
+    "backward",
+    [
+        lambda dy, y, **inputs: dy * y,
+        lambda dy, *, y: dy * y,
+    ],
+)
+def test_the_output_is_handed_on_however_it_is_asked_for(draw, backward):
+    assert check(lambda x: np.exp(x), backward, {"x": draw(3)}).verdict == "PASS"
+
+
+@pytest.mark.parametrize(
+    "backward",
+    [
+        lambda dy, cache=None: dy * cache,
+        lambda dy, *, cache: dy * cache,
+        lambda dy, cache, **x: dy * cache,
+    ],
+)
+def test_a_cache_is_handed_on_however_it_is_asked_for(draw, backward):
+    assert check(lambda x: (np.exp(x), np.exp(x)), backward, {"x": draw(3)}).verdict == "PASS"
+
+
+def test_inputs_may_have_any_name(draw):
+    inputs = {"f": draw(3), "who": draw(3), "error": draw(3)}
+    report = check(lambda f, who, error: f * who, lambda dy, f, who: {"f": dy * who}, inputs)
+    assert leaves(report) == {"f": "PASS"}
+
+
+def test_a_forward_that_ends_the_program_is_reported():
+    def f(x):
+        raise SystemExit(3)
+
+    assert "raises SystemExit in line" in check(f, lambda dy: dy, {"x": np.ones(2)}).raised

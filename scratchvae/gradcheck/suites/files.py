@@ -146,9 +146,10 @@ def _run(path: Path) -> dict[str, Any]:
     sys.path.insert(0, str(path.parent.resolve()))
     try:
         found = called(path.name, run_path, str(path.absolute()), run_name=path.stem)
-    except SystemExit:
-        raise InputError(f"{path} ends by itself (sys.exit) before its pairs are checked") from None
     except Raised as error:
+        if isinstance(error.__cause__, SystemExit):
+            text = f"{path} ends by itself (sys.exit) before its pairs are checked"
+            raise InputError(text) from None
         raise InputError(f"{path} does not run: {error.what}") from None
     finally:
         sys.path.pop(0)
