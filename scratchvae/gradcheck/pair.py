@@ -120,7 +120,7 @@ class Pair:
         self.i = -1j if conjugate else 1j  # as it enters upstream gradients and gradients
         self.nested = False  # whether the output is, or is complex
         self.twofold = False  # whether there are two outputs
-        self.has_complex = any(np.iscomplexobj(leaf) for _, leaf in trees.walk(self.tree))
+        self.has_complex = trees.has_complex(self.tree)
         self.given = trees.arrays(self.tree)
         floats = [n for n, a in self.given.items() if a.dtype.kind == "f"]
         finite = {
@@ -194,7 +194,7 @@ class Pair:
         y, _ = self._called(inputs)
         if trees.is_tree(y) or np.iscomplexobj(y):
             self.nested, self.twofold = True, isinstance(y, tuple) and len(y) == 2
-            self.has_complex |= any(np.iscomplexobj(leaf) for _, leaf in trees.walk(y))
+            self.has_complex |= trees.has_complex(y)
             y = trees.joined(y)
         elif array_module(y) is np:
             y = np.asanyarray(y)

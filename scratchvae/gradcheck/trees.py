@@ -101,6 +101,11 @@ def arrays(tree: Any) -> dict[str, Array]:
     return found
 
 
+def has_complex(tree: Any) -> bool:
+    found = (as_array(leaf, path) for path, leaf in walk(tree))
+    return any(a is not None and a.dtype.kind == "c" for a in found)
+
+
 def only_numbers(tree: Any) -> bool:
     """Whether a tree holds no array, and so is no parameter that anyone would train."""
     return all(isinstance(leaf, NUMBERS) for _, leaf in walk(tree))

@@ -208,12 +208,18 @@ def test_names_of_ones_own(draw):
 
     report = check_layer(Own(), draw((5, 3)))
     assert leaves(report) == {"x": "PASS"}
-    text = "no parameter with a gradient was found among W, b: name them by params=[...], grads"
+    text = "no gradient was found of W, b: if they are parameters, name them by params=[...], grads"
     assert report.notes[-1].startswith(text)
     named = check_layer(Own(), draw((5, 3)), params=["W", "b"], grads=["slope", "shift"])
     assert leaves(named) == dict.fromkeys("xWb", "PASS")
     with pytest.raises(InputError, match="params and grads are lists of attributes"):
         check_layer(Own(), draw((5, 3)), params=["W"])
+    with pytest.raises(InputError, match="Own has no array kernel"):
+        check_layer(Own(), draw((5, 3)), params=["kernel"], grads=["slope"])
+    with pytest.raises(InputError, match="params names 2 attributes, grads 1"):
+        check_layer(Own(), draw((5, 3)), params=["W", "b"], grads=["slope"])
+    bad = check_layer(Own(), draw((5, 3)), params=["W"], grads=["no_such"])
+    assert bad.violations == ("backward leaves no gradient of W",)
 
 
 def test_a_layer_of_several_inputs(draw):
@@ -229,6 +235,152 @@ def test_a_layer_of_several_inputs(draw):
     assert (leaves(report), report.notes) == ({"x0": "PASS", "x1": "PASS"}, ())
     by_name = check_layer(Product(), {"left": draw(4), "right": draw(4)})
     assert leaves(by_name) == {"left": "PASS", "right": "PASS"}
+
+
+class Chain:
+    def __init__(self, *layers):
+        self.layers = list(layers)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dy):
+        for layer in reversed(self.layers):
+            dy = layer.backward(dy)
+        return dy
+
+
+class Twice(Dense):
+    def __init__(self):
+        super().__init__()
+        self.W = self.W[:, :3]
+        self.b = self.b[:3]
+
+
+def test_the_layers_that_a_layer_holds(draw):
+    report = check_layer(Chain(Twice(), Dense()), draw((5, 3)))
+    names = ["x", "layers.0.W", "layers.0.b", "layers.1.W", "layers.1.b"]
+    assert leaves(report) == dict.fromkeys(names, "PASS")
+    wrong = type("Wrong", (Dense,), {"bias": 2.0})
+    report = check_layer(Chain(Twice(), wrong()), draw((5, 3)))
+    assert "dlayers.1.b: 2 x too large" in report.headline
+
+
+def test_parameters_that_are_objects(draw):
+    class Parameter:
+        def __init__(self, data):
+            self.data, self.grad = data, None
+
+    class Boxed:
+        factor = 1.0
+
+        def __init__(self):
+            self.W = Parameter(np.random.default_rng(2).standard_normal((3, 4)))
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.W.data
+
+        def backward(self, dy):
+            self.W.grad = self.factor * self.x.T @ dy
+            return dy @ self.W.data.T
+
+    assert leaves(check_layer(Boxed(), draw((5, 3)))) == {"x": "PASS", "W": "PASS"}
+    wrong = type("Wrong", (Boxed,), {"factor": 2.0})
+    assert leaves(check_layer(wrong(), draw((5, 3)))) == {"x": "PASS", "W": "FAIL"}
+
+
+def test_a_layer_with_slots(draw):
+    class Slots:
+        __slots__ = ("W", "dW", "x")
+
+        def __init__(self):
+            self.W = np.random.default_rng(2).standard_normal((3, 4))
+
+        def forward(self, x):
+            self.x = x
+            return x @ self.W
+
+        def backward(self, dy):
+            self.dW = 2 * self.x.T @ dy
+            return dy @ self.W.T
+
+    assert leaves(check_layer(Slots(), draw((5, 3)))) == {"x": "PASS", "W": "FAIL"}
+
+
+def test_a_gradient_that_is_not_summed_or_not_left(draw):
+    class NotSummed(Dense):
+        def backward(self, dy):
+            self.dW, self.db = self.x.T @ dy, dy
+            return dy @ self.W.T
+
+    report = check_layer(NotSummed(), draw((5, 3)))
+    assert report.violations == ("db has shape (5, 4), but b has (4,)",)
+
+    class Lost(Dicts):
+        def backward(self, dy):
+            self.gradients = {"kernel": self.x.T @ dy}
+            return dy @ self.parameters["kernel"].T
+
+    assert check_layer(Lost(), draw((5, 3))).violations == (
+        "backward leaves no gradient of offset",
+    )
+
+    class Short(Buffers):
+        def __init__(self):
+            super().__init__()
+            self.grads = self.grads[:1]
+
+        def backward(self, dy):
+            self.grads[0][...] = self.x.T @ dy
+            return dy @ self.W.T
+
+    assert check_layer(Short(), draw((5, 3))).violations == ("backward leaves no gradient of b",)
+
+    class Mixed(Dense):
+        def __init__(self):
+            super().__init__()
+            self.params, self.grads = [self.W], [0 * self.W]
+
+        def backward(self, dy):
+            self.grads[0][...], self.db = self.x.T @ dy, 2 * dy.sum(axis=0)
+            return dy @ self.W.T
+
+    assert leaves(check_layer(Mixed(), draw((5, 3)))) == {"x": "PASS", "W": "PASS", "b": "FAIL"}
+
+
+def test_a_number_is_a_setting_and_no_parameter(draw):
+    class Step:
+        def __init__(self):
+            self.t, self.dt = 1.0, 0.1
+
+        def forward(self, x):
+            return x + self.dt * x
+
+        def backward(self, dy):
+            return dy + self.dt * dy
+
+    assert leaves(check_layer(Step(), draw((5, 3)))) == {"x": "PASS"}
+
+
+@pytest.mark.parametrize("labels", [np.array([0, 2, 1, 2, 0]), np.eye(3)[[0, 2, 1, 2, 0]]])
+def test_a_layer_that_is_a_loss(draw, labels):
+    class CrossEntropy:
+        def forward(self, logits, labels):
+            e = np.exp(logits - logits.max(axis=1, keepdims=True))
+            self.p = e / e.sum(axis=1, keepdims=True)
+            self.hot = labels if labels.ndim == 2 else np.eye(3)[labels]
+            return -(self.hot * np.log(self.p)).sum() / len(logits)
+
+        def backward(self, dy):
+            return dy * (self.p * self.hot.sum(axis=1, keepdims=True) - self.hot) / len(self.p)
+
+    report = check_layer(CrossEntropy(), (draw((5, 3)), labels))
+    assert leaves(report) == {"x0": "PASS"}
+    by_name = check_layer(CrossEntropy(), {"logits": draw((5, 3)), "labels": labels})
+    assert leaves(by_name) == {"logits": "PASS"}
 
 
 def test_a_layer_that_makes_its_parameters_at_the_first_input(draw):
@@ -314,8 +466,10 @@ def test_a_derivative_in_forward_mode(draw):
 
 def test_a_derivative_that_is_not_linear(draw):
     report = check_jvp(np.exp, lambda p, t: np.exp(p[0]) * abs(t[0]), draw(3))
-    assert report.violations == ("jvp is not linear in the tangents",)
+    assert report.violations == ("<lambda> is not linear in the tangents",)
     assert leaves(report) == {"x": "PASS"}, "along each axis it is right"
+    report = check_hvp(lambda x: 4 * x**3, lambda x, v: 12 * x**2 * abs(v), draw(3))
+    assert report.violations == ("<lambda> is not linear in the tangents",)
 
 
 def test_a_derivative_that_raises_for_other_tangents(draw):
@@ -339,6 +493,45 @@ def test_a_derivative_of_nested_arguments(draw):
 
     report = check_jvp(f, jvp, ({"a": draw(3), "b": draw(3)},))
     assert leaves(report) == {"p.a": "PASS", "p.b": "PASS"}
+
+
+def test_forms_of_a_derivative(draw):
+    cube = check_jvp(lambda x: x**3, lambda p, t: 3 * p[0] ** 2 * t[0], 1.5)
+    assert leaves(cube) == {"x": "PASS"}
+    two = check_jvp(lambda x: (x, 2 * x), lambda p, t: (t[0], 2 * t[0]), draw(3))
+    assert leaves(two) == {"x": "PASS"}, "a derivative of two outputs, alone"
+    both = check_jvp(
+        lambda x: (x, 2 * x), lambda p, t: ((p[0], 2 * p[0]), (t[0], 2 * t[0])), draw(3)
+    )
+    assert leaves(both) == {"x": "PASS"}
+    lost = check_jvp(lambda x: np.full(5, x.sum()), lambda p, t: t[0].sum(), draw(3))
+    text = "<lambda> returns a derivative of shape (), where the output has (5,)"
+    assert lost.violations == (text,)
+
+
+def test_a_function_may_have_an_argument_dy(draw):
+    dy, w = draw(3), draw(3)
+
+    def scaled(dy, w):
+        return dy * w
+
+    vjp = check_vjp(scaled, lambda dy, w: (dy * w, lambda g: (g * w, g * dy)), (dy, w))
+    jvp = check_jvp(scaled, lambda p, t: t[0] * p[1] + p[0] * t[1], (dy, w))
+    loss = check_loss(lambda dy: ((dy * dy).sum(), 2 * dy), dy)
+    assert leaves(vjp) == leaves(jvp) == {"dy": "PASS", "w": "PASS"}
+    assert leaves(loss) == leaves(check_hvp(lambda dy: 2 * dy, lambda dy, v: 2 * v, dy))
+
+
+def test_a_dict_may_be_the_only_argument(draw):
+    def loss(params):
+        return (params["a"] ** 2).sum(), {"a": 2 * params["a"]}
+
+    assert leaves(check_loss(loss, {"a": draw(3)})) == {"params.a": "PASS"}
+
+
+def test_a_hessian_that_is_no_diagonal(draw):
+    with pytest.raises(InputError, match="must be its diagonal, an array of the shape of x"):
+        check_loss(lambda x: (quadratic(x)[0], quadratic(x)[1], A), draw(4))
 
 
 def test_a_derivative_that_would_be_called_too_often():

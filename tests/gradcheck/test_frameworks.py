@@ -143,6 +143,21 @@ def test_a_backward_that_takes_its_arguments_for_contiguous(torch):
     assert any("is another one for" in violation for violation in report.violations), report
 
 
+def test_masks_and_writes_in_place_and_no_grad(torch):
+    q, k, v = torch.randn(3, 2, 4, 5).unbind()
+    mask = torch.full((4, 4), -torch.inf).triu(1)
+    attention = torch.nn.functional.scaled_dot_product_attention
+    report = check_torch(attention, (q, k, v, mask))
+    assert set(leaves(report).values()) == {"PASS"}
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(inplace=True))
+    assert check_torch(module, torch.randn(5, 3)).verdict == "PASS"
+    assert check_torch(torch.nn.ReLU(inplace=True), torch.randn(5, 3)).verdict == "PASS"
+    with torch.no_grad():
+        assert leaves(check_torch(lambda dy: dy**2, torch.randn(3))) == {"dy": "PASS"}
+    with pytest.raises(InputError, match="device='no_such' cannot be used"):
+        check_torch(torch.sin, torch.randn(3), device="no_such")
+
+
 def test_ways_of_calling(torch, scaled_exp):
     f, x = scaled_exp(1), torch.linspace(0, 1, 3)
     for function, arguments in ((f, (x, 2.0)), (f.apply, [x, 2.0]), (f.apply, (x.numpy(), 2.0))):
@@ -167,6 +182,9 @@ def test_inputs_that_require_no_gradient_are_constants(torch):
     assert leaves(check_torch(Product, (x, scale))) == {"x": "PASS", "scale": "FAIL"}
     assert leaves(check_torch(Product, (x.requires_grad_(), scale))) == {"x": "PASS"}
     assert x.grad is None
+    assert (
+        "constants, as others require a gradient: scale" in check_torch(Product, (x, scale)).notes
+    )
 
 
 def test_a_derivative_of_a_derivative(torch):
@@ -280,6 +298,27 @@ def test_arguments_that_are_no_arrays_of_numbers(jax):
         return x * jax.random.normal(key, x.shape)
 
     assert leaves(check_jax(noisy, (x, jax.random.key(0)))) == {"x": "PASS"}
+
+
+def test_pytrees_of_other_kinds_masks_and_half_precision(jax):
+    import dataclasses
+
+    np_ = jax.numpy
+
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass
+    class Line:
+        slope: object
+        offset: object
+
+    report = check_jax(lambda line: line.slope * 3 + line.offset, Line(np_.ones(2), 0.5))
+    assert leaves(report) == {"line.slope": "PASS", "line.offset": "PASS"}
+    mask = np_.array([0, -np_.inf, 0])
+    report = check_jax(lambda x, m: jax.nn.softmax(x + m), (np_.arange(3.0), mask))
+    assert (leaves(report), report.notes) == ({"x": "PASS"}, ("constant, as it is not finite: m",))
+    assert leaves(check_jax(np_.sin, np_.ones(3, dtype=np_.bfloat16))) == {"x": "PASS"}
+    assert leaves(check_jax(lambda p: p["a"] ** 2, {"a": np_.ones(3)})) == {"p.a": "PASS"}
+    assert leaves(check_jax(lambda dy: dy**2, np_.ones(3))) == {"dy": "PASS"}
 
 
 def test_python_that_depends_on_values(jax):

@@ -126,6 +126,43 @@ def test_layers_losses_and_derivatives_are_found(write, capsys):
     assert found == dict.fromkeys(names, "FAIL")
 
 
+def test_every_derivative_of_a_function_is_checked(write):
+    text = GOOD + "\ndef cube_jvp(p, t):\n    return 99 * t[0]\n"
+    found = {report.name: report.verdict for report in check_file(write(text))}
+    assert found == {"product": "PASS", "cube_backward": "PASS", "cube_jvp": "FAIL"}
+
+
+def test_what_has_no_forward_is_not_passed_over(write, capsys):
+    text = GOOD + "\ndef ghost_backward(dy):\n    return dy\n\ndef inputs_gost():\n    return {}\n"
+    assert cli.main(["verify", str(write(text))]) == 2
+    out, err = capsys.readouterr()
+    assert "2 of 4 pairs passed, 2 could not be checked" in out
+    assert "ghost_backward has no ghost beside it; there is no gost for inputs_gost" in err
+
+
+def test_a_class_that_cannot_be_made_is_a_report(write, capsys):
+    text = OTHER_FORMS.replace("def __init__(self):", "def __init__(self, size):", 1)
+    text = text.replace("layer = Dense()", "layer = Dense(3)")
+    assert cli.main(["verify", str(write(text))]) == 1
+    out, _ = capsys.readouterr()
+    assert "Dense() raises TypeError" in out
+    assert "5 of 6 pairs passed" in out
+
+
+def test_inputs_of_a_pair_may_be_a_tuple(write):
+    text = GOOD.replace(
+        'return {"x": np.linspace(0.5, 2, 6).reshape(2, 3)}', "return (np.ones(3),)"
+    )
+    assert [r.verdict for r in check_file(write(text))] == ["PASS", "PASS"]
+
+
+def test_a_hint_that_raises_hides_nothing(write):
+    text = GOOD.replace("two + 1", "two") + "\ndef hints_cube(wrong):\n    return 1 / 0\n"
+    report = list(check_file(write(text)))[1]
+    assert report.verdict == "FAIL"
+    assert report.notes[-1].startswith("hints_cube raises ZeroDivisionError in line")
+
+
 def test_a_function_whose_backward_is_missing_is_not_passed_over(write, capsys):
     text = GOOD.replace("def cube_backward", "def cube_bakward")
     assert cli.main(["verify", str(write(text))]) == 2

@@ -12,27 +12,40 @@ SAME = 1e-5  # relative: float32 may round otherwise
 
 
 def named(f: Callable[..., Any], arguments: Any, skip: int = 0) -> dict[str, Any]:
-    """Arguments by the names that f has for them after the first: a dict, a tuple, or a single one.
+    """Arguments by the names that f has for them.
 
-    skip: the number of parameters of f that are none of them.
+    arguments: a tuple, a single one, or a dict by name; a dict of other names than those of f is a
+    single argument. skip: the number of parameters of f before them.
     """
-    if isinstance(arguments, Mapping):
-        return dict(arguments)
-    values = arguments if isinstance(arguments, tuple) else (arguments,)
     try:
         parameters = list(inspect.signature(f).parameters.values())
     except (TypeError, ValueError):  # of some functions in C
         parameters = []
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    names = names[skip:]
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = [p.name for p in positional][skip:]
+    if isinstance(arguments, Mapping):
+        if not _fits(f, arguments, skip) and len(names) == 1:
+            return {names[0]: arguments}
+        return dict(arguments)
+    values = arguments if isinstance(arguments, tuple) else (arguments,)
     if len(names) < len(values):
         names = [f"x{k}" for k in range(len(values))] if len(values) > 1 else ["x"]
     return dict(zip(names, values, strict=False))
 
 
+def _fits(f: Callable[..., Any], arguments: Mapping[str, Any], skip: int) -> bool:
+    try:
+        inspect.signature(f).bind(*range(skip), **arguments)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def by_position(f: Callable[..., Any], arguments: Any) -> Callable[..., Any]:
     """A function of named arguments that calls f as these arguments were meant to be passed."""
-    return f if isinstance(arguments, Mapping) else lambda **by_name: f(*by_name.values())
+    if isinstance(arguments, Mapping) and named(f, arguments).keys() == arguments.keys():
+        return f
+    return lambda **by_name: f(*by_name.values())
 
 
 def stand_in(function: Any, name: str, theirs: Callable[..., Any]) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import trees
 from ..checker import check
 from ..pair import Raised, called
 from ..report import Report
@@ -18,8 +17,8 @@ WIDE = {"f": "float64", "c": "complex128"}
 def check_jax(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
     """Check the gradients that JAX gives of a function, by whatever rules it has for them.
 
-    64-bit numbers are enabled for the check alone, and float32 arguments are widened. Arguments may
-    be nested dicts, lists and tuples; the output may be any pytree. Where f can be compiled, its
+    64-bit numbers are enabled for the check alone, and float32 arguments are widened. Arguments and
+    output may be any pytree. Where f can be compiled, its
     forward is, for speed. A rule that returns another output than f is a violation of the contract.
     Complex gradients follow the convention of JAX.
 
@@ -29,16 +28,20 @@ def check_jax(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
     import jax
 
     start = named(f, arguments)
+    by_name = isinstance(arguments, Mapping) and start.keys() == arguments.keys()
+    paths, structure = jax.tree.flatten_with_path(start)
+    leaves = {".".join(map(_key, path)): leaf for path, leaf in paths}
     inputs = {}
-    for path, a in trees.walk(start):
+    for path, a in leaves.items():
         key = isinstance(a, jax.Array) and jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key)
         if isinstance(a, (jax.Array, np.ndarray, float, complex)) and not key:
+            kind = "f" if jax.dtypes.issubdtype(np.asarray(a).dtype, np.floating) else ""
             a = np.asarray(a)
-            inputs[path] = a.astype(WIDE.get(a.dtype.kind, a.dtype))
+            inputs[path] = a.astype(WIDE.get(kind or a.dtype.kind, a.dtype))
 
     def run(moved: Mapping[str, Any]) -> Any:
-        values = trees.rebuild(start, moved)
-        return f(**values) if isinstance(arguments, Mapping) else f(*values.values())
+        values = jax.tree.unflatten(structure, [moved.get(n, a) for n, a in leaves.items()])
+        return f(**values) if by_name else f(*(values[n] for n in start))
 
     def in_jax(by_path: Mapping[str, Any]) -> dict[str, Any]:
         return {path: jax.numpy.asarray(a) for path, a in by_path.items()}
@@ -58,7 +61,7 @@ def check_jax(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
     def forward(**by_path: Any) -> Any:
         return arrays(compiled(in_jax(by_path)))
 
-    def backward(dy: Any, **by_path: Any) -> dict[str, Any]:
+    def backward(dy: Any, /, **by_path: Any) -> dict[str, Any]:
         y, pull_back = differentiated(by_path)
         upstream = [
             np.zeros(np.shape(a), jax.dtypes.float0) if d is None else jax.numpy.asarray(d, a.dtype)
@@ -83,3 +86,8 @@ def check_jax(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
             text = f"the derivative rule of {name} returns another output than {name} itself"
             report = replace(report, violations=(*report.violations, text))
     return report
+
+
+def _key(entry: Any) -> str:
+    """A step on the path to a leaf: the key of a dict, an index, or the name of a field."""
+    return str(next(getattr(entry, n) for n in ("key", "idx", "name") if hasattr(entry, n)))

@@ -46,12 +46,19 @@ def check_torch(
     takes_context = is_function and "setup_context" not in vars(function)
     arguments = tuple(arguments) if isinstance(arguments, list) and is_function else arguments
     start = named(theirs, arguments, skip=int(takes_context))
+    by_name = isinstance(arguments, Mapping) and start.keys() == arguments.keys()
+    by_name = by_name and not is_function
     start = mapped(lambda a: torch.as_tensor(a) if isinstance(a, np.ndarray) else a, start)
     tensors = {path: a for path, a in trees.walk(start) if isinstance(a, torch.Tensor)}
     if not tensors:
         raise InputError("check_torch takes tensors, in a tuple if there are several")
-    device = device or next(iter(tensors.values())).device
+    try:
+        device = torch.empty(0, device=device or next(iter(tensors.values())).device).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device={device!r} cannot be used: {error}") from None
+    constants = []
     if wanted := [path for path, a in tensors.items() if a.requires_grad]:
+        constants = [n for n, a in tensors.items() if n not in wanted and a.is_floating_point()]
         tensors = {path: tensors[path] for path in wanted}
 
     def tensor(a: Any) -> Any:
@@ -73,7 +80,6 @@ def check_torch(
 
     def run(moved: Mapping[str, Any]) -> Any:
         values = trees.rebuild(start, moved)
-        by_name = isinstance(arguments, Mapping) and not is_function
         args, keywords = ((), values) if by_name else (tuple(values.values()), {})
         if module is None:
             return call(*args, **keywords)
@@ -87,12 +93,15 @@ def check_torch(
         sources = {n: a for n, a in moved.items() if a.is_floating_point() or a.is_complex()}
         for a in sources.values():
             a.requires_grad_(True)
-        return run(moved), sources
+        with torch.enable_grad():
+            # copies, of the same layout, as what requires a gradient must not be written into
+            copies = {n: _copy(torch, a) for n, a in sources.items()}
+            return run({**moved, **copies}), sources
 
     def forward(**by_path: Any) -> Any:
         return mapped(array, graph(by_path)[0])
 
-    def backward(dy: Any, **by_path: Any) -> dict[str, Any]:
+    def backward(dy: Any, /, **by_path: Any) -> dict[str, Any]:
         out, sources = graph(by_path)
         parts = zip(trees.walk(out), trees.walk(dy), strict=True)
         used = [(y, tensor(d)) for (_, y), (_, d) in parts if getattr(y, "requires_grad", False)]
@@ -110,4 +119,11 @@ def check_torch(
     if report.random and module is not None:
         text = f"{report.random}, and leave dropout out by module.eval()"
         report = replace(report, random=text)
+    if constants:
+        text = f"constants, as others require a gradient: {', '.join(constants)}"
+        report = replace(report, notes=(*report.notes, text))
     return report
+
+
+def _copy(torch: Any, a: Any) -> Any:
+    return torch.empty_strided(a.size(), a.stride(), dtype=a.dtype, device=a.device).copy_(a)

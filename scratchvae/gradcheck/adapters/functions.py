@@ -37,11 +37,14 @@ def check_vjp(
     if not isinstance(out, tuple) or len(out) != 2 or not callable(out[1]):
         raise InputError(f"{name} must return (y, pullback), with a function as pullback")
 
-    def backward(dy: Any, **by_name: Any) -> Any:
+    def backward(dy: Any, /, **by_name: Any) -> Any:
         return call(**by_name)[1](dy)
 
     report = _check(f, backward, vjp, arguments, options)
-    return _with_output(report, name, f, arguments, out[0])
+    if report.leaves and not same_output(out[0], by_position(f, arguments)(**start)):
+        text = f"{name} returns another output than {getattr(f, '__name__', 'f')}"
+        report = replace(report, violations=(*report.violations, text))
+    return report
 
 
 def check_jvp(
@@ -63,15 +66,27 @@ def check_jvp(
     if (entries := sum(a.size for a in arrays.values())) > LARGEST:
         raise InputError(f"jvp is called for each of {entries} entries: pass fewer than {LARGEST}")
 
+    name, call = getattr(jvp, "__name__", "jvp"), by_position(f, arguments)
+    draw = np.random.default_rng([seed, 3]).standard_normal
+    u, v = ({n: draw(a.shape) * (a.dtype.kind == "f") for n, a in arrays.items()} for _ in "uv")
+    tangents = [trees.rebuild(start, t) for t in (u, v, {n: u[n] - 2 * v[n] for n in u})]
+    try:
+        y = called(getattr(f, "__name__", "f"), call, **start)
+        out = called(name, jvp, tuple(start.values()), tuple(tangents[0].values()))
+    except Raised as error:
+        return Report(name, raised=str(error))
+    # a tuple of two may be the derivative of two outputs
+    is_pair = isinstance(out, tuple) and len(out) == 2
+    with_output = is_pair and not (isinstance(y, tuple) and not isinstance(out[0], tuple))
+
     def derivative(values: dict[str, Any], tangents: dict[str, Any]) -> Any:
         out = jvp(tuple(values.values()), tuple(tangents.values()))
-        dy = out[1] if isinstance(out, tuple) and len(out) == 2 else out
-        return trees.joined(dy) if trees.is_tree(dy) else dy
+        return _vector(out[1] if with_output else out)
 
-    def backward(dy: Any, **by_name: Any) -> dict[str, Any]:
-        flat = trees.joined(dy) if trees.is_tree(dy) else dy
+    def backward(dy: Any, /, **by_name: Any) -> dict[str, Any]:
+        flat = _vector(dy)
         here = trees.arrays(by_name)
-        zero = {path: 0 * a for path, a in here.items()}
+        zero = {path: np.zeros_like(a) for path, a in here.items()}
         gradient = {path: np.zeros_like(a) for path, a in here.items() if a.dtype.kind == "f"}
         for path, g in gradient.items():
             for index in np.ndindex(g.shape):
@@ -81,24 +96,15 @@ def check_jvp(
                 g[index] = (flat * derivative(by_name, tangents)).sum()
         return gradient
 
+    shapes = [np.shape(_vector(a)) for a in (out[1] if with_output else out, y)]
+    if shapes[0] != shapes[1]:
+        text = f"{name} returns a derivative of shape {shapes[0]}, where the output has {shapes[1]}"
+        return Report(name, violations=(text,))
     report = _check(f, backward, jvp, arguments, {"seed": seed, **options})
-    if not report.leaves:
-        return report
-    draw, name = np.random.default_rng([seed, 3]).standard_normal, getattr(jvp, "__name__", "jvp")
-    u, v = ({n: draw(a.shape) * (a.dtype.kind == "f") for n, a in arrays.items()} for _ in "uv")
-    tangents = [trees.rebuild(start, t) for t in (u, v, {n: u[n] - 2 * v[n] for n in u})]
-    try:
-        along_u, along_v, together = (called(name, derivative, start, t) for t in tangents)
-        out = called(name, jvp, tuple(start.values()), tuple(tangents[0].values()))
-    except Raised as error:
-        return replace(report, raised=str(error))
-    if isinstance(out, tuple) and len(out) == 2:
-        report = _with_output(report, name, f, arguments, out[0])
-    apart = along_u - 2 * along_v
-    if not np.allclose(together, apart, LINEAR, LINEAR * float(abs(apart).max(initial=0))):
-        text = "jvp is not linear in the tangents"
+    if report.leaves and with_output and not same_output(out[0], y):
+        text = f"{name} returns another output than {getattr(f, '__name__', 'f')}"
         report = replace(report, violations=(*report.violations, text))
-    return report
+    return _linear(report, name, lambda t: derivative(start, t), tangents)
 
 
 def check_hvp(
@@ -114,21 +120,38 @@ def check_hvp(
     options    of `check`
     """
 
-    def backward(dy: Any, **by_name: Any) -> dict[str, Any]:
+    def backward(dy: Any, /, **by_name: Any) -> dict[str, Any]:
         (first, x), *others = by_name.items()
         return {first: hvp(x, dy, *(value for _, value in others))}
 
-    return _check(gradient, backward, hvp, arguments, options)
+    report = _check(gradient, backward, hvp, arguments, options)
+    start = named(gradient, arguments)
+    first, *others = start.values()
+    draw = np.random.default_rng([options.get("seed", 0), 3]).standard_normal
+    u, v = ({n: draw(a.shape) for n, a in trees.arrays(first).items()} for _ in "uv")
+    vectors = [trees.rebuild(first, t) for t in (u, v, {n: u[n] - 2 * v[n] for n in u})]
+    name = getattr(hvp, "__name__", "hvp")
+    return _linear(report, name, lambda v: _vector(hvp(first, v, *others)), vectors)
 
 
-def _with_output(
-    report: Report, name: str, f: Callable[..., Any], arguments: Any, y: Any
+def _vector(a: Any) -> Any:
+    return trees.joined(a) if trees.is_tree(a) else np.asarray(a)
+
+
+def _linear(
+    report: Report, name: str, derivative: Callable[[Any], Any], tangents: list[Any]
 ) -> Report:
-    """The report, with a violation if a derivative returns another output than f."""
-    start = named(f, arguments)
-    if not report.leaves or same_output(y, by_position(f, arguments)(**start)):
+    """The report, with a violation if a derivative is not linear: the last tangent is u - 2 v."""
+    if not report.leaves:
         return report
-    text = f"{name} returns another output than {getattr(f, '__name__', 'f')}"
+    try:
+        along_u, along_v, together = (called(name, derivative, t) for t in tangents)
+    except Raised as error:
+        return replace(report, raised=str(error))
+    apart = along_u - 2 * along_v
+    if np.allclose(together, apart, LINEAR, LINEAR * float(abs(apart).max(initial=0))):
+        return report
+    text = f"{name} is not linear in the tangents"
     return replace(report, violations=(*report.violations, text))
 
 

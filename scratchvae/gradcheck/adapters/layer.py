@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,9 +24,28 @@ TOGETHER = (  # attributes that hold all parameters, and those that hold their g
     ("params", "gradients"),
 )
 APART = ("d{}", "d_{}", "{}_grad", "grad_{}", "g{}", "{}_gradient", "{}grad", "grad{}")
+BOXED = (("data", "grad"), ("value", "grad"), ("value", "gradient"))  # a parameter as an object
 
-Place = tuple[Any, ...]  # an attribute, and a key within it
-Slots = dict[str, tuple[Place, Place]]  # where a parameter and its gradient are kept
+
+class Place(NamedTuple):
+    """An attribute of an object, or an item of that attribute."""
+
+    holder: Any
+    attribute: str
+    key: Any = None
+
+    def get(self) -> Any:
+        value = getattr(self.holder, self.attribute, None)
+        if self.key is None or value is None:
+            return value
+        return value.get(self.key) if isinstance(value, Mapping) else value[self.key]
+
+    def put(self, value: Any) -> None:
+        """In place, as others may refer to the same array."""
+        self.get()[...] = value
+
+
+Slots = dict[str, tuple[Place, Place]]  # where each parameter and its gradient are kept
 
 
 def check_layer(
@@ -40,8 +59,10 @@ def check_layer(
     """Check a layer object, in float64: the gradients of its inputs and of its parameters.
 
     layer.forward(x) returns the output, layer.backward(dy) the gradient of x, or a tuple for
-    several inputs. Parameters are looked for in `params` and `grads`, dicts or lists, and in
-    attributes such as W with dW, W_grad or grad_W. The layer itself is left as it is.
+    several inputs, of which those without a gradient, such as labels, may be missing. Parameters
+    are looked for in `params` and `grads`, dicts or lists; in attributes such as W with dW, W_grad
+    or grad_W; in objects with data and grad; and in the layers that a layer holds. Arrays for which
+    no gradient is found are named in a note. The layer itself is left as it is.
 
     x        an array, a tuple of several, or a dict by name
     params   attributes that hold parameters, where they have other names, and
@@ -59,6 +80,7 @@ def check_layer(
     values = {f"x{k}": a for k, a in enumerate(x)} if isinstance(x, tuple) else x
     values = values if isinstance(values, Mapping) else {"x": x}
     inputs = {n: _double(a) for n, a in values.items()}
+    moved = [n for n, a in inputs.items() if trees.under([n], _floats(inputs))]
     slots: Slots = {}
     reset = next((getattr(layer, r) for r in RESET if hasattr(layer, r)), None)
 
@@ -66,54 +88,59 @@ def check_layer(
         if reset:
             reset()
         for slot, (place, _) in slots.items():
-            _put(layer, place, by_name[slot])
+            place.put(by_name[slot])
         return forward(*(by_name[n] for n in inputs))
 
-    def f_backward(dy: Any, **by_name: Any) -> dict[str, Any]:
+    def f_backward(dy: Any, /, **by_name: Any) -> dict[str, Any]:
         f(**by_name)
         dx = backward(dy)
-        dxs = dx if isinstance(dx, tuple) else (dx,)
-        found = {} if dx is None else dict(zip(inputs, dxs, strict=True))
-        return found | {slot: _get(layer, place) for slot, (_, place) in slots.items()}
+        dxs = dx if isinstance(dx, tuple) else () if dx is None else (dx,)
+        found = dict(zip(inputs if len(dxs) > len(moved) else moved, dxs, strict=False))
+        return found | {slot: place.get() for slot, (_, place) in slots.items()}
 
     stand_in(f, f"{name}.{forward.__name__}", forward)
     stand_in(f_backward, f"{name}.{backward.__name__}", backward)
-    held = [path for path, _ in _arrays(layer)]
+    held = dict(_arrays(layer))
     try:  # once, as some layers make their parameters when they see the first input
         y = called(f.__name__, f, **inputs)
         before = {path: a.copy() for path, a in _arrays(layer) if a.any()}
         called(f_backward.__name__, backward, np.ones_like(y))
     except Raised as error:
         return Report(name, raised=str(error))
-    slots |= _found(layer) if params is None else _given(params, grads)
-    gradients = {".".join(map(str, place)) for _, place in slots.values()}
+    caches = [a for a in inputs.values() if isinstance(a, np.ndarray)]
+    slots |= _given(layer, params, grads) if params is not None else _found(layer, caches)
+    missing = [slot for slot, (_, gradient) in slots.items() if gradient.get() is None]
     after = dict(_arrays(layer))
+    gradients = [id(place.get()) for _, place in slots.values()]
     for path, a in before.items():
-        if path not in gradients and path in after and not np.array_equal(a, after[path]):
+        if (
+            path in after
+            and id(after[path]) not in gradients
+            and not np.array_equal(a, after[path])
+        ):
             return Report(name, violations=(f"backward changes {path}",))
     if clash := slots.keys() & inputs.keys():
         raise InputError(f"{name} has a parameter {min(clash)}: give the input another name")
-    parameters = {slot: _get(layer, place) for slot, (place, _) in slots.items()}
+    taken = [id(place.get()) for place, _ in slots.values()] + gradients
+    unknown = [path for path in held if path in after and id(after[path]) not in taken]
+    slots = {slot: places for slot, places in slots.items() if slot not in missing}
+    parameters = {slot: place.get() for slot, (place, _) in slots.items()}
     report = check(f, f_backward, inputs | parameters, **{"name": name, **options})
-    if held and not slots:
-        text = f"no parameter with a gradient was found among {', '.join(held)}: name them by "
-        report = replace(report, notes=(*report.notes, text + "params=[...], grads=[...]"))
-    return report
-
-
-def _attributes(layer: Any) -> dict[str, Any]:
-    return getattr(layer, "__dict__", {})
-
-
-def _arrays(layer: Any) -> Iterator[tuple[str, Any]]:
-    """The floating-point arrays that a layer holds."""
-    for path, a in trees.walk(_attributes(layer)):
-        if isinstance(a, np.ndarray) and a.dtype.kind == "f":
-            yield path, a
+    notes, violations = list(report.notes), list(report.violations)
+    if missing:
+        violations.append(f"backward leaves no gradient of {', '.join(missing)}")
+    if unknown and params is None:
+        text = f"no gradient was found of {', '.join(unknown)}: if they are parameters, name them "
+        notes.append(text + "by params=[...], grads=[...]")
+    return replace(report, notes=tuple(notes), violations=tuple(violations))
 
 
 def _double(a: Any) -> Any:
     return a.astype(float) if getattr(a, "dtype", np.dtype(int)).kind == "f" else a
+
+
+def _floats(inputs: Mapping[str, Any]) -> list[str]:
+    return [path for path, a in trees.arrays(inputs).items() if a.dtype.kind == "f"]
 
 
 def _method(layer: Any, names: Iterable[str]) -> Callable[..., Any]:
@@ -124,56 +151,95 @@ def _method(layer: Any, names: Iterable[str]) -> Callable[..., Any]:
     raise InputError(f"{what}: wrap it in a pair of functions, for check")
 
 
-def _get(layer: Any, place: Place) -> Any:
-    value = getattr(layer, place[0])
-    return value if len(place) == 1 else value[place[1]]
+def _attributes(thing: Any) -> dict[str, Any]:
+    """Those of an object, also of one with __slots__."""
+    names = [
+        n for c in type(thing).__mro__ for n in getattr(c, "__slots__", ()) if hasattr(thing, n)
+    ]
+    return {n: getattr(thing, n) for n in names} | getattr(thing, "__dict__", {})
 
 
-def _put(layer: Any, place: Place, value: Any) -> None:
-    """Write a parameter, in place, as others may refer to the same array."""
-    now = _get(layer, place)
-    if isinstance(now, np.ndarray):
-        now[...] = value
-    elif len(place) == 1:
-        setattr(layer, place[0], value)
-    else:
-        getattr(layer, place[0])[place[1]] = value
+def _arrays(layer: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """The floating-point arrays that a layer and the objects in it hold, each once."""
+    seen: set[int] = set()
+    for prefix, thing in _parts(layer):
+        for path, a in trees.walk(_attributes(thing)):
+            if isinstance(a, np.ndarray) and a.dtype.kind == "f" and id(a) not in seen:
+                seen.add(id(a))
+                yield prefix + path, a
 
 
-def _given(params: Iterable[str], grads: Iterable[str] | None) -> Slots:
+def _parts(layer: Any) -> Iterator[tuple[str, Any]]:
+    """A layer, and the layers and parameters within it, each with its path."""
+    seen, todo = {id(layer)}, [("", layer)]
+    while todo:
+        prefix, thing = todo.pop(0)
+        yield prefix, thing
+        for path, part in trees.walk(_attributes(thing)):
+            is_layer = any(callable(getattr(part, name, None)) for name in BACKWARD)
+            if (is_layer or _box(part)) and id(part) not in seen:
+                seen.add(id(part))
+                todo.append((f"{prefix}{path}.", part))
+
+
+def _box(thing: Any) -> tuple[str, str] | None:
+    """The attributes of a parameter that is an object: its array, and its gradient."""
+    if isinstance(thing, np.ndarray):
+        return None
+    held = _attributes(thing)
+    return next((pair for pair in BOXED if _is_float(held.get(pair[0])) and pair[1] in held), None)
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def _given(layer: Any, params: Iterable[str], grads: Iterable[str] | None) -> Slots:
     if grads is None or isinstance(params, str) or isinstance(grads, str):
         raise InputError("params and grads are lists of attributes, each parameter with a gradient")
-    return {p: ((p,), (g,)) for p, g in zip(params, grads, strict=True)}
+    params, grads = list(params), list(grads)
+    if len(params) != len(grads):
+        raise InputError(f"params names {len(params)} attributes, grads {len(grads)}")
+    if unknown := [name for name in params if not _is_float(getattr(layer, name, None))]:
+        raise InputError(f"{type(layer).__name__} has no array {unknown[0]}")
+    return {p: (Place(layer, p), Place(layer, g)) for p, g in zip(params, grads, strict=True)}
 
 
-def _found(layer: Any) -> Slots:
-    """Parameters with gradients, by the usual names."""
+def _found(layer: Any, caches: list[np.ndarray]) -> Slots:
+    """Parameters with gradients, by the usual names, in a layer and in those that it holds.
+
+    caches: arrays that a layer keeps from its forward, and are no parameters.
+    """
     found: Slots = {}
-    for together, apart in TOGETHER:
-        values, gradients = getattr(layer, together, None), getattr(layer, apart, None)
-        if isinstance(values, Mapping) and isinstance(gradients, Mapping):
-            for key, value in values.items():
-                for name in (key, f"d{key}"):
-                    if _alike(value, gradients.get(name)):
-                        found[key] = (together, key), (apart, name)
-        elif isinstance(values, list) and isinstance(gradients, list):
-            for k, pair in enumerate(zip(values, gradients, strict=False)):
-                if _alike(*pair):
-                    name = next(
-                        (n for n, a in _attributes(layer).items() if a is pair[0]), f"{together}{k}"
-                    )
-                    found[name] = (together, k), (apart, k)
-    if found:
-        return found
-    for name, value in _attributes(layer).items():
-        for pattern in APART:
-            if _alike(value, getattr(layer, pattern.format(name), None)):
-                found[name] = (name,), (pattern.format(name),)
+    seen: set[int] = set()
+
+    def add(name: str, place: Place, gradient: Place) -> None:
+        value = place.get()
+        if id(value) not in seen and not any(np.array_equal(value, cache) for cache in caches):
+            seen.add(id(value))
+            found[name] = place, gradient
+
+    for prefix, thing in _parts(layer):
+        held = _attributes(thing)
+        if box := _box(thing):
+            add(prefix[:-1], Place(thing, box[0]), Place(thing, box[1]))
+            continue
+        for together, apart in TOGETHER:
+            values, gradients = held.get(together), held.get(apart)
+            if isinstance(values, dict) and isinstance(gradients, dict):
+                for key, value in values.items():
+                    if _is_float(value):
+                        of = f"d{key}" if f"d{key}" in gradients else key
+                        add(f"{prefix}{key}", Place(thing, together, key), Place(thing, apart, of))
+            elif isinstance(values, list) and isinstance(gradients, list):
+                for k, value in enumerate(values):
+                    if _is_float(value):
+                        name = next((n for n, a in held.items() if a is value), f"{together}{k}")
+                        here = Place(thing, apart, k) if k < len(gradients) else Place(thing, "")
+                        add(f"{prefix}{name}", Place(thing, together, k), here)
+        for name, value in held.items():
+            for pattern in APART if _is_float(value) else ():
+                if _is_float(held.get(pattern.format(name))):
+                    add(f"{prefix}{name}", Place(thing, name), Place(thing, pattern.format(name)))
+                    break
     return found
-
-
-def _alike(value: Any, gradient: Any) -> bool:
-    """True for a floating-point array, or a number, and another of its shape."""
-    if not isinstance(value, (np.ndarray, float)) or gradient is None:
-        return False
-    return np.asarray(value).dtype.kind == "f" and np.shape(value) == np.shape(gradient)

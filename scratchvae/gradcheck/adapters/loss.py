@@ -36,7 +36,7 @@ def check_loss(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
     def loss(**by_name: Any) -> Any:
         return np.asarray(parts(**by_name)[0]).reshape(())
 
-    def gradient(dy: Any, **by_name: Any) -> Any:
+    def gradient(dy: Any, /, **by_name: Any) -> Any:
         g = parts(**by_name)[1]
         if not isinstance(g, Mapping) or isinstance(start[first], Mapping):
             g = {first: g}
@@ -52,6 +52,12 @@ def check_loss(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
         raise InputError(
             f"{name} must return (loss, gradient) or (loss, gradient, hessian), with one number as "
             "the loss: a sum or a mean"
+        )
+    if len(out) == 3 and (
+        not hasattr(start[first], "shape") or np.shape(out[2]) != np.shape(start[first])
+    ):
+        raise InputError(
+            f"the hessian of {name} must be its diagonal, an array of the shape of {first}"
         )
     report = check(loss, gradient, start, **options)
     if report.leaves and len(out) == 3:
@@ -88,4 +94,5 @@ def _with_diagonal(
         leaves=(*report.leaves, *leaves),
         violations=(*report.violations, *second.violations),
         raised=report.raised or second.raised,
+        random=report.random or second.random,
     )

@@ -19,6 +19,7 @@ from typing import Any
 
 from ...errors import InputError
 from .. import trees
+from ..adapters.arguments import named
 from ..adapters.for_jax import check_jax
 from ..adapters.for_torch import check_torch
 from ..adapters.functions import check_hvp, check_jvp, check_vjp
@@ -53,39 +54,57 @@ def check_file(path: str | Path, *, seed: int = 0, only: str = "") -> Iterator[R
     """
     path = Path(os.path.expanduser(path))
     found = _run(path)
-    names = [
-        name
-        for name, f in found.items()
-        if _suffix(found, name) or f"inputs_{name}" in found or hasattr(f, "gradcheck_inputs")
-    ]
-    if not names:
+    subjects = [(name, suffix) for name in found for suffix in _forms(found, name)]
+    if not subjects:
         raise InputError(
             f"{path} holds no pair f, f_backward, and nothing that has inputs: name each backward "
             "after its forward, or add a function inputs_f() for a layer, a loss, or a function of "
             "PyTorch or JAX named f"
         )
-    wanted = [name for name in names if only in name]
+    names = {subject: _title(*subject, subjects) for subject in subjects}
+    wanted = [subject for subject in subjects if only in names[subject]]
     if not wanted:
-        raise InputError(f"no pair of {path} has {only!r} in its name: {', '.join(names)}")
-    refused = {}
-    for name in wanted:
+        raise InputError(f"no pair of {path} has {only!r} in its name: {', '.join(names.values())}")
+    refused = {} if only else dict(_without_a_forward(found))
+    for subject in wanted:
         try:
-            yield _check(found, name, path, seed)
+            yield _check(found, *subject, names[subject], path, seed)
         except Raised as error:
-            yield Report(name, raised=str(error))
+            yield Report(names[subject], raised=str(error))
         except InputError as error:
-            refused[name] = str(error)
+            refused[names[subject]] = str(error)
     if refused:
         raise Refused(refused)
 
 
-def _suffix(found: Mapping[str, Any], name: str) -> str:
-    """That of the derivative of a function, if it has one."""
-    return next((s for s in DERIVATIVES if f"{name}_{s}" in found), "")
+def _forms(found: Mapping[str, Any], name: str) -> list[str]:
+    """The ends of the names of a function's derivatives; "" for what has them within itself."""
+    forms = [suffix for suffix in DERIVATIVES if f"{name}_{suffix}" in found]
+    alone = f"inputs_{name}" in found or hasattr(found[name], "gradcheck_inputs")
+    return forms or [""] * alone
 
 
-def _check(found: Mapping[str, Any], name: str, path: Path, seed: int) -> Report:
-    f, options, suffix = found[name], {"seed": seed, "name": name}, _suffix(found, name)
+def _title(name: str, suffix: str, subjects: list[tuple[str, str]]) -> str:
+    """The name of a function, and which of its derivatives if it has several."""
+    several = sum(other == name for other, _ in subjects) > 1
+    return f"{name}_{suffix}" if several else name
+
+
+def _without_a_forward(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Backwards and inputs of functions that are not there: misspelt, perhaps."""
+    for name in found:
+        f = name.removesuffix("_backward")
+        if f != name and f not in found:
+            yield name, f"{name} has no {f} beside it"
+        f = name.removeprefix("inputs_")
+        if f != name and f not in found:
+            yield name, f"there is no {f} for {name}"
+
+
+def _check(
+    found: Mapping[str, Any], name: str, suffix: str, title: str, path: Path, seed: int
+) -> Report:
+    f, options = found[name], {"seed": seed, "name": title}
     if f"inputs_{name}" in found:
         drawn = called(f"inputs_{name}", found[f"inputs_{name}"])
     elif specs := getattr(f, "gradcheck_inputs", None):
@@ -98,12 +117,17 @@ def _check(found: Mapping[str, Any], name: str, path: Path, seed: int) -> Report
             "of arrays, or the decorator scratchvae.gradcheck.inputs with their shapes"
         )
     if suffix:
+        if suffix == "backward" and not isinstance(drawn, Mapping):
+            drawn = named(f, drawn)
         report = DERIVATIVES[suffix](f, found[f"{name}_{suffix}"], drawn, **options)
     else:
         report = _alone(f, drawn, options)
     wrong = {leaf.name for leaf in report.leaves if leaf.verdict not in GOOD}
     if wrong and f"hints_{name}" in found:
-        hint = f"hint: {called(f'hints_{name}', found[f'hints_{name}'], wrong)}"
+        try:
+            hint = f"hint: {called(f'hints_{name}', found[f'hints_{name}'], wrong)}"
+        except Raised as error:
+            hint = str(error)
         report = replace(report, notes=(*report.notes, hint))
     return report
 
@@ -115,7 +139,7 @@ def _alone(f: Any, drawn: Any, options: dict[str, Any]) -> Report:
         return check_jax(f, drawn, **options)
     if "torch" in frameworks:
         return check_torch(f, drawn, **options)
-    layer = f() if isinstance(f, type) else f
+    layer = called(f"{options['name']}()", f) if isinstance(f, type) else f
     if hasattr(layer, "backward"):
         return check_layer(layer, drawn, **options)
     if not inspect.isfunction(f):

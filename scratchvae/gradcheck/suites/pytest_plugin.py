@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 FORMS = ("hvp", "jax", "jvp", "layer", "loss", "torch", "vjp")
+GOOD = ("PASS", "KINK", "ACCEPTED")  # of `report`, which is loaded with the first check
 KEY = "gradcheck"  # of the report's user properties, which also reach JUnit files and xdist
 
 
@@ -67,6 +68,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for nodeid, value in found:
         if every or value["verdict"] != "PASS":
             seen = f"detectable from {value['resolution']:.1e}"
+            if value["verdict"] not in GOOD:
+                seen = value["said"].partition(f"{value['verdict']}: ")[2]
             terminalreporter.line(f"{value['verdict']:12} {value['name']:24} {seen}  {nodeid}")
     counts = Counter(value["verdict"] for _, value in found)
     terminalreporter.line(", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
