@@ -164,8 +164,12 @@ def _filling(missing: Any) -> tuple[str | None, tables.Means | None]:
 def data_set(
     name: str | Path, split: str, data_dir: str | Path | None, options: Options
 ) -> DataSet:
-    """A split as it is stored, images as images, with the names of its columns."""
-    return _split(source_of(name, data_dir, options), split, name, False)
+    """A split as it is stored, images as images, with the names of its columns.
+
+    Of a folder of pictures, it says what is skipped, with a progress bar if there are many.
+    """
+    source = source_of(name, data_dir, options)
+    return _split(source, split, name, source.kind == "pictures")
 
 
 def both_splits(

@@ -303,6 +303,26 @@ def test_what_is_skipped_is_said_once_by_train(train, tmp_path, capsys):
     assert capsys.readouterr().out.count("the labels are column 'kind'") == 1
 
 
+def test_what_is_skipped_is_said_by_every_command_that_reads_a_folder(train, tmp_path, capsys):
+    run = str(train(photos(tmp_path / "photos"), "--quiet"))
+    new = photos(tmp_path / "new")
+    for name in ("IMG_1.HEIC", "clip.MOV", "notes.txt"):
+        (new / "a" / name).write_text("")
+    for command in ("anomaly", "encode", "reconstruct", "evaluate"):
+        capsys.readouterr()
+        assert cli.main([command, run, "--data", str(new)]) == 0
+        told = "skipped: 3, such as 'a/IMG_1.HEIC'; HEIC is not, so convert to JPEG: 1"
+        assert capsys.readouterr().err.count(told) == 1, command
+    splits = tmp_path / "splits"
+    photos(splits / "train")
+    photos(splits / "test")
+    (splits / "notes.txt").write_text("")
+    (splits / "test" / "a" / "notes.txt").write_text("")
+    capsys.readouterr()
+    assert cli.main(["encode", run, "--data", str(splits), "--split", "all"]) == 0
+    assert capsys.readouterr().err.count("were skipped") == 1
+
+
 def test_images_keep_their_shape_and_names_may_be_written_in_any_case(train, tmp_path):
     write_set(tmp_path / "mnist", n=9)
     write_set(tmp_path / "mnist", n=9, split="test")
