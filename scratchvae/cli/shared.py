@@ -217,6 +217,7 @@ def _reading(
         **own | told,
         array_required="array" in told or not other,
         label_required="label_column" in told or not new,
+        sheet_required="sheet" in told or not other,
         labelled=rows,
         also_drop=also_drop,
         means=model.rows_.means or None,

@@ -39,6 +39,7 @@ def load_data(
     drop: str | int | Sequence[str | int] | None = None,
     missing: str | Sequence[float] | np.ndarray | Mapping[str, float] | None = None,
     header: bool | None = None,
+    sheet: str | int | None = None,
     as_frame: bool = False,
     transpose: bool = False,
     verbose: bool = False,
@@ -91,6 +92,8 @@ def load_data(
                     columns; default: refuse them
       header        tables: whether the first row has the names of the columns; default: by its
                     content, with a warning where numbers may be names, such as years
+      sheet         Excel files: the sheet to read, by name or number (from 0); default: the first,
+                    with a warning that names the others, if any has content
       as_frame      tables: X as a pandas DataFrame, with the names of the columns
       transpose     IDX files: exchange rows and columns of each image, as EMNIST needs
 
@@ -116,8 +119,9 @@ def load_data(
     one = isinstance(drop, str) or not isinstance(drop, Iterable)
     dropped: Any = (drop,) if one else tuple(drop)  # type: ignore[arg-type]
     options = Options(
-        size, grey, array, label_column, dropped or None, missing, header, transpose, means=means
-    )
+        size, grey, array, label_column, dropped or None, missing, header, sheet, transpose,
+        means=means,
+    )  # fmt: skip
     source = source_of(name, data_dir, options)
     if as_frame and source.kind != "table":
         raise InputError(

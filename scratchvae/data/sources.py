@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,9 +45,11 @@ class Options:
     drop: Sequence[str | int] | None = None  # of tables: columns to leave out
     missing: str | None = None  # of tables: "mean", "skip" (NaN stays), None: refuse such values
     header: bool | None = None  # of tables: whether the first row has names; None: by its content
+    sheet: str | int | None = None  # of Excel files: the sheet to read; None: the first
     transpose: bool = False  # of IDX files: exchange rows and columns of each image
     array_required: bool = True  # whether an array that is not there is an error
     label_required: bool = True  # likewise label_column
+    sheet_required: bool = True  # likewise sheet, and whether the file must have sheets
     labelled: str | None = None  # of files of arrays: the rows of that label_column, in a run
     also_drop: Sequence[str | int] | None = None  # of tables: left out if they are there
     means: tables.Means | None = None  # of tables: fill missing values with these
@@ -57,7 +60,7 @@ class Options:
 KINDS_OF: dict[str, tuple[str, ...]] = {  # of data, that an option belongs to
     "size": ("pictures",), "grey": ("pictures",), "array": ("arrays",),
     "label_column": ("table", "arrays"), "drop": ("table",), "missing": ("table",),
-    "header": ("table",), "transpose": ("idx",),
+    "header": ("table",), "sheet": ("table",), "transpose": ("idx",),
 }  # fmt: skip
 WORDS = {
     "pictures": "folder of pictures", "table": "table", "arrays": "file of named arrays",
@@ -261,16 +264,16 @@ def _picture_source(folder: Path, options: Options) -> Source:
 
 
 def _table_source(files: dict[str, Path], options: Options) -> Source:
-    names = ("label_column", "label_required", "drop", "also_drop", "missing", "header", "learned")
-    how: dict[str, Any] = {name: getattr(options, name) for name in names}
+    of_tables = signature(tables.read_table).parameters
+    how = {name: value for name, value in vars(options).items() if name in of_tables}
     train: DataSet | None = None
 
     def read(split: str, verbose: bool) -> DataSet:
         nonlocal train
         filling = split == "test" and options.missing == "mean" and options.means is None
         learned = train or read("train", False) if filling else None
-        means = learned.means if learned else options.means
-        table = tables.read_table(files[split], means=means, verbose=verbose, **how)
+        filled = how | {"means": learned.means} if learned else how
+        table = tables.read_table(files[split], verbose=verbose, **filled)
         found = DataSet(**table._asdict())
         if split == "train":
             train = found._replace(X=found.X[:0].copy(), y=None)

@@ -323,6 +323,47 @@ def test_what_is_skipped_is_said_by_every_command_that_reads_a_folder(train, tmp
     assert capsys.readouterr().err.count("were skipped") == 1
 
 
+def test_the_sheet_of_a_run_is_read_by_later_commands(train, tmp_path, capsys):
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+
+    def book(name, **sheets):
+        made = openpyxl.Workbook()
+        made.remove(made.active)
+        for title, n in sheets.items():
+            sheet = made.create_sheet(title)
+            sheet.append(["a", "b"])
+            for row in np.random.default_rng(n).normal(size=(n, 2)).tolist():
+                sheet.append(row)
+        made.save(tmp_path / name)
+        return str(tmp_path / name)
+
+    months = book("months.xlsx", May=20, June=30)
+    gaussian = ("--likelihood", "gaussian", "--quiet")
+    run = str(train(months, *gaussian))
+    reads = "reads the sheet 'May'; the others ('June') are left out: --sheet June"
+    assert reads in capsys.readouterr().err
+    run = str(train(months, *gaussian, "--sheet", "June"))
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["sheet"] == "June"
+    assert capsys.readouterr().err == ""
+
+    def scored(data, *options):
+        argv = ["anomaly", run, "--data", data, "-o", str(tmp_path / "s.csv"), *options]
+        assert cli.main(argv) == 0
+        return rows_of(tmp_path / "s.csv"), capsys.readouterr().err
+
+    assert scored(months) == (30, "")
+    assert scored(months, "--sheet", "May") == (20, "")
+    assert scored(book("later.xlsx", Notes=7, June=9), "--contamination", "0.1") == (9, "")
+    n, told = scored(book("july.xlsx", July=8, August=9))
+    assert n == 8
+    assert "no sheet 'June', as the run has, and reads the sheet 'July'; the others ('Aug" in told
+    plain = table(tmp_path / "t.csv", names=("a", "b"), kinds=False, n=5)
+    assert scored(str(plain)) == (5, "")
+    refused(capsys, ["anomaly", run, "--data", plain, "--sheet", "May"], "is no Excel file")
+    refused(capsys, ["anomaly", run, "--data", months, "--sheet", "Mai"], "no sheet 'Mai'")
+    refused(capsys, ["train", "--data", "strokes", "--sheet", "May"], "no table")
+
+
 def test_images_keep_their_shape_and_names_may_be_written_in_any_case(train, tmp_path):
     write_set(tmp_path / "mnist", n=9)
     write_set(tmp_path / "mnist", n=9, split="test")

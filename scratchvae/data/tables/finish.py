@@ -36,12 +36,13 @@ class Content(NamedTuple):
     apart: dict[int, list[str]]
     where: Callable[[int], str]  # names row i in messages
     numbers: Sequence[int] = ()  # of each row in its file, from 1
+    note: str = ""  # what is to be said of the sheet
 
 
 def finished(
     content: Content, missing: str | None, tell: Tell, means: Means | None = None
 ) -> Table:
-    X, columns, apart, where, _ = content
+    X, columns, apart, where, *_ = content
     if columns.index is not None:
         numbers = [number_of(text) for text in apart[columns.index]]
         whole = all(number is not None and number.is_integer() for number in numbers)
