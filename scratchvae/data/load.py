@@ -9,7 +9,7 @@ import numpy as np
 from ..backend import noise
 from ..errors import DataError, InputError
 from ..files.reading import installed, refusing
-from . import tables
+from . import idx, tables
 from .batches import check_columns, check_rows
 from .labels import whole
 from .sources import (
@@ -18,7 +18,6 @@ from .sources import (
     Options,
     Source,
     known_name,
-    named_folders,
     shown_name,
     source_of,
 )
@@ -201,7 +200,7 @@ def fetch(name: str | Path, data_dir: str | Path | None = None, *, verbose: bool
     from .download import fetch_missing  # lazily: nothing else may reach the network
 
     # into a folder of its own: the files of both data sets have the same names
-    fetch_missing(known, named_folders(known, data_dir)[0], verbose=verbose)
+    fetch_missing(known, idx.named_folders(known, data_dir)[0], verbose=verbose)
 
 
 def _split(source: Source, split: str, name: str | Path, verbose: bool) -> DataSet:
@@ -220,7 +219,7 @@ def _joined(name: str | Path, train: DataSet, test: DataSet) -> DataSet:
     check_columns(train.columns, test.columns, "the training split")
     y = None if train.y is None or test.y is None else np.concatenate((train.y, test.y))
     files = None if train.files is None or test.files is None else train.files + test.files
-    return train._replace(X=np.concatenate((train.X, test.X)), y=y, files=files)
+    return train._replace(X=np.concatenate((train.X, test.X)), y=y, files=files, lines=None)
 
 
 def _part(rows: DataSet, split: str, name: str | Path) -> DataSet:
@@ -238,6 +237,7 @@ def _part(rows: DataSet, split: str, name: str | Path) -> DataSet:
         y=None if y is None else y[chosen],
         files=None if files is None else tuple(files[i] for i in chosen),
         numbers=chosen,
+        lines=None if rows.lines is None else rows.lines[chosen],
     )
 
 

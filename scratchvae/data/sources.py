@@ -21,8 +21,6 @@ from .labels import warn_of_others
 
 IDX_SETS = ("mnist", "fashion-mnist")  # each a folder of four IDX files
 NAMED = ("strokes", *IDX_SETS)
-RAW = {name: f"{name}/raw" for name in ("MNIST", "FashionMNIST", "KMNIST", "EMNIST")}  # torchvision
-RAW_OF = {"mnist": RAW["MNIST"], "fashion-mnist": RAW["FashionMNIST"]}
 PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
 PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 REMEDIES = {".txt": "if it is a table, rename it to .csv", ".heic": "convert it to JPEG"}
@@ -78,6 +76,8 @@ class DataSet(NamedTuple):
     files: tuple[str, ...] | None = None  # (N,), of pictures: the path of each below its folder
     numbers: np.ndarray | None = None  # (N,), of a part: the number of each row among all, from 0
     label: str | None = None  # of tables: the name of the labels' column, if it has one
+    lines: np.ndarray | None = None  # (N,) of tables: where each row stands in its file, from 1
+    place: str = ""  # names that place by its number, such as "line {} of t.csv"
 
 
 class Source(NamedTuple):
@@ -134,7 +134,7 @@ def find_source(name: str | Path, data_dir: str | Path | None, options: Options)
     if known == "strokes":
         return Source("strokes", True, lambda split, _: _strokes(split))
     if known:
-        return _idx_source(named_folders(known, data_dir), known, "", options)
+        return _idx_source(idx.named_folders(known, data_dir), known, "", options)
     path = Path(expanded(name))
     if path.is_dir():
         return _in_folder(path, options)
@@ -152,24 +152,6 @@ def find_source(name: str | Path, data_dir: str | Path | None, options: Options)
 
 
 # ----------------------------------------------------------------------------------- IDX files
-
-
-def named_folders(name: str, data_dir: str | Path | None) -> list[Path]:
-    """The folders to search for a named data set; a download goes to the first."""
-    if data_dir is None:
-        data_dir = os.environ.get("SCRATCHVAE_DATA") or None
-    if data_dir is not None:
-        data_dir = Path(expanded(data_dir))
-        return [data_dir / name, data_dir, data_dir / RAW_OF[name]]
-    return [Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "scratchvae" / name]
-
-
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError:
-        remedy = "name a folder for the data with --data-dir (data_dir=)"
-        raise InputError(f"the home folder is unknown: {remedy}") from None
 
 
 def _strokes(split: str) -> DataSet:
@@ -212,7 +194,7 @@ def _upright(X: np.ndarray, options: Options) -> np.ndarray:
 
 
 def _in_folder(folder: Path, options: Options) -> Source:
-    below = [folder, folder / "raw", *(folder / raw for raw in RAW.values())]
+    below = [folder, folder / "raw", *(folder / raw for raw in idx.RAW.values())]
     places = [place for place in below if idx.sets_in(place)]
     if folder in places or len(places) == 1:
         sets = idx.sets_in(places[0])
@@ -274,9 +256,10 @@ def _table_source(files: dict[str, Path], options: Options) -> Source:
         learned = train or read("train", False) if filling else None
         filled = how | {"means": learned.means} if learned else how
         table = tables.read_table(files[split], verbose=verbose, **filled)
-        found = DataSet(**table._asdict())
+        place = table.place and f"{table.place} of {files[split].name}"
+        found = DataSet(**table._asdict() | {"place": place})
         if split == "train":
-            train = found._replace(X=found.X[:0].copy(), y=None)
+            train = found._replace(X=found.X[:0].copy(), y=None, lines=None)
         elif learned:
             check_columns(learned.columns, found.columns, "the training split")
             check_rows(found.X, learned.X.shape[1], "the training split")

@@ -26,6 +26,8 @@ class Table(NamedTuple):
     columns: tuple[str, ...] | None
     means: tuple[float, ...] | None = None
     label: str | None = None
+    lines: np.ndarray | None = None  # (N,) where each row stands in its file, from 1, if known
+    place: str = ""  # names that place by its number: "line {}", or "row {}" of Excel
 
 
 class Content(NamedTuple):
@@ -36,6 +38,7 @@ class Content(NamedTuple):
     apart: dict[int, list[str]]
     where: Callable[[int], str]  # names row i in messages
     numbers: Sequence[int] = ()  # of each row in its file, from 1
+    place: str = ""  # of a Table
     note: str = ""  # what is to be said of the sheet
 
 
@@ -66,7 +69,8 @@ def finished(
     if not columns.learned:
         _warn_of_ids(content.X, columns)
     means = _fill(content, missing, tell, columns.in_order(means))
-    return Table(content.X, y, columns.names, means, columns.label_name)
+    lines = np.array(content.numbers) if content.numbers else None
+    return Table(content.X, y, columns.names, means, columns.label_name, lines, content.place)
 
 
 def _numbers_rows(X: np.ndarray, columns: Columns) -> bool:

@@ -268,7 +268,7 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
     marks.check(X, columns, place)
     if marks.comma:
         tell(f"values such as {marks.comma} are read as numbers with a decimal comma")
-    return Content(X, columns, apart, lambda i: place.format(at[i]), at)
+    return Content(X, columns, apart, lambda i: place.format(at[i]), at, place)
 
 
 def _from_frame(frame: Any, asked: Asked) -> Content:
