@@ -24,6 +24,7 @@ NAMED = ("strokes", *IDX_SETS)
 PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
 PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 REMEDIES = {".txt": "if it is a table, rename it to .csv", ".heic": "convert it to JPEG"}
+REMEDIES |= dict.fromkeys((".xls", ".xlsm", ".xlsb", ".ods", ".numbers"), "save it as .xlsx")
 # of files that are known by their ending, besides pictures
 ENDINGS = (*tables.SUFFIXES, *arrays.SUFFIXES, foreign.MATLAB, *foreign.HDF5, *idx.SUFFIXES)
 KINDS = (

@@ -605,7 +605,7 @@ def test_gaps_that_a_run_fills_are_told(train, tmp_path, capsys):
         cli.main(["anomaly", str(folder), "--data", str(tmp_path / "new.csv"), "-o", "s.csv"]) == 0
     )
     told = (
-        "3 missing values, the first in line 3, column 'a', become the means of the training rows"
+        "3 missing values, the first in line 3, column 'a', become the means of the training table"
     )
     assert told in capsys.readouterr().err
 

@@ -150,7 +150,7 @@ def _fill(
     if count and columns.learned:
         warn_of_data(
             f"{count:,} missing values, the first in {first(absent)}, become the means of the "
-            "training rows; anomaly --missing skip gives such rows no score"
+            "training table; anomaly --missing skip gives such rows no score"
         )
     elif count:
         tell(f"missing values, now the means {of}: {count:,}")
