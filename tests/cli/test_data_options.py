@@ -604,10 +604,8 @@ def test_gaps_that_a_run_fills_are_told(train, tmp_path, capsys):
     assert (
         cli.main(["anomaly", str(folder), "--data", str(tmp_path / "new.csv"), "-o", "s.csv"]) == 0
     )
-    told = (
-        "3 missing values, the first in line 3, column 'a', become the means of the training table"
-    )
-    assert told in capsys.readouterr().err
+    told = "3 missing values, the first in line 3 of the file, column 'a', become the means of the "
+    assert f"{told}training table" in capsys.readouterr().err
 
 
 def test_another_file_without_the_runs_array_tells_what_is_read(train, tmp_path, capsys):

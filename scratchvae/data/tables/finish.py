@@ -115,9 +115,9 @@ def _fill(
     if missing == "skip":
         return None
 
-    def first(which: np.ndarray) -> str:
+    def first(which: np.ndarray, of: str = "") -> str:
         i, j = divmod(int(which.argmax()), X.shape[1])
-        return f"{where(i)}, {columns.called(columns.kept[j])}"
+        return f"{where(i)}{of}, {columns.called(columns.kept[j])}"
 
     # of a later table, which the command anomaly may score
     skipping = " (anomaly: --missing skip)" if columns.learned else ""
@@ -149,8 +149,8 @@ def _fill(
     X[absent] = np.broadcast_to(means, X.shape)[absent]
     if count and columns.learned:
         warn_of_data(
-            f"{count:,} missing values, the first in {first(absent)}, become the means of the "
-            "training table; anomaly --missing skip gives such rows no score"
+            f"{count:,} missing values, the first in {first(absent, ' of the file')}, become the "
+            "means of the training table; anomaly --missing skip gives such rows no score"
         )
     elif count:
         tell(f"missing values, now the means {of}: {count:,}")
