@@ -667,7 +667,7 @@ def test_extremes_are_named_by_their_place_in_the_file_too(train, tmp_path, caps
     argv = ["anomaly", run, "--data", "gaps.csv", "--missing", "skip", "-o", "s.csv"]
     assert cli.main(argv) == 0
     out = capsys.readouterr().out
-    assert "row 5 (counted from 0; line " in out
+    assert f"is row 5 (counted from 0; line {gaps.index(lines[-5]) + 1} of gaps.csv" in out
     assert "first row 0 (counted from 0; line 2 of gaps.csv)\n" in out
 
 
@@ -680,6 +680,9 @@ def test_the_labels_of_scores_have_their_own_name(train, tmp_path):
     path = table(tmp_path / "t.csv")
     assert header(path, "kind") == "row,score,kind"
     assert header(path, "3") == "row,score,kind"
+    (tmp_path / "new.csv").write_text(path.read_text().replace("kind", "sort"))
+    later = ("--data", "new.csv", "--label-column", "sort")  # the name of what is read
+    assert header(path, "kind", *later) == "row,score,sort"
     text = path.read_text()
     for name in ("score", "anomaly"):
         path.write_text(text.replace("kind", name))
