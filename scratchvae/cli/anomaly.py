@@ -24,21 +24,16 @@ from ..pictures import gallery
 from ..train.snapshot import data_hash
 from .shared import as_trained, complete_rows, data_of, data_splits, open_run, output, save_picture
 
+OWN_COLUMNS = ("row", "score", "anomaly", "file")  # names that labels cannot have
+
 
 def anomaly(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
+    if a.output:
+        _check_output(a.output, model)
     every = data_of(a, model, settings)
     path = output(a, None if a.data is None else f"anomaly-{Path(every.name).stem}.csv")
-    if path.suffix.lower() != ".csv":
-        raise InputError(
-            f"{path} must end in .csv: it is a table of row, score and label, with a picture beside"
-        )
     picture = path.with_suffix(".png")
-    if a.output and model.rows_.image_shape and picture.exists() and not path.exists():
-        raise InputError(
-            f"{picture} is there already, and the picture beside {path} would replace it: choose "
-            "another -o"
-        )
     for flag, value in (("training-data", a.training_data), ("threshold-from", a.threshold_from)):
         if value and a.contamination is None:
             raise InputError(f"--{flag} means nothing without --contamination: leave it out")
@@ -65,7 +60,8 @@ def anomaly(a: argparse.Namespace) -> None:
         # as many digits as single precision has, so that --threshold gives the same verdicts
         marks = f"anomaly: a score above {limit:.9g}{marks}: {above.sum():,} of {len(X):,}"
     if every.y is not None:
-        columns["label"] = every.y.tolist()
+        own = every.label not in (None, *OWN_COLUMNS)
+        columns[str(every.label) if own else "label"] = every.y.tolist()
     if every.files is not None:
         columns["file"] = every.files
     write_csv(path, columns, zip(*columns.values(), strict=True))
@@ -74,13 +70,27 @@ def anomaly(a: argparse.Namespace) -> None:
         _draw(model, data, scores, inf if limit is None else limit, a.n, named, picture)
     print(_summary(model, a, settings, data, scores))
     if n := int((~complete).sum()):
-        first = every.row_numbers[complete.argmin()]
         of = f"{n:,} of {len(complete):,} rows"
-        print(f"no score: {of} have gaps or infinities, first row {first}")
+        first = every.called(complete.argmin())
+        print(f"no score: {of} have gaps or infinities, first {first}")
     if marks:
         print(marks)
     if named and y is not None:
         print(_ranking_quality(scores, y, named))
+
+
+def _check_output(path: Path, model: Model) -> None:
+    """Raises InputError unless scores, and their picture, may be written there."""
+    if path.suffix.lower() != ".csv":
+        raise InputError(
+            f"{path} must end in .csv: it is a table of row, score and label, with a picture beside"
+        )
+    picture = path.with_suffix(".png")
+    if model.rows_.image_shape and picture.exists() and not path.exists():
+        raise InputError(
+            f"{picture} is there already, and the picture beside {path} would replace it: choose "
+            "another -o"
+        )
 
 
 def _scores(
@@ -95,10 +105,10 @@ def _scores(
 def _without_gaps(a: argparse.Namespace, data: Data, complete: np.ndarray) -> Data:
     """The complete rows, where --missing skip asks for them; else raises InputError."""
     if getattr(a, "missing", None) != "skip":
-        n, first = (~complete).sum(), data.row_numbers[complete.argmin()]
+        n, first = (~complete).sum(), data.called(complete.argmin())
         raise InputError(
             f"{data.name} has missing or infinite values in {n:,} of {len(complete):,} rows, first "
-            f"in row {first}: --missing skip scores the others"
+            f"in {first}: --missing skip scores the others"
         )
     if not complete.any():
         raise InputError(
@@ -110,6 +120,7 @@ def _without_gaps(a: argparse.Namespace, data: Data, complete: np.ndarray) -> Da
         y=None if data.y is None else data.y[kept],
         files=data.files and tuple(data.files[i] for i in kept),
         numbers=data.row_numbers[kept],
+        lines=None if data.lines is None else data.lines[kept],
     )
 
 
@@ -230,10 +241,10 @@ def _draw(
 def _summary(
     model: Model, a: argparse.Namespace, settings: dict[str, Any], data: Data, scores: np.ndarray
 ) -> str:
-    def row(i: Any) -> str:
-        label = "" if data.y is None else f" (label {data.y[i]})"
-        file = "" if data.files is None else f" ({data.files[i]})"
-        return f"row {data.row_numbers[i]}{label}{file} with {scores[i]:.2f}"
+    def row(i: Any, explained: bool = True) -> str:
+        label = "" if data.y is None else f"label {data.y[i]}"
+        file = "" if data.files is None else data.files[i]
+        return f"{data.called(i, label, file, explained=explained)} with {scores[i]:.2f}"
 
     k = a.samples
     bound = "log p(x given its label)" if model.needs_labels else "log p(x)"
@@ -250,7 +261,7 @@ def _summary(
     else:
         found = (
             f"the {len(scores):,} examples of the {data.split} of {data.name}: the least likely is "
-            f"{row(scores.argmax())}, the most likely {row(scores.argmin())}, the median "
+            f"{row(scores.argmax())}, the most likely {row(scores.argmin(), False)}, the median "
             f"{np.median(scores):.2f}"
         )
     return f"{found}\nscore: {what}; seed {model.seed}"

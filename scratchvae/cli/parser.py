@@ -158,6 +158,8 @@ def reading_options(to: Any, *, skips: bool = False) -> None:
     option(
         either, "--no-header", text, action="store_false", dest="header", default=argparse.SUPPRESS
     )
+    text = "Excel files: the sheet to read, by name or number from 0; default: the first"
+    setting(to, "--sheet NAME|N", text)
     setting(to, "--transpose", "IDX files: exchange rows and columns of images, as EMNIST needs")
 
 

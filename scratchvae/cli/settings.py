@@ -46,6 +46,7 @@ _declarations: dict[str, tuple[Any, Any]] = {  # in the order of config.json
     "drop": (None, Sequence[str] | None),
     "missing": (None, str | None),
     "header": (None, bool | None),
+    "sheet": (None, str | None),
     "transpose": (False, bool),
     **_of_models,
     "labels": (None, int | None),

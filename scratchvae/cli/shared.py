@@ -122,7 +122,8 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     if split == "train" and not other and (known := a.hashes["data"]) is not None:
         if _hash_of_splits(model, settings | {"data_dir": data_dir}) != known:
             warn(f"{shown_name(name)} has changed: {a.run_folder} was trained on other rows")
-    about = rows.files, rows.numbers, label_name(settings) or rows.label
+    label = rows.label or label_name(settings)
+    about = rows.files, rows.numbers, label, rows.lines, rows.place
     return Data(rows.X, rows.y, shown_name(name), SPLITS[split], *about)
 
 
@@ -217,6 +218,7 @@ def _reading(
         **own | told,
         array_required="array" in told or not other,
         label_required="label_column" in told or not new,
+        sheet_required="sheet" in told or not other,
         labelled=rows,
         also_drop=also_drop,
         means=model.rows_.means or None,

@@ -5,6 +5,8 @@ per pixel, on the GPU too.
 """
 
 from collections.abc import Iterator
+from difflib import get_close_matches
+from math import prod
 from numbers import Real
 from shlex import quote
 from typing import Any
@@ -57,11 +59,14 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
         raise InputError(
             f"data must be (examples, features), got a {kind} of shape {X.shape}{hint}"
         )
-    shape = X.shape[1:]
+    whole, shape = X.shape, X.shape[1:]
     X = X.reshape(len(X), int(np.prod(shape)))
     if n_features is not None and X.shape[1] != n_features:
+        turned = prod(whole[:-1]) == n_features
+        axes = ": its last axis seems to count the examples, so pass numpy.moveaxis(X, -1, 0)"
         raise InputError(
             f"X has {X.shape[1]} features, but {model} is expecting {n_features} features as input"
+            f"{axes if turned else ''}"
         )
     if X.shape[1] == 0:
         raise InputError(
@@ -125,6 +130,9 @@ def check_columns(known: tuple[str, ...] | None, given: tuple[str, ...] | None, 
         lines.append(f"Feature names unseen at fit time: {', '.join(unexpected[:5])}.")
     if missing := sorted(set(known) - set(given)):
         lines.append(f"Feature names seen at fit time, yet now missing: {', '.join(missing[:5])}.")
+    for name in unexpected[:5]:
+        if near := get_close_matches(name, missing, 1):
+            lines.append(f"For {name!r}, did you mean {near[0]!r}?")
     if unexpected and not missing:
         lines.append(f"Leave them out (--drop {quote(','.join(unexpected))}).")
     elif not unexpected and not missing:

@@ -13,7 +13,8 @@ from typing import IO
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, InputError
+from ..files.home import expanded
 from ..files.reading import UnreadableFile, check_expansion, opened, read_bytes, refusing
 
 FILES = {
@@ -26,9 +27,29 @@ NAME = re.compile(
 )
 SUFFIXES = ("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")
 OWN_NAME = re.compile(r".*([-.]idx[1-4]-ubyte|\.idx)(\.gz)?", re.IGNORECASE)  # of a file by itself
+RAW = {name: f"{name}/raw" for name in ("MNIST", "FashionMNIST", "KMNIST", "EMNIST")}  # torchvision
+RAW_OF = {"mnist": RAW["MNIST"], "fashion-mnist": RAW["FashionMNIST"]}
 TRANSPOSED = "emnist"  # its images are stored with rows and columns exchanged
 
 Files = dict[tuple[str, str], Path]  # by split and "images" or "labels"
+
+
+def named_folders(name: str, data_dir: str | Path | None) -> list[Path]:
+    """The folders to search for a named data set; a download goes to the first."""
+    if data_dir is None:
+        data_dir = os.environ.get("SCRATCHVAE_DATA") or None
+    if data_dir is not None:
+        data_dir = Path(expanded(data_dir))
+        return [data_dir / name, data_dir, data_dir / RAW_OF[name]]
+    return [Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "scratchvae" / name]
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        remedy = "name a folder for the data with --data-dir (data_dir=)"
+        raise InputError(f"the home folder is unknown: {remedy}") from None
 
 
 def read_idx(path: Path, *ndims: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from ..backend import noise
 from ..errors import DataError, InputError
 from ..files.reading import installed, refusing
-from . import tables
+from . import idx, tables
 from .batches import check_columns, check_rows
 from .labels import whole
 from .sources import (
@@ -18,7 +18,6 @@ from .sources import (
     Options,
     Source,
     known_name,
-    named_folders,
     shown_name,
     source_of,
 )
@@ -39,6 +38,7 @@ def load_data(
     drop: str | int | Sequence[str | int] | None = None,
     missing: str | Sequence[float] | np.ndarray | Mapping[str, float] | None = None,
     header: bool | None = None,
+    sheet: str | int | None = None,
     as_frame: bool = False,
     transpose: bool = False,
     verbose: bool = False,
@@ -91,6 +91,8 @@ def load_data(
                     columns; default: refuse them
       header        tables: whether the first row has the names of the columns; default: by its
                     content, with a warning where numbers may be names, such as years
+      sheet         Excel files: the sheet to read, by name or number (from 0); default: the first,
+                    with a warning that names the others, if any has content
       as_frame      tables: X as a pandas DataFrame, with the names of the columns
       transpose     IDX files: exchange rows and columns of each image, as EMNIST needs
 
@@ -116,8 +118,9 @@ def load_data(
     one = isinstance(drop, str) or not isinstance(drop, Iterable)
     dropped: Any = (drop,) if one else tuple(drop)  # type: ignore[arg-type]
     options = Options(
-        size, grey, array, label_column, dropped or None, missing, header, transpose, means=means
-    )
+        size, grey, array, label_column, dropped or None, missing, header, sheet, transpose,
+        means=means,
+    )  # fmt: skip
     source = source_of(name, data_dir, options)
     if as_frame and source.kind != "table":
         raise InputError(
@@ -164,8 +167,12 @@ def _filling(missing: Any) -> tuple[str | None, tables.Means | None]:
 def data_set(
     name: str | Path, split: str, data_dir: str | Path | None, options: Options
 ) -> DataSet:
-    """A split as it is stored, images as images, with the names of its columns."""
-    return _split(source_of(name, data_dir, options), split, name, False)
+    """A split as it is stored, images as images, with the names of its columns.
+
+    Of a folder of pictures, it says what is skipped, with a progress bar if there are many.
+    """
+    source = source_of(name, data_dir, options)
+    return _split(source, split, name, source.kind == "pictures")
 
 
 def both_splits(
@@ -193,7 +200,7 @@ def fetch(name: str | Path, data_dir: str | Path | None = None, *, verbose: bool
     from .download import fetch_missing  # lazily: nothing else may reach the network
 
     # into a folder of its own: the files of both data sets have the same names
-    fetch_missing(known, named_folders(known, data_dir)[0], verbose=verbose)
+    fetch_missing(known, idx.named_folders(known, data_dir)[0], verbose=verbose)
 
 
 def _split(source: Source, split: str, name: str | Path, verbose: bool) -> DataSet:
@@ -212,7 +219,7 @@ def _joined(name: str | Path, train: DataSet, test: DataSet) -> DataSet:
     check_columns(train.columns, test.columns, "the training split")
     y = None if train.y is None or test.y is None else np.concatenate((train.y, test.y))
     files = None if train.files is None or test.files is None else train.files + test.files
-    return train._replace(X=np.concatenate((train.X, test.X)), y=y, files=files)
+    return train._replace(X=np.concatenate((train.X, test.X)), y=y, files=files, lines=None)
 
 
 def _part(rows: DataSet, split: str, name: str | Path) -> DataSet:
@@ -230,6 +237,7 @@ def _part(rows: DataSet, split: str, name: str | Path) -> DataSet:
         y=None if y is None else y[chosen],
         files=None if files is None else tuple(files[i] for i in chosen),
         numbers=chosen,
+        lines=None if rows.lines is None else rows.lines[chosen],
     )
 
 

@@ -135,8 +135,8 @@ class RowFormat:
         if outside.any():
             i, j = np.argwhere(outside)[0]
             warn_of_data(
-                f"{outside.sum():,} values, such as {rows[i, j]:g} in row {i}, column "
-                f"{self.column(j)}, lie outside the range of the training data, which "
+                f"{outside.sum():,} values, such as {rows[i, j]:g} in row {i} (counted from 0), "
+                f"column {self.column(j)}, lie outside the range of the training data, which "
                 "scale='minmax' maps to [0, 1], and count as its ends"
             )
         return np.clip(scaled, 0, 1, out=scaled)

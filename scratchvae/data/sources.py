@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +21,10 @@ from .labels import warn_of_others
 
 IDX_SETS = ("mnist", "fashion-mnist")  # each a folder of four IDX files
 NAMED = ("strokes", *IDX_SETS)
-RAW = {name: f"{name}/raw" for name in ("MNIST", "FashionMNIST", "KMNIST", "EMNIST")}  # torchvision
-RAW_OF = {"mnist": RAW["MNIST"], "fashion-mnist": RAW["FashionMNIST"]}
 PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
 PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 REMEDIES = {".txt": "if it is a table, rename it to .csv", ".heic": "convert it to JPEG"}
+REMEDIES |= dict.fromkeys((".xls", ".xlsm", ".xlsb", ".ods", ".numbers"), "save it as .xlsx")
 # of files that are known by their ending, besides pictures
 ENDINGS = (*tables.SUFFIXES, *arrays.SUFFIXES, foreign.MATLAB, *foreign.HDF5, *idx.SUFFIXES)
 KINDS = (
@@ -44,9 +44,11 @@ class Options:
     drop: Sequence[str | int] | None = None  # of tables: columns to leave out
     missing: str | None = None  # of tables: "mean", "skip" (NaN stays), None: refuse such values
     header: bool | None = None  # of tables: whether the first row has names; None: by its content
+    sheet: str | int | None = None  # of Excel files: the sheet to read; None: the first
     transpose: bool = False  # of IDX files: exchange rows and columns of each image
     array_required: bool = True  # whether an array that is not there is an error
     label_required: bool = True  # likewise label_column
+    sheet_required: bool = True  # likewise sheet, and whether the file must have sheets
     labelled: str | None = None  # of files of arrays: the rows of that label_column, in a run
     also_drop: Sequence[str | int] | None = None  # of tables: left out if they are there
     means: tables.Means | None = None  # of tables: fill missing values with these
@@ -57,7 +59,7 @@ class Options:
 KINDS_OF: dict[str, tuple[str, ...]] = {  # of data, that an option belongs to
     "size": ("pictures",), "grey": ("pictures",), "array": ("arrays",),
     "label_column": ("table", "arrays"), "drop": ("table",), "missing": ("table",),
-    "header": ("table",), "transpose": ("idx",),
+    "header": ("table",), "sheet": ("table",), "transpose": ("idx",),
 }  # fmt: skip
 WORDS = {
     "pictures": "folder of pictures", "table": "table", "arrays": "file of named arrays",
@@ -75,6 +77,8 @@ class DataSet(NamedTuple):
     files: tuple[str, ...] | None = None  # (N,), of pictures: the path of each below its folder
     numbers: np.ndarray | None = None  # (N,), of a part: the number of each row among all, from 0
     label: str | None = None  # of tables: the name of the labels' column, if it has one
+    lines: np.ndarray | None = None  # (N,) of tables: where each row stands in its file, from 1
+    place: str = ""  # names that place by its number, such as "line {} of t.csv"
 
 
 class Source(NamedTuple):
@@ -131,7 +135,7 @@ def find_source(name: str | Path, data_dir: str | Path | None, options: Options)
     if known == "strokes":
         return Source("strokes", True, lambda split, _: _strokes(split))
     if known:
-        return _idx_source(named_folders(known, data_dir), known, "", options)
+        return _idx_source(idx.named_folders(known, data_dir), known, "", options)
     path = Path(expanded(name))
     if path.is_dir():
         return _in_folder(path, options)
@@ -149,24 +153,6 @@ def find_source(name: str | Path, data_dir: str | Path | None, options: Options)
 
 
 # ----------------------------------------------------------------------------------- IDX files
-
-
-def named_folders(name: str, data_dir: str | Path | None) -> list[Path]:
-    """The folders to search for a named data set; a download goes to the first."""
-    if data_dir is None:
-        data_dir = os.environ.get("SCRATCHVAE_DATA") or None
-    if data_dir is not None:
-        data_dir = Path(expanded(data_dir))
-        return [data_dir / name, data_dir, data_dir / RAW_OF[name]]
-    return [Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "scratchvae" / name]
-
-
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError:
-        remedy = "name a folder for the data with --data-dir (data_dir=)"
-        raise InputError(f"the home folder is unknown: {remedy}") from None
 
 
 def _strokes(split: str) -> DataSet:
@@ -209,7 +195,7 @@ def _upright(X: np.ndarray, options: Options) -> np.ndarray:
 
 
 def _in_folder(folder: Path, options: Options) -> Source:
-    below = [folder, folder / "raw", *(folder / raw for raw in RAW.values())]
+    below = [folder, folder / "raw", *(folder / raw for raw in idx.RAW.values())]
     places = [place for place in below if idx.sets_in(place)]
     if folder in places or len(places) == 1:
         sets = idx.sets_in(places[0])
@@ -261,19 +247,20 @@ def _picture_source(folder: Path, options: Options) -> Source:
 
 
 def _table_source(files: dict[str, Path], options: Options) -> Source:
-    names = ("label_column", "label_required", "drop", "also_drop", "missing", "header", "learned")
-    how: dict[str, Any] = {name: getattr(options, name) for name in names}
+    of_tables = signature(tables.read_table).parameters
+    how = {name: value for name, value in vars(options).items() if name in of_tables}
     train: DataSet | None = None
 
     def read(split: str, verbose: bool) -> DataSet:
         nonlocal train
         filling = split == "test" and options.missing == "mean" and options.means is None
         learned = train or read("train", False) if filling else None
-        means = learned.means if learned else options.means
-        table = tables.read_table(files[split], means=means, verbose=verbose, **how)
-        found = DataSet(**table._asdict())
+        filled = how | {"means": learned.means} if learned else how
+        table = tables.read_table(files[split], verbose=verbose, **filled)
+        place = table.place and f"{table.place} of {files[split].name}"
+        found = DataSet(**table._asdict() | {"place": place})
         if split == "train":
-            train = found._replace(X=found.X[:0].copy(), y=None)
+            train = found._replace(X=found.X[:0].copy(), y=None, lines=None)
         elif learned:
             check_columns(learned.columns, found.columns, "the training split")
             check_rows(found.X, learned.X.shape[1], "the training split")

@@ -6,7 +6,7 @@ on the settings or the history of the run, with a sentence for the report.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import log
+from math import ceil, log
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,9 @@ NEGLIGIBLE, INFORMATIVE = 0.25, 1.0
 MAX_ROWS = 1000  # rows for the mutual information, which compares all pairs
 MIN_ROWS = 10
 SAMPLES = 64  # decoded samples from the prior
+# a run of fewer optimiser steps has hardly begun, as long as its training loss still falls: in the
+# last epoch by at least this share of the mean fall
+BEGUN, FALLING = 100, 0.1
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,27 @@ def _series(model: Model, column: str) -> np.ndarray:
     """A column of the history; empty for `kl` of M2, which includes the cost of the label."""
     labels_too = column == "kl" and isinstance(model, SemiSupervisedVAE)
     return np.array([] if labels_too else [row[column] for row in model.history_])
+
+
+def _rises(loss: np.ndarray) -> bool:
+    """Whether the loss rose from one epoch to the next, by more than noise."""
+    noise = max(0.05 * np.ptp(loss), 0.01 * abs(loss).min()) if len(loss) else 0.0
+    return bool((np.diff(loss) > noise).any())
+
+
+def _hardly_begun(model: Model) -> Iterator[str]:
+    """What a run says that is too short to show a cause."""
+    loss, history = _series(model, "train_loss"), model.history_
+    steps, falls = history[-1]["step"] if history else BEGUN, -np.diff(loss)
+    falling = not len(falls) or 0 < FALLING * falls.mean() <= falls[-1]
+    if steps < BEGUN and falling and not _rises(loss):
+        epochs = f"{len(loss)} epoch{'s' * (len(loss) > 1)}"
+        still = ", and its training loss still falls" * bool(len(falls))
+        yield (
+            f"the run has hardly begun: it took {steps} optimiser steps ({epochs}){still}: train "
+            f"longer, for {ceil(BEGUN * len(loss) / steps)} epochs or more; so few steps show no "
+            "other cause"
+        )
 
 
 def _settings(
@@ -104,7 +128,7 @@ def _training(model: Model, report: CollapseReport) -> Iterator[str]:
     """What the history and the present KL say of the training."""
     full, loss, kl = report.verdict == FULL, _series(model, "train_loss"), _series(model, "kl")
     rises = np.diff(loss)
-    if len(rises) and rises.max() > max(0.05 * np.ptp(loss), 0.01 * abs(loss).min()):
+    if _rises(loss):
         yield (
             f"the training loss rose in {(rises > 0).sum()} of {len(loss)} epochs, by up to "
             f"{rises.max():.1f} nats: perhaps too large a learning rate, or a KL schedule"
@@ -203,5 +227,6 @@ def collapse_report(model: Model, X: Any, y: Any = None) -> CollapseReport:
     if information >= NEGLIGIBLE and (on.all() or (not blamed and any(_spare(report)))):
         verdict = NONE if on.all() else SPARE
         return replace(report, verdict=verdict, findings=tuple(_spare(report)))
-    findings = [*blamed, *_training(model, report)] or [_unexplained(model, report)]
+    findings = [*_hardly_begun(model)] or [*blamed, *_training(model, report)]
+    findings = findings or [_unexplained(model, report)]
     return replace(report, findings=tuple(findings))

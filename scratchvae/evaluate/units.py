@@ -20,11 +20,22 @@ class Data(NamedTuple):
     files: tuple[str, ...] | None = None
     numbers: np.ndarray | None = None  # see `row_numbers`
     label: str | None = None  # the name of the labels' column, if they come from a table
+    lines: np.ndarray | None = None  # of a table: where each row stands in its file, from 1
+    place: str = ""  # names that place by its number
 
     @property
     def row_numbers(self) -> np.ndarray:
         """The number of each row in its file, or its split, from 0."""
         return np.arange(len(self.X)) if self.numbers is None else self.numbers
+
+    def called(self, i: Any, *more: str, explained: bool = True) -> str:
+        """Row i in messages: its number, its place in the file, and more of it.
+
+        explained: say that the number is counted from 0.
+        """
+        place = "" if self.lines is None else self.place.replace("{}", str(self.lines[i]), 1)
+        known = "; ".join(filter(None, ("counted from 0" * explained, place, *more)))
+        return f"row {self.row_numbers[i]}" + (f" ({known})" if known else "")
 
 
 def need_labels(model: type[Model], y: Any, name: str) -> None:

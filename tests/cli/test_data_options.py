@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_results_of_pictures_name_their_files(train, tmp_path, capsys):
     assert list(every[0]) == ["row", "score", "label", "file"]
     split = results("anomaly", "--split", "test")
     assert all(line["score"] == every[names.index(line["file"])]["score"] for line in split)
-    assert f"({split[0]['file']}) with {float(split[0]['score']):.2f}" in capsys.readouterr().out
+    assert f"; {split[0]['file']}) with {float(split[0]['score']):.2f}" in capsys.readouterr().out
     for command in ("encode", "reconstruct"):
         assert [line["file"] for line in results(command)] == [line["file"] for line in split]
     assert cli.main(["encode", str(folder), "-o", "r.NPZ"]) == 0
@@ -101,7 +102,8 @@ def test_results_of_pictures_name_their_files(train, tmp_path, capsys):
     (one,) = results("anomaly", "--data", tmp_path / "photos/b/7.png")
     assert (one["file"], one["score"]) == ("7.png", every[9]["score"])
     told = capsys.readouterr().out
-    assert f"the only example of 7.png: row 0 (7.png) with {float(one['score']):.2f}\n" in told
+    found = f"row 0 (counted from 0; 7.png) with {float(one['score']):.2f}\n"
+    assert f"the only example of 7.png: {found}" in told
 
 
 def test_grey_pictures_for_a_colour_model_are_read_in_colour(train, tmp_path, capsys):
@@ -301,6 +303,67 @@ def test_what_is_skipped_is_said_once_by_train(train, tmp_path, capsys):
     assert capsys.readouterr().err == ""
     train(table(tmp_path / "t.csv"), *GAUSSIAN)
     assert capsys.readouterr().out.count("the labels are column 'kind'") == 1
+
+
+def test_what_is_skipped_is_said_by_every_command_that_reads_a_folder(train, tmp_path, capsys):
+    run = str(train(photos(tmp_path / "photos"), "--quiet"))
+    new = photos(tmp_path / "new")
+    for name in ("IMG_1.HEIC", "clip.MOV", "notes.txt"):
+        (new / "a" / name).write_text("")
+    for command in ("anomaly", "encode", "reconstruct", "evaluate"):
+        capsys.readouterr()
+        assert cli.main([command, run, "--data", str(new)]) == 0
+        told = "skipped: 3, such as 'a/IMG_1.HEIC'; HEIC is not, so convert to JPEG: 1"
+        assert capsys.readouterr().err.count(told) == 1, command
+    splits = tmp_path / "splits"
+    photos(splits / "train")
+    photos(splits / "test")
+    (splits / "notes.txt").write_text("")
+    (splits / "test" / "a" / "notes.txt").write_text("")
+    capsys.readouterr()
+    assert cli.main(["encode", run, "--data", str(splits), "--split", "all"]) == 0
+    assert capsys.readouterr().err.count("were skipped") == 1
+
+
+def test_the_sheet_of_a_run_is_read_by_later_commands(train, tmp_path, capsys):
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+
+    def book(name, **sheets):
+        made = openpyxl.Workbook()
+        made.remove(made.active)
+        for title, n in sheets.items():
+            sheet = made.create_sheet(title)
+            sheet.append(["a", "b"])
+            for row in np.random.default_rng(n).normal(size=(n, 2)).tolist():
+                sheet.append(row)
+        made.save(tmp_path / name)
+        return str(tmp_path / name)
+
+    months = book("months.xlsx", May=20, June=30)
+    gaussian = ("--likelihood", "gaussian", "--quiet")
+    run = str(train(months, *gaussian))
+    reads = "reads the sheet 'May'; the others ('June') are left out: --sheet June"
+    assert reads in capsys.readouterr().err
+    run = str(train(months, *gaussian, "--sheet", "June"))
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["sheet"] == "June"
+    assert capsys.readouterr().err == ""
+
+    def scored(data, *options):
+        argv = ["anomaly", run, "--data", data, "-o", str(tmp_path / "s.csv"), *options]
+        assert cli.main(argv) == 0
+        return rows_of(tmp_path / "s.csv"), capsys.readouterr().err
+
+    assert scored(months) == (30, "")
+    assert scored(months, "--sheet", "May") == (20, "")
+    assert scored(book("later.xlsx", Notes=7, June=9), "--contamination", "0.1") == (9, "")
+    n, told = scored(book("july.xlsx", July=8, August=9))
+    assert n == 8
+    assert "no sheet 'June', as the run has, and reads the sheet 'July'; the others ('Aug" in told
+    plain = table(tmp_path / "t.csv", names=("a", "b"), kinds=False, n=5)
+    assert scored(str(plain)) == (5, "")
+    refused(capsys, ["anomaly", run, "--data", plain, "--sheet", "May"], "is no Excel file")
+    refused(capsys, ["anomaly", run, "--data", months, "--sheet", "Mai"], "no sheet 'Mai'")
+    refused(capsys, ["train", "--data", "strokes", "--sheet", "May"], "no table")
 
 
 def test_images_keep_their_shape_and_names_may_be_written_in_any_case(train, tmp_path):
@@ -541,10 +604,8 @@ def test_gaps_that_a_run_fills_are_told(train, tmp_path, capsys):
     assert (
         cli.main(["anomaly", str(folder), "--data", str(tmp_path / "new.csv"), "-o", "s.csv"]) == 0
     )
-    told = (
-        "3 missing values, the first in line 3, column 'a', become the means of the training rows"
-    )
-    assert told in capsys.readouterr().err
+    told = "3 missing values, the first in line 3 of the file, column 'a', become the means of the "
+    assert f"{told}training table" in capsys.readouterr().err
 
 
 def test_another_file_without_the_runs_array_tells_what_is_read(train, tmp_path, capsys):
@@ -577,6 +638,57 @@ def test_a_later_table_without_names_is_taken_by_position_with_a_warning(train, 
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+def test_extremes_are_named_by_their_place_in_the_file_too(train, tmp_path, capsys, ending):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    run = str(train(table(tmp_path / "t.csv", n=40), *GAUSSIAN, "--quiet"))
+    lines = table(tmp_path / "new.csv", n=9).read_text().splitlines()
+    lines[5] = "90,90,90,b"  # in row 4, from 0, and in line 6
+    lines[2:2] = ["", ""] if ending == "csv" else []  # empty lines are no rows
+    path = tmp_path / "new.csv"
+    path.write_text("\n".join(lines))
+    if ending == "xlsx":
+        path = tmp_path / "new.xlsx"
+        pandas.read_csv(tmp_path / "new.csv").to_excel(path, index=False)
+    place = {"csv": "line 8 of new.csv", "xlsx": "row 6 of new.xlsx"}[ending]
+    for options in ((), ("--missing", "skip")):
+        assert cli.main(["anomaly", run, "--data", str(path), "-o", "s.csv", *options]) == 0
+        told = f"the least likely is row 4 (counted from 0; {place}; label b) with "
+        assert told in (out := capsys.readouterr().out)
+        assert out.count("counted from 0") == 1
+    # of a tenth of the file, and of rows of which some are left out
+    assert cli.main(["anomaly", run, "-n", "3"]) == 0
+    line = re.search(r"the least likely is row (\d+) \(counted from 0; line (\d+) of t.csv",
+                     capsys.readouterr().out)  # fmt: skip
+    assert int(line[2]) == int(line[1]) + 2
+    gaps = [*lines[:1], ",1,1,a", *lines[1:]]
+    (tmp_path / "gaps.csv").write_text("\n".join(gaps))
+    argv = ["anomaly", run, "--data", "gaps.csv", "--missing", "skip", "-o", "s.csv"]
+    assert cli.main(argv) == 0
+    out = capsys.readouterr().out
+    assert f"is row 5 (counted from 0; line {gaps.index(lines[-5]) + 1} of gaps.csv" in out
+    assert "first row 0 (counted from 0; line 2 of gaps.csv)\n" in out
+
+
+def test_the_labels_of_scores_have_their_own_name(train, tmp_path):
+    def header(path, name, *options):
+        run = train(path, "--likelihood", "gaussian", "--label-column", name, "--quiet")
+        assert cli.main(["anomaly", str(run), "-o", "s.csv", *options]) == 0
+        return (tmp_path / "s.csv").read_text().splitlines()[0]
+
+    path = table(tmp_path / "t.csv")
+    assert header(path, "kind") == "row,score,kind"
+    assert header(path, "3") == "row,score,kind"
+    (tmp_path / "new.csv").write_text(path.read_text().replace("kind", "sort"))
+    later = ("--data", "new.csv", "--label-column", "sort")  # the name of what is read
+    assert header(path, "kind", *later) == "row,score,sort"
+    text = path.read_text()
+    for name in ("score", "anomaly"):
+        path.write_text(text.replace("kind", name))
+        assert header(path, name, "--threshold", "5") == "row,score,anomaly,label"
+
+
 def test_labels_of_later_tables_may_be_missing(train, tmp_path, capsys):
     folder = train(people(tmp_path / "t.csv", ("id", "a", "born", "b", "kind")), *PEOPLE)
     new = tmp_path / "new.csv"
@@ -584,7 +696,7 @@ def test_labels_of_later_tables_may_be_missing(train, tmp_path, capsys):
     anomaly = ["anomaly", str(folder), "--data", str(new), "-o", "s.csv"]
     assert cli.main(anomaly) == 0
     with open("s.csv", newline="") as f:
-        assert [line["label"] for line in csv.DictReader(f)] == ["u", ""]
+        assert [line["kind"] for line in csv.DictReader(f)] == ["u", ""]
     assert cli.main([*anomaly, "--drop", "kind"]) == 0
     with open("s.csv", newline="") as f:
         assert "label" not in next(csv.DictReader(f))
@@ -698,7 +810,10 @@ def days(path, *names, n=30, seed=0, one="Tag1"):
 def labels_scored(run, *argv):
     assert cli.main(["anomaly", str(run), "-o", "s.csv", *map(str, argv)]) == 0
     with open("s.csv", newline="") as f:
-        return {line.get("label") for line in csv.DictReader(f)}
+        beside = ("row", "score")
+        return {
+            next((line[k] for k in line if k not in beside), None) for line in csv.DictReader(f)
+        }
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".npz"])

@@ -485,7 +485,8 @@ def test_anomaly_writes_the_scores(kind, k, trained, data, tmp_path, capsys):
     assert [int(row["label"]) for row in rows] == y.tolist()
     np.testing.assert_allclose([float(row["score"]) for row in rows], scores, atol=1e-6)
     assert (tmp_path / "s.png").exists()
-    assert f"the least likely is row {scores.argmax()} (label {y[scores.argmax()]})" in out
+    worst = f"row {scores.argmax()} (counted from 0; label {y[scores.argmax()]})"
+    assert f"the least likely is {worst}" in out
     won = np.mean([a > b for a in scores[y == 1] for b in scores[y != 1]])
     assert f"AUROC {won:.4f}" in out
     ranked = y[np.argsort(-scores)] == 1

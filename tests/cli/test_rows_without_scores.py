@@ -66,7 +66,9 @@ def test_rows_with_gaps_are_skipped_and_the_others_have_their_scores(ending, bad
     assert not out.exists()
     call(*argv, "--missing", "skip", "--contamination", "0.1")
     said = capsys.readouterr().out
-    assert "no score: 2 of 12 rows have gaps or infinities, first row 5\n" in said
+    place = f"; line 7 of {file.name}" if ending == "csv" else ""
+    told = f"no score: 2 of 12 rows have gaps or infinities, first row 5 (counted from 0{place})\n"
+    assert told in said
     assert "the 10 examples of" in said
     rows = scores_in(out)
     assert [row["row"] for row in rows] == [str(i) for i in range(12)]

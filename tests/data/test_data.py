@@ -17,7 +17,7 @@ from support.idx_files import idx_bytes, write_set
 
 from scratchvae import DataError, InputError, load_data
 from scratchvae.data import idx, strokes
-from scratchvae.data.batches import binarized_once, check_rows, chunks, to_float
+from scratchvae.data.batches import binarized_once, check_columns, check_rows, chunks, to_float
 from scratchvae.files.reading import max_bytes
 
 
@@ -227,6 +227,26 @@ def test_usable_rows():
     check_rows(np.array([[-3.0, 7.0]]))
     with pytest.raises(InputError, match="X has 2 features, but the model is expecting 3"):
         check_rows(np.zeros((1, 2)), n_features=3)
+
+
+def test_data_whose_last_axis_counts_the_examples_are_told_so():
+    told = r"X has {} features, but VAE is expecting 96 features as input{}$"
+    turned = r": its last axis seems to count the examples, so pass numpy.moveaxis\(X, -1, 0\)"
+    for shape, n in (((96, 60), 60), ((8, 12, 60), 720)):
+        with pytest.raises(InputError, match=told.format(n, turned)):
+            check_rows(np.zeros(shape), 96, "VAE")
+    with pytest.raises(InputError, match=told.format(60, "")):
+        check_rows(np.zeros((95, 60)), 96, "VAE")
+
+
+def test_a_column_with_almost_the_name_of_a_missing_one_is_asked_about():
+    known = ("Temp (°C)", "pH", "Oxygen")
+    with pytest.raises(InputError) as error:
+        check_columns(known, ("Temp (C)", "pH", "Site"), "VAE")
+    assert "now missing: Oxygen, Temp (°C). For 'Temp (C)', did you mean 'Temp (°C)'?" in (
+        text := str(error.value)
+    )
+    assert text.count("did you mean") == 1
 
 
 def test_bytes_become_255ths():

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from scratchvae import DataError, InputError
@@ -343,6 +343,23 @@ def test_large_jpegs_are_decoded_small_and_look_the_same(tmp_path, rng):
         read_images(tmp_path / kind, size=(24, 32)).X.astype(int) for kind in ("jpg", "png")
     )
     assert abs(jpg - png).mean() < 3
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_pixels_of_a_large_jpeg_can_be_made_by_hand(tmp_path, rng, orientation):
+    """As the guide to pictures says."""
+    photo = Image.fromarray(rng.integers(0, 256, (60, 80, 3)).astype(np.uint8)).resize((800, 600))
+    path = save(tmp_path / "a.jpg", photo, exif=exif(orientation))
+    H, W = 24, 32
+    with Image.open(path) as image:
+        image.draft(None, (3 * max(H, W),) * 2)
+        assert image.size == (200, 150)
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    expected = np.asarray(upright.resize((W, H), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(read_images(path, size=(H, W)).X[0], expected)
+    with Image.open(path) as image:
+        whole = ImageOps.exif_transpose(image).resize((W, H), Image.Resampling.LANCZOS)
+    assert (np.asarray(whole) != expected).any()
 
 
 def test_a_large_jpeg_is_not_decoded_whole(tmp_path, monkeypatch):

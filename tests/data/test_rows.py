@@ -328,7 +328,9 @@ def test_new_rows_outside_the_range_of_training_count_as_its_ends(rng):
     X = rng.uniform(0, 5, (40, 3))
     vae = VAE(**SMALL).fit(X, epochs=1, scale="minmax")
     ends = [[1, 1, 1], [1, X[:, 1].min(), X[:, 2].max()]]
-    with pytest.warns(DataWarning, match="2 values, such as -3 in row 1, column 1, lie outside"):
+    with pytest.warns(
+        DataWarning, match="such as -3 in row 1 .counted from 0., column 1, lie outside"
+    ):
         found = vae.score_samples([[1, 1, 1], [1, -3, 7]])
     np.testing.assert_allclose(found, vae.score_samples(ends), rtol=1e-6)
 

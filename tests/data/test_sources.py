@@ -129,6 +129,9 @@ def test_what_is_not_there_names_what_is_called_alike(tmp_path, monkeypatch, nam
         ("data", "data has no ending: the endings of data are .csv, "),
         ("a.txt", "has the ending '.txt', which is not read: if it is a table, rename it to .csv"),
         ("a.HEIC", "which is not read: convert it to JPEG"),
+        ("a.xls", "has the ending '.xls', which is not read: save it as .xlsx"),
+        ("a.ODS", "which is not read: save it as .xlsx"),
+        ("a.numbers", "which is not read: save it as .xlsx"),
     ],
 )
 def test_a_file_of_another_kind_has_its_remedy(tmp_path, name, told):

@@ -840,13 +840,13 @@ def test_a_package_that_is_not_installed_is_named(read, monkeypatch, name, absen
     is_refused(read, "PAR1", sentence, name=name)
 
 
-def workbook(*sheets):
+def workbook(*sheets, **named):
     """The bytes of an Excel file; each sheet a list of rows."""
     openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed")
     book = openpyxl.Workbook()
     book.remove(book.active)
-    for rows in sheets:
-        sheet = book.create_sheet()
+    for name, rows in [*((None, rows) for rows in sheets), *named.items()]:
+        sheet = book.create_sheet(name)
         for row in rows:
             sheet.append(row)
     content = io.BytesIO()
@@ -867,14 +867,72 @@ def with_member(content, name, change):
 SHEET = "xl/worksheets/sheet1.xml"
 
 
-def test_excel(read, capsys):
+def test_excel(read):
     rows = [[], ["a", "b", "label"], [1, True, "x"], [0.1, "0.25", "y"], [None, None, None], []]
-    table = read(workbook(rows, [["other"]]), "t.xlsx", verbose=True)
+    table = read(workbook(rows, []), "t.xlsx")
     is_table(table, [[1, 1], [0.1, 0.25]], ["x", "y"], ("a", "b"))
-    assert "reading 'Sheet', the first of its 2 sheets" in capsys.readouterr().out
     is_table(read(workbook([[1, 2], [3, 4]]), "t.xlsx"), [[1, 2], [3, 4]])
     table = read(workbook([[None, "a"], [0, 5], [1, None]]), "t.xlsx", missing="mean")
     is_table(table, [[5], [5]], columns=("a",))
+
+
+MAY, JUNE = [["a", "b"], [1, 2]], [["a", "b"], [3, 4], [5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("others", "note"),
+    [
+        ({"June": JUNE}, "the others ('June') are left out: --sheet June (sheet='June')"),
+        ({"Empty": [], "My notes": [["see May"]], "June": JUNE},
+         "('My notes', 'June') are left out: --sheet 'My notes' (sheet='My notes')"),
+    ],
+)  # fmt: skip
+def test_the_sheet_that_is_read_is_said_where_there_are_others(read, others, note):
+    content = workbook(May=MAY, **others)
+    with pytest.warns(DataWarning) as told:
+        is_table(read(content, "t.xlsx"), [[1, 2]], columns=("a", "b"))
+    (said,) = told
+    assert "t.xlsx reads the sheet 'May'; the others (" in str(said.message)
+    assert str(said.message).endswith(note)
+    # in an error too, since it may be the wrong sheet
+    bad = workbook(May=[["a", "b"], [1, "x"], [2, "y"]], **others)
+    is_refused(read, bad, f"{note})", name="t.xlsx")
+
+
+def test_a_sheet_is_chosen_by_name_or_number(read, tmp_path):
+    content = workbook(May=MAY, June=JUNE, **{"0": [["c"], [7]]})
+    for sheet in ("June", 1, "1"):
+        is_table(read(content, "t.xlsx", sheet=sheet), [[3, 4], [5, 6]], columns=("a", "b"))
+    is_table(read(content, "t.xlsx", sheet="0"), [[7]], columns=("c",))  # a name first
+    X, _ = load_data(tmp_path / "t.xlsx", "all", sheet="June")
+    assert X.tolist() == [[3, 4], [5, 6]]
+    is_refused(read, content, "has no sheet 'june': did you mean 'June'?", name="t.xlsx",
+               sheet="june")  # fmt: skip
+    is_refused(read, content, "has no sheet '3': it has 'May', 'June', '0'", name="t.xlsx", sheet=3)
+    is_refused(read, "a\n1\n", "is no Excel file, so --sheet (sheet=) means nothing", sheet="May")
+    with pytest.raises(InputError, match="sheet must be a whole number"):
+        read(content, "t.xlsx", sheet=1.5)
+    # where it need not be there, the first is read, and that is said
+    with pytest.warns(DataWarning, match="'July', as the run has, and reads the sheet 'May'; the"):
+        read(content, "t.xlsx", sheet="July", sheet_required=False)
+    with pytest.warns(DataWarning, match=r"'July', as the run has, and reads the sheet 'May'$"):
+        read(workbook(May=MAY), "t.xlsx", sheet="July", sheet_required=False)
+    is_table(read("a\n1\n", sheet="July", sheet_required=False), [[1]], columns=("a",))
+
+
+def test_formulas_are_looked_for_in_the_sheet_that_is_read(read):
+    content = workbook(May=MAY, June=[["a", "b"], [1, "=A2*2"]])
+    is_refused(read, content, FORMULA.format("B2"), name="t.xlsx", sheet="June")
+    is_table(read(content, "t.xlsx", sheet="May"), [[1, 2]], columns=("a", "b"))
+
+
+@pytest.mark.parametrize("first", [[], [["Notes"], ["see Data"]], [["when"], [date(2026, 1, 2)]]])
+def test_a_first_sheet_without_numbers_is_refused_where_there_are_others(read, first):
+    told = (
+        "has no numbers in its first sheet, 'Notes', but has others ('Data'): choose one, as in "
+        "--sheet Data (sheet='Data')"
+    )
+    is_refused(read, workbook(Notes=first, Data=MAY), told, name="t.xlsx")
 
 
 @pytest.mark.parametrize(

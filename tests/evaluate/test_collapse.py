@@ -119,7 +119,19 @@ DATA_X = normal(500, D, seed=4, stream=DATA, dtype="float64")
 PIXELS = 1 / (1 + np.exp(-DATA_X))
 
 
-def made(gains, means=0.0, stds=1.0, *, model=VAE, history=5, kl=0.3, loss=100.0, rec=90.0, **kw):
+def made(
+    gains,
+    means=0.0,
+    stds=1.0,
+    *,
+    model=VAE,
+    history=5,
+    kl=0.3,
+    loss=100.0,
+    rec=90.0,
+    step=200,
+    **kw,
+):
     """A linear encoder: unit j has the mean gains[j] x_j + means, the same std for every x."""
     settings = {"likelihood": "gaussian", "hidden": (), "dtype": "float64", **kw}
     m = model(latent_dim=len(gains), **settings).build(D)
@@ -130,7 +142,7 @@ def made(gains, means=0.0, stds=1.0, *, model=VAE, history=5, kl=0.3, loss=100.0
     m.params_.head_b[Z:] = 2 * np.log(stds)
     series = [np.broadcast_to(a, history).tolist() for a in (loss, rec, kl)]
     m.history_ = [
-        {"epoch": i + 1, "train_loss": a, "rec": b, "kl": k}
+        {"epoch": i + 1, "step": step * (i + 1), "train_loss": a, "rec": b, "kl": k}
         for i, (a, b, k) in enumerate(zip(*series, strict=True))
     ]
     return m
@@ -228,6 +240,29 @@ def test_a_kl_that_buys_nothing():
     # free bits and a capacity ask for no less
     assert "carries no information" not in str(of(DEAD, means=1.0, free_bits=0.6))
     assert "carries no information" not in str(of(DEAD, means=1.0, capacity=1.5))
+
+
+def test_a_run_that_has_hardly_begun_shows_no_cause():
+    short = {"history": 3, "step": 3, "loss": [424.0, 420.6, 418.3], "kl": [0.10, 0.33, 0.53]}
+    told = "took 9 optimiser steps (3 epochs), and its training loss still falls: train longer, for"
+    for settings in ({"means": 1.0}, {}, {"beta": 50.0}):
+        r = of(DEAD, **settings, **short)
+        assert r.verdict == c.FULL
+        says(r, f"{told} 34 epochs or more")
+    says(
+        of(DEAD, **short | {"history": 1, "loss": 424.0, "kl": 0.1}), "3 optimiser steps (1 epoch):"
+    )
+    assert of(MIXED, **GOOD, **short).verdict == c.SPARE
+    # as many steps as a cause needs, or a loss that falls no more or rises, show one
+    says(of(DEAD, means=1.0, **short | {"step": 34}), "too large a learning rate")
+    for loss in ([424.0, 240.0, 239.0], [424.0, 420.0, 424.0]):
+        assert "too large a learning rate" in str(of(DEAD, means=1.0, **short | {"loss": loss}))
+
+
+def test_a_short_training_is_to_be_longer(rng):
+    rows = rng.integers(0, 2, (270, 6)).astype(float)
+    r = report(data=rows, epochs=2, hidden=(4,), latent_dim=2)
+    says(r, "18 optimiser steps (2 epochs)")
 
 
 def test_a_capacity_that_holds_the_kl_down():
@@ -329,7 +364,7 @@ def test_the_kl_of_m2_is_not_read_from_the_history():
     m = SemiSupervisedVAE(latent_dim=2, hidden=(3,), likelihood="gaussian", dtype="float64")
     m.build(D)
     m.params_.head_W[...] = m.params_.head_b[...] = 0
-    m.history_ = [{"train_loss": 90.0, "rec": 90.0, "kl": 0.1}] * 5
+    m.history_ = [{"step": 200, "train_loss": 90.0, "rec": 90.0, "kl": 0.1}] * 5
     for labels in (y, None):
         r = c.collapse_report(m, DATA_X, labels)
         assert r.verdict == c.FULL

@@ -31,13 +31,18 @@ class NoSuchColumn(UnreadableFile):
 
 
 class Asked(NamedTuple):
-    """Which columns are the labels and which are left out, by name or number, as the user says."""
+    """Which sheet and columns are read, and which hold the labels, as the user says.
+
+    Each by name or number.
+    """
 
     label: str | int | None = None  # None: the one with a usual name; "": none
     drop: Sequence[str | int] = ()
     also_drop: Sequence[str | int] = ()  # columns to leave out if they are there
     header: bool | None = None  # whether the first row names the columns; None: by its content
     learned: Sequence[str | None] = ()  # the names of a model's columns, None for those without
+    sheet: str | int | None = None  # of an Excel file; None: the first
+    sheet_required: bool = True  # whether a sheet that is not there is an error
 
 
 def number_of(text: str, commas: bool = False) -> float | None:
@@ -82,7 +87,7 @@ class Columns:
         dropped = _dropped(names, width, asked)
         left = [name for j, name in enumerate(names or ()) if j not in dropped]
         if repeated := [name for name, n in Counter(left).items() if n > 1 and name]:
-            raise UnreadableFile(f"has two columns named {_shown(repeated[0])}: rename one")
+            raise UnreadableFile(f"has two columns named {shown(repeated[0])}: rename one")
         self.label = _label(names, width, asked.label, dropped)
         self.label_is_named = asked.label is not None
         if self.label in dropped:
@@ -116,8 +121,8 @@ class Columns:
             return means
         kept = self.names or range(len(self.kept))
         if unknown := [name for name in means if name not in kept]:
-            named = repr(unknown[0]) if self.names is None else _shown(str(unknown[0]))
-            hint = f": {_nearest([*self.names], str(unknown[0]))}" if self.names else ""
+            named = repr(unknown[0]) if self.names is None else shown(str(unknown[0]))
+            hint = f": {nearest([*self.names], str(unknown[0]))}" if self.names else ""
             raise UnreadableFile(f"has no column {named}, to which missing= gives a number{hint}")
         if lacking := [k for k, name in zip(self.kept, kept, strict=True) if name not in means]:
             raise UnreadableFile(
@@ -161,7 +166,7 @@ class Columns:
     def called(self, k: int) -> str:
         """Column k of the file, in messages."""
         return (
-            f"column {k} (counted from 0)" if self.all is None else f"column {_shown(self.all[k])}"
+            f"column {k} (counted from 0)" if self.all is None else f"column {shown(self.all[k])}"
         )
 
     def text_refused(
@@ -177,7 +182,7 @@ class Columns:
         learned = [j for j in bad if self.is_learned(self.kept[j])]
         j = next((j for j in learned or bad if j in columns), (learned or bad)[0])
         k, text = self.kept[j], row[j]
-        found = f"holds {_shown(text.strip())} in {where}, {self.called(k)}"
+        found = f"holds {shown(text.strip())} in {where}, {self.called(k)}"
         thousands = THOUSANDS.fullmatch(text)
         if thousands or ("," in text and number_of(text.replace(",", "")) is not None):
             form = "" if self.commas else "with a decimal point, and "
@@ -215,7 +220,7 @@ def _is_text(values: Sequence[float | None]) -> bool:
     return texts > sum(value is not None and not isnan(value) for value in values)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:40]}...")
 
 
@@ -226,25 +231,25 @@ def _dropped(names: list[str] | None, width: int, asked: Asked) -> set[int]:
     for wanted in (*drop, *rejoined(asked.also_drop, names or ())):
         if there := [j for j, name in enumerate(names or ()) if name == wanted]:
             found.update(there)
-        elif (number := _number(wanted, "drop")) is not None and number < width:
+        elif (number := position(wanted, "drop")) is not None and number < width:
             found.add(number)
         elif wanted in drop:
             there_are = f"its columns have the numbers 0 to {width - 1}"
             if names and number is None:
-                there_are = _nearest(names, str(wanted))
-            raise UnreadableFile(f"has no column {_shown(str(wanted))} to drop: {there_are}")
+                there_are = nearest(names, str(wanted))
+            raise UnreadableFile(f"has no column {shown(str(wanted))} to drop: {there_are}")
     return found
 
 
-def _nearest(names: list[str], wanted: str) -> str:
+def nearest(names: list[str], wanted: str) -> str:
     """The name that is nearest to the wanted one, or the first few."""
     if near := get_close_matches(wanted, names, 1):
-        return f"did you mean {_shown(near[0])}?"
+        return f"did you mean {shown(near[0])}?"
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return f"it has {', '.join(map(_shown, names[:8]))}{more}"
+    return f"it has {', '.join(map(shown, names[:8]))}{more}"
 
 
-def _number(wanted: str | int, option: str) -> int | None:
+def position(wanted: str | int, option: str) -> int | None:
     """The number of a column, also as text; None for a name."""
     if isinstance(wanted, str):
         if not (wanted.isdecimal() and wanted.isascii()):
@@ -271,14 +276,14 @@ def _label(
         return found[0] if found else None
     if names and wanted in names:
         return names.index(str(wanted))
-    if (number := _number(wanted, "label_column")) is None:
+    if (number := position(wanted, "label_column")) is None:
         if names is None:
             raise NoSuchColumn(
-                f"has no header, hence no column {_shown(str(wanted))}: give the number of the "
+                f"has no header, hence no column {shown(str(wanted))}: give the number of the "
                 "labels' column, from 0, as in --label-column 0 (label_column=0)"
             )
         name = str(wanted)
-        raise NoSuchColumn(f"has no column {_shown(name)} for the labels: {_nearest(names, name)}")
+        raise NoSuchColumn(f"has no column {shown(name)} for the labels: {nearest(names, name)}")
     if number >= width:
         raise UnreadableFile(
             f"has {width} columns, so the labels' column is one of 0 to {width - 1}, not {number}"

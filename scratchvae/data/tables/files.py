@@ -7,7 +7,6 @@ Excel openpyxl; they are imported when such a file is read.
 import csv
 import gzip
 import re
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -18,7 +17,6 @@ from typing import IO, Any, TypeVar
 from ...files.reading import (
     DAMAGE,
     UnreadableFile,
-    check_expansion,
     check_memory,
     installed,
     max_bytes,
@@ -154,20 +152,11 @@ def _split(text: Iterator[str], separator: str, skipped: int) -> Rows:
         ) from None
 
 
-def excel_rows(f: IO[bytes], size: int, tell: Tell) -> Rows:
-    """The rows of an Excel file's first sheet, without the empty cells at their end."""
-    (openpyxl,) = installed("openpyxl")
-    with zipfile.ZipFile(f) as content:
-        expanded = sum(member.file_size for member in content.infolist())
-    check_expansion(size, expanded)
-    sheets = openpyxl.load_workbook(f, read_only=True, data_only=True).worksheets
-    if not sheets:
-        raise UnreadableFile("has no sheet with a table")
-    if len(sheets) > 1:
-        tell(f"reading {sheets[0].title!r}, the first of its {len(sheets)} sheets")
-    sheets[0].reset_dimensions()  # a claim, to which each row would be padded
+def excel_rows(sheet: Any) -> Rows:
+    """The rows of an Excel file's sheet, without the empty cells at their end."""
+    sheet.reset_dimensions()  # a claim, to which each row would be padded
     width = 0
-    for number, cells in enumerate(sheets[0].iter_rows(values_only=True), 1):
+    for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
         if number > MAX_ROWS:
             raise UnreadableFile(f"claims more than {MAX_ROWS:,} rows, the most of an Excel sheet")
         row = ["" if cell is None else str(cell) for cell in cells]
@@ -177,13 +166,13 @@ def excel_rows(f: IO[bytes], size: int, tell: Tell) -> Rows:
         yield number, row + [""] * (width - len(row))
 
 
-def formulas_without_values(f: IO[bytes]) -> Iterator[tuple[int, int, str]]:
-    """The formulas in an Excel file's first sheet whose value is not stored: the number of each
-    row, that of the column, from 0, and the cell."""
+def formulas_without_values(f: IO[bytes], k: int) -> Iterator[tuple[int, int, str]]:
+    """The formulas in sheet k of an Excel file whose value is not stored: the number of each row,
+    that of the column, from 0, and the cell."""
     openpyxl, tokenizer = installed("openpyxl", "openpyxl.formula.tokenizer")
     sheets = []
     for data_only in (True, False):  # either the values or the formulas
-        sheet = openpyxl.load_workbook(f, read_only=True, data_only=data_only).worksheets[0]
+        sheet = openpyxl.load_workbook(f, read_only=True, data_only=data_only).worksheets[k]
         sheet.reset_dimensions()
         sheets.append(sheet.iter_rows())
     try:

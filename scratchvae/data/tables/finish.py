@@ -26,6 +26,8 @@ class Table(NamedTuple):
     columns: tuple[str, ...] | None
     means: tuple[float, ...] | None = None
     label: str | None = None
+    lines: np.ndarray | None = None  # (N,) where each row stands in its file, from 1, if known
+    place: str = ""  # names that place by its number: "line {}", or "row {}" of Excel
 
 
 class Content(NamedTuple):
@@ -36,12 +38,14 @@ class Content(NamedTuple):
     apart: dict[int, list[str]]
     where: Callable[[int], str]  # names row i in messages
     numbers: Sequence[int] = ()  # of each row in its file, from 1
+    place: str = ""  # of a Table
+    note: str = ""  # what is to be said of the sheet
 
 
 def finished(
     content: Content, missing: str | None, tell: Tell, means: Means | None = None
 ) -> Table:
-    X, columns, apart, where, _ = content
+    X, columns, apart, where, *_ = content
     if columns.index is not None:
         numbers = [number_of(text) for text in apart[columns.index]]
         whole = all(number is not None and number.is_integer() for number in numbers)
@@ -65,7 +69,8 @@ def finished(
     if not columns.learned:
         _warn_of_ids(content.X, columns)
     means = _fill(content, missing, tell, columns.in_order(means))
-    return Table(content.X, y, columns.names, means, columns.label_name)
+    lines = np.array(content.numbers) if content.numbers else None
+    return Table(content.X, y, columns.names, means, columns.label_name, lines, content.place)
 
 
 def _numbers_rows(X: np.ndarray, columns: Columns) -> bool:
@@ -110,9 +115,9 @@ def _fill(
     if missing == "skip":
         return None
 
-    def first(which: np.ndarray) -> str:
+    def first(which: np.ndarray, of: str = "") -> str:
         i, j = divmod(int(which.argmax()), X.shape[1])
-        return f"{where(i)}, {columns.called(columns.kept[j])}"
+        return f"{where(i)}{of}, {columns.called(columns.kept[j])}"
 
     # of a later table, which the command anomaly may score
     skipping = " (anomaly: --missing skip)" if columns.learned else ""
@@ -144,8 +149,8 @@ def _fill(
     X[absent] = np.broadcast_to(means, X.shape)[absent]
     if count and columns.learned:
         warn_of_data(
-            f"{count:,} missing values, the first in {first(absent)}, become the means of the "
-            "training rows; anomaly --missing skip gives such rows no score"
+            f"{count:,} missing values, the first in {first(absent, ' of the file')}, become the "
+            "means of the training table; anomaly --missing skip gives such rows no score"
         )
     elif count:
         tell(f"missing values, now the means {of}: {count:,}")

@@ -40,6 +40,7 @@ from .files import (
 from .finish import Content, Table, finished
 from .header import MAY_BE_NAMES, check_no_title, has_header, may_be_header
 from .marks import Marks
+from .sheets import excel_sheet
 
 SUFFIXES = (
     *(".csv", ".tsv", ".amat", ".csv.gz", ".tsv.gz", ".amat.gz"),
@@ -87,9 +88,11 @@ def read_table(
     means: Means | None = None,
     header: bool | None = None,
     learned: Sequence[str | None] = (),
+    sheet: str | int | None = None,
+    sheet_required: bool = True,
     verbose: bool = False,
 ) -> Table:
-    """The table in a file. An Excel file is read for its first sheet.
+    """The table in a file.
 
     label_column    the labels' column, by name or number (from 0, also as text); None: the one
                     named label, labels, class, target or y, in any case, if there is one; "": none
@@ -103,6 +106,9 @@ def read_table(
     header          whether the first row names the columns; None: by its content
     learned         the names of the columns of that table, None for each without: messages about
                     these do not advise to leave them out
+    sheet           of an Excel file, by name or number (from 0, also as text); None: the first,
+                    with a warning that names the others, if any has content
+    sheet_required  whether a sheet that is not there, or of another kind of file, is an error
     verbose         say which columns were set apart, and what was filled
 
     The first row is a header if it holds text, unless that stands above more text, where only
@@ -122,7 +128,7 @@ def read_table(
         if verbose:
             say(f"{path}: {text}")
 
-    asked = Asked(label_column, drop or (), also_drop or (), header, learned)
+    asked = Asked(label_column, drop or (), also_drop or (), header, learned, sheet, sheet_required)
     with refusing(path, DataError), open_at_once(path) as f:
         try:
             content = _content_of(f, path.name.lower(), asked, tell)
@@ -133,27 +139,37 @@ def read_table(
             content = _content_of(f, path.name.lower(), asked._replace(label=""), tell)
         if content.columns.may_be_named:
             warn_of_data(f"{path} {MAY_BE_NAMES}")
+        if content.note:
+            warn_of_data(f"{path} {content.note}")
         return finished(content, missing, tell, means)
 
 
 def _content_of(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> Content:
     """The content of an open file with this name."""
     size = regular(f)
+    if asked.sheet is not None and asked.sheet_required and not name.endswith(".xlsx"):
+        raise UnreadableFile("is no Excel file, so --sheet (sheet=) means nothing: leave it out")
     if name.endswith(".parquet"):
         return _from_frame(parquet_frame(f), asked)
     if name.endswith(".xlsx"):
         with without_warnings():  # about styles and extensions, which are not read
-            try:
-                content = _from_rows(excel_rows(f, size, tell), "row {}", asked, tell)
-            except NoRows:
-                _check_formulas(f, None)
-                raise
-            _check_formulas(f, content)
-            return content
+            return _from_excel(f, size, asked, tell)
     return _from_text(f, name, asked, tell)
 
 
-def _check_formulas(f: IO[bytes], content: Content | None) -> None:
+def _from_excel(f: IO[bytes], size: int, asked: Asked, tell: Tell) -> Content:
+    sheet = excel_sheet(f, size, asked)
+    try:
+        content = _from_rows(excel_rows(sheet.content), "row {}", asked, tell)
+    except UnreadableFile as error:
+        if isinstance(error, NoRows):
+            _check_formulas(f, None, sheet.number)
+        raise type(error)(f"{error} (it {sheet.note})" if sheet.note else str(error)) from None
+    _check_formulas(f, content, sheet.number)
+    return content._replace(note=sheet.note)
+
+
+def _check_formulas(f: IO[bytes], content: Content | None, sheet: int) -> None:
     """Raises UnreadableFile if a gap is a formula without a value. None: there are only gaps."""
     kept = {} if content is None else {k: j for j, k in enumerate(content.columns.kept)}
 
@@ -168,7 +184,7 @@ def _check_formulas(f: IO[bytes], content: Content | None) -> None:
 
     texts = () if content is None else content.apart.values()
     if content is None or np.isnan(content.X).any() or any("" in column for column in texts):
-        for number, k, cell in formulas_without_values(f):
+        for number, k, cell in formulas_without_values(f, sheet):
             if is_gap(number, k):
                 raise UnreadableFile(
                     f"has a formula without a value in cell {cell}: open the file in a spreadsheet "
@@ -252,7 +268,7 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
     marks.check(X, columns, place)
     if marks.comma:
         tell(f"values such as {marks.comma} are read as numbers with a decimal comma")
-    return Content(X, columns, apart, lambda i: place.format(at[i]), at)
+    return Content(X, columns, apart, lambda i: place.format(at[i]), at, place)
 
 
 def _from_frame(frame: Any, asked: Asked) -> Content:
