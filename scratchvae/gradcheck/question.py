@@ -56,7 +56,7 @@ class Question:
 
     def along(self, inputs: Mapping[str, Array], name: str) -> Callable[[Array], Array]:
         """The forward as a function of one input."""
-        xp = array_module(self.dy)  # the sum of two 0-d arrays is none
+        xp = array_module(inputs[name])  # the sum of two 0-d arrays is none
         return lambda z: self.output({**inputs, name: xp.asarray(z)})
 
     def claim(self, name: str, g: Array, inputs: Mapping[str, Array]) -> Claim:
