@@ -15,13 +15,14 @@ from .explain import ZERO, explain
 from .patterns import count
 
 UNKNOWN = 1e-4  # an entry of a larger estimated error, relative to the largest entry, is not known
-FLAT = "it should be zero: the forward does not depend on this input"
+FLAT = "it should be zero: the output does not change with this input"
 STEPS = (
     "it should be zero: the forward is constant around this input, and jumps further away (it "
     "rounds, or compares)"
 )
 SMALL = 1e-5  # relative to the gradient: an error that an approximate forward may explain
 NO_SLOPE = 1e-8  # relative to the gradient: differences of a constant are no larger
+NEARLY = 1e-6  # the same, if they are within their own errors, too
 ALIKE = 1e-3  # relative: slopes along one line of two gradients that may be the same
 AGAIN = 32  # entries that the rungs of the first probe do not tell, and that get a full one
 LARGE = 200_000  # entries of a Jacobian that is not computed
@@ -147,7 +148,7 @@ def _flat(found: Entries, analytic: np.ndarray, step: float) -> bool:
     errors = [p.error for _, p in found if not p.reason]
     if not slopes or not analytic.any() or not np.isfinite(analytic).all():
         return False
-    nothing = max(slopes) <= NO_SLOPE * np.abs(analytic).max() * step
+    nothing = max(slopes) <= NEARLY * np.abs(analytic).max() * step
     return bool(nothing and max(slopes) <= SURE * max(errors))
 
 
