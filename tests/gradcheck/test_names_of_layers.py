@@ -315,3 +315,47 @@ def test_a_sentence_comes_before_a_number():
     assert report.headline.endswith(
         "dx is not linear in the upstream gradient: 2 dy does not give twice"
     )
+
+
+def with_weights(q, k, v):
+    p = weights(q, k, False)
+    return p @ v, p
+
+
+def with_weights_backward(axis=-1, diagonal=False, second=1.0):
+    def f_backward(dy, q, k, v):
+        p = weights(q, k, False)
+        dp = dy[0] @ T(v) + second * dy[1]
+        ds = p * (1 - p) * dp if diagonal else p * (dp - (dp * p).sum(axis=axis, keepdims=True))
+        ds = ds / math.sqrt(q.shape[-1])
+        return ds @ k, T(ds) @ q, T(p) @ dy[0]
+
+    return f_backward
+
+
+OF_TWO = {
+    "right": ({}, "", ""),
+    "the second is ignored": ({"second": 0.0}, "qk", "it ignores the upstream gradient of output 1"),
+    "the second is too large": ({"second": 1.5}, "qk", r"by output 1: 1.5 x too large at all \d+ entries"),
+    "wrong axis": ({"axis": -2}, "qk", "by output 0: the softmax inside is summed over the wrong axis"),
+    "diagonal": ({"diagonal": True}, "qk", "by output 0: only the diagonal of the softmax inside counts"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_TWO)
+def test_the_part_of_each_of_several_outputs_is_looked_at_alone(name):
+    wrong, at, words = OF_TWO[name]
+    inputs = {"q": normal(2, 4, 3), "k": normal(2, 5, 3, seed=1), "v": normal(2, 5, 6, seed=2)}
+    for leaf in check(with_weights, with_weights_backward(**wrong), inputs).leaves:
+        assert leaf.verdict == (FAIL if leaf.name in at else PASS)
+        assert re.fullmatch(words if leaf.name in at else "", leaf.message)
+
+
+def test_an_error_by_all_outputs_alike_is_one_error():
+    f_backward = lambda dy, q, k, v: tuple(3 * g for g in with_weights_backward()(dy, q, k, v))  # noqa: E731
+    leaf = check(with_weights, f_backward, MATRICES).leaves[0]
+    assert leaf.message.startswith("3 x too large at all 15 entries")
+    out = lambda x: {"a": np.sin(x), "b": [np.cos(x), x**2]}  # noqa: E731
+    back = lambda dy, x: dy["a"] * np.cos(x) - dy["b"][0] * np.sin(x) + dy["b"][1] * x  # noqa: E731
+    said = check(out, back, X).leaves[0].message
+    assert said == "by output b.1: 2 x too small at all 24 entries"

@@ -4,7 +4,9 @@
 import ctypes
 import inspect
 import math
+import re
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -348,7 +350,7 @@ def test_where_a_gradient_is_0_it_passes(name):
     f, f_backward, inputs = MINIMA[name]
     report = check(f, f_backward, inputs)
     assert report.verdict == PASS, report
-    assert "it is 0 here, as it should be" in str(report)
+    assert re.search("it is 0 here( but for rounding)?, as it should be", str(report))
 
     def wrong(dy, **given):
         g = f_backward(dy, **given)
@@ -356,6 +358,123 @@ def test_where_a_gradient_is_0_it_passes(name):
         return {n: a + 1e-3 * np.abs(dy) for n, a in zip(inputs, g, strict=True)}
 
     assert check(f, wrong, inputs).verdict == FAIL
+
+
+def T(a):
+    return np.swapaxes(a, -1, -2)
+
+
+def attention(x, Wk, bk, q):
+    return softmax(q @ T(x @ Wk + bk)) @ x
+
+
+def attention_backward(dy, x, Wk, bk, q):
+    p = softmax(q @ T(x @ Wk + bk))
+    dp = dy @ T(x)
+    dk = T(p * (dp - (p * dp).sum(axis=-1, keepdims=True))) @ q
+    return {"x": T(p) @ dy + dk @ Wk.T, "Wk": np.einsum("btd,bth->dh", x, dk), "bk": dk.sum((0, 1))}
+
+
+def normalised_backward(dz, h, sd, axis):
+    mean = partial(np.mean, axis=axis, keepdims=True)
+    return (dz - mean(dz) - h * mean(dz * h)) / sd
+
+
+def batch_norm(x, W, b, g):
+    z = x @ W + b
+    return g * (z - z.mean(axis=0)) / z.std(axis=0)
+
+
+def batch_norm_backward(dy, x, W, b, g):
+    sd = (x @ W + b).std(axis=0)
+    dz = normalised_backward(dy * g, batch_norm(x, W, b, 1.0), sd, 0)
+    return {"x": dz @ W.T, "W": x.T @ dz, "b": dz.sum(axis=0)}
+
+
+def layer_norm(x, s):
+    z = x * s
+    return (z - z.mean(axis=-1, keepdims=True)) / z.std(axis=-1, keepdims=True)
+
+
+def layer_norm_backward(dy, x, s):
+    dz = normalised_backward(dy, layer_norm(x, s), (x * s).std(axis=-1, keepdims=True), -1)
+    return {"x": dz * s, "s": (dz * x).sum(axis=-1, keepdims=True)}
+
+
+def shifted(x, b):
+    return softmax(x + b)
+
+
+def shifted_backward(dy, x, b):
+    p = softmax(x + b)
+    dx = p * (dy - (p * dy).sum(axis=-1, keepdims=True))
+    return {"x": dx, "b": dx.sum(axis=-1, keepdims=True)}
+
+
+INVARIANT = {  # the input with which the output does not change, though the forward uses it
+    "a bias of keys": ("bk", attention, attention_backward, {"x": normal(2, 5, 4), "Wk": normal(4, 3, seed=1), "bk": normal(3, seed=2), "q": normal(2, 5, 3, seed=3)}),
+    "a bias before a batch norm": ("b", batch_norm, batch_norm_backward, {"x": normal(8, 5), "W": normal(5, 4, seed=1), "b": normal(4, seed=2), "g": normal(4, seed=3)}),
+    "a scale before a layer norm": ("s", layer_norm, layer_norm_backward, {"x": normal(4, 6), "s": 1 + np.abs(normal(4, 1))}),
+    "a bias before a softmax": ("b", shifted, shifted_backward, {"x": normal(4, 6), "b": normal(4, 1)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", INVARIANT)
+def test_a_gradient_that_is_0_but_for_rounding_passes(name, dtype):
+    zero, f, f_backward, inputs = INVARIANT[name]
+    inputs = {n: x.astype(dtype) for n, x in inputs.items()}
+    report = check(f, f_backward, inputs)
+    assert report.verdict == PASS, report
+    leaf = next(leaf for leaf in report.leaves if leaf.name == zero)
+    assert leaf.message == "it is 0 here but for rounding, as it should be"
+    assert re.match("an error above .* of the output's slope along all inputs would", leaf.how)
+    assert leaf.resolution < 1e-8
+    assert all("it is 0" not in other.message for other in report.leaves if other.name != zero)
+
+    def wrong(dy, **given):
+        g = f_backward(dy, **given)
+        return {n: a + 1e-7 if n == zero else a for n, a in g.items()}
+
+    if dtype == "float64":
+        leaf = next(leaf for leaf in check(f, wrong, inputs).leaves if leaf.name == zero)
+        assert leaf.message == "it should be zero: the output does not change with this input"
+
+
+@pytest.mark.parametrize("name", INVARIANT)
+def test_rounding_is_wrong_where_the_output_does_change(name):
+    """The gradient of the invariant input, and an exact 0, claimed for the others."""
+    zero, f, f_backward, inputs = INVARIANT[name]
+
+    for rounds in (1e-16, 0.0):
+
+        def nothing(dy, rounds=rounds, **given):
+            g = f_backward(dy, **given)
+            return {n: a if n == zero else rounds * a for n, a in g.items()}
+
+        for leaf in check(f, nothing, inputs).leaves:
+            assert leaf.verdict == (PASS if leaf.name == zero else FAIL)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-10, 1e-12, 1e-14, 1e-16])
+def test_a_tiny_gradient_is_not_called_0(size):
+    """Alone, and where the rounding of the other part of a forward hides it or not."""
+    x, z = normal(5), normal(5, seed=1)
+    alone = check(lambda z: size * np.sin(z), lambda dy, z: size * dy * np.cos(z), {"z": z})
+    assert (alone.verdict, alone.leaves[0].message) == (PASS, "")
+
+    def f_backward(dy, x, z, share=1.0):
+        return {"x": dy / np.cosh(x) ** 2, "z": share * size * dy * np.cos(z)}
+
+    def beside(share):
+        backward = lambda dy, x, z: f_backward(dy, x, z, share)  # noqa: E731
+        f = lambda x, z: np.tanh(x) + size * np.sin(z)  # noqa: E731
+        return check(f, backward, {"x": x, "z": z}).leaves[1]
+
+    assert beside(1.0).verdict == (PASS if size > 1e-11 else INCONCLUSIVE)
+    assert "it is 0" not in beside(1.0).message
+    if size > 1e-13:
+        assert beside(0.0).verdict == FAIL
 
 
 CONSTANTS = {  # whose gradient is 0 but for rounding
@@ -370,7 +489,7 @@ def test_what_is_only_round_off_is_no_factor(name):
     assert check(f, f_backward, inputs).verdict in (PASS, INCONCLUSIVE)
     leaf = check(f, lambda dy, x: 1e-3 * x, inputs).leaves[0]
     assert leaf.verdict == FAIL
-    assert leaf.message == "it should be zero: the forward does not depend on this input"
+    assert leaf.message == "it should be zero: the output does not change with this input"
 
 
 # ------------------------------------------------------------------------------------------- ties

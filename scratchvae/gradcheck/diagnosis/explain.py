@@ -10,6 +10,7 @@ from itertools import chain, combinations
 
 import numpy as np
 
+from .factors import factor
 from .known import known
 from .patterns import (
     by_value,
@@ -67,14 +68,14 @@ def explain(
 
     if np.abs(a).max(initial=0) <= NOTHING * size:
         return TINY
-    if text := _ignoring(a, n, arrays, v, numeric_for, returned_for):
+    if text := _ignoring(name, a, n, arrays, v, numeric_for, returned_for):
         return text
     alike = {other: x for other, x in arrays.items() if x.shape == a.shape}
     difference = np.abs(a - n)
     # where most entries are right, what is wrong with the others comes before what fits by chance
     local = bool((difference <= RIGHT * size).mean() >= 0.5)
     text = (
-        _factor(a, n, fits, {**arrays, "dy": v})
+        factor(name, a, n, fits, {**arrays, "dy": v})
         or first(_moved(a, n), _lost(n), _ignored(v, numeric_for))
         or (local and _local(a, n, v, alike, size, jacobian))
         or first(_upstream(v, numeric_for), _other(others), known(name, a, n, arrays, v))
@@ -114,6 +115,7 @@ def _local(
 
 
 def _ignoring(
+    name: str,
     a: np.ndarray,
     n: np.ndarray,
     arrays: Arrays,
@@ -133,60 +135,8 @@ def _ignoring(
     def fits(candidate: np.ndarray) -> bool:
         return bool(np.abs(a - candidate).max() <= min(CLOSE * np.abs(a).max(), 0.01 * off))
 
-    text = _factor(a, right, fits, {**arrays, "dy": np.zeros(0)})
+    text = factor(name, a, right, fits, {**arrays, "dy": np.zeros(0)})
     return f"the upstream gradient is ignored, and for one of 1, {text}" if text else ""
-
-
-def _factor(a: np.ndarray, n: np.ndarray, fits: Callable[..., bool], arrays: Arrays) -> str:
-    c = float((a * n).sum() / (n * n).sum())
-    if not fits(c * n) or c == 0:
-        return ""
-    everywhere = f"at all {n.size} entries" if n.size > 1 else "at its one entry"
-    dy = arrays["dy"]
-    if dy.size == 1 and c and abs(c * float(dy.sum()) - 1) < 1e-6:
-        return "it is the gradient for an upstream gradient of 1: multiply by dy"
-    if abs(c + 1) < 1e-4:
-        return f"the sign is wrong {everywhere}"
-    sign = "with the wrong sign, and " if c < 0 else ""
-    ratio = abs(c)
-    whole, way = (ratio, "large") if ratio > 1 else (1 / ratio, "small")
-    if n.size == 1 and whole >= 1.05 and not _plain(whole) and not _root(whole, arrays):
-        return ""  # any error of one number is a factor
-    text = f"{whole:.4g} x" if whole >= 1.05 else f"{abs(ratio - 1):.3g} of its size"
-    where: dict[str, list[str]] = {}
-    for name, x in sorted(arrays.items()):
-        for i, length in enumerate(x.shape):
-            if length == round(whole):
-                where.setdefault(f"axis {i} of", []).append(name)
-        if x.size == round(whole) and x.ndim > 1:
-            where.setdefault("all of", []).append(name)
-    hint = ""
-    # a factor of 2 has other causes more often than an axis of that length
-    if where and abs(whole - round(whole)) < 1e-4 * whole and round(whole) > 2:
-        over = " or ".join(f"{part} {', '.join(names[:3])}" for part, names in where.items())
-        kinds = ("a sum where the forward has a mean", "a mean where the forward has a sum")
-        hint = f": {kinds[ratio < 1]}, over {over}?"
-    return f"{sign}{text} too {way} {everywhere}{hint or _root(whole, arrays)}"
-
-
-def _plain(whole: float) -> bool:
-    """Whether it is the ratio of two small numbers."""
-    return any(abs(whole * k - round(whole * k)) < 1e-6 * whole * k for k in (1, 2, 3, 4, 5))
-
-
-def _root(whole: float, arrays: Arrays) -> str:
-    """Factors that are roots of an axis' length, as of a scale or of ddof, as a question."""
-    for name, x in sorted(arrays.items()):
-        for i, length in enumerate(x.shape):
-            if length > 2 and abs(whole - round(whole)) > 1e-4:
-                of = f"{length} being the length of axis {i} of {name}?"
-                if abs(whole / length**0.5 - 1) < 1e-6:
-                    return f": a factor sqrt({length}), {of}"
-                if abs(whole / (length / (length - 1)) ** 0.5 - 1) < 1e-6:
-                    return f": a factor sqrt({length}/{length - 1}), another ddof, {of}"
-                if length > 3 and abs(whole / (length / (length - 1)) - 1) < 1e-6:
-                    return f": a factor {length}/{length - 1}, another ddof, {of}"
-    return ""
 
 
 def _moved(a: np.ndarray, n: np.ndarray) -> Candidates:
@@ -293,12 +243,12 @@ def _terms(alike: Arrays, v: np.ndarray, shape: tuple[int, ...]) -> Candidates:
     with np.errstate(all="ignore"):
         exps = {f"exp({name})": np.exp(x) for name, x in alike.items() if x.max() < 50}
     same = {**alike, **exps}
-    for before, factor in sorted(up.items(), reverse=True):
+    for before, up_to in sorted(up.items(), reverse=True):
         for name, x in same.items():
-            yield f"{before}{name}", factor * x
-        yield before.strip() or "(a constant)", factor
+            yield f"{before}{name}", up_to * x
+        yield before.strip() or "(a constant)", up_to
         for (one, x), (two, z) in combinations(same.items(), 2):
-            yield f"{before}{one} {two}", factor * x * z
+            yield f"{before}{one} {two}", up_to * x * z
 
 
 def _some(a: np.ndarray, n: np.ndarray, size: float, alike: Arrays) -> str:

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
+from types import EllipsisType
 
 import numpy as np
 
 from ...backend import array_module, to_numpy
+from .. import trees
 from ..numerics import FIRST, RATIO, SURE, Claim, Probe, confirm, direction, size
 from ..pair import Raised
 from ..question import ENTRIES, Entries, Question, closely, entries
@@ -15,7 +17,7 @@ from .explain import ZERO, explain
 from .patterns import count
 
 UNKNOWN = 1e-4  # an entry of a larger estimated error, relative to the largest entry, is not known
-FLAT = "it should be zero: the forward does not depend on this input"
+FLAT = "it should be zero: the output does not change with this input"
 STEPS = (
     "it should be zero: the forward is constant around this input, and jumps further away (it "
     "rounds, or compares)"
@@ -24,13 +26,19 @@ SMALL = 3e-5  # relative to the gradient: an error that an approximate forward m
 NO_SLOPE = 1e-8  # relative to the gradient: differences of a constant are no larger
 FLIPS = 0.15  # of entries with another sign: fewer do not look like noise
 PLACE = 1e-3  # relative: factors that differ by more are not the same
+NEARLY = 1e-6  # the same, if they are within their own errors, too
 ALIKE = 1e-3  # relative: slopes along one line of two gradients that may be the same
 AGAIN = 32  # entries that the rungs of the first probe do not tell, and that get a full one
 LARGE = 200_000  # entries of a Jacobian that is not computed
+OUTPUTS = 8  # of which each is looked at alone
 NOTHING = (
     "it is None, which claims zero, but the forward does depend on this input; where it is a "
     "constant, return nothing for it, or name the others with wrt"
 )
+
+Output = tuple[
+    str, slice | EllipsisType, np.ndarray
+]  # its path, its place in the vector of all, its value
 
 
 def failed(
@@ -98,20 +106,50 @@ def failed(
         message = STEPS if _jumps(claim, asked.seed) else FLAT
     elif known and whole:
         arrays = {n: to_numpy(pair.inputs[n]) for n in pair.floats}
-        arrays["y"] = to_numpy(pair.forward(pair.inputs)).astype("float64")
-        message = explain(
-            name,
-            a.reshape(analytic.shape),
-            numeric.reshape(analytic.shape),
-            arrays,
-            others,
-            for_upstream,
-            lambda v: _returned(asked, name, v),
-            {o: partial(numeric_for, name, to_numpy(dy), o) for o in alike if o not in pair.first},
-            to_numpy(dy).astype("float64"),
-            jacobian,
-        )
-        ratio = _ratio(a.reshape(analytic.shape), numeric.reshape(analytic.shape))
+        given, right = a.reshape(analytic.shape), numeric.reshape(analytic.shape)
+        upstream = to_numpy(dy).astype("float64")
+
+        def named(a: np.ndarray, n: np.ndarray, output: Output) -> str:
+            """The name of the error of a, of the part of the gradient by one output, or by all."""
+            _, where, y = output
+            single = where is ...
+
+            def all_of(v: np.ndarray) -> np.ndarray:
+                full = np.zeros_like(upstream)
+                full[where] = v if single else v.ravel()
+                return full
+
+            v = upstream[where].reshape(y.shape)
+            constants = [o for o in alike if o not in pair.first]
+            return explain(
+                *(name, a, n, {**arrays, "y": y}, others if single else lambda: iter(())),
+                lambda v: for_upstream(all_of(v)),
+                lambda v: _returned(asked, name, all_of(v)),
+                {o: partial(numeric_for, name, all_of(v), o) for o in constants},
+                v,
+                lambda: J if (J := jacobian()) is None or single else J[where],
+            )
+
+        y = to_numpy(pair.forward(pair.inputs)).astype("float64")
+        everything: Output = ("", ..., y)
+        outputs = _outputs(asked) if pair.nested else []
+        wrong = []
+        for output in outputs if 1 < len(outputs) <= OUTPUTS else []:
+            only = np.zeros_like(upstream)
+            only[output[1]] = upstream[output[1]]
+            one, two = _returned(asked, name, only), for_upstream(only)
+            if one is not None and np.abs(one - two).max() > SMALL * np.abs(right).max():
+                wrong.append((output, one, two))
+        if len(wrong) in (0, len(outputs)):
+            message = named(given, right, everything)
+        for output, one, two in wrong if not message else []:
+            if not one.any():
+                message = f"it ignores the upstream gradient of output {output[0]}"
+            elif text := named(one, two, output):
+                message = f"by output {output[0]}: {text}"
+            if message:
+                break
+        ratio = _ratio(given, right)
         if not message and (ratio < 0).mean() > FLIPS and dy.size > 1:
             message = _drawn_again(asked, name, ratio, for_upstream)
     elif known:
@@ -135,6 +173,21 @@ def failed(
             f"{error:.0e}? forward_accuracy= says how good it is, accept= what is good enough"
         )
     return Leaf(name, verdict, error, seen, message, table(picked, a, numeric))
+
+
+def _outputs(asked: Question) -> list[Output]:
+    """The arrays of a nested output."""
+    pair = asked.pair
+    out = pair.f(**trees.rebuild(pair.tree, pair.inputs))
+    if "cache" in pair.needs and "cache" not in pair.tree:
+        out, _ = out
+    found: list[Output] = []
+    start = 0
+    for path, y in trees.arrays(out).items():
+        if y.dtype.kind == "f":
+            found.append((path, slice(start, start + y.size), to_numpy(y).astype("float64")))
+            start += y.size
+    return found
 
 
 def _returned(asked: Question, name: str, v: np.ndarray) -> np.ndarray | None:
@@ -188,7 +241,7 @@ def _flat(found: Entries, analytic: np.ndarray, step: float) -> bool:
     errors = [p.error for _, p in found if not p.reason]
     if not slopes or not analytic.any() or not np.isfinite(analytic).all():
         return False
-    nothing = max(slopes) <= NO_SLOPE * np.abs(analytic).max() * step
+    nothing = max(slopes) <= NEARLY * np.abs(analytic).max() * step
     return bool(nothing and max(slopes) <= SURE * max(errors))
 
 

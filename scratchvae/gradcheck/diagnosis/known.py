@@ -6,14 +6,20 @@ if it gives the gradient that backward returned.
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import permutations
+from functools import partial
+from itertools import chain, combinations, permutations, product
 
 import numpy as np
 
 SAME = 1e-9  # relative: what a formula of a known layer may leave of its output
 NEAR = 1e-2  # relative to the gradient: two functions that differ so little approximate each other
+CLOSE = 1e-5  # relative to the gradient: what differences may leave of a right formula
+DEEPEST = 4  # axes of an output that may be normalised
 MOST = 6  # arrays among which the arguments of a layer are looked for
 CUBE, ROOT = 0.044715, math.sqrt(2 / math.pi)  # of GELU by tanh
+MOVED = "x - mean stands where the normalised x should"
+PLAIN = "x itself stands where the normalised x should"
+OUTPUT = "the output stands where the normalised x should"
 UNMASKED = "the causal mask is forgotten in backward"
 WRONG_INSIDE = (
     "it is the gradient of GELU by tanh, but the derivative of the argument of the tanh is missing "
@@ -42,6 +48,8 @@ def known(name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays, v: np.ndarray
         yield from ((WRONG_INSIDE, v * slope) for slope in _wrong_inside(x))
     if v.shape == x.shape == y.shape:
         yield from _softmax(x, y, v)
+    if v.shape == y.shape and y.ndim <= DEEPEST:
+        yield from _normalised(name, n, arrays, v)
     yield from _attention(name, arrays, v)
 
 
@@ -96,6 +104,134 @@ def _softmax(x: np.ndarray, y: np.ndarray, v: np.ndarray) -> Candidates:
                 yield f"{text}{other}", slope
             yield f"the sum of dy is missing in a {what}", v - p
             yield f"the gradient of a {what} has a wrong sign inside", v + p
+
+
+def _normalised(name: str, n: np.ndarray, arrays: Arrays, v: np.ndarray) -> Candidates:
+    """Layer norm, batch norm, RMS norm and the like: y = gain (x - mean) / std + bias."""
+    y = arrays["y"]
+    for role, x in arrays.items():
+        if role == "y" or x.shape != y.shape or x.size < 3:
+            continue
+        parameters = _parameters(arrays, role, y.shape)
+        gains = [p for p in parameters if name in (role, p[0])]
+        subsets = (combinations(range(y.ndim), count) for count in range(1, y.ndim + 1))
+        for axes, centred, (of, gain) in product(chain(*subsets), (True, False), gains):
+            centre = centred * x.mean(axis=axes, keepdims=True)
+            if (r := _scale(x - centre, y, gain, parameters, axes)) is None:
+                continue
+            if name == role:
+                yield from _norm_of_x(n, x, centre, r, gain, of, y, v, axes)
+            else:
+                summed = tuple(i for i, length in enumerate(gain.shape) if length < x.shape[i])
+                for text, z in ((MOVED, x - centre), (PLAIN, x), (OUTPUT, y)):
+                    yield text, (v * z).sum(axis=summed).reshape(n.shape)
+            return
+
+
+def _parameters(arrays: Arrays, role: str, shape: tuple[int, ...]) -> list[tuple[str, np.ndarray]]:
+    """A gain of 1, and the inputs that may be gain or bias, along the axes on which they fit."""
+    found = [("", np.ones([1] * len(shape)))]
+    for other, x in arrays.items():
+        if other in ("y", role) or x.size < 2 or x.ndim > len(shape) or len(found) > 2 * MOST:
+            continue
+        for after in range(len(shape) - x.ndim + 1) if x.ndim == 1 else [0]:
+            z = x.reshape((1,) * (len(shape) - x.ndim - after) + x.shape + (1,) * after)
+            if all(one in (1, two) for one, two in zip(z.shape, shape, strict=True)):
+                found.append((other, z))
+    return found
+
+
+def _scale(
+    c: np.ndarray,
+    y: np.ndarray,
+    gain: np.ndarray,
+    parameters: list[tuple[str, np.ndarray]],
+    axes: tuple[int, ...],
+) -> np.ndarray | None:
+    """1 / std, if y is gain c / std + one of the parameters; None if it is not.
+
+    std^2 may have an epsilon, or another ddof, and std an epsilon.
+    """
+    s = gain * c
+    square = (s * s).mean(axis=axes, keepdims=True)
+    length = c.size // square.size
+    if length < 3 or not square.all():
+        return None
+    for _, bias in [("", 0 * y), *parameters[1:]]:
+        r = ((y - bias) * s).mean(axis=axes, keepdims=True) / square
+        if not np.allclose(s * r + bias, y, SAME, SAME) or not (r > 0).all():
+            continue
+        var = (c * c).mean(axis=axes, keepdims=True)
+        for left in (1 / r**2 - var, 1 / r - np.sqrt(var), 1 / r**2 - var * length / (length - 1)):
+            if np.ptp(left) <= 1e-6 * var.max() and -1e-6 * var.max() <= left.min() <= var.max():
+                return np.asarray(r)
+    return None
+
+
+def _norm_of_x(
+    n: np.ndarray,
+    x: np.ndarray,
+    centre: np.ndarray,
+    r: np.ndarray,
+    gain: np.ndarray,
+    of: str,
+    y: np.ndarray,
+    v: np.ndarray,
+    axes: tuple[int, ...],
+) -> Candidates:
+    """Wrong gradients of x, for what it is normalised by."""
+    h, moved, length = (x - centre) * r, bool(centre.any()), x.size // r.size
+    mean = partial(np.mean, axis=axes, keepdims=True)
+    var = mean((x - centre) ** 2)
+    ddof = length / (length - 1)
+    over = ("axes " if len(axes) > 1 else "axis ") + ", ".join(map(str, axes))
+    where = f"the normalisation over {over}: "
+    d = v * gain
+
+    def terms(d: np.ndarray, over: tuple[int, ...] = axes) -> tuple[np.ndarray, np.ndarray]:
+        m = d.mean(axis=over, keepdims=True) if moved else 0 * d
+        return m, h * (d * h).mean(axis=over, keepdims=True)
+
+    M, V = terms(d)
+    # by a ddof, or by an epsilon beside std, the term of the variance has a factor
+    for share in (np.ones_like(r), ddof * np.ones_like(r), 1 / (r * np.sqrt(var))):
+        right = r * (d - M - share * V)
+        if np.abs(right - n).max() <= CLOSE * np.abs(n).max():
+            break
+    else:
+        return
+    V, unbiased = share * V, bool((share == ddof).all())
+    what = "variance" if moved else "mean square"
+    yield f"{where}the term of the {what} is missing, as if it were constant", r * (d - M)
+    yield f"{where}the term of the {what} is a sum, not a mean", r * (d - M - length * V)
+    yield f"{where}the term of the {what} has the wrong sign", r * (d - M + V)
+    by, not_by = (length, length - 1) if unbiased else (length - 1, length)
+    text = f"the term of the {what} is divided by {by}, not by {not_by}"
+    yield f"{where}{text}", r * (d - M - V * not_by / by)
+    if moved:
+        yield f"{where}the term of the mean is missing, as if it were constant", r * (d - V)
+        text = "the terms of mean and variance are missing, as if both were constant"
+        yield f"{where}{text}", r * d
+        yield f"{where}the term of the mean is a sum, not a mean", r * (d - length * M - V)
+        yield f"{where}both terms are sums, not means", r * (d - length * (M + V))
+        yield f"{where}the term of the mean has the wrong sign", r * (d + M - V)
+    if of:
+        m, s = terms(v)
+        s = share * s
+        yield f"{where}the gain {of} is missing", r * (v - m - s)
+        yield f"{where}the gain {of} comes after the means, not before", gain * r * (v - m - s)
+        yield f"{where}the gain {of} is missing, and so is the term of the {what}", r * (v - m)
+        yield f"{where}the gain {of} and the terms of mean and variance are missing", r * v
+    yield f"{where}the factor 1 / std is missing", right / r
+    yield f"{where}the factor 1 / std counts twice", right * r
+    for count in range(1, x.ndim + 1):
+        for other in combinations(range(x.ndim), count):
+            m, s = terms(d, other)
+            text = ", ".join(map(str, other))
+            yield f"{where}its backward takes means over axis {text}", r * (d - m - share * s)
+    for text, z in ((MOVED, x - centre), (PLAIN, x), (OUTPUT, y)):
+        yield f"{where}{text}", r * (d - M - share * z * mean(d * z))
+        yield f"{where}{text}", r * (d - M - share * z * mean(d * h))
 
 
 def _attention(name: str, arrays: Arrays, v: np.ndarray) -> Candidates:

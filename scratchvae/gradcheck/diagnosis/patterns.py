@@ -140,15 +140,21 @@ def statistics(a: np.ndarray, n: np.ndarray, y: np.ndarray | None) -> str:
             bases += [
                 ("a sum, a norm or a variance", "a multiple of the output", [out]),
                 ("a mean and a variance", "a constant and a multiple of the output", [one, out]),
-                ("", "", [out, right]),
+                ("a factor", "", [right]),
+                ("a factor", "another epsilon or ddof in a variance over it?", [out, right]),
             ]
         for statistic, what, basis in bases:
             if len(e) < 2 or length < len(basis) + SPARE or not _spanned(e, basis):
                 continue
-            if not statistic:
+            if statistic == "a factor":
+                if not what:
+                    return (
+                        f"along axis {axis} each row is the right one times a factor of its own: a "
+                        "factor that depends on the other axes is missing, or too many"
+                    )
                 return (
                     f"along axis {axis} it is a multiple of the right one, plus a multiple of the "
-                    "output: another epsilon or ddof in a variance over it?"
+                    f"output: {what}"
                 )
             sums = [np.abs(np.moveaxis(g, axis, -1).sum(axis=-1)).max() for g in (a, n)]
             if sums[0] <= 1e-8 * np.abs(a).max() and sums[1] > 1e-3 * np.abs(n).max():
