@@ -8,14 +8,12 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from ..backend import Array, array_module, to_numpy
+from ..backend import Array, array_module
 from .numerics import (
     DIRECTIONS,
     FINER,
     NEARBY,
     Claim,
-    Forward,
-    Moved,
     Probe,
     among,
     confirm,
@@ -29,6 +27,7 @@ from .pair import Raised
 from .question import PASS_RESOLUTION, SEVERAL, Question, closely, entries, with_bar
 from .report import FAIL, INCONCLUSIVE, KINK, OF_ALL, OF_ITSELF, PASS, Leaf
 from .rounding import low_precision
+from .ties import FEW, ones, tied
 
 FAIL_RESOLUTION = 0.5  # FAIL requires this resolution, or a finer one
 MANY = 24  # gradients that are looked at together first
@@ -37,7 +36,6 @@ FURTHER = 1e-2  # relative to the inputs: a step that shows how the output chang
 SLIGHT = 1e-9  # a gradient so much smaller than the others is looked at alone
 
 LESS = 1e-12  # accuracy of a forward: a better one is no better than round-off
-FEW = 32  # entries at a kink of which each is looked at closely
 NUDGE = 1e-2  # distance from a kink of the points that are checked beside it, relative to x
 
 
@@ -217,10 +215,10 @@ def _second_look(asked: Question, name: str, claim: Claim, probes: list[Probe]) 
     moved = doubtful + [i for i, p in found if p.kink and i not in doubtful]
     # as near as where differences decided: the forward may vary fast
     near = min([NEARBY, *(p.step / 4 for p in (*probes, *(p for _, p in found)) if not p.reason)])
-    apart = near * _at(claim.x, moved)
+    apart = near * ones(claim.x, moved)
     if len(doubtful) <= FEW and len(found) == claim.x.size:
         # of three entries that tie, each one alone and a line through all may show no kink
-        doubtful = [i for i in doubtful if not among(claim, _at(claim.x, [i]), apart, asked.seed)]
+        doubtful = [i for i in doubtful if not among(claim, ones(claim.x, [i]), apart, asked.seed)]
     if not any(p.kink for _, p in found) and (doubtful or not moved):
         if any(p.wrong for _, p in found) or len(found) < claim.x.size:
             return _failed(asked, name, claim, probes)
@@ -233,9 +231,9 @@ def _second_look(asked: Question, name: str, claim: Claim, probes: list[Probe]) 
         text += ", the gradient is none of the possible ones"
         return _failed(asked, name, claim, probes, text)
     text += ", the gradient is a possible one in each"
-    tied, wrong = _tied(asked, name, claim, apart)
+    said, wrong = tied(asked, name, claim, apart)
     if wrong:
-        return _failed(asked, name, claim, [wrong], tied)
+        return _failed(asked, name, claim, [wrong], said)
     if wrong_beside:
         text += ", but wrong right beside it"
         return _failed(asked, name, there, again[:1], text)
@@ -243,63 +241,6 @@ def _second_look(asked: Question, name: str, claim: Claim, probes: list[Probe]) 
         seen = min(p.resolution for p in probes)
         return Leaf(name, INCONCLUSIVE, resolution=seen, message=f"{text}, but beside it {reason}")
     return Leaf(name, KINK, 0.0, max(p.resolution for p in again), f"{text}, and right beside it")
-
-
-def _at(x: Array, picked: Iterable[tuple[int, ...]]) -> Array:
-    """1 at the entries that are picked, else 0."""
-    at = array_module(x).zeros_like(x)
-    for index in picked:
-        at[index] = 1.0
-    return at
-
-
-def _tied(asked: Question, name: str, claim: Claim, apart: Array) -> tuple[str, Probe | None]:
-    """Move entries at a kink together that tie; what is wrong with the gradient, if it is.
-
-    Entries tie that are equal, but for their sign, within one input, and the same entries of two
-    inputs, as in maximum(a, b). apart: how far entries at a kink are moved to part them, else 0.
-    """
-    x, inputs, xp = claim.x, asked.pair.inputs, array_module(claim.x)
-    own = {float(value) for value in x[apart > 0]}
-    at_kink, signs = 1.0 * (apart > 0), xp.where(x < 0, -1.0, 1.0)
-    moves: list[tuple[Claim, Array, str, Moved | None]]
-    moves = [(claim, at_kink * (x == value), "", None) for value in own]
-    opposite = [value for value in own if value > 0 and -value in own]
-    moves += [(claim, at_kink * signs * (abs(x) == v), "", None) for v in opposite]
-    for other in asked.pair.floats:
-        z = inputs[other]
-        if other == name or z.shape != x.shape:
-            continue
-        equal = at_kink * (z == x)
-        alone = np.argwhere(to_numpy(at_kink - equal)).tolist()[:FEW]
-        both = asked.gradients(inputs)
-        theirs = asked.claim(other, both[other], inputs)
-        for u in (equal, *(_at(x, [tuple(i)]) for i in alone)):
-            if not bool(u.any()) or (u is not equal and not closely(theirs, u * size(z)).kink):
-                continue
-            ratio = 1.0 if u is equal else size(z) / size(x)
-
-            def at(w: Array, other: str = other, z: Array = z, ratio: float = ratio) -> Forward:
-                return lambda new: asked.along({**inputs, name: new + w}, other)(
-                    z + ratio * (new - x)
-                )
-
-            together = claim._replace(f=at(0 * x), g=both[name] + ratio * both[other])
-            moves.append((together, u, f" of {name} and {other}", at))
-    for moved, u, of, shifted in moves:
-        count = int(abs(u).sum()) * (2 if of else 1)
-        if count < 2:
-            continue
-        found = closely(moved, u * size(x))
-        if not found.bracketed if found.kink else found.wrong:
-            if among(moved, u, apart, asked.seed, shifted):
-                continue
-            text = (
-                f"{count} entries{of} tie, and if they are moved together the gradient is none of "
-                "the possible ones: those of the tied entries must share it"
-            )
-            return text, found
-    return "", None
 
 
 def _beside(asked: Question, name: str) -> tuple[Claim, list[Probe]]:

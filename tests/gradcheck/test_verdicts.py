@@ -287,6 +287,52 @@ def test_another_gradient_is_one_in_any_precision():
     )
 
 
+def in_memory_order(dy, x):
+    """The square's backward, wrong for other layouts in all but extended precision."""
+    if dy.dtype == np.longdouble:
+        return 2 * dy * x
+    return (dy.ravel(order="K") * 2 * x.ravel(order="K")).reshape(x.shape)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps == np.finfo(float).eps, reason="no wider type")
+@pytest.mark.parametrize("size", [1, 1e-6, 1e-12])
+def test_a_difference_is_no_rounding_because_a_wider_precision_lacks_it(size):
+    mixed = lambda dy, x: (1 - size) * 2 * dy * x + size * in_memory_order(dy, x)  # noqa: E731
+    report = check(square, mixed, x_of(normal(3, 4)))
+    assert report.violations == ("dx is another one for Fortran-ordered arguments",)
+
+
+def by_dtype(x):
+    return np.sqrt(x * x + np.sqrt(np.finfo(x.dtype).eps))
+
+
+def norm_by_dtype(x):
+    centred = x - x.mean(axis=1, keepdims=True)
+    return centred / np.sqrt(x.var(axis=1, keepdims=True) + np.sqrt(np.finfo(x.dtype).eps))
+
+
+def norm_by_dtype_backward(dy, x, y):
+    std = np.sqrt(x.var(axis=1, keepdims=True) + np.sqrt(np.finfo(x.dtype).eps))
+    return (dy - dy.mean(axis=1, keepdims=True) - y * (dy * y).mean(axis=1, keepdims=True)) / std
+
+
+BY_DTYPE = {
+    "smooth magnitude": (by_dtype, lambda dy, x, y: dy * x / y),
+    "norm": (norm_by_dtype, norm_by_dtype_backward),
+}
+
+
+@pytest.mark.parametrize("name", BY_DTYPE)
+def test_constants_that_depend_on_the_dtype_hide_no_error(name):
+    """In a wider precision the forward is another function: that is no rounding."""
+    f, right = BY_DTYPE[name]
+    for seed in range(4):
+        x = x_of(normal(6, 7, seed=seed))
+        assert check(f, right, x, seed=seed).verdict == PASS
+        for error in (1e-5, 1e-4, 1e-3):
+            assert check(f, spoilt(right, 1 + error), x, seed=seed).verdict == FAIL
+
+
 # ------------------------------------------------------------------ less precision in the forward
 
 HALF = {
@@ -618,6 +664,70 @@ def test_ties_of_two_and_three_inputs():
         ).verdict
         == KINK
     )
+
+
+def summed_to(g, shape):
+    """The sum over the axes that broadcasting has added or stretched."""
+    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    stretched = tuple(i for i in range(g.ndim) if shape[i] == 1)
+    return g.sum(axis=stretched, keepdims=True).reshape(shape)
+
+
+X23 = np.array([[1.0, 2, 3], [2, 5, 4]])
+BROADCAST = {  # the two inputs of a minimum, and the shape in which the second one is used
+    "a number": (X23, np.array(2.0), ()),
+    "a number, one axis": (np.array([1.0, 2, 3]), np.array(2.0), ()),
+    "a row": (X23, np.array([1.0, 7, 3]), (3,)),
+    "a row with both axes": (X23, np.array([[2.0, 2, 4]]), (1, 3)),
+    "a column": (X23, np.array([[3.0], [2]]), (2, 1)),
+    "reshaped": (np.array([1.0, 2, 3, 4]), np.array([[1.0, 3], [3, 4]]), (4,)),
+    "all equal": (np.zeros((2, 3)), np.zeros(3), (3,)),
+}
+
+
+@pytest.mark.parametrize("name", BROADCAST)
+def test_ties_of_inputs_of_other_shapes(name):
+    x, c, shape = BROADCAST[name]
+
+    def smaller(x, c):
+        return np.minimum(x, c.reshape(shape))
+
+    def f_backward(dy, x, c, both=0.0):
+        one, two = x - c.reshape(shape) < 0, x - c.reshape(shape) > 0
+        tie = ~one & ~two
+        return dy * (one + (1 - both) * tie), summed_to(dy * (two + both * tie), shape).reshape(
+            c.shape
+        )
+
+    def sharing(one, two):
+        """The parts of dy that the tied entries get."""
+
+        def share(dy, x, c):
+            return f_backward(dy, x, c, 1 - one)[0], f_backward(dy, x, c, two)[1]
+
+        return share
+
+    for seed in range(4):
+        for parts in ((0, 1), (1, 0), (0.5, 0.5), (0.2, 0.8)):
+            assert check(smaller, sharing(*parts), {"x": x, "c": c}, seed=seed).verdict == KINK
+        for parts in ((1, 1), (0, 0), (0.5, 0.6)):
+            assert check(smaller, sharing(*parts), {"x": x, "c": c}, seed=seed).verdict == FAIL
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3)])
+def test_equal_entries_that_do_not_meet_are_no_tie(shape):
+    """Each has a kink of its own, and a gradient may decide otherwise at each."""
+    positive = lambda x: np.maximum(x, 0)  # noqa: E731
+    zeros = {"x": np.zeros((2, 3)), "c": np.zeros(shape)}
+    f = lambda x, c: positive(x) - positive(-c)  # noqa: E731
+    f_backward = lambda dy, x, c: (dy * (x > 0), summed_to(dy * (c < 0), shape))  # noqa: E731
+    assert check(f, f_backward, zeros).verdict == KINK
+
+
+def test_a_tie_with_a_constant():
+    f, x = lambda x, c: np.minimum(x, c), np.array([1.0, 2])
+    report = check(f, lambda dy, x, c: {"x": dy * (x <= c)}, {"x": x, "c": x})
+    assert report.verdict == KINK
 
 
 def test_kinks_of_one_size_and_two_signs_are_no_tie():
