@@ -402,3 +402,49 @@ def test_all_that_comes_through_one_matrix_is_no_missing_path():
     wrong = lambda dy, x, W, b: (np.cos(dy) @ W.T, x.T @ dy, dy.sum(axis=0))  # noqa: E731
     leaf = check(lambda x, W, b: x @ W + b, wrong, DENSE).leaves[0]
     assert "span" not in leaf.message
+
+
+def biased_attention(x, Wq, bq, Wk, bk, Wv, bv, mask):
+    s = (x @ Wq + bq) @ T(x @ Wk + bk) / math.sqrt(3)
+    return softmax(np.where(mask[:, None, :], s, -1e30)) @ (x @ Wv + bv)
+
+
+def biased_attention_backward(axis=-1, sums=1.0, scaled=True, masked=True):
+    def f_backward(dy, x, Wq, bq, Wk, bk, Wv, bv, mask):
+        q, k, v = x @ Wq + bq, x @ Wk + bk, x @ Wv + bv
+        s = q @ T(k) / math.sqrt(3)
+        p = softmax(np.where(mask[:, None, :], s, -1e30) if masked else s)
+        dp = dy @ T(v)
+        ds = (
+            p
+            * (dp - sums * (dp * p).sum(axis=axis, keepdims=True))
+            / (math.sqrt(3) if scaled else 1)
+        )
+        slopes = {"q": ds @ k, "k": T(ds) @ q, "v": T(p) @ dy}
+        g = {f"W{n}": np.einsum("btd,bth->dh", x, d) for n, d in slopes.items()}
+        g |= {f"b{n}": d.sum(axis=(0, 1)) for n, d in slopes.items()}
+        return {**g, "x": slopes["q"] @ Wq.T + slopes["k"] @ Wk.T + slopes["v"] @ Wv.T}
+
+    return f_backward
+
+
+ZERO = "it should be zero: the output does not change with this input"
+BIASED = {
+    "right": ({}, "", ""),
+    "wrong axis": ({"axis": -2}, "x Wq Wk bq bk", "the softmax inside is summed over the wrong axis"),
+    "no sum": ({"sums": 0.0}, "x Wq Wk bq bk", "the sum of the softmax inside is missing"),
+    "no scale": ({"scaled": False}, "x Wq Wk bq", "the scale of the scores is missing in backward"),
+    "no mask": ({"masked": False}, "x Wq Wk bq Wv", "the mask is forgotten in backward"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BIASED)
+def test_attention_is_known_through_projections_biases_and_masks(name):
+    wrong, at, words = BIASED[name]
+    inputs = {"x": normal(2, 5, 4), "mask": np.arange(5) < np.array([[4], [3]])}
+    inputs |= {f"W{n}": normal(4, 3, seed=k) for k, n in enumerate("qkv")}
+    inputs |= {f"b{n}": normal(3, seed=k) for k, n in enumerate("qkv", 3)}
+    for leaf in check(biased_attention, biased_attention_backward(**wrong), inputs).leaves:
+        assert leaf.verdict == (FAIL if leaf.name in at.split() else PASS), leaf
+        if leaf.name in at.split() and "x too large at all" not in leaf.message:
+            assert leaf.message == (ZERO if leaf.name == "bk" else words)

@@ -42,6 +42,7 @@ def explain(
     a: np.ndarray,
     n: np.ndarray,
     arrays: Arrays,
+    masks: Arrays,
     others: Callable[[], Candidates],
     numeric_for: Callable[[np.ndarray], np.ndarray],
     returned_for: Callable[[np.ndarray], np.ndarray | None],
@@ -52,9 +53,10 @@ def explain(
     """One sentence, or "" if no explanation fits.
 
     a, n: the gradient of `name` that backward returned, and the numeric one. arrays: the inputs and
-    the output by name. others(): numeric gradients of other inputs. numeric_for(v): n for another
-    upstream v; returned_for(v): a. without[other](): n with a constant input set to 0. jacobian():
-    of the outputs (rows) by the entries of the input, unless it is large.
+    the output by name; masks: inputs of true and false. others(): numeric gradients of other
+    inputs. numeric_for(v): n for another upstream v; returned_for(v): a. without[other](): n with a
+    constant input set to 0. jacobian(): of the outputs (rows) by the entries of the input, unless
+    it is large.
     """
     size = max(np.abs(n).max(initial=0), np.abs(a).max(initial=0))
 
@@ -79,7 +81,7 @@ def explain(
         factor(name, a, n, fits, {**arrays, "dy": v})
         or first(_moved(a, n), _lost(n), _ignored(v, numeric_for))
         or (local and _local(a, n, v, alike, size, jacobian))
-        or first(_upstream(v, numeric_for), _other(others), known(name, a, n, arrays, v))
+        or first(_upstream(v, numeric_for), _other(others), known(name, a, n, arrays, masks, v))
         or first(last_activation(a.shape, v, arrays.get("y"), jacobian))
         or _product(a, n, alike)
         or _term(a, n, alike, v)
