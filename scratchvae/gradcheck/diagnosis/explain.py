@@ -10,9 +10,10 @@ from itertools import chain, combinations
 
 import numpy as np
 
-from .factors import factor
+from .factors import factor, last_activation
 from .known import known
 from .patterns import (
+    SPARE,
     by_value,
     contributions,
     count,
@@ -41,6 +42,7 @@ def explain(
     a: np.ndarray,
     n: np.ndarray,
     arrays: Arrays,
+    masks: Arrays,
     others: Callable[[], Candidates],
     numeric_for: Callable[[np.ndarray], np.ndarray],
     returned_for: Callable[[np.ndarray], np.ndarray | None],
@@ -51,9 +53,10 @@ def explain(
     """One sentence, or "" if no explanation fits.
 
     a, n: the gradient of `name` that backward returned, and the numeric one. arrays: the inputs and
-    the output by name. others(): numeric gradients of other inputs. numeric_for(v): n for another
-    upstream v; returned_for(v): a. without[other](): n with a constant input set to 0. jacobian():
-    of the outputs (rows) by the entries of the input, unless it is large.
+    the output by name; masks: inputs of true and false. others(): numeric gradients of other
+    inputs. numeric_for(v): n for another upstream v; returned_for(v): a. without[other](): n with a
+    constant input set to 0. jacobian(): of the outputs (rows) by the entries of the input, unless
+    it is large.
     """
     size = max(np.abs(n).max(initial=0), np.abs(a).max(initial=0))
 
@@ -78,7 +81,8 @@ def explain(
         factor(name, a, n, fits, {**arrays, "dy": v})
         or first(_moved(a, n), _lost(n), _ignored(v, numeric_for))
         or (local and _local(a, n, v, alike, size, jacobian))
-        or first(_upstream(v, numeric_for), _other(others), known(name, a, n, arrays, v))
+        or first(_upstream(v, numeric_for), _other(others), known(name, a, n, arrays, masks, v))
+        or first(last_activation(a.shape, v, arrays.get("y"), jacobian))
         or _product(a, n, alike)
         or _term(a, n, alike, v)
         or contributions(a, n, v, jacobian)
@@ -87,6 +91,7 @@ def explain(
         or mask(a, n)
         or statistics(a, n, arrays.get("y"))
         or _some(a, n, size, alike)
+        or _through(name, a, n, arrays)
         or epsilon(a, n, alike, v)
         or other_noise(a, n, alike, without)
     )
@@ -184,6 +189,30 @@ def _upstream(v: np.ndarray, numeric_for: Callable[[np.ndarray], np.ndarray]) ->
         text = f"only the {end} row of dy counts: a sum over the batch is missing"
         yield text, numeric_for(only)
         yield f"the {end} row of dy does not count", numeric_for(without)
+
+
+def _through(name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays) -> str:
+    """An error that only one of several matrices can have let through: the right one is larger."""
+    error, found = (a - n).reshape(-1, a.shape[-1]) if a.ndim > 1 else np.zeros((0, 1)), []
+    right, size = n.reshape(-1, error.shape[1]), np.abs(error).max(initial=0)
+
+    def outside(g: np.ndarray, W: np.ndarray) -> float:
+        """What is left of g without its part in the span of the columns of W."""
+        Q, _ = np.linalg.qr(W)
+        return float(np.abs(g - g @ Q @ Q.T).max(initial=0))
+
+    for other, W in arrays.items():
+        for B in (W, W.T) if W.ndim == 2 and other not in (name, "y") else ():
+            if len(B) != error.shape[1] or len(error) * (len(B) - B.shape[1]) < len(B) + SPARE:
+                continue
+            if outside(error, B) <= CLOSE * size and outside(right, B) > 1e-3 * np.abs(n).max():
+                found.append(other)
+    if len(found) != 1:
+        return ""
+    return (
+        f"perhaps what comes through {found[0]} is missing or wrong: the error lies in the span of "
+        "that matrix, the gradient does not"
+    )
 
 
 def _other(others: Callable[[], Candidates]) -> Candidates:

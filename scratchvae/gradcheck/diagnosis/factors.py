@@ -1,4 +1,4 @@
-"""A gradient that is the right one times a number, and where that number may come from."""
+"""Factors that are missing or too many: a number and where it may come from, a derivative."""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, combinations, permutations
@@ -90,6 +90,30 @@ def _lengths(name: str, whole: float, small: bool, arrays: Arrays) -> str:
                     f"not by {shape[two]}, that of axis {two}?"
                 )
     return ""
+
+
+def last_activation(
+    shape: tuple[int, ...],
+    v: np.ndarray,
+    y: np.ndarray | None,
+    jacobian: Callable[[], np.ndarray | None],
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Gradients without, and with twice, the derivative of a function that the forward ends with.
+
+    shape: of the gradients. The derivative is known by the output.
+    """
+    if y is None or v.shape != y.shape or (J := jacobian()) is None or not y.all():
+        return
+    slopes = {
+        "(1 - y^2), the derivative of a tanh": 1 - y * y,
+        "y (1 - y), the derivative of a sigmoid": y * (1 - y),
+        "y, the derivative of an exponential": y,
+        "(1 - exp(-y)), the derivative of a softplus": 1 - np.exp(-np.maximum(y, 0)),
+    }
+    for shown, slope in slopes.items():
+        for wrong, how in ((v / slope, "is missing"), (v * slope, "counts twice")):
+            if (slope > 0).all():
+                yield f"a factor {shown} at the end, {how}", (wrong.ravel() @ J).reshape(shape)
 
 
 def _plain(whole: float) -> bool:

@@ -106,6 +106,7 @@ def failed(
         message = STEPS if _jumps(claim, asked.seed) else FLAT
     elif known and whole:
         arrays = {n: to_numpy(pair.inputs[n]) for n in pair.floats}
+        masks = {n: to_numpy(x) for n, x in pair.inputs.items() if x.dtype.kind == "b" and x.ndim}
         given, right = a.reshape(analytic.shape), numeric.reshape(analytic.shape)
         upstream = to_numpy(dy).astype("float64")
 
@@ -122,7 +123,7 @@ def failed(
             v = upstream[where].reshape(y.shape)
             constants = [o for o in alike if o not in pair.first]
             return explain(
-                *(name, a, n, {**arrays, "y": y}, others if single else lambda: iter(())),
+                *(name, a, n, {**arrays, "y": y}, masks, others if single else lambda: iter(())),
                 lambda v: for_upstream(all_of(v)),
                 lambda v: _returned(asked, name, all_of(v)),
                 {o: partial(numeric_for, name, all_of(v), o) for o in constants},
@@ -154,7 +155,7 @@ def failed(
             message = _drawn_again(asked, name, ratio, for_upstream)
     elif known:
         message = explain(
-            *(name, a, numeric, {}, lambda: iter(()), lambda v: np.full(a.shape, np.inf)),
+            *(name, a, numeric, {}, {}, lambda: iter(()), lambda v: np.full(a.shape, np.inf)),
             *(lambda v: None, {}, np.ones(()), lambda: None),
         )
         part = f"{len(picked)} of {analytic.size} entries were compared"

@@ -5,7 +5,7 @@ if it gives the gradient that backward returned.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import chain, combinations, permutations, product
 
@@ -16,11 +16,11 @@ NEAR = 1e-2  # relative to the gradient: two functions that differ so little app
 CLOSE = 1e-5  # relative to the gradient: what differences may leave of a right formula
 DEEPEST = 4  # axes of an output that may be normalised
 MOST = 6  # arrays among which the arguments of a layer are looked for
+PROJECTIONS = 4  # matrices among which those of queries, keys and values are looked for
 CUBE, ROOT = 0.044715, math.sqrt(2 / math.pi)  # of GELU by tanh
 MOVED = "x - mean stands where the normalised x should"
 PLAIN = "x itself stands where the normalised x should"
 OUTPUT = "the output stands where the normalised x should"
-UNMASKED = "the causal mask is forgotten in backward"
 WRONG_INSIDE = (
     "it is the gradient of GELU by tanh, but the derivative of the argument of the tanh is missing "
     "or wrong"
@@ -31,11 +31,13 @@ Candidates = Iterator[tuple[str, np.ndarray]]
 _erf = np.vectorize(math.erf, otypes=[float])
 
 
-def known(name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays, v: np.ndarray) -> Candidates:
+def known(
+    name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays, masks: Arrays, v: np.ndarray
+) -> Candidates:
     """Explanations, and the gradient of `name` if they are true.
 
     a, n: the gradient that backward returned, and the numeric one. arrays: the inputs and the
-    output by name. v: the upstream gradient.
+    output by name. masks: inputs of true and false. v: the upstream gradient.
     """
     x, y = arrays.get(name), arrays.get("y")
     if x is None or y is None:
@@ -50,7 +52,7 @@ def known(name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays, v: np.ndarray
         yield from _softmax(x, y, v)
     if v.shape == y.shape and y.ndim <= DEEPEST:
         yield from _normalised(name, n, arrays, v)
-    yield from _attention(name, arrays, v)
+    yield from _attention(name, arrays, masks, v)
 
 
 def _slopes(x: np.ndarray) -> Candidates:
@@ -234,45 +236,95 @@ def _norm_of_x(
         yield f"{where}{text}", r * (d - M - share * z * mean(d * h))
 
 
-def _attention(name: str, arrays: Arrays, v: np.ndarray) -> Candidates:
-    some = [n for n, x in arrays.items() if n != "y" and x.ndim >= 2][:MOST]
-    for roles in permutations(some, 3) if v.ndim >= 2 and name in some else ():
-        if name in roles:
-            q, k, values = (arrays[n] for n in roles)
-            yield from _attends(roles.index(name), q, k, values, arrays["y"], v)
+def _attention(name: str, arrays: Arrays, masks: Arrays, v: np.ndarray) -> Candidates:
+    for q, k, values, gradient_of in _roles(arrays) if v.ndim >= 2 else ():
+        if name in gradient_of:
+            for text, *slopes in _attends(q, k, values, arrays["y"], masks, v):
+                yield text, gradient_of[name](*slopes)
+
+
+def _roles(arrays: Arrays) -> Iterator[tuple]:
+    """Queries, keys and values; by name of input, its gradient as a function of theirs.
+
+    They are inputs, or an input times a matrix each, to which a bias may be added.
+    """
+    some = {n: x for n, x in arrays.items() if n != "y" and x.ndim >= 2}
+    for three in permutations(list(some)[:MOST], 3):
+        direct = {n: (lambda *slopes, i=i: slopes[i]) for i, n in enumerate(three)}
+        yield *(some[n] for n in three), direct
+    biases = [n for n, b in arrays.items() if b.ndim == 1]
+    for name, x in some.items():
+        if x.shape[:-1] != arrays["y"].shape[:-1]:
+            continue
+        matrices = [n for n, W in some.items() if W.ndim == 2 and len(W) == x.shape[-1]]
+        matrices = [n for n in matrices if n != name][:PROJECTIONS]
+        own = dict(zip(matrices, biases, strict=False)) if len(biases) >= len(matrices) else {}
+        for three, of in product(permutations(matrices, 3), ({}, own) if own else ({},)):
+            W, b = [some[n] for n in three], [arrays[of[n]] if n in of else 0.0 for n in three]
+            if any(np.size(c) not in (1, B.shape[1]) for B, c in zip(W, b, strict=True)):
+                continue
+
+            def of_x(*slopes: np.ndarray, W: list[np.ndarray] = W) -> np.ndarray:
+                return np.asarray(sum(d @ B.T for d, B in zip(slopes, W, strict=True)))
+
+            parts: dict[str, Callable[..., np.ndarray]] = {name: of_x}
+            for i, n in enumerate(three):
+                parts[n] = lambda *slopes, i=i, x=x: _rows(x).T @ _rows(slopes[i])
+                if n in of:
+                    parts[of[n]] = lambda *slopes, i=i: _rows(slopes[i]).sum(axis=0)
+            yield *(x @ B + c for B, c in zip(W, b, strict=True)), parts
 
 
 def _attends(
-    role: int, q: np.ndarray, k: np.ndarray, values: np.ndarray, y: np.ndarray, dy: np.ndarray
-) -> Candidates:
+    q: np.ndarray, k: np.ndarray, values: np.ndarray, y: np.ndarray, masks: Arrays, dy: np.ndarray
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Wrong gradients of all three, if y is their attention, with a mask or without."""
     if q.shape[-1] != k.shape[-1] or k.shape[:-1] != values.shape[:-1]:
         return
-    if y.shape != (*q.shape[:-1], values.shape[-1]):
+    if y.shape != (*q.shape[:-1], values.shape[-1]) or q.shape[:-2] != k.shape[:-2]:
         return
     root = 1 / math.sqrt(q.shape[-1])
-    later = np.triu(np.full((q.shape[-2], k.shape[-2]), -np.inf), 1)
-    for scale in (root, 1.0):
+    shape = (*q.shape[:-1], k.shape[-2])
+    causal = np.tril(np.ones(shape[-2:], dtype=bool))
+    kept = [("", np.ones_like(causal)), ("causal mask", causal)]
+    for name, mask in masks.items():
+        what = name if "mask" in name else f"mask {name}"
+        kept += [(what, m) for a in (mask, mask[..., None, :]) for m in (a, ~a)]
+    for scale, (of, keep) in product((root, 1.0), kept):
+        if not _broadcasts(keep.shape, shape):
+            continue
         scores = scale * q @ _T(k)
-        whole = _softmax_along(scores, -1)
-        for p in (whole, _softmax_along(scores + later, -1)):
-            if not np.allclose(p @ values, y, SAME, SAME):
-                continue
-            for text, ds in _inside(p, whole, dy @ _T(values)):
-                for more, factor in (("", scale), (" (nor is it scaled)", 1.0)):
-                    if role < 2:
-                        yield text + more, factor * (ds @ k if role == 0 else _T(ds) @ q)
-            if role == 2:
-                yield UNMASKED, _T(whole) @ dy
+        whole, p = _softmax_along(scores, -1), _softmax_along(np.where(keep, scores, -np.inf), -1)
+        if not np.allclose(p @ values, y, SAME, SAME):
+            continue
+        right = _softmax_slope(p, dy @ _T(values), -1)
+        dv = _T(p) @ dy
+        if scale != 1:
+            yield "the scale of the scores is missing in backward", right @ k, _T(right) @ q, dv
+        for text, ds in _inside(p, dy @ _T(values)):
+            for more, factor in (("", scale), (" (nor is it scaled)", 1.0)):
+                yield text + more, factor * ds @ k, factor * _T(ds) @ q, dv
+        if of:
+            ds = scale * _softmax_slope(whole, dy @ _T(values), -1)
+            yield f"the {of} is forgotten in backward", ds @ k, _T(ds) @ q, _T(whole) @ dy
 
 
-def _inside(p: np.ndarray, whole: np.ndarray, dp: np.ndarray) -> Candidates:
-    """Wrong gradients of the scores that a softmax has made p of; whole: without a mask."""
+def _inside(p: np.ndarray, dp: np.ndarray) -> Candidates:
+    """Wrong gradients of the scores that a softmax has made p of."""
     yield "the softmax inside is summed over the wrong axis", _softmax_slope(p, dp, -2)
     yield "the sum of the softmax inside is missing", p * dp
     yield "only the diagonal of the softmax inside counts", p * (1 - p) * dp
-    yield UNMASKED, _softmax_slope(whole, dp, -1)
     yield "the softmax inside is left out", dp
 
 
 def _T(a: np.ndarray) -> np.ndarray:
     return np.swapaxes(a, -1, -2)
+
+
+def _rows(a: np.ndarray) -> np.ndarray:
+    return a.reshape(-1, a.shape[-1])
+
+
+def _broadcasts(small: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    pairs = zip(reversed(small), reversed(shape), strict=False)
+    return len(small) <= len(shape) and all(one in (1, two) for one, two in pairs)

@@ -70,9 +70,11 @@ def _one_of_several(
             some = parts[:, wrong].reshape(*shape, -1).sum(axis=axes).reshape(-1, len(wrong))
             several = (np.abs(some) > FIT * np.abs(parts).max()).sum(axis=0) > 1
             if several.all() and (np.abs(some - flat).min(axis=0) <= close).all():
+                which = entries_of(wrong, a)
+                get = "gets" if which.endswith(" is") else "get"
                 return (
-                    f"{entries_of(wrong, a)} used by several outputs, and get the part of one "
-                    "alone: = where += is meant? (repeated indices, overlapping windows, copies)"
+                    f"{which} used by several outputs, and {get} the part of one alone: = where "
+                    "+= is meant? (repeated indices, overlapping windows, copies)"
                 )
     return ""
 
@@ -97,9 +99,9 @@ def entries_of(wrong: np.ndarray, a: np.ndarray) -> str:
     for axis, length in enumerate(a.shape):
         rows = np.unique(np.unravel_index(wrong, a.shape)[axis])
         if len(rows) < length and len(wrong) == len(rows) * (a.size // length):
-            along = f" along axis {axis}" if a.ndim > 1 else ""
-            return f"{_which(rows, length, a.ndim)[:-3].strip()}{along} are"
-    return f"{len(wrong)} of {a.size} entries are"
+            which, verb = _which(rows, length, a.ndim).rsplit(" ", 1)
+            return f"{which} along axis {axis} {verb}" if a.ndim > 1 else f"{which} {verb}"
+    return f"{len(wrong)} of {a.size} entries {'is' if len(wrong) == 1 else 'are'}"
 
 
 def symmetric(a: np.ndarray, n: np.ndarray) -> str:
