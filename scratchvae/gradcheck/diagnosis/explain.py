@@ -5,12 +5,13 @@ c n, n transposed, n plus c times an input, and so on. An explanation is accepte
 no residual. If none fits, the report shows the worst entries alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from itertools import chain, combinations
 
 import numpy as np
 
 from .factors import factor, last_activation
+from .functions import slopes
 from .known import known
 from .patterns import (
     SPARE,
@@ -21,9 +22,11 @@ from .patterns import (
     mask,
     other_noise,
     slices,
-    statistics,
     symmetric,
 )
+from .products import product, unchanged
+from .statistics import statistics
+from .wrong import Arrays, Candidates, Wrong
 
 CLOSE = 1e-5  # the residual that an explanation may leave, relative to the largest entry
 RIGHT = 1e-8  # relative to the largest entry: an entry with a smaller error is right
@@ -33,31 +36,11 @@ TINY = "it is zero but for rounding, but the forward does depend on this input"
 ZERO = "it is zero everywhere, but the forward does depend on this input"
 FEW = 0.25  # "some entries are wrong" is an explanation only if most are right
 
-Arrays = Mapping[str, np.ndarray]
-Candidates = Iterator[tuple[str, np.ndarray]]  # an explanation, and the gradient if it is true
 
-
-def explain(
-    name: str,
-    a: np.ndarray,
-    n: np.ndarray,
-    arrays: Arrays,
-    masks: Arrays,
-    others: Callable[[], Candidates],
-    numeric_for: Callable[[np.ndarray], np.ndarray],
-    returned_for: Callable[[np.ndarray], np.ndarray | None],
-    without: Mapping[str, Callable[[], np.ndarray]],
-    v: np.ndarray,
-    jacobian: Callable[[], np.ndarray | None],
-) -> str:
-    """One sentence, or "" if no explanation fits.
-
-    a, n: the gradient of `name` that backward returned, and the numeric one. arrays: the inputs and
-    the output by name; masks: inputs of true and false. others(): numeric gradients of other
-    inputs. numeric_for(v): n for another upstream v; returned_for(v): a. without[other](): n with a
-    constant input set to 0. jacobian(): of the outputs (rows) by the entries of the input, unless
-    it is large.
-    """
+def explain(wrong: Wrong) -> str:
+    """One sentence, or "" if no explanation fits."""
+    name, a, n, v, arrays = wrong.name, wrong.a, wrong.n, wrong.v, wrong.arrays
+    numeric_for, jacobian, alike = wrong.numeric_for, wrong.jacobian, wrong.alike
     size = max(np.abs(n).max(initial=0), np.abs(a).max(initial=0))
 
     # the residual must be small, also in comparison with the error that is explained
@@ -71,9 +54,8 @@ def explain(
 
     if np.abs(a).max(initial=0) <= NOTHING * size:
         return TINY
-    if text := _ignoring(name, a, n, arrays, v, numeric_for, returned_for):
+    if text := _ignoring(wrong):
         return text
-    alike = {other: x for other, x in arrays.items() if x.shape == a.shape}
     difference = np.abs(a - n)
     # where most entries are right, what is wrong with the others comes before what fits by chance
     local = bool((difference <= RIGHT * size).mean() >= 0.5)
@@ -81,19 +63,25 @@ def explain(
         factor(name, a, n, fits, {**arrays, "dy": v})
         or first(_moved(a, n), _lost(n), _ignored(v, numeric_for))
         or (local and _local(a, n, v, alike, size, jacobian))
-        or first(_upstream(v, numeric_for), _other(others), known(name, a, n, arrays, masks, v))
+        or first(
+            _upstream(v, numeric_for),
+            _other(wrong.others),
+            known(name, a, n, arrays, wrong.masks, v),
+        )
         or first(last_activation(a.shape, v, arrays.get("y"), jacobian))
-        or _product(a, n, alike)
+        or product(wrong)
+        or unchanged(wrong)
+        or first(slopes(name, a, n, arrays, v))
         or _term(a, n, alike, v)
         or contributions(a, n, v, jacobian)
         or symmetric(a, n)
         or slices(a, n, CLOSE * size, RIGHT * size)
         or mask(a, n)
-        or statistics(a, n, arrays.get("y"))
+        or statistics(wrong)
         or _some(a, n, size, alike)
         or _through(name, a, n, arrays)
         or epsilon(a, n, alike, v)
-        or other_noise(a, n, alike, without)
+        or other_noise(wrong)
     )
     # where a few entries are far larger than the others, the others do not test it
     larger = np.maximum(np.abs(a), np.abs(n))
@@ -119,20 +107,13 @@ def _local(
     )
 
 
-def _ignoring(
-    name: str,
-    a: np.ndarray,
-    n: np.ndarray,
-    arrays: Arrays,
-    v: np.ndarray,
-    numeric_for: Callable[[np.ndarray], np.ndarray],
-    returned_for: Callable[[np.ndarray], np.ndarray | None],
-) -> str:
+def _ignoring(wrong: Wrong) -> str:
     """A gradient that ignores dy, and is another one than that for a dy of 1, by a factor."""
-    twice = returned_for(2 * v)
+    a, v = wrong.a, wrong.v
+    twice = wrong.returned_for(2 * v)
     if twice is None or not np.array_equal(a, twice):
         return ""
-    right = numeric_for(np.ones_like(v))
+    right = wrong.numeric_for(np.ones_like(v))
     off = np.abs(a - right).max()
     if not np.isfinite(off) or off <= CLOSE * np.abs(a).max():
         return ""
@@ -140,7 +121,7 @@ def _ignoring(
     def fits(candidate: np.ndarray) -> bool:
         return bool(np.abs(a - candidate).max() <= min(CLOSE * np.abs(a).max(), 0.01 * off))
 
-    text = factor(name, a, right, fits, {**arrays, "dy": np.zeros(0)})
+    text = factor(wrong.name, a, right, fits, {**wrong.arrays, "dy": np.zeros(0)})
     return f"the upstream gradient is ignored, and for one of 1, {text}" if text else ""
 
 
@@ -238,29 +219,6 @@ def _term(a: np.ndarray, n: np.ndarray, alike: Arrays, v: np.ndarray) -> str:
                 return f"a missing term {number}{name}"
             return f"an extra term {number}{name}, or a missing -{number}{name}"
     return ""
-
-
-def _product(a: np.ndarray, n: np.ndarray, alike: Arrays) -> str:
-    """a is n times one array of that shape, or n is a times it: a factor of the chain rule."""
-    for name, T in _factors(alike):
-        for found, right, what in ((a, n * T, "too many"), (n, a * T, "is missing")):
-            if np.abs(found - right).max() <= CLOSE * np.abs(found).max() and T.std() > 0:
-                return f"a factor {name} {what}"
-    return ""
-
-
-def _factors(alike: Arrays) -> Candidates:
-    for name, x in alike.items():
-        yield name, x
-        if name == "y":
-            yield "(1 - y^2)", 1 - x * x
-            yield "y (1 - y)", x * (1 - x)
-        else:
-            small = np.clip(x, -300, 300)
-            yield f"exp({name})", np.exp(small)
-            yield f"exp({name}/2)", np.exp(small / 2)
-            s = 1 / (1 + np.exp(-small))
-            yield f"sigmoid({name}) (1 - sigmoid({name}))", s * (1 - s)
 
 
 def _terms(alike: Arrays, v: np.ndarray, shape: tuple[int, ...]) -> Candidates:

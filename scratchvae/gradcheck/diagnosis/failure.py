@@ -1,13 +1,13 @@
 """The report on a wrong gradient: the name of the bug, if one fits, and the worst entries."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from types import EllipsisType
 
 import numpy as np
 
-from ...backend import array_module, to_numpy
+from ...backend import Array, array_module, to_numpy
 from .. import trees
 from ..numerics import FIRST, RATIO, SURE, Claim, Probe, confirm, direction, size
 from ..pair import Raised
@@ -15,6 +15,7 @@ from ..question import ENTRIES, Entries, Question, closely, entries
 from ..report import ACCEPTED, FAIL, Leaf
 from .explain import ZERO, explain
 from .patterns import count
+from .wrong import Wrong
 
 UNKNOWN = 1e-4  # an entry of a larger estimated error, relative to the largest entry, is not known
 FLAT = "it should be zero: the output does not change with this input"
@@ -71,15 +72,26 @@ def failed(
     at_kink = bool(message)
     known, part = not message and not np.isnan(numeric).any(), ""
 
-    def numeric_for(other: str, v: np.ndarray, without: str = "") -> np.ndarray:
-        """The numeric gradient of an input for an upstream gradient, entry by entry."""
+    def numeric_for(other: str, v: np.ndarray, given: Mapping[str, Array] = {}) -> np.ndarray:
+        """The numeric gradient of an input for an upstream gradient, entry by entry.
+
+        given: other values of inputs.
+        """
         x = pair.inputs[other]
         question = replace(asked, dy=array_module(dy).asarray(v))
-        inputs = pair.inputs | ({without: 0 * pair.inputs[without]} if without else {})
-        each = entries(asked, question.claim(other, 0 * x, inputs), first)
+        claim = question.claim(other, 0 * x, {**pair.inputs, **given})
+        each = entries(asked, claim, first)
         if len(each) < x.size:
             return np.full(x.shape, np.inf)
         return _values(each, largest).reshape(x.shape) / size(x)
+
+    def changed(other: str, v: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Both gradients for other values of a constant, and these."""
+        given = {other: 1.5 - pair.inputs[other]}
+        returned = _returned(asked, name, v, given)
+        lost = np.full(analytic.shape, np.nan)
+        numeric = numeric_for(name, v, given)
+        return lost if returned is None else returned, numeric, to_numpy(given[other])
 
     jacobian = cache(lambda: _jacobian(claim, first))
 
@@ -123,12 +135,18 @@ def failed(
             v = upstream[where].reshape(y.shape)
             constants = [o for o in alike if o not in pair.first]
             return explain(
-                *(name, a, n, {**arrays, "y": y}, masks, others if single else lambda: iter(())),
-                lambda v: for_upstream(all_of(v)),
-                lambda v: _returned(asked, name, all_of(v)),
-                {o: partial(numeric_for, name, all_of(v), o) for o in constants},
-                v,
-                lambda: J if (J := jacobian()) is None or single else J[where],
+                Wrong(
+                    *(name, a, n, v, {**arrays, "y": y}, masks),
+                    others=others if single else lambda: iter(()),
+                    numeric_for=lambda v: for_upstream(all_of(v)),
+                    returned_for=lambda v: _returned(asked, name, all_of(v)),
+                    without={
+                        o: partial(numeric_for, name, all_of(v), {o: 0 * pair.inputs[o]})
+                        for o in constants
+                    },
+                    changed=lambda other: changed(other, all_of(v)),
+                    jacobian=lambda: J if (J := jacobian()) is None or single else J[where],
+                )
             )
 
         y = to_numpy(pair.forward(pair.inputs)).astype("float64")
@@ -154,10 +172,7 @@ def failed(
         if not message and (ratio < 0).mean() > FLIPS and dy.size > 1:
             message = _drawn_again(asked, name, ratio, for_upstream)
     elif known:
-        message = explain(
-            *(name, a, numeric, {}, {}, lambda: iter(()), lambda v: np.full(a.shape, np.inf)),
-            *(lambda v: None, {}, np.ones(()), lambda: None),
-        )
+        message = explain(Wrong(name, a, numeric))
         part = f"{len(picked)} of {analytic.size} entries were compared"
     norm = float(np.linalg.norm(numeric))  # NaN where some entries are not known
     if norm > 0 and np.isfinite(a).all() and not at_kink:
@@ -191,11 +206,13 @@ def _outputs(asked: Question) -> list[Output]:
     return found
 
 
-def _returned(asked: Question, name: str, v: np.ndarray) -> np.ndarray | None:
-    """The gradient that backward returns for another upstream gradient."""
+def _returned(
+    asked: Question, name: str, v: np.ndarray, given: Mapping[str, Array] = {}
+) -> np.ndarray | None:
+    """The gradient that backward returns for another upstream gradient, and other inputs."""
     question = replace(asked, dy=array_module(asked.dy).asarray(v))
     try:
-        return to_numpy(question.gradients(asked.pair.inputs)[name]).astype("float64")
+        return to_numpy(question.gradients({**asked.pair.inputs, **given})[name]).astype("float64")
     except Raised:
         return None
 
@@ -212,7 +229,7 @@ def _drawn_again(
     """A name if each entry has a factor that depends on its place, and on no number.
 
     The factor is the same for another dy, and differs from entry to entry also where all entries of
-    each input are equal.
+    each input are equal. So does the right gradient, of a forward that has noise.
     """
     v = np.random.default_rng(0).standard_normal(asked.dy.shape)
     a, n = _returned(asked, name, v), for_upstream(v)
@@ -223,12 +240,15 @@ def _drawn_again(
         o: xp.full_like(x, x.mean()) if o in asked.pair.floats else x for o, x in inputs.items()
     }
     try:
+        asked = replace(asked, dy=xp.ones_like(asked.dy))
         found = entries(asked, asked.claim(name, 0 * even[name], even))
         a = to_numpy(asked.gradients(even)[name])
     except Raised:
         return ""
     n = np.array([p.slope for _, p in found]) / size(even[name])
-    if n.size < a.size or np.nanstd(_ratio(a, n.reshape(a.shape))) <= PLACE:
+    if n.size < a.size or not np.ptp(n) > PLACE * np.abs(n).max():
+        return ""
+    if np.nanstd(_ratio(a, n.reshape(a.shape))) <= PLACE:
         return ""
     return (
         "perhaps noise is drawn again in backward: each entry has a factor of its own, the same "

@@ -12,23 +12,16 @@ from itertools import chain, combinations, permutations, product
 import numpy as np
 
 SAME = 1e-9  # relative: what a formula of a known layer may leave of its output
-NEAR = 1e-2  # relative to the gradient: two functions that differ so little approximate each other
 CLOSE = 1e-5  # relative to the gradient: what differences may leave of a right formula
 DEEPEST = 4  # axes of an output that may be normalised
 MOST = 6  # arrays among which the arguments of a layer are looked for
 PROJECTIONS = 4  # matrices among which those of queries, keys and values are looked for
-CUBE, ROOT = 0.044715, math.sqrt(2 / math.pi)  # of GELU by tanh
 MOVED = "x - mean stands where the normalised x should"
 PLAIN = "x itself stands where the normalised x should"
 OUTPUT = "the output stands where the normalised x should"
-WRONG_INSIDE = (
-    "it is the gradient of GELU by tanh, but the derivative of the argument of the tanh is missing "
-    "or wrong"
-)
 
 Arrays = Mapping[str, np.ndarray]
 Candidates = Iterator[tuple[str, np.ndarray]]
-_erf = np.vectorize(math.erf, otypes=[float])
 
 
 def known(
@@ -42,45 +35,11 @@ def known(
     x, y = arrays.get(name), arrays.get("y")
     if x is None or y is None:
         return
-    if (v.shape == x.shape or v.size == 1) and x.size > 2:
-        near = np.abs(a - n).max() <= NEAR * np.abs(n).max()
-        for what, slope in _slopes(x):
-            text = "an approximation?" if near else "another function than the forward"
-            yield f"it is the gradient of {what}: {text}", v * slope
-        yield from ((WRONG_INSIDE, v * slope) for slope in _wrong_inside(x))
     if v.shape == x.shape == y.shape:
         yield from _softmax(x, y, v)
     if v.shape == y.shape and y.ndim <= DEEPEST:
         yield from _normalised(name, n, arrays, v)
     yield from _attention(name, arrays, masks, v)
-
-
-def _slopes(x: np.ndarray) -> Candidates:
-    """Functions of one number, and their derivatives at x."""
-    with np.errstate(all="ignore"):
-        s, t, q = (1 / (1 + np.exp(-x)), np.tanh(x), 1 / (1 + np.exp(-1.702 * x)))
-        bell = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-        yield "GELU by erf", (1 + _erf(x / math.sqrt(2))) / 2 + x * bell
-        yield "GELU by tanh", _gelu_slope(x, ROOT * (1 + 3 * CUBE * x * x))
-        yield "x sigmoid(1.702 x)", q + 1.702 * x * q * (1 - q)
-        yield "SiLU", s + x * s * (1 - s)
-        yield "tanh", 1 - t * t
-        yield "sigmoid", s * (1 - s)
-        yield "softplus", s
-        yield "relu", 1.0 * (x > 0)
-        yield "erf", 2 / math.sqrt(math.pi) * np.exp(-x * x)
-        yield from {"exp": np.exp(x), "sin": np.cos(x), "cos": -np.sin(x)}.items()
-
-
-def _gelu_slope(x: np.ndarray, inside: np.ndarray | float) -> np.ndarray:
-    """The derivative of GELU by tanh, given that of the argument of the tanh."""
-    u = np.tanh(ROOT * (x + CUBE * x**3))
-    return np.asarray((1 + u) / 2 + x * (1 - u * u) / 2 * inside)
-
-
-def _wrong_inside(x: np.ndarray) -> Iterator[np.ndarray]:
-    for inside in (1.0, ROOT, ROOT * (1 + CUBE * x * x), 1 + 3 * CUBE * x * x):
-        yield _gelu_slope(x, inside)
 
 
 def _softmax_along(x: np.ndarray, axis: int) -> np.ndarray:
