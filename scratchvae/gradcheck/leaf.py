@@ -4,17 +4,18 @@ Random directions are probed first. Where they leave doubt, more probes follow: 
 groups of entries of similar size, beside x if x may lie at a kink, and entry by entry.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from ..backend import Array, array_module, to_numpy
+from ..backend import Array, array_module
 from .numerics import (
     DIRECTIONS,
     FINER,
+    NEARBY,
     Claim,
-    Forward,
     Probe,
+    among,
     confirm,
     direction,
     groups,
@@ -24,18 +25,17 @@ from .numerics import (
 )
 from .pair import Raised
 from .question import PASS_RESOLUTION, SEVERAL, Question, closely, entries, with_bar
-from .report import FAIL, INCONCLUSIVE, KINK, PASS, Leaf
+from .report import FAIL, INCONCLUSIVE, KINK, OF_ALL, OF_ITSELF, PASS, Leaf
 from .rounding import low_precision
+from .ties import FEW, ones, tied
 
 FAIL_RESOLUTION = 0.5  # FAIL requires this resolution, or a finer one
 MANY = 24  # gradients that are looked at together first
 TOGETHER = 1e-6  # the resolution that this must have
-Moved = Callable[[Array], Forward]  # the forward of x with something added to it
+FURTHER = 1e-2  # relative to the inputs: a step that shows how the output changes with all of them
+SLIGHT = 1e-9  # a gradient so much smaller than the others is looked at alone
 
-NEARBY = 1e-4  # distance of the points at which a kink shows its slopes, relative to x
-SAMPLES = 64  # of those points: at a tie of five, each order is met almost surely
 LESS = 1e-12  # accuracy of a forward: a better one is no better than round-off
-FEW = 32  # entries at a kink of which each is looked at closely
 NUDGE = 1e-2  # distance from a kink of the points that are checked beside it, relative to x
 
 
@@ -58,7 +58,9 @@ def _together(
     Steps are such that each gradient has the same slope along them, so none hides another.
     """
     pair, xp = asked.pair, array_module(asked.dy)
-    names = tuple(n for n in names if n not in pair.coarse and bool(gradients[n].any()))
+    sizes = {n: float(abs(gradients[n]).max(initial=0)) * size(pair.inputs[n]) for n in names}
+    least = SLIGHT * max(sizes.values())
+    names = tuple(n for n in names if n not in pair.coarse and not sizes[n] <= least)
     xs, gs = [pair.inputs[n] for n in names], [gradients[n] for n in names]
     if not names or not all(bool(xp.isfinite(g).all()) for g in gs):
         return {}
@@ -109,22 +111,53 @@ def leaf(asked: Question, name: str, g: Array) -> Leaf:
         probes, seen = _looks(asked, claim, name)
     if any(p.wrong or p.kink for p in probes):
         return _second_look(asked, name, claim, probes)
-    if not seen <= PASS_RESOLUTION and bool(g.any()):
-        exact = asked.rounded(claim, name, pair.inputs)
-        if bool((abs(g) <= SEVERAL * exact.slack).all()):  # it is 0, but for its own rounding
-            zero = exact._replace(g=0 * g, slack=exact.slack + abs(g))
-            again, finer = _looks(asked, zero, name)
-            if finer < seen and not any(p.wrong or p.kink for p in again):
-                claim, probes, seen = zero, again, finer
+    best = min(probes, key=lambda p: p.resolution).relative
+    of, rounds = OF_ITSELF, ""
     if not seen <= PASS_RESOLUTION:
-        return _inconclusive(asked, name, probes, seen)
-    message, wrong = low_precision(pair, name, asked.dy, g, asked.seed)
+        found = _zero(asked, claim, name)
+        if found is None:
+            return _inconclusive(asked, name, probes, seen)
+        rounds = " but for rounding" if bool(g.any()) else ""
+        (seen, of), best, claim = found, 0.0, claim._replace(g=0 * g)
+    message, wrong = low_precision(pair, name, asked.dy, claim.g, asked.seed)
     if wrong:
         return Leaf(name, FAIL, np.inf, seen, message)
-    if not message and not bool(claim.g.any()):
-        message = "it is 0 here, as it should be"
-    best = min(probes, key=lambda p: p.resolution)
-    return Leaf(name, PASS, best.relative, seen, message)
+    if not bool(claim.g.any()) and (rounds or not message):
+        message = f"it is 0 here{rounds}, as it should be"
+    return Leaf(name, PASS, best, seen, message, of=of)
+
+
+def _zero(asked: Question, claim: Claim, name: str) -> tuple[float, str] | None:
+    """Whether gradient and differences are 0 but for their own rounding, each by itself.
+
+    If so, the smallest error that would have been seen, and what that is relative to: the slope
+    beside x, as at a minimum, or else the change of the output if all inputs move.
+    """
+    x, g = claim.x, claim.g
+    exact = asked.rounded(claim, name, asked.pair.inputs)
+    if not bool((abs(g) <= SEVERAL * exact.slack).all()):
+        return None
+    zero = exact._replace(g=0 * g, slack=0 * g)
+    found = []
+    for k in range(DIRECTIONS):
+        u = direction(x, f"{name}, {k}", asked.seed)
+        p = closely(zero, u)
+        if p.reason or p.wrong or p.kink:
+            return None
+        found.append(p._replace(error=p.error + float(abs(g * u).sum())))
+    if all(p.resolution <= PASS_RESOLUTION for p in found):
+        return resolution(found), OF_ITSELF
+    moved = {
+        n: a + FURTHER * direction(a, n, asked.seed)
+        for n, a in asked.pair.inputs.items()
+        if n in asked.pair.floats
+    }
+    change = asked.output({**asked.pair.inputs, **moved}) - asked.output(asked.pair.inputs)
+    natural = float(array_module(g).sqrt(((asked.dy * change) ** 2).sum())) / FURTHER
+    if not 0 < natural < np.inf:
+        return None
+    seen = resolution([p._replace(scale=natural) for p in found])
+    return (seen, OF_ALL) if seen <= TOGETHER else None
 
 
 def _inconclusive(asked: Question, name: str, probes: list[Probe], seen: float) -> Leaf:
@@ -182,10 +215,10 @@ def _second_look(asked: Question, name: str, claim: Claim, probes: list[Probe]) 
     moved = doubtful + [i for i, p in found if p.kink and i not in doubtful]
     # as near as where differences decided: the forward may vary fast
     near = min([NEARBY, *(p.step / 4 for p in (*probes, *(p for _, p in found)) if not p.reason)])
-    apart = near * _at(claim.x, moved)
+    apart = near * ones(claim.x, moved)
     if len(doubtful) <= FEW and len(found) == claim.x.size:
         # of three entries that tie, each one alone and a line through all may show no kink
-        doubtful = [i for i in doubtful if not _among(asked, claim, _at(claim.x, [i]), apart)]
+        doubtful = [i for i in doubtful if not among(claim, ones(claim.x, [i]), apart, asked.seed)]
     if not any(p.kink for _, p in found) and (doubtful or not moved):
         if any(p.wrong for _, p in found) or len(found) < claim.x.size:
             return _failed(asked, name, claim, probes)
@@ -198,9 +231,9 @@ def _second_look(asked: Question, name: str, claim: Claim, probes: list[Probe]) 
         text += ", the gradient is none of the possible ones"
         return _failed(asked, name, claim, probes, text)
     text += ", the gradient is a possible one in each"
-    tied, wrong = _tied(asked, name, claim, apart)
+    said, wrong = tied(asked, name, claim, apart)
     if wrong:
-        return _failed(asked, name, claim, [wrong], tied)
+        return _failed(asked, name, claim, [wrong], said)
     if wrong_beside:
         text += ", but wrong right beside it"
         return _failed(asked, name, there, again[:1], text)
@@ -208,87 +241,6 @@ def _second_look(asked: Question, name: str, claim: Claim, probes: list[Probe]) 
         seen = min(p.resolution for p in probes)
         return Leaf(name, INCONCLUSIVE, resolution=seen, message=f"{text}, but beside it {reason}")
     return Leaf(name, KINK, 0.0, max(p.resolution for p in again), f"{text}, and right beside it")
-
-
-def _at(x: Array, picked: Iterable[tuple[int, ...]]) -> Array:
-    """1 at the entries that are picked, else 0."""
-    at = array_module(x).zeros_like(x)
-    for index in picked:
-        at[index] = 1.0
-    return at
-
-
-def _among(asked: Question, claim: Claim, u: Array, apart: Array, at: Moved | None = None) -> bool:
-    """Whether the gradient's slope along u is between those at points nearby, as it is at a kink.
-
-    apart: how far each entry is moved for that, relative to x. at(w): the forward of x + w.
-    """
-    f, v, x, g, *_ = claim
-    xp, at = array_module(x), at or (lambda w: lambda z: f(z + w))
-    apart = size(x) * apart
-    h = float(apart.max()) / 100
-    rng, slopes = np.random.default_rng([asked.seed, 3]), []
-    values = np.unique(to_numpy(x), return_inverse=True)[1].reshape(x.shape)
-    for k in range(SAMPLES):
-        w = rng.standard_normal(x.shape)
-        if k % 2:  # those of one value together
-            w = rng.choice([-1.0, 1.0], x.size)[values]
-        w = apart * xp.asarray(w)
-        there = at(w)
-        slopes.append(float((v * (there(x + h * u) - there(x - h * u))).sum()) / (2 * h))
-    found = np.array(slopes)[np.isfinite(slopes)]
-    slope = float((g * u).sum())
-    slack = 10 * NEARBY * max(abs(slope), np.abs(found).max(initial=0.0))
-    return bool(len(found) and found.min() - slack <= slope <= found.max() + slack)
-
-
-def _tied(asked: Question, name: str, claim: Claim, apart: Array) -> tuple[str, Probe | None]:
-    """Move entries at a kink together that tie; what is wrong with the gradient, if it is.
-
-    Entries tie that are equal, but for their sign, within one input, and the same entries of two
-    inputs, as in maximum(a, b). apart: how far entries at a kink are moved to part them, else 0.
-    """
-    x, inputs, xp = claim.x, asked.pair.inputs, array_module(claim.x)
-    own = {float(value) for value in x[apart > 0]}
-    at_kink, signs = 1.0 * (apart > 0), xp.where(x < 0, -1.0, 1.0)
-    moves: list[tuple[Claim, Array, str, Moved | None]]
-    moves = [(claim, at_kink * (x == value), "", None) for value in own]
-    opposite = [value for value in own if value > 0 and -value in own]
-    moves += [(claim, at_kink * signs * (abs(x) == v), "", None) for v in opposite]
-    for other in asked.pair.floats:
-        z = inputs[other]
-        if other == name or z.shape != x.shape:
-            continue
-        equal = at_kink * (z == x)
-        alone = np.argwhere(to_numpy(at_kink - equal)).tolist()[:FEW]
-        both = asked.gradients(inputs)
-        theirs = asked.claim(other, both[other], inputs)
-        for u in (equal, *(_at(x, [tuple(i)]) for i in alone)):
-            if not bool(u.any()) or (u is not equal and not closely(theirs, u * size(z)).kink):
-                continue
-            ratio = 1.0 if u is equal else size(z) / size(x)
-
-            def at(w: Array, other: str = other, z: Array = z, ratio: float = ratio) -> Forward:
-                return lambda new: asked.along({**inputs, name: new + w}, other)(
-                    z + ratio * (new - x)
-                )
-
-            together = claim._replace(f=at(0 * x), g=both[name] + ratio * both[other])
-            moves.append((together, u, f" of {name} and {other}", at))
-    for moved, u, of, shifted in moves:
-        count = int(abs(u).sum()) * (2 if of else 1)
-        if count < 2:
-            continue
-        found = closely(moved, u * size(x))
-        if not found.bracketed if found.kink else found.wrong:
-            if _among(asked, moved, u, apart, shifted):
-                continue
-            text = (
-                f"{count} entries{of} tie, and if they are moved together the gradient is none of "
-                "the possible ones: those of the tied entries must share it"
-            )
-            return text, found
-    return "", None
 
 
 def _beside(asked: Question, name: str) -> tuple[Claim, list[Probe]]:

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import Array, array_module
+from ..backend import Array, array_module, to_numpy
 
 Forward = Callable[[Array], Array]  # a function of one input, the others being fixed
+Moved = Callable[[Array], Forward]  # the forward of x with something added to it
 
 RUNGS = 13  # two evaluations each: with the one at x, 27 a direction
 RATIO = 4.0
@@ -33,6 +34,8 @@ GRAIN = 1e-6  # relative to the forward: a smaller jump is rounding, not a step 
 ORDER = 1e3  # entries of x that are further apart are moved one group after the other
 SEVERAL = 4  # smallest steps, so many that they do not all agree by chance
 SMOOTH = 2.5  # the gap of one-sided slopes shrinks by RATIO a rung if f is smooth, by 1 at a kink
+NEARBY = 1e-4  # distance of the points at which a kink shows its slopes, relative to x
+SAMPLES = 64  # of those points: at a tie of five, each order is met almost surely
 OUTSIDE = "steps leave the domain of the forward"
 
 
@@ -284,3 +287,27 @@ def _kink(h: Any, gap: Any, noise: float, scale: float) -> tuple[bool, int]:
     steady = gap[last - 1] < SMOOTH * gap[last]
     # the last rung at which a gap as large as the largest would still be above the noise
     return bool(steady and last == np.flatnonzero(gap.max() > 20 * noise / h)[-1]), last
+
+
+def among(claim: Claim, u: Array, apart: Array, seed: int, at: Moved | None = None) -> bool:
+    """Whether the gradient's slope along u is between those at points nearby, as it is at a kink.
+
+    apart: how far each entry is moved for that, relative to x. at(w): the forward of x + w.
+    """
+    f, v, x, g, *_ = claim
+    xp, at = array_module(x), at or (lambda w: lambda z: f(z + w))
+    apart = size(x) * apart
+    h = float(apart.max()) / 100
+    rng, slopes = np.random.default_rng([seed, 3]), []
+    values = np.unique(to_numpy(x), return_inverse=True)[1].reshape(x.shape)
+    for k in range(SAMPLES):
+        w = rng.standard_normal(x.shape)
+        if k % 2:  # those of one value together
+            w = rng.choice([-1.0, 1.0], x.size)[values]
+        w = apart * xp.asarray(w)
+        there = at(w)
+        slopes.append(float((v * (there(x + h * u) - there(x - h * u))).sum()) / (2 * h))
+    found = np.array(slopes)[np.isfinite(slopes)]
+    slope = float((g * u).sum())
+    slack = 10 * NEARBY * max(abs(slope), np.abs(found).max(initial=0.0))
+    return bool(len(found) and found.min() - slack <= slope <= found.max() + slack)

@@ -22,6 +22,7 @@ INCONCLUSIVE, RANDOM, CONTRACT = "INCONCLUSIVE", "RANDOM", "CONTRACT"
 ACCEPTED, ERROR = "ACCEPTED", "ERROR"
 GOOD = (PASS, KINK, ACCEPTED)
 WORST_FIRST = (ERROR, RANDOM, FAIL, CONTRACT, INCONCLUSIVE, ACCEPTED, KINK, PASS)
+OF_ITSELF, OF_ALL = "its size", "the output's slope along all inputs"  # units of a resolution
 COLOURS = dict.fromkeys(WORST_FIRST, RED) | dict.fromkeys((PASS, KINK), GREEN)
 COLOURS |= dict.fromkeys((INCONCLUSIVE, ACCEPTED), YELLOW)
 
@@ -35,7 +36,10 @@ GradientError.__module__ = __name__.rpartition(".")[0]  # its public home, which
 
 @dataclass(frozen=True)
 class Leaf:
-    """One gradient. error and resolution are relative to its size: a slope along a direction."""
+    """One gradient. error and resolution are relative to its size: a slope along a direction.
+
+    Those of a gradient that is 0 may be relative to another slope, which `of` says.
+    """
 
     name: str
     verdict: str
@@ -43,15 +47,18 @@ class Leaf:
     resolution: float = inf
     message: str = ""
     table: str = ""
+    of: str = OF_ITSELF
 
     @property
     def how(self) -> str:
         """The error and the resolution in words."""
-        seen = f"an error above {self.resolution:.1e} of its size would have been seen"
+        seen = f"an error above {self.resolution:.1e} of {self.of} would have been seen"
         if self.verdict not in (PASS, KINK):
             return f"off by {self.error:.2g} of its size; {seen}"
         if self.resolution == 0:
             return "agrees exactly"
+        if self.of != OF_ITSELF:
+            return seen
         return f"agrees to {max(0.0, -log10(self.resolution)):.1f} digits; {seen}"
 
     def __str__(self) -> str:

@@ -73,3 +73,34 @@ def test_entries_that_are_lost_in_round_off_are_not_shown_as_known():
     assert leaf.verdict == "FAIL"
     assert leaf.message == ""
     assert "nan" in leaf.table
+
+
+def test_a_factor_may_be_a_product_of_lengths(rng):
+    """Sums over the axes that this gradient lacks come first, then axes of dy and of the input."""
+    x, g = rng.standard_normal((3, 5, 8)), rng.standard_normal(8)
+
+    def said(of_x, of_g):
+        def f_backward(dy, x, g):
+            return of_x * dy * g, of_g * (dy * x).sum(axis=(0, 1))
+
+        leaves = check(lambda x, g: x * g, f_backward, {"x": x, "g": g}).leaves
+        return {leaf.name: leaf.message for leaf in leaves}
+
+    few = "a mean where the forward has a sum, over"
+    assert said(1, 1 / 15)["g"].endswith(f"8 entries: {few} axes 0 and 1 of dy, x, y?")
+    assert said(1, 1 / 5)["g"].endswith(f"8 entries: {few} axis 1 of dy, x, y?")
+    assert said(1 / 8, 1)["x"].endswith(f"120 entries: {few} axis 2 of dy, x, y?")
+    assert said(1 / 120, 1)["x"].endswith(f"120 entries: {few} all of dy, x, y?")
+
+
+def test_a_factor_may_be_a_ratio_of_lengths(rng):
+    x = {"x": rng.standard_normal((4, 6))}
+    said = check(lambda x: x.mean(axis=1), lambda dy, x: dy[:, None] / 4 + 0 * x, x).leaves[0]
+    assert said.message == (
+        "1.5 x too large at all 24 entries: perhaps divided by 4, the length of axis 0 of x, and "
+        "not by 6, that of axis 1?"
+    )
+    said = check(lambda x: x.mean(axis=0), lambda dy, x: dy / 6 + 0 * x, x).leaves[0]
+    assert said.message.endswith("by 6, the length of axis 1 of x, and not by 4, that of axis 0?")
+    said = check(lambda x: x * x, lambda dy, x: 3.2 * dy * x, x).leaves[0]
+    assert said.message == "1.6 x too large at all 24 entries"

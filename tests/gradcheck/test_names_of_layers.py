@@ -166,6 +166,39 @@ def symmetric_of(A):
     return 3 * (np.triu(A) + np.triu(A, 1).T)
 
 
+ENDS = {
+    "tanh": (np.tanh, lambda y: 1 - y * y),
+    "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda y: y * (1 - y)),
+    "exponential": (np.exp, lambda y: y),
+    "softplus": (lambda z: np.log1p(np.exp(z)), lambda y: 1 - np.exp(-y)),
+}
+
+
+def dense(end):
+    return lambda x, W, b: ENDS[end][0](x @ W + b)
+
+
+def dense_backward(end, power):
+    def f_backward(dy, x, W, b):
+        dz = dy * ENDS[end][1](dense(end)(x, W, b)) ** power
+        return dz @ W.T, x.T @ dz, dz.sum(axis=0)
+
+    return f_backward
+
+
+def self_attention(x, Q, K, V):
+    return weights(x @ Q, x @ K, False) @ (x @ V)
+
+
+def self_attention_backward(dy, x, Q, K, V, without=""):
+    dq, dk, dv = attention_backward(False)(dy, x @ Q, x @ K, x @ V)
+    parts = {"Q": dq @ Q.T, "K": dk @ K.T, "V": dv @ V.T}
+    dx = sum(part for n, part in parts.items() if n not in without)
+    return {"x": dx, "Q": np.einsum("btd,bth->dh", x, dq)}
+
+
+DENSE = {"x": normal(5, 4), "W": normal(4, 3, seed=1) / 2, "b": normal(3, seed=2)}
+PROJECTED = {"x": normal(2, 5, 4)} | {n: normal(4, 3, seed=k) for k, n in enumerate("QKV")}
 SEQUENCE = {"x": normal(4, 5, 3), "W": normal(3, 3) / 2}
 LINE = {"x": 2 * normal(30)}
 INSIDE = r"GELU by tanh, but the derivative of the argument of the tanh is missing or wrong"
@@ -196,6 +229,13 @@ BUGS = {
     "noise forgotten": (sample, lambda dy, logvar: {"mu": 1 * dy, "logvar": dy * np.exp(logvar / 2) / 2}, SAMPLE, ["logvar"], r"^a factor eps is missing"),
     "copies": (lambda x: x.repeat(2, 0).repeat(2, 1), lambda dy: dy[::2, ::2].copy(), X, "x", "^all 24 entries are " + SEVERAL),
     "windows of a convolution": (convolution, convolution_backward, {"x": normal(2, 7), "w": normal(3, 2)}, "x", "^slices 1 to 5 along axis 1 are " + SEVERAL),
+    "the derivative of the last tanh is missing": (dense("tanh"), dense_backward("tanh", 0), DENSE, "xWb", r"^a factor \(1 - y\^2\), the derivative of a tanh at the end, is missing$"),
+    "the derivative of the last tanh counts twice": (dense("tanh"), dense_backward("tanh", 2), DENSE, "xWb", r"^a factor \(1 - y\^2\), the derivative of a tanh at the end, counts twice$"),
+    "the derivative of the last sigmoid is missing": (dense("sigmoid"), dense_backward("sigmoid", 0), DENSE, "xWb", r"^a factor y \(1 - y\), the derivative of a sigmoid at the end, is missing$"),
+    "the derivative of the last exponential is missing": (dense("exponential"), dense_backward("exponential", 0), DENSE, "xWb", r"^a factor y, the derivative of an exponential at the end, is missing$"),
+    "the derivative of the last softplus is missing": (dense("softplus"), dense_backward("softplus", 0), DENSE, "xWb", r"^a factor \(1 - exp\(-y\)\), the derivative of a softplus at the end, is missing$"),
+    "one path of three": (self_attention, lambda dy, x, Q, K, V: self_attention_backward(dy, x, Q, K, V, "K"), PROJECTED, "x", r"^perhaps what comes through K is missing or wrong: the error lies in the span"),
+    "one row that is used twice": (lambda W: W[[0, 2, 2, 3]], lambda dy, W: dy[[0, 0, 2, 3, 0]] * np.array([[1], [0], [1], [1], [0]]), {"W": normal(5, 4)}, "W", r"^slice 2 along axis 0 is used by several outputs, and gets the part of one alone: = where"),
     "rows pooled": (lambda W: W[IDS].sum(axis=1), pooled_rows, {"W": normal(5, 4)}, "W", r"^slices 1 to 2 along axis 0 are used several times by one output, and counted once"),
     "only the last step of dy": (recurrent, lambda dy, x, W: recurrent_backward(dy, x, W, True), SEQUENCE, "xW", r"^only the last slice of dy along axis 1 counts$"),
     "0 for 0/0": (lambda x: np.cumprod(x), cumulative, {"x": np.array([2.0, 0, 3, 4])}, "x", r"^entry 1 is 0, and the others are right$"),
@@ -315,3 +355,107 @@ def test_a_sentence_comes_before_a_number():
     assert report.headline.endswith(
         "dx is not linear in the upstream gradient: 2 dy does not give twice"
     )
+
+
+def with_weights(q, k, v):
+    p = weights(q, k, False)
+    return p @ v, p
+
+
+def with_weights_backward(axis=-1, diagonal=False, second=1.0):
+    def f_backward(dy, q, k, v):
+        p = weights(q, k, False)
+        dp = dy[0] @ T(v) + second * dy[1]
+        ds = p * (1 - p) * dp if diagonal else p * (dp - (dp * p).sum(axis=axis, keepdims=True))
+        ds = ds / math.sqrt(q.shape[-1])
+        return ds @ k, T(ds) @ q, T(p) @ dy[0]
+
+    return f_backward
+
+
+OF_TWO = {
+    "right": ({}, "", ""),
+    "the second is ignored": ({"second": 0.0}, "qk", "it ignores the upstream gradient of output 1"),
+    "the second is too large": ({"second": 1.5}, "qk", r"by output 1: 1.5 x too large at all \d+ entries"),
+    "wrong axis": ({"axis": -2}, "qk", "by output 0: the softmax inside is summed over the wrong axis"),
+    "diagonal": ({"diagonal": True}, "qk", "by output 0: only the diagonal of the softmax inside counts"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_TWO)
+def test_the_part_of_each_of_several_outputs_is_looked_at_alone(name):
+    wrong, at, words = OF_TWO[name]
+    inputs = {"q": normal(2, 4, 3), "k": normal(2, 5, 3, seed=1), "v": normal(2, 5, 6, seed=2)}
+    for leaf in check(with_weights, with_weights_backward(**wrong), inputs).leaves:
+        assert leaf.verdict == (FAIL if leaf.name in at else PASS)
+        assert re.fullmatch(words if leaf.name in at else "", leaf.message)
+
+
+def test_an_error_by_all_outputs_alike_is_one_error():
+    f_backward = lambda dy, q, k, v: tuple(3 * g for g in with_weights_backward()(dy, q, k, v))  # noqa: E731
+    leaf = check(with_weights, f_backward, MATRICES).leaves[0]
+    assert leaf.message.startswith("3 x too large at all 15 entries")
+    out = lambda x: {"a": np.sin(x), "b": [np.cos(x), x**2]}  # noqa: E731
+    back = lambda dy, x: dy["a"] * np.cos(x) - dy["b"][0] * np.sin(x) + dy["b"][1] * x  # noqa: E731
+    said = check(out, back, X).leaves[0].message
+    assert said == "by output b.1: 2 x too small at all 24 entries"
+
+
+def test_two_paths_that_are_missing_are_not_one():
+    f_backward = lambda dy, x, Q, K, V: self_attention_backward(dy, x, Q, K, V, "QK")  # noqa: E731
+    leaf = check(self_attention, f_backward, PROJECTED).leaves[0]
+    assert (leaf.verdict, leaf.message) == (FAIL, "")
+    assert check(self_attention, self_attention_backward, PROJECTED, wrt=["x", "Q"]).verdict == PASS
+
+
+def test_all_that_comes_through_one_matrix_is_no_missing_path():
+    """Then the right gradient lies in its span, too."""
+    wrong = lambda dy, x, W, b: (np.cos(dy) @ W.T, x.T @ dy, dy.sum(axis=0))  # noqa: E731
+    leaf = check(lambda x, W, b: x @ W + b, wrong, DENSE).leaves[0]
+    assert "span" not in leaf.message
+
+
+def biased_attention(x, Wq, bq, Wk, bk, Wv, bv, mask):
+    s = (x @ Wq + bq) @ T(x @ Wk + bk) / math.sqrt(3)
+    return softmax(np.where(mask[:, None, :], s, -1e30)) @ (x @ Wv + bv)
+
+
+def biased_attention_backward(axis=-1, sums=1.0, scaled=True, masked=True):
+    def f_backward(dy, x, Wq, bq, Wk, bk, Wv, bv, mask):
+        q, k, v = x @ Wq + bq, x @ Wk + bk, x @ Wv + bv
+        s = q @ T(k) / math.sqrt(3)
+        p = softmax(np.where(mask[:, None, :], s, -1e30) if masked else s)
+        dp = dy @ T(v)
+        ds = (
+            p
+            * (dp - sums * (dp * p).sum(axis=axis, keepdims=True))
+            / (math.sqrt(3) if scaled else 1)
+        )
+        slopes = {"q": ds @ k, "k": T(ds) @ q, "v": T(p) @ dy}
+        g = {f"W{n}": np.einsum("btd,bth->dh", x, d) for n, d in slopes.items()}
+        g |= {f"b{n}": d.sum(axis=(0, 1)) for n, d in slopes.items()}
+        return {**g, "x": slopes["q"] @ Wq.T + slopes["k"] @ Wk.T + slopes["v"] @ Wv.T}
+
+    return f_backward
+
+
+ZERO = "it should be zero: the output does not change with this input"
+BIASED = {
+    "right": ({}, "", ""),
+    "wrong axis": ({"axis": -2}, "x Wq Wk bq bk", "the softmax inside is summed over the wrong axis"),
+    "no sum": ({"sums": 0.0}, "x Wq Wk bq bk", "the sum of the softmax inside is missing"),
+    "no scale": ({"scaled": False}, "x Wq Wk bq", "the scale of the scores is missing in backward"),
+    "no mask": ({"masked": False}, "x Wq Wk bq Wv", "the mask is forgotten in backward"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BIASED)
+def test_attention_is_known_through_projections_biases_and_masks(name):
+    wrong, at, words = BIASED[name]
+    inputs = {"x": normal(2, 5, 4), "mask": np.arange(5) < np.array([[4], [3]])}
+    inputs |= {f"W{n}": normal(4, 3, seed=k) for k, n in enumerate("qkv")}
+    inputs |= {f"b{n}": normal(3, seed=k) for k, n in enumerate("qkv", 3)}
+    for leaf in check(biased_attention, biased_attention_backward(**wrong), inputs).leaves:
+        assert leaf.verdict == (FAIL if leaf.name in at.split() else PASS), leaf
+        if leaf.name in at.split() and "x too large at all" not in leaf.message:
+            assert leaf.message == (ZERO if leaf.name == "bk" else words)

@@ -4,7 +4,9 @@
 import ctypes
 import inspect
 import math
+import re
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -285,6 +287,52 @@ def test_another_gradient_is_one_in_any_precision():
     )
 
 
+def in_memory_order(dy, x):
+    """The square's backward, wrong for other layouts in all but extended precision."""
+    if dy.dtype == np.longdouble:
+        return 2 * dy * x
+    return (dy.ravel(order="K") * 2 * x.ravel(order="K")).reshape(x.shape)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps == np.finfo(float).eps, reason="no wider type")
+@pytest.mark.parametrize("size", [1, 1e-6, 1e-12])
+def test_a_difference_is_no_rounding_because_a_wider_precision_lacks_it(size):
+    mixed = lambda dy, x: (1 - size) * 2 * dy * x + size * in_memory_order(dy, x)  # noqa: E731
+    report = check(square, mixed, x_of(normal(3, 4)))
+    assert report.violations == ("dx is another one for Fortran-ordered arguments",)
+
+
+def by_dtype(x):
+    return np.sqrt(x * x + np.sqrt(np.finfo(x.dtype).eps))
+
+
+def norm_by_dtype(x):
+    centred = x - x.mean(axis=1, keepdims=True)
+    return centred / np.sqrt(x.var(axis=1, keepdims=True) + np.sqrt(np.finfo(x.dtype).eps))
+
+
+def norm_by_dtype_backward(dy, x, y):
+    std = np.sqrt(x.var(axis=1, keepdims=True) + np.sqrt(np.finfo(x.dtype).eps))
+    return (dy - dy.mean(axis=1, keepdims=True) - y * (dy * y).mean(axis=1, keepdims=True)) / std
+
+
+BY_DTYPE = {
+    "smooth magnitude": (by_dtype, lambda dy, x, y: dy * x / y),
+    "norm": (norm_by_dtype, norm_by_dtype_backward),
+}
+
+
+@pytest.mark.parametrize("name", BY_DTYPE)
+def test_constants_that_depend_on_the_dtype_hide_no_error(name):
+    """In a wider precision the forward is another function: that is no rounding."""
+    f, right = BY_DTYPE[name]
+    for seed in range(4):
+        x = x_of(normal(6, 7, seed=seed))
+        assert check(f, right, x, seed=seed).verdict == PASS
+        for error in (1e-5, 1e-4, 1e-3):
+            assert check(f, spoilt(right, 1 + error), x, seed=seed).verdict == FAIL
+
+
 # ------------------------------------------------------------------ less precision in the forward
 
 HALF = {
@@ -348,7 +396,7 @@ def test_where_a_gradient_is_0_it_passes(name):
     f, f_backward, inputs = MINIMA[name]
     report = check(f, f_backward, inputs)
     assert report.verdict == PASS, report
-    assert "it is 0 here, as it should be" in str(report)
+    assert re.search("it is 0 here( but for rounding)?, as it should be", str(report))
 
     def wrong(dy, **given):
         g = f_backward(dy, **given)
@@ -356,6 +404,123 @@ def test_where_a_gradient_is_0_it_passes(name):
         return {n: a + 1e-3 * np.abs(dy) for n, a in zip(inputs, g, strict=True)}
 
     assert check(f, wrong, inputs).verdict == FAIL
+
+
+def T(a):
+    return np.swapaxes(a, -1, -2)
+
+
+def attention(x, Wk, bk, q):
+    return softmax(q @ T(x @ Wk + bk)) @ x
+
+
+def attention_backward(dy, x, Wk, bk, q):
+    p = softmax(q @ T(x @ Wk + bk))
+    dp = dy @ T(x)
+    dk = T(p * (dp - (p * dp).sum(axis=-1, keepdims=True))) @ q
+    return {"x": T(p) @ dy + dk @ Wk.T, "Wk": np.einsum("btd,bth->dh", x, dk), "bk": dk.sum((0, 1))}
+
+
+def normalised_backward(dz, h, sd, axis):
+    mean = partial(np.mean, axis=axis, keepdims=True)
+    return (dz - mean(dz) - h * mean(dz * h)) / sd
+
+
+def batch_norm(x, W, b, g):
+    z = x @ W + b
+    return g * (z - z.mean(axis=0)) / z.std(axis=0)
+
+
+def batch_norm_backward(dy, x, W, b, g):
+    sd = (x @ W + b).std(axis=0)
+    dz = normalised_backward(dy * g, batch_norm(x, W, b, 1.0), sd, 0)
+    return {"x": dz @ W.T, "W": x.T @ dz, "b": dz.sum(axis=0)}
+
+
+def layer_norm(x, s):
+    z = x * s
+    return (z - z.mean(axis=-1, keepdims=True)) / z.std(axis=-1, keepdims=True)
+
+
+def layer_norm_backward(dy, x, s):
+    dz = normalised_backward(dy, layer_norm(x, s), (x * s).std(axis=-1, keepdims=True), -1)
+    return {"x": dz * s, "s": (dz * x).sum(axis=-1, keepdims=True)}
+
+
+def shifted(x, b):
+    return softmax(x + b)
+
+
+def shifted_backward(dy, x, b):
+    p = softmax(x + b)
+    dx = p * (dy - (p * dy).sum(axis=-1, keepdims=True))
+    return {"x": dx, "b": dx.sum(axis=-1, keepdims=True)}
+
+
+INVARIANT = {  # the input with which the output does not change, though the forward uses it
+    "a bias of keys": ("bk", attention, attention_backward, {"x": normal(2, 5, 4), "Wk": normal(4, 3, seed=1), "bk": normal(3, seed=2), "q": normal(2, 5, 3, seed=3)}),
+    "a bias before a batch norm": ("b", batch_norm, batch_norm_backward, {"x": normal(8, 5), "W": normal(5, 4, seed=1), "b": normal(4, seed=2), "g": normal(4, seed=3)}),
+    "a scale before a layer norm": ("s", layer_norm, layer_norm_backward, {"x": normal(4, 6), "s": 1 + np.abs(normal(4, 1))}),
+    "a bias before a softmax": ("b", shifted, shifted_backward, {"x": normal(4, 6), "b": normal(4, 1)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", INVARIANT)
+def test_a_gradient_that_is_0_but_for_rounding_passes(name, dtype):
+    zero, f, f_backward, inputs = INVARIANT[name]
+    inputs = {n: x.astype(dtype) for n, x in inputs.items()}
+    report = check(f, f_backward, inputs)
+    assert report.verdict == PASS, report
+    leaf = next(leaf for leaf in report.leaves if leaf.name == zero)
+    assert leaf.message == "it is 0 here but for rounding, as it should be"
+    assert re.match("an error above .* of the output's slope along all inputs would", leaf.how)
+    assert leaf.resolution < 1e-8
+    assert all("it is 0" not in other.message for other in report.leaves if other.name != zero)
+
+    def wrong(dy, **given):
+        g = f_backward(dy, **given)
+        return {n: a + 1e-7 if n == zero else a for n, a in g.items()}
+
+    if dtype == "float64":
+        leaf = next(leaf for leaf in check(f, wrong, inputs).leaves if leaf.name == zero)
+        assert leaf.message == "it should be zero: the output does not change with this input"
+
+
+@pytest.mark.parametrize("name", INVARIANT)
+def test_rounding_is_wrong_where_the_output_does_change(name):
+    """The gradient of the invariant input, and an exact 0, claimed for the others."""
+    zero, f, f_backward, inputs = INVARIANT[name]
+
+    for rounds in (1e-16, 0.0):
+
+        def nothing(dy, rounds=rounds, **given):
+            g = f_backward(dy, **given)
+            return {n: a if n == zero else rounds * a for n, a in g.items()}
+
+        for leaf in check(f, nothing, inputs).leaves:
+            assert leaf.verdict == (PASS if leaf.name == zero else FAIL)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-10, 1e-12, 1e-14, 1e-16])
+def test_a_tiny_gradient_is_not_called_0(size):
+    """Alone, and where the rounding of the other part of a forward hides it or not."""
+    x, z = normal(5), normal(5, seed=1)
+    alone = check(lambda z: size * np.sin(z), lambda dy, z: size * dy * np.cos(z), {"z": z})
+    assert (alone.verdict, alone.leaves[0].message) == (PASS, "")
+
+    def f_backward(dy, x, z, share=1.0):
+        return {"x": dy / np.cosh(x) ** 2, "z": share * size * dy * np.cos(z)}
+
+    def beside(share):
+        backward = lambda dy, x, z: f_backward(dy, x, z, share)  # noqa: E731
+        f = lambda x, z: np.tanh(x) + size * np.sin(z)  # noqa: E731
+        return check(f, backward, {"x": x, "z": z}).leaves[1]
+
+    assert beside(1.0).verdict == (PASS if size > 1e-11 else INCONCLUSIVE)
+    assert "it is 0" not in beside(1.0).message
+    if size > 1e-13:
+        assert beside(0.0).verdict == FAIL
 
 
 CONSTANTS = {  # whose gradient is 0 but for rounding
@@ -370,7 +535,7 @@ def test_what_is_only_round_off_is_no_factor(name):
     assert check(f, f_backward, inputs).verdict in (PASS, INCONCLUSIVE)
     leaf = check(f, lambda dy, x: 1e-3 * x, inputs).leaves[0]
     assert leaf.verdict == FAIL
-    assert leaf.message == "it should be zero: the forward does not depend on this input"
+    assert leaf.message == "it should be zero: the output does not change with this input"
 
 
 # ------------------------------------------------------------------------------------------- ties
@@ -499,6 +664,70 @@ def test_ties_of_two_and_three_inputs():
         ).verdict
         == KINK
     )
+
+
+def summed_to(g, shape):
+    """The sum over the axes that broadcasting has added or stretched."""
+    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    stretched = tuple(i for i in range(g.ndim) if shape[i] == 1)
+    return g.sum(axis=stretched, keepdims=True).reshape(shape)
+
+
+X23 = np.array([[1.0, 2, 3], [2, 5, 4]])
+BROADCAST = {  # the two inputs of a minimum, and the shape in which the second one is used
+    "a number": (X23, np.array(2.0), ()),
+    "a number, one axis": (np.array([1.0, 2, 3]), np.array(2.0), ()),
+    "a row": (X23, np.array([1.0, 7, 3]), (3,)),
+    "a row with both axes": (X23, np.array([[2.0, 2, 4]]), (1, 3)),
+    "a column": (X23, np.array([[3.0], [2]]), (2, 1)),
+    "reshaped": (np.array([1.0, 2, 3, 4]), np.array([[1.0, 3], [3, 4]]), (4,)),
+    "all equal": (np.zeros((2, 3)), np.zeros(3), (3,)),
+}
+
+
+@pytest.mark.parametrize("name", BROADCAST)
+def test_ties_of_inputs_of_other_shapes(name):
+    x, c, shape = BROADCAST[name]
+
+    def smaller(x, c):
+        return np.minimum(x, c.reshape(shape))
+
+    def f_backward(dy, x, c, both=0.0):
+        one, two = x - c.reshape(shape) < 0, x - c.reshape(shape) > 0
+        tie = ~one & ~two
+        return dy * (one + (1 - both) * tie), summed_to(dy * (two + both * tie), shape).reshape(
+            c.shape
+        )
+
+    def sharing(one, two):
+        """The parts of dy that the tied entries get."""
+
+        def share(dy, x, c):
+            return f_backward(dy, x, c, 1 - one)[0], f_backward(dy, x, c, two)[1]
+
+        return share
+
+    for seed in range(4):
+        for parts in ((0, 1), (1, 0), (0.5, 0.5), (0.2, 0.8)):
+            assert check(smaller, sharing(*parts), {"x": x, "c": c}, seed=seed).verdict == KINK
+        for parts in ((1, 1), (0, 0), (0.5, 0.6)):
+            assert check(smaller, sharing(*parts), {"x": x, "c": c}, seed=seed).verdict == FAIL
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3)])
+def test_equal_entries_that_do_not_meet_are_no_tie(shape):
+    """Each has a kink of its own, and a gradient may decide otherwise at each."""
+    positive = lambda x: np.maximum(x, 0)  # noqa: E731
+    zeros = {"x": np.zeros((2, 3)), "c": np.zeros(shape)}
+    f = lambda x, c: positive(x) - positive(-c)  # noqa: E731
+    f_backward = lambda dy, x, c: (dy * (x > 0), summed_to(dy * (c < 0), shape))  # noqa: E731
+    assert check(f, f_backward, zeros).verdict == KINK
+
+
+def test_a_tie_with_a_constant():
+    f, x = lambda x, c: np.minimum(x, c), np.array([1.0, 2])
+    report = check(f, lambda dy, x, c: {"x": dy * (x <= c)}, {"x": x, "c": x})
+    assert report.verdict == KINK
 
 
 def test_kinks_of_one_size_and_two_signs_are_no_tie():

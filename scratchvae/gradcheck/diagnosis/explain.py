@@ -5,13 +5,16 @@ c n, n transposed, n plus c times an input, and so on. An explanation is accepte
 no residual. If none fits, the report shows the worst entries alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from itertools import chain, combinations
 
 import numpy as np
 
+from .factors import factor, last_activation
+from .functions import slopes
 from .known import known
 from .patterns import (
+    SPARE,
     by_value,
     contributions,
     count,
@@ -19,9 +22,11 @@ from .patterns import (
     mask,
     other_noise,
     slices,
-    statistics,
     symmetric,
 )
+from .products import product, unchanged
+from .statistics import statistics
+from .wrong import Arrays, Candidates, Wrong
 
 CLOSE = 1e-5  # the residual that an explanation may leave, relative to the largest entry
 RIGHT = 1e-8  # relative to the largest entry: an entry with a smaller error is right
@@ -31,29 +36,11 @@ TINY = "it is zero but for rounding, but the forward does depend on this input"
 ZERO = "it is zero everywhere, but the forward does depend on this input"
 FEW = 0.25  # "some entries are wrong" is an explanation only if most are right
 
-Arrays = Mapping[str, np.ndarray]
-Candidates = Iterator[tuple[str, np.ndarray]]  # an explanation, and the gradient if it is true
 
-
-def explain(
-    name: str,
-    a: np.ndarray,
-    n: np.ndarray,
-    arrays: Arrays,
-    others: Callable[[], Candidates],
-    numeric_for: Callable[[np.ndarray], np.ndarray],
-    returned_for: Callable[[np.ndarray], np.ndarray | None],
-    without: Mapping[str, Callable[[], np.ndarray]],
-    v: np.ndarray,
-    jacobian: Callable[[], np.ndarray | None],
-) -> str:
-    """One sentence, or "" if no explanation fits.
-
-    a, n: the gradient of `name` that backward returned, and the numeric one. arrays: the inputs and
-    the output by name. others(): numeric gradients of other inputs. numeric_for(v): n for another
-    upstream v; returned_for(v): a. without[other](): n with a constant input set to 0. jacobian():
-    of the outputs (rows) by the entries of the input, unless it is large.
-    """
+def explain(wrong: Wrong) -> str:
+    """One sentence, or "" if no explanation fits."""
+    name, a, n, v, arrays = wrong.name, wrong.a, wrong.n, wrong.v, wrong.arrays
+    numeric_for, jacobian, alike = wrong.numeric_for, wrong.jacobian, wrong.alike
     size = max(np.abs(n).max(initial=0), np.abs(a).max(initial=0))
 
     # the residual must be small, also in comparison with the error that is explained
@@ -67,27 +54,34 @@ def explain(
 
     if np.abs(a).max(initial=0) <= NOTHING * size:
         return TINY
-    if text := _ignoring(a, n, arrays, v, numeric_for, returned_for):
+    if text := _ignoring(wrong):
         return text
-    alike = {other: x for other, x in arrays.items() if x.shape == a.shape}
     difference = np.abs(a - n)
     # where most entries are right, what is wrong with the others comes before what fits by chance
     local = bool((difference <= RIGHT * size).mean() >= 0.5)
     text = (
-        _factor(a, n, fits, {**arrays, "dy": v})
+        factor(name, a, n, fits, {**arrays, "dy": v})
         or first(_moved(a, n), _lost(n), _ignored(v, numeric_for))
         or (local and _local(a, n, v, alike, size, jacobian))
-        or first(_upstream(v, numeric_for), _other(others), known(name, a, n, arrays, v))
-        or _product(a, n, alike)
+        or first(
+            _upstream(v, numeric_for),
+            _other(wrong.others),
+            known(name, a, n, arrays, wrong.masks, v),
+        )
+        or first(last_activation(a.shape, v, arrays.get("y"), jacobian))
+        or product(wrong)
+        or unchanged(wrong)
+        or first(slopes(name, a, n, arrays, v))
         or _term(a, n, alike, v)
         or contributions(a, n, v, jacobian)
         or symmetric(a, n)
         or slices(a, n, CLOSE * size, RIGHT * size)
         or mask(a, n)
-        or statistics(a, n, arrays.get("y"))
+        or statistics(wrong)
         or _some(a, n, size, alike)
+        or _through(name, a, n, arrays)
         or epsilon(a, n, alike, v)
-        or other_noise(a, n, alike, without)
+        or other_noise(wrong)
     )
     # where a few entries are far larger than the others, the others do not test it
     larger = np.maximum(np.abs(a), np.abs(n))
@@ -113,19 +107,13 @@ def _local(
     )
 
 
-def _ignoring(
-    a: np.ndarray,
-    n: np.ndarray,
-    arrays: Arrays,
-    v: np.ndarray,
-    numeric_for: Callable[[np.ndarray], np.ndarray],
-    returned_for: Callable[[np.ndarray], np.ndarray | None],
-) -> str:
+def _ignoring(wrong: Wrong) -> str:
     """A gradient that ignores dy, and is another one than that for a dy of 1, by a factor."""
-    twice = returned_for(2 * v)
+    a, v = wrong.a, wrong.v
+    twice = wrong.returned_for(2 * v)
     if twice is None or not np.array_equal(a, twice):
         return ""
-    right = numeric_for(np.ones_like(v))
+    right = wrong.numeric_for(np.ones_like(v))
     off = np.abs(a - right).max()
     if not np.isfinite(off) or off <= CLOSE * np.abs(a).max():
         return ""
@@ -133,60 +121,8 @@ def _ignoring(
     def fits(candidate: np.ndarray) -> bool:
         return bool(np.abs(a - candidate).max() <= min(CLOSE * np.abs(a).max(), 0.01 * off))
 
-    text = _factor(a, right, fits, {**arrays, "dy": np.zeros(0)})
+    text = factor(wrong.name, a, right, fits, {**wrong.arrays, "dy": np.zeros(0)})
     return f"the upstream gradient is ignored, and for one of 1, {text}" if text else ""
-
-
-def _factor(a: np.ndarray, n: np.ndarray, fits: Callable[..., bool], arrays: Arrays) -> str:
-    c = float((a * n).sum() / (n * n).sum())
-    if not fits(c * n) or c == 0:
-        return ""
-    everywhere = f"at all {n.size} entries" if n.size > 1 else "at its one entry"
-    dy = arrays["dy"]
-    if dy.size == 1 and c and abs(c * float(dy.sum()) - 1) < 1e-6:
-        return "it is the gradient for an upstream gradient of 1: multiply by dy"
-    if abs(c + 1) < 1e-4:
-        return f"the sign is wrong {everywhere}"
-    sign = "with the wrong sign, and " if c < 0 else ""
-    ratio = abs(c)
-    whole, way = (ratio, "large") if ratio > 1 else (1 / ratio, "small")
-    if n.size == 1 and whole >= 1.05 and not _plain(whole) and not _root(whole, arrays):
-        return ""  # any error of one number is a factor
-    text = f"{whole:.4g} x" if whole >= 1.05 else f"{abs(ratio - 1):.3g} of its size"
-    where: dict[str, list[str]] = {}
-    for name, x in sorted(arrays.items()):
-        for i, length in enumerate(x.shape):
-            if length == round(whole):
-                where.setdefault(f"axis {i} of", []).append(name)
-        if x.size == round(whole) and x.ndim > 1:
-            where.setdefault("all of", []).append(name)
-    hint = ""
-    # a factor of 2 has other causes more often than an axis of that length
-    if where and abs(whole - round(whole)) < 1e-4 * whole and round(whole) > 2:
-        over = " or ".join(f"{part} {', '.join(names[:3])}" for part, names in where.items())
-        kinds = ("a sum where the forward has a mean", "a mean where the forward has a sum")
-        hint = f": {kinds[ratio < 1]}, over {over}?"
-    return f"{sign}{text} too {way} {everywhere}{hint or _root(whole, arrays)}"
-
-
-def _plain(whole: float) -> bool:
-    """Whether it is the ratio of two small numbers."""
-    return any(abs(whole * k - round(whole * k)) < 1e-6 * whole * k for k in (1, 2, 3, 4, 5))
-
-
-def _root(whole: float, arrays: Arrays) -> str:
-    """Factors that are roots of an axis' length, as of a scale or of ddof, as a question."""
-    for name, x in sorted(arrays.items()):
-        for i, length in enumerate(x.shape):
-            if length > 2 and abs(whole - round(whole)) > 1e-4:
-                of = f"{length} being the length of axis {i} of {name}?"
-                if abs(whole / length**0.5 - 1) < 1e-6:
-                    return f": a factor sqrt({length}), {of}"
-                if abs(whole / (length / (length - 1)) ** 0.5 - 1) < 1e-6:
-                    return f": a factor sqrt({length}/{length - 1}), another ddof, {of}"
-                if length > 3 and abs(whole / (length / (length - 1)) - 1) < 1e-6:
-                    return f": a factor {length}/{length - 1}, another ddof, {of}"
-    return ""
 
 
 def _moved(a: np.ndarray, n: np.ndarray) -> Candidates:
@@ -236,6 +172,30 @@ def _upstream(v: np.ndarray, numeric_for: Callable[[np.ndarray], np.ndarray]) ->
         yield f"the {end} row of dy does not count", numeric_for(without)
 
 
+def _through(name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays) -> str:
+    """An error that only one of several matrices can have let through: the right one is larger."""
+    error, found = (a - n).reshape(-1, a.shape[-1]) if a.ndim > 1 else np.zeros((0, 1)), []
+    right, size = n.reshape(-1, error.shape[1]), np.abs(error).max(initial=0)
+
+    def outside(g: np.ndarray, W: np.ndarray) -> float:
+        """What is left of g without its part in the span of the columns of W."""
+        Q, _ = np.linalg.qr(W)
+        return float(np.abs(g - g @ Q @ Q.T).max(initial=0))
+
+    for other, W in arrays.items():
+        for B in (W, W.T) if W.ndim == 2 and other not in (name, "y") else ():
+            if len(B) != error.shape[1] or len(error) * (len(B) - B.shape[1]) < len(B) + SPARE:
+                continue
+            if outside(error, B) <= CLOSE * size and outside(right, B) > 1e-3 * np.abs(n).max():
+                found.append(other)
+    if len(found) != 1:
+        return ""
+    return (
+        f"perhaps what comes through {found[0]} is missing or wrong: the error lies in the span of "
+        "that matrix, the gradient does not"
+    )
+
+
 def _other(others: Callable[[], Candidates]) -> Candidates:
     for name, gradient in others():
         yield f"it is the gradient of {name}", gradient
@@ -261,29 +221,6 @@ def _term(a: np.ndarray, n: np.ndarray, alike: Arrays, v: np.ndarray) -> str:
     return ""
 
 
-def _product(a: np.ndarray, n: np.ndarray, alike: Arrays) -> str:
-    """a is n times one array of that shape, or n is a times it: a factor of the chain rule."""
-    for name, T in _factors(alike):
-        for found, right, what in ((a, n * T, "too many"), (n, a * T, "is missing")):
-            if np.abs(found - right).max() <= CLOSE * np.abs(found).max() and T.std() > 0:
-                return f"a factor {name} {what}"
-    return ""
-
-
-def _factors(alike: Arrays) -> Candidates:
-    for name, x in alike.items():
-        yield name, x
-        if name == "y":
-            yield "(1 - y^2)", 1 - x * x
-            yield "y (1 - y)", x * (1 - x)
-        else:
-            small = np.clip(x, -300, 300)
-            yield f"exp({name})", np.exp(small)
-            yield f"exp({name}/2)", np.exp(small / 2)
-            s = 1 / (1 + np.exp(-small))
-            yield f"sigmoid({name}) (1 - sigmoid({name}))", s * (1 - s)
-
-
 def _terms(alike: Arrays, v: np.ndarray, shape: tuple[int, ...]) -> Candidates:
     up = {"": np.ones(shape)}
     if v.shape == shape:
@@ -293,12 +230,12 @@ def _terms(alike: Arrays, v: np.ndarray, shape: tuple[int, ...]) -> Candidates:
     with np.errstate(all="ignore"):
         exps = {f"exp({name})": np.exp(x) for name, x in alike.items() if x.max() < 50}
     same = {**alike, **exps}
-    for before, factor in sorted(up.items(), reverse=True):
+    for before, up_to in sorted(up.items(), reverse=True):
         for name, x in same.items():
-            yield f"{before}{name}", factor * x
-        yield before.strip() or "(a constant)", factor
+            yield f"{before}{name}", up_to * x
+        yield before.strip() or "(a constant)", up_to
         for (one, x), (two, z) in combinations(same.items(), 2):
-            yield f"{before}{one} {two}", factor * x * z
+            yield f"{before}{one} {two}", up_to * x * z
 
 
 def _some(a: np.ndarray, n: np.ndarray, size: float, alike: Arrays) -> str:

@@ -1,21 +1,24 @@
 """The report on a wrong gradient: the name of the bug, if one fits, and the worst entries."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
+from types import EllipsisType
 
 import numpy as np
 
-from ...backend import array_module, to_numpy
+from ...backend import Array, array_module, to_numpy
+from .. import trees
 from ..numerics import FIRST, RATIO, SURE, Claim, Probe, confirm, direction, size
 from ..pair import Raised
 from ..question import ENTRIES, Entries, Question, closely, entries
 from ..report import ACCEPTED, FAIL, Leaf
 from .explain import ZERO, explain
 from .patterns import count
+from .wrong import Wrong
 
 UNKNOWN = 1e-4  # an entry of a larger estimated error, relative to the largest entry, is not known
-FLAT = "it should be zero: the forward does not depend on this input"
+FLAT = "it should be zero: the output does not change with this input"
 STEPS = (
     "it should be zero: the forward is constant around this input, and jumps further away (it "
     "rounds, or compares)"
@@ -24,13 +27,19 @@ SMALL = 3e-5  # relative to the gradient: an error that an approximate forward m
 NO_SLOPE = 1e-8  # relative to the gradient: differences of a constant are no larger
 FLIPS = 0.15  # of entries with another sign: fewer do not look like noise
 PLACE = 1e-3  # relative: factors that differ by more are not the same
+NEARLY = 1e-6  # the same, if they are within their own errors, too
 ALIKE = 1e-3  # relative: slopes along one line of two gradients that may be the same
 AGAIN = 32  # entries that the rungs of the first probe do not tell, and that get a full one
 LARGE = 200_000  # entries of a Jacobian that is not computed
+OUTPUTS = 8  # of which each is looked at alone
 NOTHING = (
     "it is None, which claims zero, but the forward does depend on this input; where it is a "
     "constant, return nothing for it, or name the others with wrt"
 )
+
+Output = tuple[
+    str, slice | EllipsisType, np.ndarray
+]  # its path, its place in the vector of all, its value
 
 
 def failed(
@@ -63,15 +72,26 @@ def failed(
     at_kink = bool(message)
     known, part = not message and not np.isnan(numeric).any(), ""
 
-    def numeric_for(other: str, v: np.ndarray, without: str = "") -> np.ndarray:
-        """The numeric gradient of an input for an upstream gradient, entry by entry."""
+    def numeric_for(other: str, v: np.ndarray, given: Mapping[str, Array] = {}) -> np.ndarray:
+        """The numeric gradient of an input for an upstream gradient, entry by entry.
+
+        given: other values of inputs.
+        """
         x = pair.inputs[other]
         question = replace(asked, dy=array_module(dy).asarray(v))
-        inputs = pair.inputs | ({without: 0 * pair.inputs[without]} if without else {})
-        each = entries(asked, question.claim(other, 0 * x, inputs), first)
+        claim = question.claim(other, 0 * x, {**pair.inputs, **given})
+        each = entries(asked, claim, first)
         if len(each) < x.size:
             return np.full(x.shape, np.inf)
         return _values(each, largest).reshape(x.shape) / size(x)
+
+    def changed(other: str, v: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Both gradients for other values of a constant, and these."""
+        given = {other: 1.5 - pair.inputs[other]}
+        returned = _returned(asked, name, v, given)
+        lost = np.full(analytic.shape, np.nan)
+        numeric = numeric_for(name, v, given)
+        return lost if returned is None else returned, numeric, to_numpy(given[other])
 
     jacobian = cache(lambda: _jacobian(claim, first))
 
@@ -98,27 +118,61 @@ def failed(
         message = STEPS if _jumps(claim, asked.seed) else FLAT
     elif known and whole:
         arrays = {n: to_numpy(pair.inputs[n]) for n in pair.floats}
-        arrays["y"] = to_numpy(pair.forward(pair.inputs)).astype("float64")
-        message = explain(
-            name,
-            a.reshape(analytic.shape),
-            numeric.reshape(analytic.shape),
-            arrays,
-            others,
-            for_upstream,
-            lambda v: _returned(asked, name, v),
-            {o: partial(numeric_for, name, to_numpy(dy), o) for o in alike if o not in pair.first},
-            to_numpy(dy).astype("float64"),
-            jacobian,
-        )
-        ratio = _ratio(a.reshape(analytic.shape), numeric.reshape(analytic.shape))
+        masks = {n: to_numpy(x) for n, x in pair.inputs.items() if x.dtype.kind == "b" and x.ndim}
+        given, right = a.reshape(analytic.shape), numeric.reshape(analytic.shape)
+        upstream = to_numpy(dy).astype("float64")
+
+        def named(a: np.ndarray, n: np.ndarray, output: Output) -> str:
+            """The name of the error of a, of the part of the gradient by one output, or by all."""
+            _, where, y = output
+            single = where is ...
+
+            def all_of(v: np.ndarray) -> np.ndarray:
+                full = np.zeros_like(upstream)
+                full[where] = v if single else v.ravel()
+                return full
+
+            v = upstream[where].reshape(y.shape)
+            constants = [o for o in alike if o not in pair.first]
+            return explain(
+                Wrong(
+                    *(name, a, n, v, {**arrays, "y": y}, masks),
+                    others=others if single else lambda: iter(()),
+                    numeric_for=lambda v: for_upstream(all_of(v)),
+                    returned_for=lambda v: _returned(asked, name, all_of(v)),
+                    without={
+                        o: partial(numeric_for, name, all_of(v), {o: 0 * pair.inputs[o]})
+                        for o in constants
+                    },
+                    changed=lambda other: changed(other, all_of(v)),
+                    jacobian=lambda: J if (J := jacobian()) is None or single else J[where],
+                )
+            )
+
+        y = to_numpy(pair.forward(pair.inputs)).astype("float64")
+        everything: Output = ("", ..., y)
+        outputs = _outputs(asked) if pair.nested else []
+        wrong = []
+        for output in outputs if 1 < len(outputs) <= OUTPUTS else []:
+            only = np.zeros_like(upstream)
+            only[output[1]] = upstream[output[1]]
+            one, two = _returned(asked, name, only), for_upstream(only)
+            if one is not None and np.abs(one - two).max() > SMALL * np.abs(right).max():
+                wrong.append((output, one, two))
+        if len(wrong) in (0, len(outputs)):
+            message = named(given, right, everything)
+        for output, one, two in wrong if not message else []:
+            if not one.any():
+                message = f"it ignores the upstream gradient of output {output[0]}"
+            elif text := named(one, two, output):
+                message = f"by output {output[0]}: {text}"
+            if message:
+                break
+        ratio = _ratio(given, right)
         if not message and (ratio < 0).mean() > FLIPS and dy.size > 1:
             message = _drawn_again(asked, name, ratio, for_upstream)
     elif known:
-        message = explain(
-            *(name, a, numeric, {}, lambda: iter(()), lambda v: np.full(a.shape, np.inf)),
-            *(lambda v: None, {}, np.ones(()), lambda: None),
-        )
+        message = explain(Wrong(name, a, numeric))
         part = f"{len(picked)} of {analytic.size} entries were compared"
     norm = float(np.linalg.norm(numeric))  # NaN where some entries are not known
     if norm > 0 and np.isfinite(a).all() and not at_kink:
@@ -137,11 +191,28 @@ def failed(
     return Leaf(name, verdict, error, seen, message, table(picked, a, numeric))
 
 
-def _returned(asked: Question, name: str, v: np.ndarray) -> np.ndarray | None:
-    """The gradient that backward returns for another upstream gradient."""
+def _outputs(asked: Question) -> list[Output]:
+    """The arrays of a nested output."""
+    pair = asked.pair
+    out = pair.f(**trees.rebuild(pair.tree, pair.inputs))
+    if "cache" in pair.needs and "cache" not in pair.tree:
+        out, _ = out
+    found: list[Output] = []
+    start = 0
+    for path, y in trees.arrays(out).items():
+        if y.dtype.kind == "f":
+            found.append((path, slice(start, start + y.size), to_numpy(y).astype("float64")))
+            start += y.size
+    return found
+
+
+def _returned(
+    asked: Question, name: str, v: np.ndarray, given: Mapping[str, Array] = {}
+) -> np.ndarray | None:
+    """The gradient that backward returns for another upstream gradient, and other inputs."""
     question = replace(asked, dy=array_module(asked.dy).asarray(v))
     try:
-        return to_numpy(question.gradients(asked.pair.inputs)[name]).astype("float64")
+        return to_numpy(question.gradients({**asked.pair.inputs, **given})[name]).astype("float64")
     except Raised:
         return None
 
@@ -158,7 +229,7 @@ def _drawn_again(
     """A name if each entry has a factor that depends on its place, and on no number.
 
     The factor is the same for another dy, and differs from entry to entry also where all entries of
-    each input are equal.
+    each input are equal. So does the right gradient, of a forward that has noise.
     """
     v = np.random.default_rng(0).standard_normal(asked.dy.shape)
     a, n = _returned(asked, name, v), for_upstream(v)
@@ -169,12 +240,15 @@ def _drawn_again(
         o: xp.full_like(x, x.mean()) if o in asked.pair.floats else x for o, x in inputs.items()
     }
     try:
+        asked = replace(asked, dy=xp.ones_like(asked.dy))
         found = entries(asked, asked.claim(name, 0 * even[name], even))
         a = to_numpy(asked.gradients(even)[name])
     except Raised:
         return ""
     n = np.array([p.slope for _, p in found]) / size(even[name])
-    if n.size < a.size or np.nanstd(_ratio(a, n.reshape(a.shape))) <= PLACE:
+    if n.size < a.size or not np.ptp(n) > PLACE * np.abs(n).max():
+        return ""
+    if np.nanstd(_ratio(a, n.reshape(a.shape))) <= PLACE:
         return ""
     return (
         "perhaps noise is drawn again in backward: each entry has a factor of its own, the same "
@@ -188,7 +262,7 @@ def _flat(found: Entries, analytic: np.ndarray, step: float) -> bool:
     errors = [p.error for _, p in found if not p.reason]
     if not slopes or not analytic.any() or not np.isfinite(analytic).all():
         return False
-    nothing = max(slopes) <= NO_SLOPE * np.abs(analytic).max() * step
+    nothing = max(slopes) <= NEARLY * np.abs(analytic).max() * step
     return bool(nothing and max(slopes) <= SURE * max(errors))
 
 

@@ -5,72 +5,41 @@ if it gives the gradient that backward returned.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from itertools import permutations
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import chain, combinations, permutations, product
 
 import numpy as np
 
 SAME = 1e-9  # relative: what a formula of a known layer may leave of its output
-NEAR = 1e-2  # relative to the gradient: two functions that differ so little approximate each other
+CLOSE = 1e-5  # relative to the gradient: what differences may leave of a right formula
+DEEPEST = 4  # axes of an output that may be normalised
 MOST = 6  # arrays among which the arguments of a layer are looked for
-CUBE, ROOT = 0.044715, math.sqrt(2 / math.pi)  # of GELU by tanh
-UNMASKED = "the causal mask is forgotten in backward"
-WRONG_INSIDE = (
-    "it is the gradient of GELU by tanh, but the derivative of the argument of the tanh is missing "
-    "or wrong"
-)
+PROJECTIONS = 4  # matrices among which those of queries, keys and values are looked for
+MOVED = "x - mean stands where the normalised x should"
+PLAIN = "x itself stands where the normalised x should"
+OUTPUT = "the output stands where the normalised x should"
 
 Arrays = Mapping[str, np.ndarray]
 Candidates = Iterator[tuple[str, np.ndarray]]
-_erf = np.vectorize(math.erf, otypes=[float])
 
 
-def known(name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays, v: np.ndarray) -> Candidates:
+def known(
+    name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays, masks: Arrays, v: np.ndarray
+) -> Candidates:
     """Explanations, and the gradient of `name` if they are true.
 
     a, n: the gradient that backward returned, and the numeric one. arrays: the inputs and the
-    output by name. v: the upstream gradient.
+    output by name. masks: inputs of true and false. v: the upstream gradient.
     """
     x, y = arrays.get(name), arrays.get("y")
     if x is None or y is None:
         return
-    if (v.shape == x.shape or v.size == 1) and x.size > 2:
-        near = np.abs(a - n).max() <= NEAR * np.abs(n).max()
-        for what, slope in _slopes(x):
-            text = "an approximation?" if near else "another function than the forward"
-            yield f"it is the gradient of {what}: {text}", v * slope
-        yield from ((WRONG_INSIDE, v * slope) for slope in _wrong_inside(x))
     if v.shape == x.shape == y.shape:
         yield from _softmax(x, y, v)
-    yield from _attention(name, arrays, v)
-
-
-def _slopes(x: np.ndarray) -> Candidates:
-    """Functions of one number, and their derivatives at x."""
-    with np.errstate(all="ignore"):
-        s, t, q = (1 / (1 + np.exp(-x)), np.tanh(x), 1 / (1 + np.exp(-1.702 * x)))
-        bell = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-        yield "GELU by erf", (1 + _erf(x / math.sqrt(2))) / 2 + x * bell
-        yield "GELU by tanh", _gelu_slope(x, ROOT * (1 + 3 * CUBE * x * x))
-        yield "x sigmoid(1.702 x)", q + 1.702 * x * q * (1 - q)
-        yield "SiLU", s + x * s * (1 - s)
-        yield "tanh", 1 - t * t
-        yield "sigmoid", s * (1 - s)
-        yield "softplus", s
-        yield "relu", 1.0 * (x > 0)
-        yield "erf", 2 / math.sqrt(math.pi) * np.exp(-x * x)
-        yield from {"exp": np.exp(x), "sin": np.cos(x), "cos": -np.sin(x)}.items()
-
-
-def _gelu_slope(x: np.ndarray, inside: np.ndarray | float) -> np.ndarray:
-    """The derivative of GELU by tanh, given that of the argument of the tanh."""
-    u = np.tanh(ROOT * (x + CUBE * x**3))
-    return np.asarray((1 + u) / 2 + x * (1 - u * u) / 2 * inside)
-
-
-def _wrong_inside(x: np.ndarray) -> Iterator[np.ndarray]:
-    for inside in (1.0, ROOT, ROOT * (1 + CUBE * x * x), 1 + 3 * CUBE * x * x):
-        yield _gelu_slope(x, inside)
+    if v.shape == y.shape and y.ndim <= DEEPEST:
+        yield from _normalised(name, n, arrays, v)
+    yield from _attention(name, arrays, masks, v)
 
 
 def _softmax_along(x: np.ndarray, axis: int) -> np.ndarray:
@@ -98,45 +67,223 @@ def _softmax(x: np.ndarray, y: np.ndarray, v: np.ndarray) -> Candidates:
             yield f"the gradient of a {what} has a wrong sign inside", v + p
 
 
-def _attention(name: str, arrays: Arrays, v: np.ndarray) -> Candidates:
-    some = [n for n, x in arrays.items() if n != "y" and x.ndim >= 2][:MOST]
-    for roles in permutations(some, 3) if v.ndim >= 2 and name in some else ():
-        if name in roles:
-            q, k, values = (arrays[n] for n in roles)
-            yield from _attends(roles.index(name), q, k, values, arrays["y"], v)
+def _normalised(name: str, n: np.ndarray, arrays: Arrays, v: np.ndarray) -> Candidates:
+    """Layer norm, batch norm, RMS norm and the like: y = gain (x - mean) / std + bias."""
+    y = arrays["y"]
+    for role, x in arrays.items():
+        if role == "y" or x.shape != y.shape or x.size < 3:
+            continue
+        parameters = _parameters(arrays, role, y.shape)
+        gains = [p for p in parameters if name in (role, p[0])]
+        subsets = (combinations(range(y.ndim), count) for count in range(1, y.ndim + 1))
+        for axes, centred, (of, gain) in product(chain(*subsets), (True, False), gains):
+            centre = centred * x.mean(axis=axes, keepdims=True)
+            if (r := _scale(x - centre, y, gain, parameters, axes)) is None:
+                continue
+            if name == role:
+                yield from _norm_of_x(n, x, centre, r, gain, of, y, v, axes)
+            else:
+                summed = tuple(i for i, length in enumerate(gain.shape) if length < x.shape[i])
+                for text, z in ((MOVED, x - centre), (PLAIN, x), (OUTPUT, y)):
+                    yield text, (v * z).sum(axis=summed).reshape(n.shape)
+            return
+
+
+def _parameters(arrays: Arrays, role: str, shape: tuple[int, ...]) -> list[tuple[str, np.ndarray]]:
+    """A gain of 1, and the inputs that may be gain or bias, along the axes on which they fit."""
+    found = [("", np.ones([1] * len(shape)))]
+    for other, x in arrays.items():
+        if other in ("y", role) or x.size < 2 or x.ndim > len(shape) or len(found) > 2 * MOST:
+            continue
+        for after in range(len(shape) - x.ndim + 1) if x.ndim == 1 else [0]:
+            z = x.reshape((1,) * (len(shape) - x.ndim - after) + x.shape + (1,) * after)
+            if all(one in (1, two) for one, two in zip(z.shape, shape, strict=True)):
+                found.append((other, z))
+    return found
+
+
+def _scale(
+    c: np.ndarray,
+    y: np.ndarray,
+    gain: np.ndarray,
+    parameters: list[tuple[str, np.ndarray]],
+    axes: tuple[int, ...],
+) -> np.ndarray | None:
+    """1 / std, if y is gain c / std + one of the parameters; None if it is not.
+
+    std^2 may have an epsilon, or another ddof, and std an epsilon.
+    """
+    s = gain * c
+    square = (s * s).mean(axis=axes, keepdims=True)
+    length = c.size // square.size
+    if length < 3 or not square.all():
+        return None
+    for _, bias in [("", 0 * y), *parameters[1:]]:
+        r = ((y - bias) * s).mean(axis=axes, keepdims=True) / square
+        if not np.allclose(s * r + bias, y, SAME, SAME) or not (r > 0).all():
+            continue
+        var = (c * c).mean(axis=axes, keepdims=True)
+        for left in (1 / r**2 - var, 1 / r - np.sqrt(var), 1 / r**2 - var * length / (length - 1)):
+            if np.ptp(left) <= 1e-6 * var.max() and -1e-6 * var.max() <= left.min() <= var.max():
+                return np.asarray(r)
+    return None
+
+
+def _norm_of_x(
+    n: np.ndarray,
+    x: np.ndarray,
+    centre: np.ndarray,
+    r: np.ndarray,
+    gain: np.ndarray,
+    of: str,
+    y: np.ndarray,
+    v: np.ndarray,
+    axes: tuple[int, ...],
+) -> Candidates:
+    """Wrong gradients of x, for what it is normalised by."""
+    h, moved, length = (x - centre) * r, bool(centre.any()), x.size // r.size
+    mean = partial(np.mean, axis=axes, keepdims=True)
+    var = mean((x - centre) ** 2)
+    ddof = length / (length - 1)
+    over = ("axes " if len(axes) > 1 else "axis ") + ", ".join(map(str, axes))
+    where = f"the normalisation over {over}: "
+    d = v * gain
+
+    def terms(d: np.ndarray, over: tuple[int, ...] = axes) -> tuple[np.ndarray, np.ndarray]:
+        m = d.mean(axis=over, keepdims=True) if moved else 0 * d
+        return m, h * (d * h).mean(axis=over, keepdims=True)
+
+    M, V = terms(d)
+    # by a ddof, or by an epsilon beside std, the term of the variance has a factor
+    for share in (np.ones_like(r), ddof * np.ones_like(r), 1 / (r * np.sqrt(var))):
+        right = r * (d - M - share * V)
+        if np.abs(right - n).max() <= CLOSE * np.abs(n).max():
+            break
+    else:
+        return
+    V, unbiased = share * V, bool((share == ddof).all())
+    what = "variance" if moved else "mean square"
+    yield f"{where}the term of the {what} is missing, as if it were constant", r * (d - M)
+    yield f"{where}the term of the {what} is a sum, not a mean", r * (d - M - length * V)
+    yield f"{where}the term of the {what} has the wrong sign", r * (d - M + V)
+    by, not_by = (length, length - 1) if unbiased else (length - 1, length)
+    text = f"the term of the {what} is divided by {by}, not by {not_by}"
+    yield f"{where}{text}", r * (d - M - V * not_by / by)
+    if moved:
+        yield f"{where}the term of the mean is missing, as if it were constant", r * (d - V)
+        text = "the terms of mean and variance are missing, as if both were constant"
+        yield f"{where}{text}", r * d
+        yield f"{where}the term of the mean is a sum, not a mean", r * (d - length * M - V)
+        yield f"{where}both terms are sums, not means", r * (d - length * (M + V))
+        yield f"{where}the term of the mean has the wrong sign", r * (d + M - V)
+    if of:
+        m, s = terms(v)
+        s = share * s
+        yield f"{where}the gain {of} is missing", r * (v - m - s)
+        yield f"{where}the gain {of} comes after the means, not before", gain * r * (v - m - s)
+        yield f"{where}the gain {of} is missing, and so is the term of the {what}", r * (v - m)
+        yield f"{where}the gain {of} and the terms of mean and variance are missing", r * v
+    yield f"{where}the factor 1 / std is missing", right / r
+    yield f"{where}the factor 1 / std counts twice", right * r
+    for count in range(1, x.ndim + 1):
+        for other in combinations(range(x.ndim), count):
+            m, s = terms(d, other)
+            text = ", ".join(map(str, other))
+            yield f"{where}its backward takes means over axis {text}", r * (d - m - share * s)
+    for text, z in ((MOVED, x - centre), (PLAIN, x), (OUTPUT, y)):
+        yield f"{where}{text}", r * (d - M - share * z * mean(d * z))
+        yield f"{where}{text}", r * (d - M - share * z * mean(d * h))
+
+
+def _attention(name: str, arrays: Arrays, masks: Arrays, v: np.ndarray) -> Candidates:
+    for q, k, values, gradient_of in _roles(arrays) if v.ndim >= 2 else ():
+        if name in gradient_of:
+            for text, *slopes in _attends(q, k, values, arrays["y"], masks, v):
+                yield text, gradient_of[name](*slopes)
+
+
+def _roles(arrays: Arrays) -> Iterator[tuple]:
+    """Queries, keys and values; by name of input, its gradient as a function of theirs.
+
+    They are inputs, or an input times a matrix each, to which a bias may be added.
+    """
+    some = {n: x for n, x in arrays.items() if n != "y" and x.ndim >= 2}
+    for three in permutations(list(some)[:MOST], 3):
+        direct = {n: (lambda *slopes, i=i: slopes[i]) for i, n in enumerate(three)}
+        yield *(some[n] for n in three), direct
+    biases = [n for n, b in arrays.items() if b.ndim == 1]
+    for name, x in some.items():
+        if x.shape[:-1] != arrays["y"].shape[:-1]:
+            continue
+        matrices = [n for n, W in some.items() if W.ndim == 2 and len(W) == x.shape[-1]]
+        matrices = [n for n in matrices if n != name][:PROJECTIONS]
+        own = dict(zip(matrices, biases, strict=False)) if len(biases) >= len(matrices) else {}
+        for three, of in product(permutations(matrices, 3), ({}, own) if own else ({},)):
+            W, b = [some[n] for n in three], [arrays[of[n]] if n in of else 0.0 for n in three]
+            if any(np.size(c) not in (1, B.shape[1]) for B, c in zip(W, b, strict=True)):
+                continue
+
+            def of_x(*slopes: np.ndarray, W: list[np.ndarray] = W) -> np.ndarray:
+                return np.asarray(sum(d @ B.T for d, B in zip(slopes, W, strict=True)))
+
+            parts: dict[str, Callable[..., np.ndarray]] = {name: of_x}
+            for i, n in enumerate(three):
+                parts[n] = lambda *slopes, i=i, x=x: _rows(x).T @ _rows(slopes[i])
+                if n in of:
+                    parts[of[n]] = lambda *slopes, i=i: _rows(slopes[i]).sum(axis=0)
+            yield *(x @ B + c for B, c in zip(W, b, strict=True)), parts
 
 
 def _attends(
-    role: int, q: np.ndarray, k: np.ndarray, values: np.ndarray, y: np.ndarray, dy: np.ndarray
-) -> Candidates:
+    q: np.ndarray, k: np.ndarray, values: np.ndarray, y: np.ndarray, masks: Arrays, dy: np.ndarray
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Wrong gradients of all three, if y is their attention, with a mask or without."""
     if q.shape[-1] != k.shape[-1] or k.shape[:-1] != values.shape[:-1]:
         return
-    if y.shape != (*q.shape[:-1], values.shape[-1]):
+    if y.shape != (*q.shape[:-1], values.shape[-1]) or q.shape[:-2] != k.shape[:-2]:
         return
     root = 1 / math.sqrt(q.shape[-1])
-    later = np.triu(np.full((q.shape[-2], k.shape[-2]), -np.inf), 1)
-    for scale in (root, 1.0):
+    shape = (*q.shape[:-1], k.shape[-2])
+    causal = np.tril(np.ones(shape[-2:], dtype=bool))
+    kept = [("", np.ones_like(causal)), ("causal mask", causal)]
+    for name, mask in masks.items():
+        what = name if "mask" in name else f"mask {name}"
+        kept += [(what, m) for a in (mask, mask[..., None, :]) for m in (a, ~a)]
+    for scale, (of, keep) in product((root, 1.0), kept):
+        if not _broadcasts(keep.shape, shape):
+            continue
         scores = scale * q @ _T(k)
-        whole = _softmax_along(scores, -1)
-        for p in (whole, _softmax_along(scores + later, -1)):
-            if not np.allclose(p @ values, y, SAME, SAME):
-                continue
-            for text, ds in _inside(p, whole, dy @ _T(values)):
-                for more, factor in (("", scale), (" (nor is it scaled)", 1.0)):
-                    if role < 2:
-                        yield text + more, factor * (ds @ k if role == 0 else _T(ds) @ q)
-            if role == 2:
-                yield UNMASKED, _T(whole) @ dy
+        whole, p = _softmax_along(scores, -1), _softmax_along(np.where(keep, scores, -np.inf), -1)
+        if not np.allclose(p @ values, y, SAME, SAME):
+            continue
+        right = _softmax_slope(p, dy @ _T(values), -1)
+        dv = _T(p) @ dy
+        if scale != 1:
+            yield "the scale of the scores is missing in backward", right @ k, _T(right) @ q, dv
+        for text, ds in _inside(p, dy @ _T(values)):
+            for more, factor in (("", scale), (" (nor is it scaled)", 1.0)):
+                yield text + more, factor * ds @ k, factor * _T(ds) @ q, dv
+        if of:
+            ds = scale * _softmax_slope(whole, dy @ _T(values), -1)
+            yield f"the {of} is forgotten in backward", ds @ k, _T(ds) @ q, _T(whole) @ dy
 
 
-def _inside(p: np.ndarray, whole: np.ndarray, dp: np.ndarray) -> Candidates:
-    """Wrong gradients of the scores that a softmax has made p of; whole: without a mask."""
+def _inside(p: np.ndarray, dp: np.ndarray) -> Candidates:
+    """Wrong gradients of the scores that a softmax has made p of."""
     yield "the softmax inside is summed over the wrong axis", _softmax_slope(p, dp, -2)
     yield "the sum of the softmax inside is missing", p * dp
     yield "only the diagonal of the softmax inside counts", p * (1 - p) * dp
-    yield UNMASKED, _softmax_slope(whole, dp, -1)
     yield "the softmax inside is left out", dp
 
 
 def _T(a: np.ndarray) -> np.ndarray:
     return np.swapaxes(a, -1, -2)
+
+
+def _rows(a: np.ndarray) -> np.ndarray:
+    return a.reshape(-1, a.shape[-1])
+
+
+def _broadcasts(small: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    pairs = zip(reversed(small), reversed(shape), strict=False)
+    return len(small) <= len(shape) and all(one in (1, two) for one, two in pairs)

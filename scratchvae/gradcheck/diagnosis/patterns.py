@@ -6,11 +6,15 @@ one; both have the same shape, and they differ.
 
 from collections.abc import Callable, Mapping
 from itertools import combinations
+from math import comb
 
 import numpy as np
 
+from .wrong import Wrong
+
 FIT = 1e-4  # the residual that a fit may leave, relative to the largest error it explains
 SPARE = 3  # entries in each slice beyond the coefficients that are fitted to it
+CHANCE = 0.02  # that entries which are wrong by chance are all those of some value
 SHOWN = 4  # slices that are listed by number
 
 
@@ -70,9 +74,11 @@ def _one_of_several(
             some = parts[:, wrong].reshape(*shape, -1).sum(axis=axes).reshape(-1, len(wrong))
             several = (np.abs(some) > FIT * np.abs(parts).max()).sum(axis=0) > 1
             if several.all() and (np.abs(some - flat).min(axis=0) <= close).all():
+                which = entries_of(wrong, a)
+                get = "gets" if which.endswith(" is") else "get"
                 return (
-                    f"{entries_of(wrong, a)} used by several outputs, and get the part of one "
-                    "alone: = where += is meant? (repeated indices, overlapping windows, copies)"
+                    f"{which} used by several outputs, and {get} the part of one alone: = where "
+                    "+= is meant? (repeated indices, overlapping windows, copies)"
                 )
     return ""
 
@@ -97,9 +103,9 @@ def entries_of(wrong: np.ndarray, a: np.ndarray) -> str:
     for axis, length in enumerate(a.shape):
         rows = np.unique(np.unravel_index(wrong, a.shape)[axis])
         if len(rows) < length and len(wrong) == len(rows) * (a.size // length):
-            along = f" along axis {axis}" if a.ndim > 1 else ""
-            return f"{_which(rows, length, a.ndim)[:-3].strip()}{along} are"
-    return f"{len(wrong)} of {a.size} entries are"
+            which, verb = _which(rows, length, a.ndim).rsplit(" ", 1)
+            return f"{which} along axis {axis} {verb}" if a.ndim > 1 else f"{which} {verb}"
+    return f"{len(wrong)} of {a.size} entries {'is' if len(wrong) == 1 else 'are'}"
 
 
 def symmetric(a: np.ndarray, n: np.ndarray) -> str:
@@ -119,62 +125,6 @@ def symmetric(a: np.ndarray, n: np.ndarray) -> str:
                 "must be added to its transpose"
             )
     return ""
-
-
-def statistics(a: np.ndarray, n: np.ndarray, y: np.ndarray | None) -> str:
-    """An error that is, along an axis, constant or a multiple of the output.
-
-    That is what is missing if a mean, or a variance, over this axis was held constant.
-    """
-    error = a - n
-    same = y is not None and y.shape == a.shape
-    for axis, length in enumerate(a.shape):
-        e = np.moveaxis(error, axis, -1).reshape(-1, length)
-        if (np.abs(e).max(axis=1) > 1e-3 * np.abs(e).max()).mean() < 0.6:
-            continue  # a statistic is wrong in all slices alike
-        one = np.ones_like(e)
-        bases = [("a mean", "constant", [one])]
-        if same and y is not None:
-            out = np.moveaxis(y, axis, -1).reshape(-1, length)
-            right = np.moveaxis(n, axis, -1).reshape(-1, length)
-            bases += [
-                ("a sum, a norm or a variance", "a multiple of the output", [out]),
-                ("a mean and a variance", "a constant and a multiple of the output", [one, out]),
-                ("", "", [out, right]),
-            ]
-        for statistic, what, basis in bases:
-            if len(e) < 2 or length < len(basis) + SPARE or not _spanned(e, basis):
-                continue
-            if not statistic:
-                return (
-                    f"along axis {axis} it is a multiple of the right one, plus a multiple of the "
-                    "output: another epsilon or ddof in a variance over it?"
-                )
-            sums = [np.abs(np.moveaxis(g, axis, -1).sum(axis=-1)).max() for g in (a, n)]
-            if sums[0] <= 1e-8 * np.abs(a).max() and sums[1] > 1e-3 * np.abs(n).max():
-                return (
-                    f"it sums to 0 along axis {axis}, as if a mean over it were subtracted, and "
-                    f"the error is {what}: does the forward hold {statistic} constant?"
-                )
-            return (
-                f"the error is {what} along axis {axis}: {statistic} over it was held constant, "
-                "or its term has another factor"
-            )
-    if same and y is not None and y.ndim == 2 and min(y.shape) > 2 and (y != 0).all():
-        ratio = error / y
-        rest = ratio - ratio.mean(axis=0) - ratio.mean(axis=1, keepdims=True) + ratio.mean()
-        if np.abs(rest * y).max() <= FIT * np.abs(error).max():
-            return "the error is the output times a sum over either axis: a sum over the wrong axis"
-    return ""
-
-
-def _spanned(e: np.ndarray, basis: list[np.ndarray]) -> bool:
-    """Whether each row of e is a combination of the same row of the basis."""
-    left = 0.0
-    for k, row in enumerate(e):
-        B = np.stack([b[k] for b in basis], axis=1)
-        left = max(left, float(np.abs(row - B @ np.linalg.lstsq(B, row, rcond=None)[0]).max()))
-    return left <= FIT * float(np.abs(e).max())
 
 
 def mask(a: np.ndarray, n: np.ndarray) -> str:
@@ -238,17 +188,23 @@ def _which(wrong: np.ndarray, length: int, ndim: int = 2) -> str:
 
 
 def by_value(wrong: np.ndarray, alike: Mapping[str, np.ndarray]) -> str:
-    """Where entries are wrong, by the value of an input or of the output there."""
+    """Where entries are wrong, by the value of an input or of the output there.
+
+    Nothing is said of so few entries that any would be among those of some value.
+    """
     few = min(int(wrong.sum()), int((~wrong).sum()))
+    chance = 1 / comb(wrong.size, few)
     for name, x in alike.items():
         for said, at in (("0", x == 0), ("negative", x < 0), ("positive", x > 0)):
-            if few > 1 and bool((at == wrong).all()):
+            # a number is rarely 0, but of each input some are negative
+            tries = 1 if said == "0" else 2 * len(alike)
+            if few > 1 and bool((at == wrong).all()) and tries * chance <= CHANCE:
                 return f"where {name} is {said}"
         if few <= SPARE:  # a threshold between so few may be there by chance
             continue
         for shown, z in ((name, x), (f"|{name}|", np.abs(x))):
             for side, low, high in (("above", ~wrong, wrong), ("below", wrong, ~wrong)):
-                if z[low].max() < z[high].min():
+                if z[low].max() < z[high].min() and 4 * len(alike) * chance <= CHANCE:
                     return f"where {shown} is {side} {_between(z[low].max(), z[high].min())}"
     return ""
 
@@ -262,18 +218,14 @@ def _between(low: float, high: float) -> str:
     return text
 
 
-def other_noise(
-    a: np.ndarray,
-    n: np.ndarray,
-    alike: Mapping[str, np.ndarray],
-    without: Mapping[str, Callable[[], np.ndarray]],
-) -> str:
+def other_noise(wrong: Wrong) -> str:
     """A factor of each entry that looks random, where a constant input is a factor of n.
 
-    without[noise](): n with that input set to 0.
+    A backward that draws the noise again draws the same for another noise of the forward.
     """
-    for name, at_0 in without.items():
-        noise = alike.get(name)
+    a, n = wrong.a, wrong.n
+    for name, at_0 in wrong.without.items():
+        noise = wrong.alike.get(name)
         if noise is None or noise.size < 2 * SPARE or noise.std() == 0:
             continue
         rest = at_0()  # the part without the noise, as of a KL divergence
@@ -283,7 +235,12 @@ def other_noise(
             continue
         ratio = ((a - rest) / np.where(known, through, 1))[known]
         drawn, flips = ratio * noise[known], (ratio < 0).mean()
-        if 0.15 < flips < 0.85 and 0.3 < drawn.std() / noise.std() < 3:
+        if not (0.15 < flips < 0.85 and 0.3 < drawn.std() / noise.std() < 3):
+            continue
+        a, n, noise = wrong.changed(name)
+        with np.errstate(all="ignore"):
+            again = ((a - rest) / (n - rest) * noise)[known]
+        if np.abs(again - drawn).max() <= 1e-3 * np.abs(drawn).max():
             return (
                 f"perhaps {name} is drawn again in backward: each entry has a factor of its own, "
                 "and many have another sign"
