@@ -153,7 +153,9 @@ class Reset(AddsUp):
 )
 def test_parameters_are_found_with_their_gradients(draw, layer, names, dtype):
     x = draw((5, 3)).astype(dtype)
-    assert leaves(check_layer(layer(dtype), x)) == dict.fromkeys(["x", *names.split()], "PASS")
+    report = check_layer(layer(dtype), x)
+    assert leaves(report) == dict.fromkeys(["x", *names.split()], "PASS")
+    assert report.resolution < 1e-10, "it is checked in float64"
     wrong = type("Wrong", (layer,), {"bias": 1 / 5})
     report = check_layer(wrong(dtype), x)
     assert [n for n, verdict in leaves(report).items() if verdict == "FAIL"] == names.split()[1:]
@@ -351,6 +353,19 @@ def test_a_gradient_that_is_not_summed_or_not_left(draw):
     assert leaves(check_layer(Mixed(), draw((5, 3)))) == {"x": "PASS", "W": "PASS", "b": "FAIL"}
 
 
+def test_what_a_layer_keeps_of_its_input_is_no_parameter(draw):
+    class Keeps(Dense):
+        def __init__(self):
+            super().__init__()
+            self.x = self.dx = np.zeros((5, 3))
+
+        def backward(self, dy):
+            self.dx = super().backward(dy)
+            return self.dx
+
+    assert leaves(check_layer(Keeps(), draw((5, 3)))) == dict.fromkeys("xWb", "PASS")
+
+
 def test_a_number_is_a_setting_and_no_parameter(draw):
     class Step:
         def __init__(self):
@@ -440,6 +455,18 @@ def test_a_pull_back(draw):
     assert leaves(bad) == {"x": "PASS", "w": "FAIL"}
     with pytest.raises(InputError, match=r"product must return \(y, pullback\)"):
         check_vjp(product, product, inputs)
+
+
+def test_a_pull_back_that_keeps_what_was_before(draw):
+    kept = []
+
+    def vjp(x):
+        kept.append(x)
+        of = kept[-2] if len(kept) > 1 else x
+        return x * x, lambda dy: 2 * dy * of
+
+    report = check_vjp(lambda x: x * x, vjp, draw(4))
+    assert any("it depends on hidden state" in text for text in report.violations)
 
 
 def test_derivatives_that_come_with_another_output(draw):

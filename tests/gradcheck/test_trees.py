@@ -111,6 +111,9 @@ def test_parts_without_a_gradient_are_mentioned_and_none_claims_zero(draw):
     report = check(lambda p: p["w"] * p["b"], lambda dy, p: {"w": dy * p["b"], "b": None}, inputs)
     assert leaves(report) == {"p.w": "PASS", "p.b": "FAIL"}
     assert "it is None, which claims zero" in str(report)
+    whole = {**inputs, "s": 2.0}
+    report = check(lambda p, s: s * p["w"] * p["b"], lambda dy, p, s: (None, dy.sum()), whole)
+    assert leaves(report) == {"p.w": "FAIL", "p.b": "FAIL", "s": "FAIL"}
 
 
 @pytest.mark.parametrize(
@@ -493,6 +496,18 @@ def test_writing_into_what_is_nested_or_complex():
 
     report = check(lambda x: (x * x, {"x": x.copy()}), into_cache, {"x": np.array([0.5, 2.0])})
     assert report.violations == ("the backward changes cache, which it was given",)
+
+
+def test_who_writes_into_dy_is_right_apart_from_that(draw):
+    def unlocks(dy, x):
+        dx = 2 * dy * x
+        dy.flags.writeable = True
+        dy *= 2
+        return dx
+
+    report = check(lambda x: x * x, unlocks, {"x": draw(4)})
+    assert report.violations == ("the backward changes dy, which it was given",)
+    assert leaves(report) == {"x": "PASS"}
 
 
 @pytest.mark.parametrize(
