@@ -762,3 +762,21 @@ def test_a_gradient_in_extended_precision_is_compared_all_the_same(factor, verdi
     report = check(lambda x: x**3, backward, {"x": x})
     assert report.verdict == verdict
     assert any(f"dx is {np.dtype(np.longdouble)}, but x is float64" in v for v in report.violations)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_backward_that_computes_in_float32_is_said_to(seed):
+    x = np.random.default_rng(seed).standard_normal((3, 4))
+
+    def silu(x):
+        return x / (1 + np.exp(-x))
+
+    def silu_backward(dy, x, factor=1.0):
+        s = 1 / (1 + np.exp(-x))
+        return factor * (dy * (s + x * s * (1 - s))).astype("float32").astype(x.dtype)
+
+    report = check(silu, silu_backward, {"x": x})
+    note = "dx has no more digits than float32: the backward computes in it"
+    assert (report.verdict, report.notes) == (PASS, (note,))
+    wrong = check(silu, lambda dy, x: silu_backward(dy, x, np.float32(1.00001)), {"x": x})
+    assert wrong.verdict == FAIL

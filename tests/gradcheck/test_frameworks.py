@@ -321,6 +321,32 @@ def test_pytrees_of_other_kinds_masks_and_half_precision(jax):
     assert leaves(check_jax(lambda dy: dy**2, np_.ones(3))) == {"dy": "PASS"}
 
 
+def test_a_number_that_is_no_argument_to_differentiate_by(jax):
+    from functools import partial
+
+    np_ = jax.numpy
+
+    @partial(jax.custom_vjp, nondiff_argnums=(1,))
+    def clipped(x, most):
+        return np_.minimum(x, most) ** 2
+
+    def backward(most, x, dy):
+        return (2 * dy * x * (x < most),)
+
+    clipped.defvjp(lambda x, most: (clipped(x, most), x), backward)
+    assert leaves(check_jax(clipped, (np_.linspace(0.1, 2, 5), 0.8))) == {"x": "PASS"}
+
+
+def test_a_rule_that_is_not_linear(jax):
+    @jax.custom_jvp
+    def cube(x):
+        return x**3
+
+    cube.defjvp(lambda p, t: (cube(*p), 3 * p[0] ** 2 * abs(t[0])))
+    report = check_jax(cube, jax.numpy.linspace(0.5, 2, 5))
+    assert report.raised.endswith("is the rule not linear in the tangents?")
+
+
 def test_python_that_depends_on_values(jax):
     def f(x):
         return 2 * x if x.sum() > 0 else -x

@@ -76,6 +76,10 @@ def check_jax(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
     options = {"name": name, "complex_gradients": "jax", **options}
     with jax.enable_x64(True):
         try:
+            called(name, differentiated, inputs)
+        except Raised:  # a number may be no argument that f can be differentiated by
+            inputs = {n: a for n, a in inputs.items() if hasattr(leaves[n], "dtype")}
+        try:
             called(name, forward, **inputs)
         except Raised:
             compiled = run  # Python that depends on values cannot be compiled
@@ -85,6 +89,9 @@ def check_jax(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
         ):
             text = f"the derivative rule of {name} returns another output than {name} itself"
             report = replace(report, violations=(*report.violations, text))
+    if "Transpose rule" in report.raised:
+        text = f"{report.raised}; is the rule not linear in the tangents?"
+        report = replace(report, raised=text)
     return report
 
 
