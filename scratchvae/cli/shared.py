@@ -171,7 +171,12 @@ def data_splits(chosen: dict[str, Any], verbose: bool = False) -> tuple[DataSet,
     if chosen["leave_out"] is not None:
         if y is None:
             raise InputError(f"{name} has no labels, so --leave-out means nothing: leave it out")
-        X, y = leave_out(X, y, chosen["leave_out"])
+        kept, y = leave_out(np.arange(len(X)), y, chosen["leave_out"])
+        X, numbers, lines = X[kept], train.numbers, train.lines
+        train = train._replace(
+            numbers=kept if numbers is None else numbers[kept],
+            lines=None if lines is None else lines[kept],
+        )
     if chosen["labels"] is not None:
         y = keep_labels(y, chosen["labels"], chosen["seed"])
     return train._replace(X=X, y=y), Data(test.X, test.y, name, "test split")

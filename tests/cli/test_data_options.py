@@ -912,3 +912,17 @@ def test_advice_on_gaps_is_for_the_command(train, tmp_path, capsys):
         assert "in line 2, column 'height'" in told
     argv = ["anomaly", str(train(data, *GAUSSIAN)), "--data", str(gap)]
     refused(capsys, argv, "or leave the row out (anomaly: --missing skip)")
+
+
+@pytest.mark.parametrize("leave_out", [(), ("--leave-out", "b")])
+@pytest.mark.filterwarnings("always::scratchvae.errors.DataWarning")
+def test_a_code_for_missing_values_is_named_with_its_line(leave_out, train, tmp_path, capfd):
+    path = table(tmp_path / "t.csv", n=60)
+    lines = path.read_text().splitlines()
+    lines[41] = ",".join(["-999", *lines[41].split(",")[1:]])
+    path.write_text("\n".join([*lines, ""]))
+    train(path, *GAUSSIAN, "--scale", "standard", *leave_out)
+    told = "column 'height' holds -999 in row 40 (counted from 0; line 42 of t.csv), far from its"
+    seen = capfd.readouterr().err
+    assert seen.count("-999") == 1
+    assert told in seen and "leave the cell empty and pass --missing mean" in seen
