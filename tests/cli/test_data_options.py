@@ -925,4 +925,5 @@ def test_a_code_for_missing_values_is_named_with_its_line(leave_out, train, tmp_
     told = "column 'height' holds -999 in row 40 (counted from 0; line 42 of t.csv), far from its"
     seen = capfd.readouterr().err
     assert seen.count("-999") == 1
-    assert told in seen and "leave the cell empty and pass --missing mean" in seen
+    assert told in seen
+    assert "leave the cell empty and pass --missing mean" in seen

