@@ -205,12 +205,14 @@ def _reading(
     told = {name: getattr(a, name) for name in KINDS_OF if hasattr(a, name)}
     if told.get("missing") == "skip" and kind in ("array", "arrays"):
         del told["missing"]  # arrays are read with their gaps
+    form = model.rows_
+    examples = {(model.n_features_,), form.shape or form.image_shape or ()}
     own = {
         name: settings[name]
         for name, kinds in KINDS_OF.items()
         if name in settings and (kind is None or kind in kinds)
     }
-    if kind == "pictures" and (shape := model.rows_.image_shape):
+    if kind == "pictures" and (shape := form.image_shape):
         own["remedy"] = _size(shape)
         if own.get("grey") is None:
             own["grey"] = len(shape) == 2
@@ -226,8 +228,9 @@ def _reading(
         sheet_required="sheet" in told or not other,
         labelled=rows,
         also_drop=also_drop,
-        means=model.rows_.means or None,
-        learned=model.rows_.columns or (None,) * model.n_features_,
+        means=form.means or None,
+        learned=form.columns or (None,) * model.n_features_,
+        examples=tuple(examples) if other else (),
     )
 
 

@@ -53,6 +53,7 @@ class Options:
     also_drop: Sequence[str | int] | None = None  # of tables: left out if they are there
     means: tables.Means | None = None  # of tables: fill missing values with these
     learned: tuple[str | None, ...] = ()  # of tables: names of the columns of a fitted model
+    examples: tuple[tuple[int, ...], ...] = ()  # of arrays: shapes of one that is a single row
     remedy: str = "32"  # of pictures: the size that messages propose
 
 
@@ -277,7 +278,8 @@ def _in_file(path: Path, name: str, options: Options) -> Source:
     if suffix in images.SUFFIXES:
         return _picture_source(path, options)
     if lower.endswith(arrays.UNNAMED):
-        return _array_source(path, lambda: arrays.of_file(path), Options())._replace(kind="array")
+        unnamed = Options(examples=options.examples)
+        return _array_source(path, lambda: arrays.of_file(path), unnamed)._replace(kind="array")
     if lower.endswith(arrays.SUFFIXES):
         # beside an array that is named, no other file is read
         of = arrays.of_file_and_partners if options.array is None else arrays.of_file
@@ -322,6 +324,6 @@ def _array_source(path: Path, opened: Callable[[], arrays.Arrays], options: Opti
 
     def read(split: str, verbose: bool) -> DataSet:
         warn_of_others(path, pairs[split], options.array, options.label_column, options.labelled)
-        return DataSet(*arrays.read_split(path, found, pairs, split, verbose))
+        return DataSet(*arrays.read_split(path, found, pairs, split, verbose, options.examples))
 
     return Source("arrays", "all" not in pairs, read)

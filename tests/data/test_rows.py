@@ -62,7 +62,7 @@ def test_columns_are_scaled_and_scaled_back(scale, table):
 @pytest.mark.parametrize("absurd", [99999999.0, -1e6])
 def test_one_absurd_value_that_decides_the_scale_of_its_column_is_named(scale, absurd, table):
     table[17, 1] = absurd
-    told = rf"column 1 holds {absurd:.10g}, in row 17 .* interquartile ranges from its median .*logar"
+    told = rf"column 1 holds {absurd:.10g}, in row 17 .* interquartile ranges from its median .*log"
     with pytest.warns(DataWarning, match=told.replace("+", r"\+")):
         learned(table, scale)
     with pytest.warns(DataWarning, match="column 'b' holds"):
@@ -622,9 +622,7 @@ def test_numbers_beyond_single_precision(scale, rng):
     X = rng.normal(size=(60, 3))
     vae = VAE(**GAUSSIAN, scale=scale).fit(X, epochs=1)
     X[7, 1] = -1e300
-    with pytest.raises(
-        InputError, match=r"reach -1e\+300 at row 7 .*, column 1, too large to learn"):
-    ):
+    with pytest.raises(InputError, match=r"reach -1e\+300 at row 7 .*, column 1, too large to"):
         VAE(**GAUSSIAN, scale=scale).fit(X, epochs=1)
     for codes in vae.encode(X):
         assert np.isfinite(codes).all()
