@@ -1,6 +1,9 @@
 """Functions shared by the commands: load a run and its data, evaluate, and write results."""
 
 import argparse
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from ..data.images import SUFFIXES as SUFFIXES_OF_PICTURES
 from ..data.images import holds_images
 from ..data.labels import keep_labels, leave_out
 from ..data.sources import KINDS_OF, DataSet, find_source
-from ..errors import InputError, warn
+from ..errors import DataWarning, InputError, RowWarning, warn
 from ..evaluate import Evaluation, evaluate
 from ..evaluate.collapse import MIN_ROWS, NONE, collapse_report
 from ..evaluate.units import Data, need_labels, pixels, with_labels
@@ -127,6 +130,22 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     return Data(rows.X, rows.y, shown_name(name), SPLITS[split], *about)
 
 
+@contextmanager
+def naming_rows(data: Data, chosen: np.ndarray | None = None) -> Iterator[None]:
+    """Within it, warnings name rows as their file does; chosen: those that the model is given."""
+    show = warnings.showwarning
+
+    def named(message: Warning | str, *where: Any, **more: Any) -> None:
+        if isinstance(message, RowWarning):
+            i = message.row if chosen is None else chosen[message.row]
+            message = DataWarning(message.text.replace("{}", data.called(i), 1))
+        show(message, *where, **more)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = named
+        yield
+
+
 def label_name(settings: dict[str, Any]) -> str | None:
     """The name of the labels' column that the run was told; None if it was none, or a number."""
     name = settings.get("label_column") or ""
@@ -238,11 +257,12 @@ def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) 
     """Evaluate the model on the data, with the pixels of the run's training."""
     if model.needs_labels:
         need_labels(type(model), data.y, data.name)
-    return evaluate(
-        model, data.X, data.y, binarize=settings.get("binarize", "none"), data=data.name,
-        split=data.split, left_out=", ".join(settings.get("leave_out") or ()),
-        numbers=data.row_numbers, **options,
-    )  # fmt: skip
+    with naming_rows(data):
+        return evaluate(
+            model, data.X, data.y, binarize=settings.get("binarize", "none"), data=data.name,
+            split=data.split, left_out=", ".join(settings.get("leave_out") or ()),
+            numbers=data.row_numbers, **options,
+        )  # fmt: skip
 
 
 @np.errstate(over="ignore", invalid="ignore")  # of rows far from the training data
