@@ -105,6 +105,8 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     other = own is None or (name != own and Path(name).resolve() != Path(own))
     data_dir = a.data_dir or settings.get("data_dir")
     source = find_source(name, data_dir, _reading(a, model, settings, None, other))
+    if other:
+        _check_kind(model, source.kind, shown_name(name), own)
     split = getattr(a, "split", None)
     if split is None:
         whole = other or ("split" in a and a.data is not None)
@@ -128,6 +130,23 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     label = rows.label or label_name(settings)
     about = rows.files, rows.numbers, label, rows.lines, rows.place
     return Data(rows.X, rows.y, shown_name(name), SPLITS[split], *about)
+
+
+def _check_kind(model: Model, kind: str, name: str, own: str | None) -> None:
+    """Raises InputError for pictures where the model has learned a table, or the other way."""
+    form = model.rows_
+    if kind == "pictures" and form.columns and not form.image_shape:
+        names = ", ".join(form.columns[:5]) + ", ..." * (len(form.columns) > 5)
+        raise InputError(
+            f"{name} holds pictures, but the run was trained on a table with the columns {names}: "
+            "name a table of these"
+        )
+    if kind == "table" and own and own not in NAMED and Path(own).is_dir():
+        if holds_images(Path(own)):
+            raise InputError(
+                f"{name} is a table, but the run was trained on the pictures of {own}: name a "
+                "picture, or a folder of pictures"
+            )
 
 
 @contextmanager

@@ -95,9 +95,14 @@ def missing(y: np.ndarray) -> np.ndarray:
 
 def whole(y: np.ndarray) -> np.ndarray:
     """Labels that are whole numbers as int64: unsigned ones, so that -1 can mean unlabelled, and
-    those that a program such as MATLAB keeps as floating point. Others stay as they are."""
-    if y.dtype.kind == "f" and not ((abs(y) < 2**53).all() and (y % 1 == 0).all()):
-        return y
+    those that a program such as MATLAB keeps as floating point, with NaN, which is no label, as -1.
+    Others stay as they are."""
+    if y.dtype.kind == "f":
+        gaps = np.isnan(y)
+        known = y[~gaps]
+        if not ((abs(known) < 2**53).all() and (known % 1 == 0).all()):
+            return y
+        y = np.where(gaps, UNLABELLED, y)
     return y.astype(np.int64) if y.dtype.kind in "uf" else y
 
 

@@ -295,9 +295,17 @@ def _in_file(path: Path, name: str, options: Options) -> Source:
     if lower.endswith(PACKED):
         raise InputError(f"{name} is an archive: unpack it, and name the folder")
     known = f"{', '.join(ENDINGS)}, and those of pictures, such as .png and .jpg"
+    if suffix == ".txt" and _holds_tabs(path):
+        raise InputError(f"{name} has the ending '.txt', which is not read: rename it to .tsv")
     remedy = REMEDIES.get(suffix, f"the endings of data are {known}")
     ending = f"the ending {suffix!r}, which is not read" if suffix else "no ending"
     raise InputError(f"{name} has {ending}: {remedy}")
+
+
+def _holds_tabs(path: Path) -> bool:
+    """Whether the first line of a text holds a tab."""
+    with refusing(path, DataError), path.open("rb") as f:
+        return b"\t" in f.readline(1 << 16)
 
 
 def _missing(path: Path, name: str) -> InputError:

@@ -1001,3 +1001,41 @@ def test_an_array_of_another_shape_is_still_refused_without_advice_it_cannot_fol
     np.savez(tmp_path / "two.npz", X=np.zeros(5), other=np.zeros((3, 2)))
     with pytest.raises(InputError, match=r"reshape it, or name another one with --array NAME"):
         load_data(tmp_path / "two.npz")
+
+
+def test_pictures_for_the_run_of_a_table_and_a_table_for_one_of_pictures(train, tmp_path, capsys):
+    pictures, numbers = photos(tmp_path / "photos"), table(tmp_path / "t.csv")
+    run = train(numbers, *GAUSSIAN)
+    told = "photos/ holds pictures, but the run was trained on a table with the columns height, wei"
+    refused(capsys, ["anomaly", run, "--data", pictures], told)
+    run = train(pictures)
+    told = "t.csv is a table, but the run was trained on the pictures of "
+    refused(capsys, ["anomaly", run, "--data", numbers], told)
+
+
+def test_two_files_belong_in_a_folder(train, tmp_path, capsys):
+    run = train(photos(tmp_path / "photos"))
+    files = [tmp_path / "photos" / "a" / f"{i}.png" for i in (0, 2)]
+    told = "2.png: put the files in a folder, and name that"
+    refused(capsys, ["anomaly", run, "--data", *files], told)
+
+
+def test_an_array_with_fields_is_to_be_saved_as_several(tmp_path):
+    a = np.zeros(5, [("age", "f8"), ("weight", "f8")])
+    np.save(tmp_path / "a.npy", a)
+    with pytest.raises(InputError, match=r"with the fields age, weight: save each .* \.npz file"):
+        load_data(tmp_path / "a.npy")
+
+
+def test_a_text_with_tabs_is_to_be_renamed_to_tsv(tmp_path):
+    for text, ending in (("a\tb\n1\t2\n", ".tsv"), ("a,b\n1,2\n", ".csv")):
+        (tmp_path / "t.txt").write_text(text)
+        with pytest.raises(InputError, match=rf"rename it to \{ending}$"):
+            load_data(tmp_path / "t.txt")
+
+
+def test_labels_of_an_array_that_are_missing_are_no_class(tmp_path):
+    np.savez(tmp_path / "t.npz", X=np.zeros((4, 3)), y=[2.0, np.nan, 1.0, np.nan])
+    _, y = load_data(tmp_path / "t.npz", "all")
+    assert y.dtype == np.int64
+    assert y.tolist() == [2, -1, 1, -1]
