@@ -48,6 +48,14 @@ class DataWarning(UserWarning):
     """The data are valid, but a model would probably learn them badly."""
 
 
+class RowWarning(DataWarning):
+    """A DataWarning whose text, with {} for it, names a row: that of this number, from 0."""
+
+    def __init__(self, text: str, row: int) -> None:
+        super().__init__(text.replace("{}", f"row {row} (counted from 0)", 1))
+        self.text, self.row = text, row
+
+
 class CheckpointWarning(UserWarning):
     """A checkpoint is damaged, and another one is used instead."""
 
@@ -99,14 +107,15 @@ def tinted(text: str, colour: int, stream: TextIO | None = None) -> str:
     return text if plain or not stream.isatty() else f"\x1b[{colour}m{text}\x1b[0m"
 
 
-def warn_of_data(text: str) -> None:
-    """A DataWarning at the line outside this package that called it."""
+def warn_of_data(text: str, row: int | None = None) -> None:
+    """A DataWarning, of a row a RowWarning, at the line outside this package that called it."""
     from inspect import currentframe  # lazily: slow to import, and rarely needed
 
     level, frame = 1, currentframe()
     while frame and frame.f_globals["__name__"].partition(".")[0] == __package__:
         level, frame = level + 1, frame.f_back
-    warnings.warn(text, DataWarning, stacklevel=level)
+    message = DataWarning(text) if row is None else RowWarning(text, row)
+    warnings.warn(message, stacklevel=level)
 
 
 def warn(text: str) -> None:

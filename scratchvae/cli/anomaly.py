@@ -5,6 +5,7 @@ The score is the negative of the lower bound of log p(x), in nats: larger is mor
 
 import argparse
 import os
+import warnings
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from ..data import NAMED, known_name
 from ..data.labels import by_text, known_labels, labels_named, missing, rejoined
 from ..data.sources import DataSet
-from ..errors import InputError
+from ..errors import DataWarning, InputError
 from ..evaluate.metrics import average_precision, roc_auc
 from ..evaluate.outliers import threshold
 from ..evaluate.units import Data, need_labels, pixels
@@ -22,7 +23,16 @@ from ..files.atomic import write_csv
 from ..models import Model
 from ..pictures import gallery
 from ..train.snapshot import data_hash
-from .shared import as_trained, complete_rows, data_of, data_splits, open_run, output, save_picture
+from .shared import (
+    as_trained,
+    complete_rows,
+    data_of,
+    data_splits,
+    naming_rows,
+    open_run,
+    output,
+    save_picture,
+)
 
 OWN_COLUMNS = ("row", "score", "anomaly", "file")  # names that labels cannot have
 
@@ -41,7 +51,8 @@ def anomaly(a: argparse.Namespace) -> None:
     data = every if complete.all() else _without_gaps(a, every, complete)
     X, y, name, *_ = data
     named = _anomalous(a, settings, data)
-    scores = _scores(model, X, y, name, settings, a.samples)
+    with naming_rows(data):
+        scores = _scores(model, X, y, name, settings, a.samples)
 
     def column(values: list[Any]) -> list[Any]:
         after = iter(values)
@@ -225,7 +236,9 @@ def _draw(
     between = ", " if longest < 10 else "\n"
 
     def shown(rows: np.ndarray) -> tuple[Any, ...]:
-        images = gallery.drawn(model, gallery.as_floats(model, data.X[rows]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # of values that the scores warned of
+            images = gallery.drawn(model, gallery.as_floats(model, data.X[rows]))
         texts = [f"{score:.5g}" for score in scores[rows]]
         return images, texts, [between.join(captions[i]) for i in rows]
 

@@ -26,6 +26,7 @@ from .shared import (
     data_of,
     label_name,
     measure,
+    naming_rows,
     open_run,
     output,
     save_picture,
@@ -85,7 +86,8 @@ def reconstruct(a: argparse.Namespace) -> None:
     all_rows = path.suffix.lower() in SUFFIXES
     n = a.n or (len(X) if all_rows else SHOWN if model.rows_.image_shape else ROWS)
     X, y = X[:n], None if y is None else y[:n]
-    picture = gallery.reconstructions(model, X, with_labels(model, X, y, name))
+    with naming_rows(data):
+        picture = gallery.reconstructions(model, X, with_labels(model, X, y, name))
     write(path, picture, decoded_rows(model, picture.numbers, y, **_about(data, n)))
 
 
@@ -102,7 +104,8 @@ def encode(a: argparse.Namespace) -> None:
     check_table(path)
     data = data_of(a, model, settings)
     X, y, name, *_ = data
-    mu, logvar = means(model, X, with_labels(model, X, y, name))
+    with naming_rows(data):
+        mu, logvar = means(model, X, with_labels(model, X, y, name))
     codes = {"mu": mu} if logvar is None else {"mu": mu, "logvar": logvar}
     columns = [f"{part}{i}" for part in codes for i in range(model.latent_dim)]
     write_table(path, Table(codes, columns, y, **_about(data)))
@@ -111,7 +114,8 @@ def encode(a: argparse.Namespace) -> None:
 
 def interpolate(a: argparse.Namespace) -> None:
     model, settings = open_run(a)
-    X, y, name, split, *_ = data_of(a, model, settings)
+    data = data_of(a, model, settings)
+    X, y, name, split, *_ = data
     labels = with_labels(model, X, y, name)
     path = output(a)
     _need_images(model, path)
@@ -120,7 +124,9 @@ def interpolate(a: argparse.Namespace) -> None:
     if len(pairs) == 0:
         kind = " of one label" if labels else ""
         raise InputError(f"the {split} of {name} have no two examples{kind} to go between")
-    write(path, gallery.interpolations(model, X, labels, pairs, steps, a.slerp))
+    with naming_rows(data, pairs.ravel()):
+        picture = gallery.interpolations(model, X, labels, pairs, steps, a.slerp)
+    write(path, picture)
 
 
 def traverse(a: argparse.Namespace) -> None:

@@ -81,6 +81,8 @@ class Parser(argparse.ArgumentParser):
         if not unknown.startswith("-"):
             if before in LISTS and "data" in known:
                 return f", separate values by commas, as in {before} A,{unknown}"
+            if before == "--data":
+                return ": put the files in a folder, and name that"
             return f", perhaps --data {unknown}" if "data" in known else ""
         name = unknown.partition("=")[0].strip("-").replace("-", "_")
         meant = OTHER_NAMES.get(name, name).replace("_", "-")

@@ -1,6 +1,9 @@
 """Functions shared by the commands: load a run and its data, evaluate, and write results."""
 
 import argparse
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from ..data.images import SUFFIXES as SUFFIXES_OF_PICTURES
 from ..data.images import holds_images
 from ..data.labels import keep_labels, leave_out
 from ..data.sources import KINDS_OF, DataSet, find_source
-from ..errors import InputError, warn
+from ..errors import DataWarning, InputError, RowWarning, warn
 from ..evaluate import Evaluation, evaluate
 from ..evaluate.collapse import MIN_ROWS, NONE, collapse_report
 from ..evaluate.units import Data, need_labels, pixels, with_labels
@@ -102,6 +105,8 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     other = own is None or (name != own and Path(name).resolve() != Path(own))
     data_dir = a.data_dir or settings.get("data_dir")
     source = find_source(name, data_dir, _reading(a, model, settings, None, other))
+    if other:
+        _check_kind(model, source.kind, shown_name(name), own)
     split = getattr(a, "split", None)
     if split is None:
         whole = other or ("split" in a and a.data is not None)
@@ -125,6 +130,39 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     label = rows.label or label_name(settings)
     about = rows.files, rows.numbers, label, rows.lines, rows.place
     return Data(rows.X, rows.y, shown_name(name), SPLITS[split], *about)
+
+
+def _check_kind(model: Model, kind: str, name: str, own: str | None) -> None:
+    """Raises InputError for pictures where the model has learned a table, or the other way."""
+    form = model.rows_
+    if kind == "pictures" and form.columns and not form.image_shape:
+        names = ", ".join(form.columns[:5]) + ", ..." * (len(form.columns) > 5)
+        raise InputError(
+            f"{name} holds pictures, but the run was trained on a table with the columns {names}: "
+            "name a table of these"
+        )
+    if kind == "table" and own and own not in NAMED and Path(own).is_dir():
+        if holds_images(Path(own)):
+            raise InputError(
+                f"{name} is a table, but the run was trained on the pictures of {own}: name a "
+                "picture, or a folder of pictures"
+            )
+
+
+@contextmanager
+def naming_rows(data: Data, chosen: np.ndarray | None = None) -> Iterator[None]:
+    """Within it, warnings name rows as their file does; chosen: those that the model is given."""
+    show = warnings.showwarning
+
+    def named(message: Warning | str, *where: Any, **more: Any) -> None:
+        if isinstance(message, RowWarning):
+            i = message.row if chosen is None else chosen[message.row]
+            message = DataWarning(message.text.replace("{}", data.called(i), 1))
+        show(message, *where, **more)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = named
+        yield
 
 
 def label_name(settings: dict[str, Any]) -> str | None:
@@ -171,7 +209,12 @@ def data_splits(chosen: dict[str, Any], verbose: bool = False) -> tuple[DataSet,
     if chosen["leave_out"] is not None:
         if y is None:
             raise InputError(f"{name} has no labels, so --leave-out means nothing: leave it out")
-        X, y = leave_out(X, y, chosen["leave_out"])
+        kept, y = leave_out(np.arange(len(X)), y, chosen["leave_out"])
+        X, numbers, lines = X[kept], train.numbers, train.lines
+        train = train._replace(
+            numbers=kept if numbers is None else numbers[kept],
+            lines=None if lines is None else lines[kept],
+        )
     if chosen["labels"] is not None:
         y = keep_labels(y, chosen["labels"], chosen["seed"])
     return train._replace(X=X, y=y), Data(test.X, test.y, name, "test split")
@@ -200,12 +243,14 @@ def _reading(
     told = {name: getattr(a, name) for name in KINDS_OF if hasattr(a, name)}
     if told.get("missing") == "skip" and kind in ("array", "arrays"):
         del told["missing"]  # arrays are read with their gaps
+    form = model.rows_
+    examples = {(model.n_features_,), form.shape or form.image_shape or ()}
     own = {
         name: settings[name]
         for name, kinds in KINDS_OF.items()
         if name in settings and (kind is None or kind in kinds)
     }
-    if kind == "pictures" and (shape := model.rows_.image_shape):
+    if kind == "pictures" and (shape := form.image_shape):
         own["remedy"] = _size(shape)
         if own.get("grey") is None:
             own["grey"] = len(shape) == 2
@@ -221,8 +266,9 @@ def _reading(
         sheet_required="sheet" in told or not other,
         labelled=rows,
         also_drop=also_drop,
-        means=model.rows_.means or None,
-        learned=model.rows_.columns or (None,) * model.n_features_,
+        means=form.means or None,
+        learned=form.columns or (None,) * model.n_features_,
+        examples=tuple(examples) if other else (),
     )
 
 
@@ -230,11 +276,12 @@ def measure(model: Model, data: Data, settings: dict[str, Any], **options: Any) 
     """Evaluate the model on the data, with the pixels of the run's training."""
     if model.needs_labels:
         need_labels(type(model), data.y, data.name)
-    return evaluate(
-        model, data.X, data.y, binarize=settings.get("binarize", "none"), data=data.name,
-        split=data.split, left_out=", ".join(settings.get("leave_out") or ()),
-        numbers=data.row_numbers, **options,
-    )  # fmt: skip
+    with naming_rows(data):
+        return evaluate(
+            model, data.X, data.y, binarize=settings.get("binarize", "none"), data=data.name,
+            split=data.split, left_out=", ".join(settings.get("leave_out") or ()),
+            numbers=data.row_numbers, **options,
+        )  # fmt: skip
 
 
 @np.errstate(over="ignore", invalid="ignore")  # of rows far from the training data

@@ -143,7 +143,10 @@ def _model(start: Start, rows: DataSet) -> Model:
     if start.origin is None:
         model = MODELS[start.settings["model"]](**config)
         model.check_config()
-        return model.build_from(rows.X, rows.y, columns=rows.columns, means=rows.means)
+        about = Data(*rows[:2], "", "", numbers=rows.numbers, lines=rows.lines, place=rows.place)
+        return model.build_from(
+            rows.X, rows.y, columns=rows.columns, means=rows.means, where=about.called
+        )
     model = start.origin.model.set_params(**config)
     model.check_config()
     model.history_ = []

@@ -284,9 +284,11 @@ def _unambiguous_roles(
 
 
 def read_split(
-    path: Path, found: Arrays, pairs: Mapping[str, Pair], split: str, verbose: bool
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """`checked` rows and labels of a split. verbose: say what is not read, and what is decided."""
+    path: Path, found: Arrays, pairs: Mapping[str, Pair], split: str, verbose: bool,
+    examples: Collection[tuple[int, ...]] = (),
+) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
+    """`checked` rows and labels of a split. examples: shapes of an array that is one row; verbose:
+    say what is not read, and what is decided."""
 
     def tell(text: str) -> None:
         if verbose:
@@ -300,7 +302,11 @@ def read_split(
     with refusing(path, DataError, MemoryError):
         content = found.read(wanted)
         X, y = content[name], None if labels is None else content[labels]
-        return checked(X if found.counts is None else _rows_first(X, name, labels, found, tell), y)
+        if X.shape in examples:
+            X = X[None]
+        elif found.counts is not None:
+            X = _rows_first(X, name, labels, found, tell)
+        return checked(X, y, len(found.names) > 1)
 
 
 def _rows_first(

@@ -135,6 +135,12 @@ def check_columns(known: tuple[str, ...] | None, given: tuple[str, ...] | None, 
             lines.append(f"For {name!r}, did you mean {near[0]!r}?")
     if unexpected and not missing:
         lines.append(f"Leave them out (--drop {quote(','.join(unexpected))}).")
+    elif missing and not unexpected:
+        columns = f"an empty column {missing[0]}" if len(missing) == 1 else "them as empty columns"
+        drop = quote(",".join(missing)) if len(missing) <= 5 else "NAME,NAME"
+        lines.append(
+            f"Add {columns} and pass --missing mean (missing=), or train again with --drop {drop}."
+        )
     elif not unexpected and not missing:
         lines.append("Feature names must be in the same order as they were in fit.")
         lines.append(f"It is {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}.")

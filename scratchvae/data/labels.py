@@ -15,19 +15,22 @@ MAX_LABEL = 200  # characters of a label: NumPy pads all labels to the length of
 MAX_LETTERS = 1 << 20  # classes times the longest name: NumPy pads all names to that length
 
 
-def checked(X: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+def checked(
+    X: np.ndarray, y: np.ndarray | None, others: bool = True
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows and their labels (N,). Labels may be (N,1), or (N,C) one-hot, which become classes.
 
-    Raises UnreadableFile if X is no rows, or the labels do not fit.
+    Raises UnreadableFile if X is no rows, or the labels do not fit. others: whether the file may
+    hold further arrays.
     """
     if X.ndim < 2:
+        another = ", or name another one with --array NAME (array=)" if others else ""
         raise UnreadableFile(
-            f"should hold rows, (N,D), but its array has the shape {X.shape}: reshape it, or name "
-            "another one, if there is one, with --array NAME (array=)"
+            f"should hold rows, (N,D), but its array has the shape {X.shape}: reshape it{another}"
         )
     if y is None or y.shape == (len(X),):
         return X, y
-    if y.size == len(X) and max(y.shape) == len(X):
+    if y.size == len(X) and max(y.shape, default=1) == len(X):
         return X, y.reshape(len(X))
     if y.ndim == 2 and len(y) == len(X) and _is_one_hot(y):
         return X, y.argmax(axis=1)
@@ -92,9 +95,14 @@ def missing(y: np.ndarray) -> np.ndarray:
 
 def whole(y: np.ndarray) -> np.ndarray:
     """Labels that are whole numbers as int64: unsigned ones, so that -1 can mean unlabelled, and
-    those that a program such as MATLAB keeps as floating point. Others stay as they are."""
-    if y.dtype.kind == "f" and not ((abs(y) < 2**53).all() and (y % 1 == 0).all()):
-        return y
+    those that a program such as MATLAB keeps as floating point, with NaN, which is no label, as -1.
+    Others stay as they are."""
+    if y.dtype.kind == "f":
+        gaps = np.isnan(y)
+        known = y[~gaps]
+        if not ((abs(known) < 2**53).all() and (known % 1 == 0).all()):
+            return y
+        y = np.where(gaps, UNLABELLED, y)
     return y.astype(np.int64) if y.dtype.kind in "uf" else y
 
 

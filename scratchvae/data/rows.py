@@ -135,9 +135,10 @@ class RowFormat:
         if outside.any():
             i, j = np.argwhere(outside)[0]
             warn_of_data(
-                f"{outside.sum():,} values, such as {rows[i, j]:g} in row {i} (counted from 0), "
-                f"column {self.column(j)}, lie outside the range of the training data, which "
-                "scale='minmax' maps to [0, 1], and count as its ends"
+                f"{outside.sum():,} values, such as {rows[i, j]:g} in {{}}, column "
+                f"{self.column(j)}, lie outside the range of the training data, which "
+                "scale='minmax' maps to [0, 1], and count as its ends",
+                row=int(i),
             )
         return np.clip(scaled, 0, 1, out=scaled)
 

@@ -53,6 +53,7 @@ class Options:
     also_drop: Sequence[str | int] | None = None  # of tables: left out if they are there
     means: tables.Means | None = None  # of tables: fill missing values with these
     learned: tuple[str | None, ...] = ()  # of tables: names of the columns of a fitted model
+    examples: tuple[tuple[int, ...], ...] = ()  # of arrays: shapes of one that is a single row
     remedy: str = "32"  # of pictures: the size that messages propose
 
 
@@ -277,7 +278,8 @@ def _in_file(path: Path, name: str, options: Options) -> Source:
     if suffix in images.SUFFIXES:
         return _picture_source(path, options)
     if lower.endswith(arrays.UNNAMED):
-        return _array_source(path, lambda: arrays.of_file(path), Options())._replace(kind="array")
+        unnamed = Options(examples=options.examples)
+        return _array_source(path, lambda: arrays.of_file(path), unnamed)._replace(kind="array")
     if lower.endswith(arrays.SUFFIXES):
         # beside an array that is named, no other file is read
         of = arrays.of_file_and_partners if options.array is None else arrays.of_file
@@ -293,9 +295,17 @@ def _in_file(path: Path, name: str, options: Options) -> Source:
     if lower.endswith(PACKED):
         raise InputError(f"{name} is an archive: unpack it, and name the folder")
     known = f"{', '.join(ENDINGS)}, and those of pictures, such as .png and .jpg"
+    if suffix == ".txt" and _holds_tabs(path):
+        raise InputError(f"{name} has the ending '.txt', which is not read: rename it to .tsv")
     remedy = REMEDIES.get(suffix, f"the endings of data are {known}")
     ending = f"the ending {suffix!r}, which is not read" if suffix else "no ending"
     raise InputError(f"{name} has {ending}: {remedy}")
+
+
+def _holds_tabs(path: Path) -> bool:
+    """Whether the first line of a text holds a tab."""
+    with refusing(path, DataError), path.open("rb") as f:
+        return b"\t" in f.readline(1 << 16)
 
 
 def _missing(path: Path, name: str) -> InputError:
@@ -322,6 +332,6 @@ def _array_source(path: Path, opened: Callable[[], arrays.Arrays], options: Opti
 
     def read(split: str, verbose: bool) -> DataSet:
         warn_of_others(path, pairs[split], options.array, options.label_column, options.labelled)
-        return DataSet(*arrays.read_split(path, found, pairs, split, verbose))
+        return DataSet(*arrays.read_split(path, found, pairs, split, verbose, options.examples))
 
     return Source("arrays", "all" not in pairs, read)

@@ -129,7 +129,13 @@ def _array(
     gzipped: `size` is that of the compressed file, and the array may be larger.
     """
     dtype, fortran, shape, start = _header(f)
-    if dtype.kind not in "biufUS" or dtype.fields or dtype.subdtype or dtype.itemsize == 0:
+    if dtype.fields:
+        names = ", ".join(list(dtype.fields)[:5])
+        raise UnreadableFile(
+            f"holds {f'{name!r}, ' if name else ''}an array with the fields {names}: save each as "
+            "an array of a .npz file, numpy.savez(file, NAME=a['NAME'], ...)"
+        )
+    if dtype.kind not in "biufUS" or dtype.subdtype or dtype.itemsize == 0:
         raise UnreadableFile(
             f"holds {f'{name!r}, ' if name else ''}an array of dtype {dtype}, but only numbers and "
             "text are read: convert it by .astype(float), or .astype(str) for names, and save it "

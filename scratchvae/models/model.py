@@ -81,17 +81,17 @@ class Model(Parametric):
 
     def build_from(
         self, X: Any, y: Any = None, *, scale: str | None = None, columns: Any = None,
-        means: Any = None,
+        means: Any = None, where: Any = None,
     ) -> Self:  # fmt: skip
         """Initialise the parameters for these data, and learn the format of their rows.
 
         scale defaults to the hyper-parameter, columns to the names that X has, and means, which
-        fill missing values in later tables, to those of X.
+        fill missing values in later tables, to those of X. where(i) names row i in messages.
         """
         self.check_config()
         scale = self.scale if scale is None else scale
         known = {"unit_interval": self.unit_interval, "columns": columns, "means": means}
-        form = learn_format(X, scale=scale, **known)
+        form = learn_format(X, scale=scale, where=where, **known)
         rows = self._to_learn(form, X)
         self._build_for_rows(rows, y)
         self.rows_ = form

@@ -27,7 +27,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..errors import InputError
 from ..files.atomic import write_atomically
-from .texts import captions, font_size, plain
+from .texts import captions, font_size, measured, plain
 from .tiles import checked, grid, on_white, padded, per_row, stacked
 
 DARK, MIDDLE, LIGHT = "#1b2a49", "#c8553d", "#8fa6c6"
@@ -186,6 +186,9 @@ def latent_plane(
     size = np.clip(220 / max(len(codes), 1) ** 0.5, 5, 40)
     if labels is None:
         axes.scatter(first, second, s=size, color=DARK, alpha=0.5, linewidths=0)
+    elif (values := measured(labels)) is not None:
+        dots = axes.scatter(first, second, s=size, c=values, cmap="viridis", linewidths=0)
+        figure.colorbar(dots, ax=axes, shrink=0.5, anchor=(0, 1)).outline.set_visible(False)
     else:
         classes, index = np.unique(labels, return_inverse=True)
         norm = BoundaryNorm(np.arange(len(classes) + 1) - 0.5, max(256, len(classes)))

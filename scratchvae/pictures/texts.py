@@ -4,7 +4,10 @@ from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import Any
 
+import numpy as np
 from matplotlib.textpath import TextPath
+
+FEW = 20  # numbers, at most, that are drawn as classes
 
 
 def plain(text: Any, letters: int = 1000) -> str:
@@ -12,6 +15,17 @@ def plain(text: Any, letters: int = 1000) -> str:
     text = str(text)
     text = text if len(text) <= letters else f"{text[: letters - 1]}…"
     return text.replace("$", r"\$")
+
+
+def measured(labels: Any) -> Any:
+    """Labels that are many real numbers, or their texts, as floats with NaN for ""; else None."""
+    labels = np.asarray(labels)
+    try:
+        numbers = np.where(labels == "", "nan", labels).astype(float)
+    except (TypeError, ValueError):
+        return None
+    known = np.unique(numbers[np.isfinite(numbers)])
+    return None if len(known) <= FEW or (known % 1 == 0).all() else numbers
 
 
 def captions(

@@ -912,3 +912,130 @@ def test_advice_on_gaps_is_for_the_command(train, tmp_path, capsys):
         assert "in line 2, column 'height'" in told
     argv = ["anomaly", str(train(data, *GAUSSIAN)), "--data", str(gap)]
     refused(capsys, argv, "or leave the row out (anomaly: --missing skip)")
+
+
+@pytest.mark.parametrize("leave_out", [(), ("--leave-out", "b")])
+@pytest.mark.filterwarnings("always::scratchvae.errors.DataWarning")
+def test_a_code_for_missing_values_is_named_with_its_line(leave_out, train, tmp_path, capfd):
+    path = table(tmp_path / "t.csv", n=60)
+    lines = path.read_text().splitlines()
+    lines[41] = ",".join(["-999", *lines[41].split(",")[1:]])
+    path.write_text("\n".join([*lines, ""]))
+    train(path, *GAUSSIAN, "--scale", "standard", *leave_out)
+    told = "column 'height' holds -999 in row 40 (counted from 0; line 42 of t.csv), far from its"
+    seen = capfd.readouterr().err
+    assert seen.count("-999") == 1
+    assert told in seen
+    assert "leave the cell empty and pass --missing mean" in seen
+
+
+@pytest.mark.parametrize("lacking", [["age"], ["age", "height"]])
+def test_a_later_table_without_a_column_may_have_it_empty(lacking, train, tmp_path, capsys):
+    names = ("height", "weight", "age")
+    run = train(table(tmp_path / "t.csv"), *GAUSSIAN)
+    left = [name for name in names if name not in lacking]
+    later = table(tmp_path / "later.csv", left, kinds=False)
+    added = "an empty column age" if lacking == ["age"] else "them as empty columns"
+    told = f"Add {added} and pass --missing mean (missing=), or train again with --drop "
+    refused(capsys, ["anomaly", run, "--data", later], told + ",".join(lacking) + ".")
+    rows = [
+        dict.fromkeys(lacking, "") | dict(row)
+        for row in csv.DictReader(later.read_text().splitlines())
+    ]
+    lines = [",".join(names), *(",".join(row[name] for name in names) for row in rows)]
+    later.write_text("\n".join([*lines, ""]))
+    assert cli.main(["anomaly", str(run), "--data", str(later), "--missing", "mean"]) == 0
+
+
+@pytest.mark.parametrize("shape", [(80,), (6, 4), (4, 5, 3)])
+@pytest.mark.parametrize("ending", [".npy", ".npz", ".h5", ".mat"])
+def test_an_array_that_is_one_example_of_the_run_is_one_row(
+    ending, shape, train, tmp_path, capsys, rng
+):
+    X = rng.normal(size=(20, *shape))
+    np.save(tmp_path / "all.npy", X)
+    run = train("all.npy", "--likelihood", "gaussian", "--scale", "standard")
+    one = tmp_path / f"one{ending}"
+    if ending == ".npy":
+        np.save(one, X[3])
+    elif ending == ".npz":
+        np.savez(one, X=X[3], y=2)
+    elif ending == ".h5":
+        h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+        with h5py.File(one, "w") as f:
+            f["X"] = X[3]
+    else:
+        scipy = pytest.importorskip("scipy.io", reason="scipy is not installed")
+        scipy.savemat(one, {"X": X[3]})
+    np.save(tmp_path / "row.npy", X[3][None])
+    for name in (one, "row.npy"):
+        assert cli.main(["anomaly", str(run), "--data", str(name), "-o", f"{name}.csv"]) == 0
+        assert cli.main(["encode", str(run), "--data", str(name), "-o", f"{name}.npy"]) == 0
+        argv = ["reconstruct", str(run), "--data", str(name), "-o", f"{name}.r.npy"]
+        assert cli.main(argv) == 0
+    assert "the only example of" in capsys.readouterr().out
+    for result in (".npy", ".r.npy"):
+        codes = [np.load(f"{name}{result}") for name in (one, "row.npy")]
+        np.testing.assert_array_equal(*codes)
+    assert rows_of(tmp_path / f"one{ending}.csv") == 1
+
+
+def test_a_pixel_row_alone_may_have_the_shape_of_its_image(train, tmp_path, rng):
+    X = rng.random((20, 64))
+    np.savez(tmp_path / "t.npz", X=X.reshape(20, 8, 8))
+    run = train("t.npz")
+    np.save(tmp_path / "flat.npy", X[0])
+    assert cli.main(["anomaly", str(run), "--data", "flat.npy", "-o", "flat.csv"]) == 0
+    assert rows_of(tmp_path / "flat.csv") == 1
+
+
+def test_an_array_of_another_shape_is_still_refused_without_advice_it_cannot_follow(
+    train, tmp_path, capsys, rng
+):
+    np.save(tmp_path / "all.npy", rng.normal(size=(20, 6)))
+    run = train("all.npy", "--likelihood", "gaussian")
+    np.save(tmp_path / "short.npy", np.zeros(5))
+    with pytest.raises(InputError, match=r"its array has the shape \(5,\): reshape it$"):
+        load_data(tmp_path / "short.npy")
+    refused(capsys, ["anomaly", run, "--data", "short.npy"], "(5,): reshape it\n")
+    np.savez(tmp_path / "two.npz", X=np.zeros(5), other=np.zeros((3, 2)))
+    with pytest.raises(InputError, match=r"reshape it, or name another one with --array NAME"):
+        load_data(tmp_path / "two.npz")
+
+
+def test_pictures_for_the_run_of_a_table_and_a_table_for_one_of_pictures(train, tmp_path, capsys):
+    pictures, numbers = photos(tmp_path / "photos"), table(tmp_path / "t.csv")
+    run = train(numbers, *GAUSSIAN)
+    told = "photos/ holds pictures, but the run was trained on a table with the columns height, wei"
+    refused(capsys, ["anomaly", run, "--data", pictures], told)
+    run = train(pictures)
+    told = "t.csv is a table, but the run was trained on the pictures of "
+    refused(capsys, ["anomaly", run, "--data", numbers], told)
+
+
+def test_two_files_belong_in_a_folder(train, tmp_path, capsys):
+    run = train(photos(tmp_path / "photos"))
+    files = [tmp_path / "photos" / "a" / f"{i}.png" for i in (0, 2)]
+    told = "2.png: put the files in a folder, and name that"
+    refused(capsys, ["anomaly", run, "--data", *files], told)
+
+
+def test_an_array_with_fields_is_to_be_saved_as_several(tmp_path):
+    a = np.zeros(5, [("age", "f8"), ("weight", "f8")])
+    np.save(tmp_path / "a.npy", a)
+    with pytest.raises(InputError, match=r"with the fields age, weight: save each .* \.npz file"):
+        load_data(tmp_path / "a.npy")
+
+
+def test_a_text_with_tabs_is_to_be_renamed_to_tsv(tmp_path):
+    for text, ending in (("a\tb\n1\t2\n", ".tsv"), ("a,b\n1,2\n", ".csv")):
+        (tmp_path / "t.txt").write_text(text)
+        with pytest.raises(InputError, match=rf"rename it to \{ending}$"):
+            load_data(tmp_path / "t.txt")
+
+
+def test_labels_of_an_array_that_are_missing_are_no_class(tmp_path):
+    np.savez(tmp_path / "t.npz", X=np.zeros((4, 3)), y=[2.0, np.nan, 1.0, np.nan])
+    _, y = load_data(tmp_path / "t.npz", "all")
+    assert y.dtype == np.int64
+    assert y.tolist() == [2, -1, 1, -1]

@@ -159,3 +159,49 @@ def test_labels_left_out_of_training_make_no_threshold(tmp_path, rng, capsys):
     refused(capsys, argv, "the test split of x.npz holds only labels left out of training")
     call(*argv[:4], "-o", out)
     assert "of the 40 training examples: " in capsys.readouterr().out
+
+
+def test_values_beyond_the_training_data_are_warned_of_once_with_the_row_of_the_file(
+    tmp_path, rng, capfd
+):
+    X = rng.random((40, 6, 6))
+    np.save(tmp_path / "t.npy", X)
+    run, out = tmp_path / "run", tmp_path / "s.csv"
+    call("train", "--data", tmp_path / "t.npy", "--scale", "minmax", *OPTIONS[4:], "--epochs", "1",
+         "--quiet", "--out", run)  # fmt: skip
+    new = rng.random((9, 6, 6))
+    new[1, 0, 0], new[6, 2:4] = nan, 4095
+    np.save(tmp_path / "new.npy", new)
+    capfd.readouterr()
+    call("anomaly", run, "--data", tmp_path / "new.npy", "--missing", "skip", "-o", out)
+    seen = capfd.readouterr().err
+    assert seen.count("lie outside the range") == 1
+    assert "12 values, such as 4095 in row 6 (counted from 0), column 12, lie outside" in seen
+    new[1, 0, 0] = 0.5
+    np.save(tmp_path / "new.npy", new)
+    for command, result in (
+        ("encode", "c.csv"),
+        ("reconstruct", "r.csv"),
+        ("interpolate", "i.npy"),
+    ):
+        call(command, run, "--data", tmp_path / "new.npy", "-o", tmp_path / result)
+        seen = capfd.readouterr().err
+        assert seen.count("lie outside the range") == 1
+        assert "such as 4095 in row 6 (counted from 0)" in seen
+
+
+def test_values_beyond_the_training_data_are_warned_of_with_the_line_of_a_table(
+    tmp_path, rng, capfd
+):
+    X = rng.random((40, 4))
+    run, data = tmp_path / "run", write(tmp_path / "t.csv", X)
+    call("train", "--data", data, *OPTIONS[:2], "--scale", "minmax", "--likelihood", "bernoulli",
+         *OPTIONS[4:], "--epochs", "1", "--quiet", "--out", run)  # fmt: skip
+    X[5, 2] = nan
+    X[8, 1] = 7
+    capfd.readouterr()
+    call("anomaly", run, "--data", write(tmp_path / "n.csv", X), "--missing", "skip", "-o",
+         tmp_path / "s.csv")  # fmt: skip
+    assert "1 values, such as 7 in row 8 (counted from 0; line 10 of n.csv), column 'b', lie " in (
+        capfd.readouterr().err
+    )

@@ -445,12 +445,21 @@ def test_the_limit_holds_for_matlab_too(tmp_path, matlab, monkeypatch):
     assert "expands to 800,000 bytes, more than the limit of 799,999" in refused(path)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("value", [0.5, np.inf, 1e300])
 def test_labels_of_matlab_that_are_no_whole_numbers_of_64_bits_stay(tmp_path, matlab, value):
     path = tmp_path / "a.mat"
     labels = np.array([0, 1, 2, 0, 1, value])
     matlab.savemat(path, {"X": X.reshape(6, 4), "y": labels})
     np.testing.assert_array_equal(load_data(path, "all")[1], labels)
+
+
+def test_nan_among_whole_labels_is_no_label_as_in_a_table(tmp_path, matlab):
+    labels = np.array([0, 1, 2, 0, 1, np.nan])
+    matlab.savemat(tmp_path / "a.mat", {"X": X.reshape(6, 4), "y": labels})
+    np.testing.assert_array_equal(load_data(tmp_path / "a.mat", "all")[1], [0, 1, 2, 0, 1, -1])
+    labels[0] = 0.5  # measurements: they stay
+    matlab.savemat(tmp_path / "a.mat", {"X": X.reshape(6, 4), "y": labels})
+    np.testing.assert_array_equal(load_data(tmp_path / "a.mat", "all")[1], labels)
 
 
 # ------------------------------------------------------------------------- labels of text in MATLAB

@@ -154,6 +154,21 @@ def test_latent_plane(rng):
         plots.latent_plane(rng.standard_normal((50, 3)))
 
 
+def test_labels_that_are_real_numbers_have_a_continuous_colour_bar(rng):
+    z, ages = rng.standard_normal((50, 2)), rng.uniform(18, 95, 50).round(1)
+    texts = np.array([*map(str, ages[:-1]), ""])
+    for labels in (ages, texts):
+        figure = plots.latent_plane(z, labels)
+        axes, bar = figure.axes
+        assert 2 < len(bar.get_yticks()) < 15
+        low, high = axes.collections[0].get_clim()
+        assert (low, high) == (ages[:-1].min(), ages[:-1].max()) or labels is ages
+        assert rendered(figure).std() > 5
+    for labels in (ages.astype(int), ages.round(-1) + 0.5, np.array([*texts[:-1], "old"])):
+        _, bar = plots.latent_plane(z, labels).axes
+        assert len(bar.get_yticks()) == len(np.unique(labels))
+
+
 @pytest.mark.parametrize("shape", [(2, 9), (2, 3, 3, 1), (2, 3, 3, 4), (2, 1, 3, 3, 3), (9,)])
 def test_rows_that_are_not_images(shape):
     with pytest.raises(InputError, match=r"shape \(N,H,W\) or \(N,H,W,3\), got .*rows_.images"):
