@@ -147,6 +147,8 @@ def _zero(asked: Question, claim: Claim, name: str) -> tuple[float, str] | None:
         found.append(p._replace(error=p.error + float(abs(g * u).sum())))
     if all(p.resolution <= PASS_RESOLUTION for p in found):
         return resolution(found), OF_ITSELF
+    if not bool(g.any()):
+        return None  # an exact 0 may be one that was never computed, of a slope that hides
     moved = {
         n: a + FURTHER * direction(a, n, asked.seed)
         for n, a in asked.pair.inputs.items()

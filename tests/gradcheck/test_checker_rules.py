@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
+from support.zoo import layer
 
 from scratchvae import VAE, InputError
 from scratchvae.backend.registry import OPS
@@ -780,3 +781,15 @@ def test_a_backward_that_computes_in_float32_is_said_to(seed):
     assert (report.verdict, report.notes) == (PASS, (note,))
     wrong = check(silu, lambda dy, x: silu_backward(dy, x, np.float32(1.00001)), {"x": x})
     assert wrong.verdict == FAIL
+
+
+@pytest.mark.parametrize("factor", [0, 1, 2])
+def test_a_zero_is_not_passed_where_a_larger_slope_hides_the_gradient(factor):
+    """The KL's gradient by mu, beside the exponential of a large log-variance."""
+    forward, backward, inputs = layer("gaussian_kl", 1, 100.0, "float64")
+
+    def scaled(dy, **inputs):
+        return {n: factor * g for n, g in backward(dy, **inputs).items()}
+
+    report = check(forward, scaled, inputs, wrt=["mu"], seed=1)
+    assert report.verdict == INCONCLUSIVE, report
