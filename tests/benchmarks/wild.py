@@ -47,6 +47,7 @@ from benchmarks.wild import truth  # noqa: E402
 
 import scratchvae  # noqa: E402
 from scratchvae.gradcheck import check  # noqa: E402
+from scratchvae.gradcheck.pair import Raised, called  # noqa: E402
 
 SECONDS = 60  # for each pair and checker
 UNKNOWN = 1e-2  # a truth with a larger relative error is none
@@ -79,11 +80,11 @@ def limited(function):
     start = time.process_time()
     try:
         with time_limit(SECONDS) if hasattr(signal, "SIGALRM") else nullcontext():
-            result, said = function(), ""
+            result, said = called("it", function), ""
     except TooLate:
         result, said = None, f"took more than {SECONDS} s"
-    except Exception as error:
-        result, said = None, f"{type(error).__name__}: {error}"
+    except Raised as error:
+        result, said = None, error.what or str(error)
     return result, 1e3 * (time.process_time() - start), said
 
 

@@ -274,10 +274,15 @@ def test_a_method_has_parameters_that_are_not_checked(draw):
         def backward(self, dy):
             return 2 * dy
 
-    with pytest.raises(
-        InputError, match=r"the first argument of <lambda> is y, .* add an argument dy"
+    for backward, name in (
+        (lambda y: 2 * y, "y"),
+        (lambda w, x: x, "w"),
+        (lambda y, x: 2 * x, "y"),
     ):
-        check(lambda x: x * x, lambda y: 2 * y, {"x": draw(3)})
+        inputs = {"x": draw(3), "w": draw(3)}
+        message = rf"the first argument of <lambda> is {name}, .* add an argument dy"
+        with pytest.raises(InputError, match=message):
+            check(lambda x, w: w * x, backward, inputs)
     report = check(Layer().forward, Layer().backward, {"x": draw(3)})
     text = "forward is a method: check_layer checks the parameters of its object, too"
     assert (report.verdict, report.notes) == ("PASS", (text,))

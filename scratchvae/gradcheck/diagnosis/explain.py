@@ -246,14 +246,14 @@ def _some(a: np.ndarray, n: np.ndarray, size: float, alike: Arrays) -> str:
     # the others are right only if they are so to the accuracy of differences
     if not 0 < wrong.mean() < 1 or difference[~wrong].max() > RIGHT * size:
         return ""
-    how = "wrong"
+    how, not_zero = "wrong", "not 0, as it should be,"
     if not (np.abs(n[wrong]) > CLOSE * size).any() and wrong.sum() > 1:
-        how = "not 0, as it should be,"
+        how = not_zero
     elif not a[wrong].any() and wrong.sum() > 1:
         how = "0"
     if where:
         return f"it is {how} {where}, and right elsewhere"
-    if how[0] == "n":
+    if how == not_zero:
         return f"it should be 0 at {wrong.sum()} of {wrong.size} entries, and is right elsewhere"
     if how == "0":
         return f"it is 0 at {wrong.sum()} of {wrong.size} entries, and is right elsewhere"
