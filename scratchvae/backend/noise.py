@@ -38,8 +38,9 @@ def bits(
 ) -> Array:
     """32 random bits for each entry of n rows: uint64 (n, width), < 2**32.
 
-    row is the number of the first row, or a key of each, uint64 (n,), as `row_keys` returns. On a
-    GPU this, `uniform` and `normal` are one kernel each, and step may be a 1-element array.
+    row is the number of the first row, or a key of each, uint64 (n,), as `row_keys` returns. step
+    is a number or, on the CPU, uint64 (n,1), one for each row. On a GPU this, `uniform` and
+    `normal` are one kernel each, and step may be a 1-element array.
     """
     key = {"seed": int(seed), "stream": stream, "step": step, "row": row}
     if xp is not np:

@@ -28,6 +28,11 @@ class TrainableModel(Protocol):
     params_: Flat
     history_: list[Record]  # one record per epoch
     gradients: Flat  # written by `backward`
+    noisy: bool  # whether `forward` reads noise
+
+    @property
+    def noise_width(self) -> int:
+        """Normal random numbers that `forward` reads for each row."""
 
     @property
     def scheduled(self) -> bool:
@@ -47,7 +52,7 @@ class TrainableModel(Protocol):
     def check(self, X: Any, y: Any = None) -> np.ndarray:
         """The rows (N,D) for `forward`, on the host. Raises InputError if they do not fit."""
 
-    def draw_noise(self, n: int, width: int | None = None, **key: int) -> Array:
+    def draw_noise(self, n: int, width: int | None = None, **key: Any) -> Array:
         """The noise of n rows, keyed by seed, stream, step and row."""
 
     def forward(self, x: Array, eps: Array) -> Any:

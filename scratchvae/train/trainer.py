@@ -21,6 +21,7 @@ from ..files.run_folder import COLUMNS
 from . import nonfinite
 from .callbacks import CheckpointTimer, is_best
 from .measure import CHUNK, check_binarize, losses, prepare
+from .noise_ahead import NoiseAhead
 from .optim import Adam, StepNumbers, check_training, clip, ramp
 from .progress import Progress, of_epoch, so_far
 from .protocol import Record, TrainableModel
@@ -90,6 +91,7 @@ class Trainer:
             raise InputError("pass the step size as lr, not among Adam's other settings")
         settings = {} if callable(self.lr) else {"lr": self.lr}
         self.adam = Adam(model.params_.array, **settings, **(adam or {}))
+        self.noise = NoiseAhead()
         self.sums = self.xp.zeros(4, dtype="float64")
         self._totals = [self.sums[i : i + 1] for i in range(3)]
         self.steps_per_epoch = -(-len(self.X) // self.batch_size)
@@ -244,7 +246,7 @@ class Trainer:
         x = to_float(self.X[rows], model.workspace("x", B, self.X.shape[1]))
         if self.binarize == "dynamic":
             binarized(x[:, : model.n_features_], stream=noise.BINARIZE, **key)
-        return model.forward(x, model.draw_noise(B, stream=noise.TRAIN, **key))
+        return model.forward(x, self.noise(model, B, numbers.step, first))
 
     def backward(self, acts: Any, numbers: StepNumbers) -> None:
         """Write the gradients of the mini-batch."""

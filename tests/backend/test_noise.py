@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchvae import VAE, InputError
+from scratchvae import IWAE, VAE, InputError
 from scratchvae.backend import noise
 from scratchvae.data.labels import keep_labels
 from scratchvae.errors import MAX_SEED
 from scratchvae.train import Trainer
 from scratchvae.train.measure import losses
+from scratchvae.train.noise_ahead import AHEAD, NoiseAhead
 
 # From the Random123 distribution, kat_vectors: philox4x32, 10 rounds: counter, key, result.
 VECTORS = [
@@ -78,16 +79,17 @@ def test_each_use_of_a_seed_has_a_key_of_its_own(monkeypatch, rng):
     def spy(*args, seed, stream, step=0, **rest):
         if stream != noise.KEYS:  # the keys of rows are the same for every seed
             assert seed == 3
-            keys.add((stream, step))
+            keys.update((stream, int(i)) for i in np.unique(step))
         return bits(*args, seed=seed, stream=stream, step=step, **rest)
 
     monkeypatch.setattr(noise, "bits", spy)
     vae = VAE(latent_dim=2, hidden=(3,), seed=3).build(9)
     trainer = Trainer(vae, X, binarize="dynamic")
     trainer.adam.t = 5
+    ahead = range(5, 5 + AHEAD // (6 * 2))  # the noise of later steps is drawn with that of step 5
     for use, wanted in (
         (lambda: vae.build(9), {(noise.INIT, i) for i in range(4)}),
-        (lambda: trainer.take_step(y), {(noise.TRAIN, 5), (noise.BINARIZE, 5)}),
+        (lambda: trainer.take_step(y), {*((noise.TRAIN, i) for i in ahead), (noise.BINARIZE, 5)}),
         (lambda: losses(vae, X), {(noise.TEST, 0)}),
         (lambda: vae.score_samples(X, k=3), {(noise.SCORE, j) for j in range(3)}),
         (lambda: vae.score_samples(X), {(noise.SCORE, 0)}),
@@ -96,6 +98,29 @@ def test_each_use_of_a_seed_has_a_key_of_its_own(monkeypatch, rng):
         keys.clear()
         use()
         assert keys == wanted
+
+
+@pytest.mark.parametrize("kind", [VAE, IWAE])
+@pytest.mark.parametrize(("n", "first"), [(5, 0), (3, 4), (AHEAD, 0)])
+def test_noise_ahead_is_that_of_each_step(kind, n, first):
+    model, ahead = kind(latent_dim=2, hidden=(3,), seed=3).build(9), NoiseAhead()
+    for step in (7, 8, 9, 8, 7, 10**6, 9):
+        key = {"seed": 3, "stream": noise.TRAIN, "step": step, "row": first}
+        wanted = noise.normal(n, model.noise_width, **key)
+        np.testing.assert_array_equal(ahead(model, n, step, first), wanted)
+    model.seed = 4
+    wanted = noise.normal(n, model.noise_width, **key | {"seed": 4})
+    np.testing.assert_array_equal(ahead(model, n, step, first), wanted)
+
+
+def test_noise_ahead_is_drawn_once_for_several_steps(monkeypatch):
+    model, ahead, calls, bits = VAE(latent_dim=2).build(9), NoiseAhead(), [], noise.bits
+    monkeypatch.setattr(noise, "bits", lambda *a, **k: (calls.append(a), bits(*a, **k))[1])
+    for step in range(20):
+        ahead(model, 5, step)
+    assert len(calls) == 1
+    ahead(model, 4, 20)  # another number of rows
+    assert len(calls) == 2
 
 
 def test_rows_with_keys_have_the_numbers_of_their_keys():
