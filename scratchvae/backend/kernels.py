@@ -2,7 +2,7 @@
 
 A kernel is a formula of assignments, valid in both CUDA C and Python, so that tests without a GPU
 can evaluate the text that a GPU compiles. `fused` attaches such a formula to an op. NumPy runs the
-body of the op, and the formula must compute the same.
+body of the op, of a large batch in blocks of rows, and the formula must compute the same.
 """
 
 import re
@@ -20,6 +20,11 @@ PREAMBLE = """
 typedef unsigned long long word;
 #define quotient(a, b) ((a) / (b))
 """
+
+
+# On the CPU a large batch is computed in blocks of rows of about this size, so that the temporary
+# arrays of an op stay in the cache, and their memory with the process.
+BLOCK = 131_072  # numbers
 
 
 # The caches are keyed by CuPy's kernel class; keyed by module, they would keep stand-ins alive.
@@ -56,10 +61,18 @@ def fused(formula: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         @wraps(op)
         def chosen(*args: Any, **named: Any) -> Any:
             xp = array_module(*args, *named.values())
-            if xp is np:
-                return op(*args, **named)
             arrays = [*args, *(named[name] for name in names[len(args) :])]
             targets = [named.get(name) for name in outs]
+            if xp is np:
+                blocks = -(-max(a.size for a in arrays) // BLOCK)
+                if blocks < 2 or any(a is None or a is SKIP for a in targets):
+                    return op(*args, **named)
+                rows = -(-len(arrays[0]) // blocks)
+                for i in range(blocks):
+                    block = slice(i * rows, (i + 1) * rows)
+                    parts = {name: named[name][block] for name in outs}
+                    op(*(a[block] for a in arrays), **parts)
+                return targets[0] if len(targets) == 1 else tuple(targets)
             if any(a is SKIP for a in targets) or len({a.dtype for a in arrays}) > 1:
                 return op(*args, **named)
             if formula.startswith("y = sum("):

@@ -61,6 +61,13 @@ class Flat(Mapping[str, Any]):
         """A `Flat` of the same names, shapes and dtype: zeros, or views of the given array."""
         return Flat(self.shapes, xp, self.array.dtype, array)
 
+    def move_to(self, array: Array) -> None:
+        """Copy the vector to this memory, and use that from now on."""
+        array[...] = self.array
+        constants = self.constants
+        self._name(self.shapes, array)
+        self.constants.update(constants)
+
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
 

@@ -53,14 +53,14 @@ def bits(
     return np.concatenate(words, axis=1)[:, :width]
 
 
-def uniform(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: int) -> Array:
+def uniform(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: Any) -> Array:
     """Uniform in [0, 1), (n, width): multiples of 2**-24, exact in float32 and float64 alike."""
     if xp is not np:
         return kernels.random("uniform", xp.empty((n, width), dtype), **key)
     return ((bits(n, width, **key) >> 8) * 2.0**-24).astype(dtype)
 
 
-def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: int) -> Array:
+def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: Any) -> Array:
     """Standard normal numbers, shape (n, width), by the Box-Muller transform.
 
     Computed in float64 for every dtype: logarithm and cosine differ in the last bit between
@@ -74,6 +74,34 @@ def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: i
     angle = w[:, half:] * (2.0 * np.pi * 2.0**-32)
     z = np.concatenate((radius * np.cos(angle), radius * np.sin(angle)), axis=1)
     return z[:, :width].astype(dtype)
+
+
+class Ahead:
+    """`normal` for the steps of a run: on the CPU it draws the numbers of several steps at once.
+
+    A draw is some hundred calls of NumPy, whatever its size.
+    """
+
+    SIZE = 32_768  # numbers of one draw, about: more would not stay in the cache
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] = ()  # of the numbers that are kept, but for the step
+        self._step = 0  # the first step of them
+        self._kept: Any = ()  # (steps, n, width)
+
+    def normal(self, n: int, width: int, *, step: Any, row: int, xp: Any, **rest: Any) -> Array:
+        """What `normal` returns, with a number for the row."""
+        if xp is not np:
+            return normal(n, width, step=step, row=row, xp=xp, **rest)
+        key = n, width, row, *rest.items()
+        if self._key != key or not 0 <= step - self._step < len(self._kept):
+            steps = max(1, self.SIZE // (n * width))
+            each = np.arange(step, step + steps, dtype=np.uint64).repeat(n)[:, None]
+            rows = np.tile(np.arange(row, row + n, dtype=np.uint64), steps)
+            drawn = normal(steps * n, width, step=each, row=rows, **rest)
+            self._key, self._step = key, step
+            self._kept = drawn.reshape(steps, n, width)
+        return self._kept[step - self._step]
 
 
 def row_keys(x: Array) -> Array:

@@ -48,22 +48,28 @@ class Start(NamedTuple):
 def train(a: argparse.Namespace) -> int:
     with ExitStack() as stack:
         if not a.mpi:
-            return _train(a, Trainer, True, stack)
-        from ..train import parallel  # lazily: importing it starts MPI
+            return _train(a, Trainer, lambda make: make(), True, stack)
+        from ..train.parallel import ParallelTrainer  # lazily: one process needs no MPI
+        from ..train.ranks import Ranks, world
 
-        ranks = parallel.Ranks(parallel.world())
-        make = partial(parallel.ParallelTrainer, ranks)
-        return ranks.run(lambda: _train(a, make, ranks.comm.rank == 0, stack))
+        ranks = Ranks(world())
+        make, writes = partial(ParallelTrainer, ranks), ranks.comm.rank == 0
+        return ranks.run(lambda: _train(a, make, ranks.shared, writes, stack))
 
 
 def _train(
-    a: argparse.Namespace, make_trainer: Callable[..., Trainer], writes: bool, stack: ExitStack
-) -> int:
-    """Prepare, run, report. writes: whether this process writes the folder and prints."""
+    a: argparse.Namespace, make_trainer: Callable[..., Trainer], shared: Callable[..., Any],
+    writes: bool, stack: ExitStack,
+) -> int:  # fmt: skip
+    """Prepare, run, report.
+
+    shared: calls a function for all processes of a machine; writes: whether this process writes the
+    folder and prints.
+    """
     tell = say if writes and not a.quiet else lambda text: None
     start = _prepare(a, writes, stack)
     chosen, folder, source, loaded, *_ = start
-    rows, test = data_splits(chosen, writes and not a.quiet)
+    rows, test = shared(partial(data_splits, chosen, writes and not a.quiet))
     X, y, model = rows.X, rows.y, _model(start, rows)
     trainer = make_trainer(
         model, X, test.X, y=y, y_test=test.y if model.needs_labels else None,

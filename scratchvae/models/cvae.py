@@ -44,6 +44,7 @@ class ConditionalVAE(Labelled, vae.VAE):
     def forward(self, xy, eps):
         return forward(self.params_, xy, eps, self._ws, self.activation, self.likelihood)
 
-    def backward(self, g, acts, ramp=1.0):
-        beta = losses.kl_charge_backward(acts, self.beta, self.free_bits, self.capacity, ramp)
+    def backward(self, g, acts, ramp=1.0, mean_kl=None):
+        kl = self.beta, self.free_bits, self.capacity, ramp, mean_kl
+        beta = losses.kl_charge_backward(acts, *kl)
         backward(self.params_, g, acts, self._ws, beta, self.activation, self.likelihood)

@@ -115,16 +115,18 @@ def kl_charge(acts, beta, free_bits, capacity):
     return beta * acts.kl.mean()
 
 
-def kl_charge_backward(acts, beta, free_bits, capacity, ramp=1.0):
+def kl_charge_backward(acts, beta, free_bits, capacity, ramp=1.0, mean_kl=None):
     """Derivative of `kl_charge` with respect to the mean KL of each unit: a scalar, or (Z,).
 
     ramp in [0, 1] is the progress of the warm-up, which raises beta, or the capacity, from 0.
+    mean_kl (Z,) is the mean KL of each unit, if acts are a part of the batch.
     """
     if free_bits:
-        units = unit_kl(acts.mu, acts.logvar)
+        units = unit_kl(acts.mu, acts.logvar) if mean_kl is None else mean_kl
         return beta * ramp * (units > free_bits).astype(units.dtype)
     if capacity is not None:
-        return beta * module(acts.kl).sign(acts.kl.mean() - ramp * capacity)
+        kl = acts.kl.mean() if mean_kl is None else mean_kl.sum()
+        return beta * module(acts.kl).sign(kl - ramp * capacity)
     return beta * ramp
 
 

@@ -23,6 +23,7 @@ from .losses import (
     kl_charge_backward,
     reconstruction,
     reconstruction_backward,
+    unit_kl,
 )
 from .model import Model
 
@@ -136,9 +137,9 @@ class VAE(Model):
     def forward(self, x, eps):
         return forward(self.params_, x, eps, self._ws, self.activation, self.likelihood)
 
-    def backward(self, g, acts, ramp=1.0):
+    def backward(self, g, acts, ramp=1.0, mean_kl=None):
         # beta * ramp, unless there are free bits or a capacity
-        beta = kl_charge_backward(acts, self.beta, self.free_bits, self.capacity, ramp)
+        beta = kl_charge_backward(acts, self.beta, self.free_bits, self.capacity, ramp, mean_kl)
         backward(self.params_, g, acts, self._ws, beta, self.activation, self.likelihood)
 
     def example_losses(self, acts):
@@ -147,6 +148,13 @@ class VAE(Model):
     def mean_loss(self, acts):
         # mean(rec) + beta mean(kl), unless there are free bits or a capacity
         return acts.rec.mean() + kl_charge(acts, self.beta, self.free_bits, self.capacity)
+
+    @property
+    def needs_mean_kl(self):
+        return bool(self.free_bits) or self.capacity is not None
+
+    def mean_kl(self, acts):
+        return unit_kl(acts.mu, acts.logvar)
 
     def encoder(self, x):
         return encode(self.params_, x, self._ws, self.activation)[1:]

@@ -19,10 +19,15 @@ def losses(model: TrainableModel, X: Array) -> dict[str, Any]:
 
     All results are copied to the host in one transfer.
     """
+    return summary(sums_of_losses(model, X), model.latent_dim, len(X))
+
+
+def sums_of_losses(model: TrainableModel, X: Array) -> np.ndarray:
+    """Sums over X (N,D) of rec, kl, loss, (rec + kl)^2, mu and mu^2: (4 + 2Z,), on the host."""
     xp = model.xp
     Z = model.latent_dim
     sums = xp.zeros(4 + 2 * Z, dtype="float64")
-    for rows in chunks(len(X), CHUNK):
+    for rows in chunks(len(X), CHUNK) if len(X) else ():
         x = to_float(X[rows], model.workspace("x", *X[rows].shape))
         acts = evaluated(model, x)
         square = xp.square(acts.rec + acts.kl, dtype="float64")
@@ -30,13 +35,18 @@ def losses(model: TrainableModel, X: Array) -> dict[str, Any]:
             sums[i] += xp.sum(values, dtype="float64")
         sums[4 : 4 + Z] += xp.sum(acts.mu, axis=0, dtype="float64")
         sums[4 + Z :] += xp.sum(xp.square(acts.mu, dtype="float64"), axis=0)
-    rec, kl, loss, square, *moments = to_numpy(sums) / len(X)
+    return np.asarray(to_numpy(sums))
+
+
+def summary(sums: np.ndarray, Z: int, n: int) -> dict[str, Any]:
+    """What `losses` returns, from the sums over n rows."""
+    rec, kl, loss, square, *moments = sums / n
     variance = np.array(moments[Z:]) - np.array(moments[:Z]) ** 2
     return {
         "loss": float(loss),
         "rec": float(rec),
         "kl": float(kl),
-        "elbo_error": standard_error(square - (rec + kl) ** 2 if isfinite(square) else inf, len(X)),
+        "elbo_error": standard_error(square - (rec + kl) ** 2 if isfinite(square) else inf, n),
         "active_units": int((variance > ACTIVE).sum()),
     }
 

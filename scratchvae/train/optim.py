@@ -73,17 +73,21 @@ class Adam:
         root = sqrt(1 - self.beta2**t)
         return lr * root / (1 - self.beta1**t), root * self.eps
 
-    def update(self, p: Array, g: Array, rate: Any, floor: Any) -> None:
-        """The update with the numbers of `rates`, which may be 1-element arrays on a GPU."""
+    def update(self, p: Array, g: Array, rate: Any, floor: Any, part: slice = slice(None)) -> None:
+        """The update with the numbers of `rates`, which may be 1-element arrays on a GPU.
+
+        p and g may be a part of the vector.
+        """
         keep1, keep2 = 1 - self.beta1, 1 - self.beta2
+        all_m, all_v = self.m[part], self.v[part]
         if self._tmp is None:
-            return kernels.adam(p, self.m, self.v, g, keep1, keep2, rate, floor)
+            return kernels.adam(p, all_m, all_v, g, keep1, keep2, rate, floor)
         info = np.finfo(p.dtype)
         # adding and subtracting these makes 0 of an m below 2^15 times, a v below 2 times `tiny`
         small_m, small_v = (float(info.tiny) * 2.0 ** (info.nmant + n) for n in (17, 3))
         for start in range(0, p.size, len(self._tmp)):
             piece = slice(start, start + len(self._tmp))
-            pi, gi, m, v = p[piece], g[piece], self.m[piece], self.v[piece]
+            pi, gi, m, v = p[piece], g[piece], all_m[piece], all_v[piece]
             tmp = self._tmp[: pi.size]
             np.subtract(gi, m, out=tmp)
             tmp *= keep1
@@ -110,11 +114,15 @@ def clip(g: Array, max_norm: float) -> None:
 
     Pascanu et al., arXiv:1211.5063, algorithm 1. It does not synchronise with the device.
     """
+    g *= max_norm / array_module(g).maximum(norm(g), max_norm)
+
+
+def norm(g: Array) -> Array:
+    """The Euclidean norm of g, which cannot overflow unless it is beyond float64."""
     xp = array_module(g)
     tiny = float(xp.finfo(g.dtype).tiny)
-    top = xp.maximum(xp.abs(g).max(), tiny)  # scaled by it, the squares cannot overflow
-    norm = top * xp.sqrt(xp.sum(xp.square(g / top), dtype="float64"))
-    g *= max_norm / xp.maximum(norm, max_norm)
+    top = xp.maximum(xp.abs(g).max(initial=0), tiny)  # scaled by it, the squares cannot overflow
+    return top * xp.sqrt(xp.sum(xp.square(g / top), dtype="float64"))
 
 
 class StepNumbers(NamedTuple):

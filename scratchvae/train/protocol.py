@@ -5,7 +5,7 @@ The loop does not import the models, and can train any object with these attribu
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class TrainableModel(Protocol):
     params_: Flat
     history_: list[Record]  # one record per epoch
     gradients: Flat  # written by `backward`
-    noisy: bool  # whether `forward` reads noise
+    noisy: ClassVar[bool]  # whether `forward` reads noise
 
     @property
     def noise_width(self) -> int:

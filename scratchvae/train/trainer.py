@@ -21,7 +21,6 @@ from ..files.run_folder import COLUMNS
 from . import nonfinite
 from .callbacks import CheckpointTimer, is_best
 from .measure import CHUNK, check_binarize, losses, prepare
-from .noise_ahead import NoiseAhead
 from .optim import Adam, StepNumbers, check_training, clip, ramp
 from .progress import Progress, of_epoch, so_far
 from .protocol import Record, TrainableModel
@@ -82,16 +81,16 @@ class Trainer:
         self.binarize = binarize
         self.xp = model.xp
         check_binarize(model, binarize)
-        X = prepare(model, X, y, "static" if binarize == "static" else "none")
-        self.X = self.xp.asarray(X)
+        once = "static" if binarize == "static" else "none"
+        self.X = self.prepared(partial(prepare, model, X, y, once))
         self.X_test = None
         if X_test is not None:
-            self.X_test = self.xp.asarray(prepare(model, X_test, y_test, binarize))
+            self.X_test = self.prepared(partial(prepare, model, X_test, y_test, binarize))
         if adam and "lr" in adam:
             raise InputError("pass the step size as lr, not among Adam's other settings")
         settings = {} if callable(self.lr) else {"lr": self.lr}
         self.adam = Adam(model.params_.array, **settings, **(adam or {}))
-        self.noise = NoiseAhead()
+        self._noise = noise.Ahead()
         self.sums = self.xp.zeros(4, dtype="float64")
         self._totals = [self.sums[i : i + 1] for i in range(3)]
         self.steps_per_epoch = -(-len(self.X) // self.batch_size)
@@ -122,6 +121,10 @@ class Trainer:
     def epoch(self) -> int:
         """Epochs completed in this run."""
         return len(self.model.history_) - self._earlier_epochs
+
+    def prepared(self, make: Callable[[], np.ndarray]) -> Array:
+        """The rows that make() returns, on the device."""
+        return self.xp.asarray(make())
 
     # -------------------------------------------------------------------------------- the run
 
@@ -193,7 +196,7 @@ class Trainer:
             else:
                 self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
             check = self.detect_anomaly or (i + 1) % CHECK == 0 or i + 1 == total
-            save = timer.due_by_step(self.step) or (check and timer.due_by_time())
+            save = self._must_save(timer, check)
             if check or save:
                 losses_so_far = self._check(order)
                 self.seconds = time.perf_counter() - start
@@ -207,7 +210,7 @@ class Trainer:
         record = dict.fromkeys(COLUMNS, nan) | {"epoch": self.epoch + 1, "step": self.step}
         record |= {"train_loss": loss, "rec": rec, "kl": kl}
         X = self.X[:CHUNK] if self.X_test is None else self.X_test
-        measured = losses(model, X)  # without a test split, only to check the last update
+        measured = self.measure(X)  # without a test split, only to check the last update
         if not isfinite(measured["loss"]):
             raise self._stopped(self.step, nonfinite.first_bad_example(self.model, X))
         self.take_snapshot()
@@ -215,6 +218,14 @@ class Trainer:
             record |= {name: measured[name] for name in ("rec", "kl", "active_units")}
             record["test_loss"] = measured["loss"]
         return record | {"seconds": time.perf_counter() - start}
+
+    def _must_save(self, timer: CheckpointTimer, check: bool) -> bool:
+        """Whether a checkpoint is due; its time is up only at a check of the losses."""
+        return timer.due_by_step(self.step) or (check and timer.due_by_time())
+
+    def measure(self, X: Array) -> dict[str, Any]:
+        """The losses of prepared rows (N,D), nats, and the active units: see `measure.losses`."""
+        return losses(self.model, X)
 
     @property
     def _speed(self) -> str:
@@ -246,7 +257,10 @@ class Trainer:
         x = to_float(self.X[rows], model.workspace("x", B, self.X.shape[1]))
         if self.binarize == "dynamic":
             binarized(x[:, : model.n_features_], stream=noise.BINARIZE, **key)
-        return model.forward(x, self.noise(model, B, numbers.step, first))
+        eps, key = None, key | {"stream": noise.TRAIN, "dtype": model.dtype, "xp": self.xp}
+        if model.noisy:
+            eps = self._noise.normal(B, model.noise_width, **key)
+        return model.forward(x, eps)
 
     def backward(self, acts: Any, numbers: StepNumbers) -> None:
         """Write the gradients of the mini-batch."""
@@ -254,9 +268,13 @@ class Trainer:
 
     def add_losses(self, acts: Any) -> None:
         """Add the losses of a mini-batch to the sums of the epoch."""
+        for total, value in zip(self._totals, self.losses_of(acts), strict=True):
+            total += value
+
+    def losses_of(self, acts: Any) -> list[Array]:
+        """rec, kl and loss of a mini-batch, each summed over its examples."""
         terms = acts.rec, acts.kl, self.model.example_losses(acts)
-        for total, values in zip(self._totals, terms, strict=True):
-            total += self.xp.sum(values, dtype="float64")
+        return [self.xp.sum(values, dtype="float64") for values in terms]
 
     def update(self, numbers: StepNumbers) -> None:
         """Clip the gradients if required, and update the parameters by Adam."""
@@ -306,8 +324,7 @@ class Trainer:
 
     def _check(self, order: Array) -> np.ndarray:
         """The sums of rec, kl, loss, on the host. Raises NonFiniteError at a NaN or infinity."""
-        finite = [self.xp.isfinite(a).all() for a in self.arrays()[:3]]
-        self.sums[-1] = finite[0] & finite[1] & finite[2]
+        self.sums[-1] = self._finite()
         *sums, finite = to_numpy(self.sums)
         if np.isfinite(sums).all() and finite:
             if self.step % self.steps_per_epoch:  # at the end of an epoch, after the evaluation
@@ -324,6 +341,11 @@ class Trainer:
         self.take_snapshot()
         name = "a loss, though not when the last steps are repeated, so this device"
         raise self._stopped(last, f"{name} {nonfinite.IS_FIRST}")
+
+    def _finite(self) -> Any:
+        """Whether all parameters and moments are finite, on the device."""
+        p, m, v = (self.xp.isfinite(a).all() for a in self.arrays()[:3])
+        return p & m & v
 
     def _first_bad(self, acts: Any) -> str | None:
         moments = {"m": self.adam.m, "v": self.adam.v}

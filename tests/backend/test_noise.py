@@ -5,13 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchvae import IWAE, VAE, InputError
+from scratchvae import VAE, InputError
 from scratchvae.backend import noise
 from scratchvae.data.labels import keep_labels
 from scratchvae.errors import MAX_SEED
 from scratchvae.train import Trainer
 from scratchvae.train.measure import losses
-from scratchvae.train.noise_ahead import AHEAD, NoiseAhead
 
 # From the Random123 distribution, kat_vectors: philox4x32, 10 rounds: counter, key, result.
 VECTORS = [
@@ -86,7 +85,9 @@ def test_each_use_of_a_seed_has_a_key_of_its_own(monkeypatch, rng):
     vae = VAE(latent_dim=2, hidden=(3,), seed=3).build(9)
     trainer = Trainer(vae, X, binarize="dynamic")
     trainer.adam.t = 5
-    ahead = range(5, 5 + AHEAD // (6 * 2))  # the noise of later steps is drawn with that of step 5
+    ahead = range(
+        5, 5 + noise.Ahead.SIZE // (6 * 2)
+    )  # the noise of later steps is drawn with that of step 5
     for use, wanted in (
         (lambda: vae.build(9), {(noise.INIT, i) for i in range(4)}),
         (lambda: trainer.take_step(y), {*((noise.TRAIN, i) for i in ahead), (noise.BINARIZE, 5)}),
@@ -100,26 +101,25 @@ def test_each_use_of_a_seed_has_a_key_of_its_own(monkeypatch, rng):
         assert keys == wanted
 
 
-@pytest.mark.parametrize("kind", [VAE, IWAE])
-@pytest.mark.parametrize(("n", "first"), [(5, 0), (3, 4), (AHEAD, 0)])
-def test_noise_ahead_is_that_of_each_step(kind, n, first):
-    model, ahead = kind(latent_dim=2, hidden=(3,), seed=3).build(9), NoiseAhead()
-    for step in (7, 8, 9, 8, 7, 10**6, 9):
-        key = {"seed": 3, "stream": noise.TRAIN, "step": step, "row": first}
-        wanted = noise.normal(n, model.noise_width, **key)
-        np.testing.assert_array_equal(ahead(model, n, step, first), wanted)
-    model.seed = 4
-    wanted = noise.normal(n, model.noise_width, **key | {"seed": 4})
-    np.testing.assert_array_equal(ahead(model, n, step, first), wanted)
+@pytest.mark.parametrize(("n", "width"), [(5, 2), (3, 9), (noise.Ahead.SIZE, 2)])
+def test_noise_ahead_is_that_of_each_step(n, width):
+    ahead, key = noise.Ahead(), {"seed": 7, "stream": 3, "row": 4, "dtype": "float32"}
+    for change in ({}, {"seed": 8}, {"row": 0}, {"stream": 1}, {"dtype": "float64"}):
+        key |= change
+        for step in (7, 8, 9, 8, 7, 10**6, 9):
+            found = ahead.normal(n, width, **key, step=step, xp=np)
+            np.testing.assert_array_equal(found, noise.normal(n, width, **key, step=step))
+            assert found.dtype == key["dtype"]
 
 
 def test_noise_ahead_is_drawn_once_for_several_steps(monkeypatch):
-    model, ahead, calls, bits = VAE(latent_dim=2).build(9), NoiseAhead(), [], noise.bits
+    ahead, calls, bits = noise.Ahead(), [], noise.bits
     monkeypatch.setattr(noise, "bits", lambda *a, **k: (calls.append(a), bits(*a, **k))[1])
+    key = {"seed": 7, "stream": 3, "row": 4, "dtype": "float32", "xp": np}
     for step in range(20):
-        ahead(model, 5, step)
+        ahead.normal(5, 2, **key, step=step)
     assert len(calls) == 1
-    ahead(model, 4, 20)  # another number of rows
+    ahead.normal(4, 2, **key, step=20)
     assert len(calls) == 2
 
 

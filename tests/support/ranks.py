@@ -1,10 +1,11 @@
-"""Run by train/test_parallel.py under mpiexec: `python ranks.py KIND BATCH DEVICE`.
+"""Run by train/test_parallel.py under mpiexec: `python ranks.py KIND BATCH DEVICE [machines]`.
 
 Trains a model of that kind on 22 rows for two epochs; rank 0 prints losses and parameters, a line.
 KIND may name several, with commas between, which follow one another. Where it is "differ", rank 1
-changes a parameter behind the others' back; "dies": rank 1 is killed; "alone": rank 1 fails before
-it begins; "apart": the ranks resume from different checkpoints. The DEVICE "double" is a GPU's, see
-strict_cupy.py.
+reads other data; "dies": rank 1 is killed; "alone": rank 1 fails before it begins; "apart": the
+ranks resume from different checkpoints. "free bits" and "capacity" are a VAE and a CVAE with those.
+The DEVICE "double" is a GPU's, see strict_cupy.py. With "machines", each rank behaves as if it were
+on a machine of its own.
 """
 
 import os
@@ -16,7 +17,8 @@ import numpy as np
 from scratchvae.backend import to_numpy
 from scratchvae.errors import InputError
 from scratchvae.models import MODELS
-from scratchvae.train.parallel import ParallelTrainer, Ranks, world
+from scratchvae.train.parallel import ParallelTrainer
+from scratchvae.train.ranks import Ranks, world
 
 kinds, batch, device = sys.argv[1].split(","), int(sys.argv[2]), sys.argv[3]
 if device == "double":
@@ -25,11 +27,13 @@ if device == "double":
     sys.modules["cupy"], device = strict_cupy, "cuda"
 ranks = Ranks(world())
 rank = ranks.comm.rank
+if "machines" in sys.argv:
+    ranks.node, ranks.share_memory = ranks.comm.Split(rank), False
+# the mean KL of a part of the first batch lies above these, and that of another below
+CHARGED = {"free bits": ("vae", {"free_bits": 0.012}), "capacity": ("cvae", {"capacity": 0.065})}
 
 
-def spoil(trainer, record):
-    if rank == 1 and "differ" in kinds:
-        trainer.model.params_.out_b[0] += 1e-3
+def die(trainer, record):
     if rank == 1 and "dies" in kinds:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -39,8 +43,10 @@ def train(kind):
         raise InputError("rank 1 has no data")
     rng = np.random.default_rng(0)
     X, y = rng.random((22, 9)), np.arange(22) % 3 - (kind == "m2")
-    name = kind if kind in MODELS else "vae"
-    model = MODELS[name](latent_dim=2, hidden=(5,), dtype="float64", seed=rank, device=device)
+    X[0, 0] += 0.001 * rank * (kind == "differ")
+    name, options = CHARGED.get(kind, (kind if kind in MODELS else "vae", {}))
+    size = {"latent_dim": 2, "hidden": (5,), "dtype": "float64"}
+    model = MODELS[name](**size, seed=rank, device=device, **options)
     model.build_from(X, y)
     trainer = ParallelTrainer(
         ranks,
@@ -54,7 +60,7 @@ def train(kind):
     model.seed = 0  # only the parameters to begin with came from other seeds
     if kind == "apart":
         trainer.resume({"rows": 22, "step": rank}, trainer.state()[1])
-    trainer.run(2, callbacks=spoil)
+    trainer.run(2, callbacks=die)
     if rank == 0:
         record = model.history_[-1]
         numbers = [record["train_loss"], record["kl"], *to_numpy(model.params_.array)]
