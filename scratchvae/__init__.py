@@ -9,8 +9,7 @@ Reading order:
 5. `train/trainer.py`             `Trainer.take_step`, one step of training
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import gradcheck
 from .lazy import importer
@@ -39,10 +38,7 @@ gradcheck.provide(
 
 
 if not TYPE_CHECKING:  # a type checker would take any name for a public one
-    _import_name = importer(__name__, _HOMES)
-
-    def __getattr__(name: str) -> Any:
-        return import_module(f".{name}", __name__) if name in _ROOMS else _import_name(name)
+    __getattr__ = importer(__name__, _HOMES, _ROOMS)
 
 
 def __dir__() -> list[str]:

@@ -16,6 +16,7 @@ from support.devices import real_cupy
 
 from scratchvae import VAE, cli
 from scratchvae.data import strokes
+from scratchvae.models import load  # noqa: F401  (imports every module that registers an op)
 from scratchvae.pictures import gallery
 
 # a script's "&" may have told this process to ignore it, and those that it starts

@@ -1,6 +1,6 @@
 """The commands and their options, from the parser itself, in the place of a mark in a page."""
 
-from scratchvae import cli
+from scratchvae.cli.parser import parser
 
 MARK = "<!-- the commands stand here on the site -->"
 
@@ -19,8 +19,8 @@ def argument(action):
     return f"{', '.join(action.option_strings)} {value}"
 
 
-def tables(parser):
-    for group in parser._action_groups:
+def tables(command):
+    for group in command._action_groups:
         actions = [a for a in group._group_actions if a.dest != "help"]
         if actions:
             yield f"| {group.title} | |\n|---|---|"
@@ -32,11 +32,11 @@ def tables(parser):
 
 def markdown():
     """A section for each command."""
-    commands = cli.parser.parser()._subparsers._group_actions[0].choices
-    for name, parser in commands.items():
-        yield f"## {name}\n\n{parser.description}\n"
-        yield f"```sh\n{parser.epilog.removeprefix('example: ')}\n```\n"
-        yield from tables(parser)
+    commands = parser()._subparsers._group_actions[0].choices
+    for name, command in commands.items():
+        yield f"## {name}\n\n{command.description}\n"
+        yield f"```sh\n{command.epilog.removeprefix('example: ')}\n```\n"
+        yield from tables(command)
 
 
 def fill(app, docname, source):

@@ -1,8 +1,8 @@
 """The command line: the commands, their options and the settings of a run.
 
-Each command is a function of the same name in `train.py`, `look.py`, `anomaly.py` or `verify.py`,
-registered in `parser.py`. Only this folder uses argparse, and no other folder imports it. No
-mathematics, no figure and no file format belongs here.
+Each command is a function of the same name in `train.py`, `look.py`, `anomaly.py` or `verify.py`.
+`options.py` lists them, and `parser.py` has their options. Only this folder uses argparse, and no
+other folder imports it. No mathematics, no figure and no file format belongs here.
 """
 
 import os
@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from ..errors import RED, CheckpointWarning, DataWarning, InputError, NonFiniteError, tinted, warn
-from . import parser
+from . import options, threads
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,17 +36,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(file=sys.stderr)
         return 130
     error_in_red = tinted("error:", RED, sys.stderr)
-    print(f"{parser.PROG}: {error_in_red} {' '.join(message.split())}", file=sys.stderr)
+    print(f"{options.PROG}: {error_in_red} {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    top = parser.parser()
-    if "_ARGCOMPLETE" in os.environ and find_spec("argcomplete"):  # called by the shell on Tab
+    line = sys.argv[1:] if argv is None else argv
+    threads.limit(line)
+    completes = "_ARGCOMPLETE" in os.environ and find_spec("argcomplete")  # on Tab, by the shell
+    words = os.environ["COMP_LINE"].split() if completes else line
+    if any(word in options.COMMANDS for word in words):
+        from . import parser  # lazily: it imports the models, and with them NumPy
+
+        top = parser.parser()
+    else:  # --help, --version, an error, or the name of a command to be completed
+        top, _ = options.without_options()
+    if completes:
         import argcomplete
 
         argcomplete.autocomplete(top)
-    arguments = top.parse_args(argv)
+    arguments = top.parse_args(line)
     module = import_module(f".{arguments.module}", __name__)  # lazily: --help needs none of them
     with warnings.catch_warnings():
         for kind in (CheckpointWarning, DataWarning):

@@ -1,16 +1,105 @@
-"""The kinds of options that commands have, and the types of their arguments."""
+"""The names of the commands, the class of their parsers, and the kinds and types of their options.
+
+Importing it does not import NumPy: what `scratchvae --help` needs stands here, and `--threads` is
+read before NumPy is.
+"""
 
 import argparse
+import re
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, NoReturn, get_origin
 
-from ..data.load import SPLITS
 from ..errors import InputError
 from ..files.home import expanded
-from .settings import DEFAULTS, TYPES
+from ..version import __version__
+
+PROG = "scratchvae"
+COMMANDS = {  # name: the module that defines the function of that name, and a line of help
+    "train": ("train", "Train a model, and save it with its metrics and pictures in a folder."),
+    "evaluate": (
+        "look",
+        "Print the ELBO of the test split, its terms, and the protocol of its measurement.",
+    ),
+    "sample": ("look", "Decode new examples."),
+    "reconstruct": ("look", "Encode and decode test examples."),
+    "encode": ("look", "Write the code of each row: mu and logvar of q(z|x)."),
+    "interpolate": (
+        "look",
+        "Decode the codes between pairs of test examples; of one label each, for cvae and m2.",
+    ),
+    "traverse": ("look", "Move each active unit alone around the code of a test example."),
+    "manifold": ("look", "Decode a grid over two latent units, at the quantiles of the prior."),
+    "explore": (
+        "look",
+        "Write a page for the browser: a latent plane to drag in, and a gradient in numbers.",
+    ),
+    "anomaly": ("anomaly", "Score examples by how unlikely they are, and draw the extremes."),
+    "export": ("look", "Write the model as a safetensors file, which PyTorch and others read."),
+    "verify": (
+        "verify",
+        "Check every gradient of this package, or of your file, by finite differences.",
+    ),
+    "diagram": ("look", "Draw a model with its shapes, its loss and every gradient."),
+}
+LISTS = ("--drop", "--hidden", "--leave-out", "--anomalous")  # options of several values
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises InputError for whatever it cannot parse; of an unknown option, names the nearest."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            text = " ".join(unknown)
+            hint = self._nearest(unknown[0], self._before(unknown[0], args))
+            self.error(f"unrecognized arguments: {text}{hint}")
+        return namespace, unknown
+
+    def _before(self, unknown: str, args: Any) -> str:
+        """The option that was given two places before an unknown argument, if it was one."""
+        args = list(sys.argv[1:] if args is None else args)
+        at = args.index(unknown) if unknown in args else 0
+        return str(args[at - 2]) if at > 1 else ""
+
+    def _nearest(self, unknown: str, before: str) -> str:
+        known = re.findall(r"--([a-z][-a-z0-9]*)", self.format_help())
+        if not unknown.startswith("-"):
+            if before in LISTS and "data" in known:
+                return f", separate values by commas, as in {before} A,{unknown}"
+            if before == "--data":
+                return ": put the files in a folder, and name that"
+            return f", perhaps --data {unknown}" if "data" in known else ""
+        from ..models.estimator import OTHER_NAMES  # lazily: it imports NumPy
+
+        name = unknown.partition("=")[0].strip("-").replace("-", "_")
+        meant = OTHER_NAMES.get(name, name).replace("_", "-")
+        near = [meant] if meant in known else get_close_matches(meant, known, 1, 0.8)
+        return f", perhaps --{near[0]}" if near else ""
+
+
+def without_options() -> tuple[Parser, dict[str, Parser]]:
+    """The parser of the command line, and those of its commands, which have no options yet."""
+    top = Parser(
+        prog=PROG,
+        description="A variational autoencoder with hand-written, proven gradients.",
+        epilog=f"example: {PROG} train --epochs 30 --out runs/first",
+    )
+    top.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    commands = top.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", required=True
+    )
+    for name, (module, text) in COMMANDS.items():
+        commands.add_parser(name, help=text, description=text).set_defaults(module=module)
+    return top, commands.choices
+
 
 # ----------------------------------------------------------------------------- types of arguments
 
@@ -113,6 +202,8 @@ def setting(to: Any, usage: str, text: str, **more: Any) -> None:
 
     An option that is not given sets no attribute, so that --resume knows which were given.
     """
+    from .settings import DEFAULTS, TYPES  # lazily: those of the models, which import NumPy
+
     name = usage.split()[0].removeprefix("--").replace("-", "_")
     kind = TYPES[name]
     own: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": FROM_TEXT[kind]}
@@ -145,5 +236,7 @@ def picture(
 
 
 def split(to: Any) -> None:
+    from ..data.load import SPLITS  # lazily: it imports NumPy
+
     text = "rows to take, default test; all of a file in --data that has no splits"
     option(to, "--split", text, choices=tuple(SPLITS))

@@ -1,31 +1,27 @@
-"""The commands and their options.
+"""The options of each command that `options.COMMANDS` lists.
 
-Each command is registered with the module of this folder that defines a function of its name.
+Their choices and defaults come from the models, so importing this imports NumPy.
 """
 
 import argparse
-import re
-import sys
-from difflib import get_close_matches
 from inspect import signature
-from typing import Any, NoReturn
+from typing import Any
 
 from ..data.batches import BINARIZE
 from ..data.rows import SCALES
-from ..errors import InputError
 from ..evaluate.published import PUBLISHED
 from ..files import run_folder as runs
 from ..models import MODELS
-from ..models.estimator import OTHER_NAMES
 from ..models.iwae import OBJECTIVES
 from ..models.losses import LIKELIHOODS
 from ..models.parameters import INITS
 from ..nets import ACTIVATIONS
 from ..pictures import ROWS, SHOWN
 from ..train import Trainer
-from ..version import __version__
 from .options import (
+    PROG,
     Extend,
+    Parser,
     count,
     file,
     finite,
@@ -40,9 +36,9 @@ from .options import (
     setting,
     split,
     switch,
+    without_options,
 )  # fmt: skip
 
-PROG = "scratchvae"
 AUTO = "auto"  # of --resume
 STEPS, STEPS_OF_GIF = 12, 24  # images of an interpolation
 KINDS = ".png, .svg, .pdf, .csv, .npy or .npz"
@@ -51,43 +47,8 @@ DATA_KINDS = (
     "a folder of pictures, a table (.csv, .parquet, ...), .npz, .npy, .mat, .h5, or IDX files"
 )
 DATA_DIR = "folder of the mnist or fashion-mnist files"
-
-
-LISTS = ("--drop", "--hidden", "--leave-out", "--anomalous")  # options of several values
-
-
-class Parser(argparse.ArgumentParser):
-    """Raises InputError for whatever it cannot parse; of an unknown option, names the nearest."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see {self.prog} --help)")
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        namespace, unknown = super().parse_known_args(args, namespace)
-        if unknown:
-            text = " ".join(unknown)
-            hint = self._nearest(unknown[0], self._before(unknown[0], args))
-            self.error(f"unrecognized arguments: {text}{hint}")
-        return namespace, unknown
-
-    def _before(self, unknown: str, args: Any) -> str:
-        """The option that was given two places before an unknown argument, if it was one."""
-        args = list(sys.argv[1:] if args is None else args)
-        at = args.index(unknown) if unknown in args else 0
-        return str(args[at - 2]) if at > 1 else ""
-
-    def _nearest(self, unknown: str, before: str) -> str:
-        known = re.findall(r"--([a-z][-a-z0-9]*)", self.format_help())
-        if not unknown.startswith("-"):
-            if before in LISTS and "data" in known:
-                return f", separate values by commas, as in {before} A,{unknown}"
-            if before == "--data":
-                return ": put the files in a folder, and name that"
-            return f", perhaps --data {unknown}" if "data" in known else ""
-        name = unknown.partition("=")[0].strip("-").replace("-", "_")
-        meant = OTHER_NAMES.get(name, name).replace("_", "-")
-        near = [meant] if meant in known else get_close_matches(meant, known, 1, 0.8)
-        return f", perhaps --{near[0]}" if near else ""
+# read by `threads.limit` before this module is imported
+THREADS = "threads of the linear algebra (BLAS); default: all cores, as the library chooses"
 
 
 # ------------------------------------------------------------------------------ options of train
@@ -124,6 +85,7 @@ def train_options(t: Parser) -> None:
     switch(g, "--detect-anomaly", text)
     setting(g, "--seed", "seed of all random numbers, default {default}")
     setting(g, "--device", "cpu or cuda, default {default}")
+    option(g, "--threads N", THREADS, type=count)
     option(g, "--out DIR", "folder of the run, default runs/MODEL-DATA", type=place)
     text = "a new run, with the parameters and settings of this run or saved model"
     setting(g, "--init-from RUN", text, type=place)
@@ -197,28 +159,17 @@ def model_options(t: Parser) -> None:
 
 
 def parser() -> Parser:
-    top = Parser(
-        prog=PROG,
-        description="A variational autoencoder with hand-written, proven gradients.",
-        epilog=f"example: {PROG} train --epochs 30 --out runs/first",
-    )
-    top.add_argument("--version", action="version", version=f"{PROG} {__version__}")
-    commands = top.add_subparsers(
-        title="commands", metavar="COMMAND", dest="command", required=True
-    )
+    top, commands = without_options()
 
-    def command(name: str, example: str, text: str, module: str = "look") -> Parser:
-        epilog = f"example: {PROG} {name} {example}"
-        sub: Parser = commands.add_parser(name, help=text, description=text, epilog=epilog)
-        sub.set_defaults(module=module)
-        return sub
+    def command(name: str, example: str) -> Parser:
+        commands[name].epilog = f"example: {PROG} {name} {example}"
+        return commands[name]
 
-    def on_run(
-        name: str, example: str, text: str, module: str = "look", data: bool = True
-    ) -> Parser:
-        sub = command(name, example, text, module)
+    def on_run(name: str, example: str, data: bool = True) -> Parser:
+        sub = command(name, example)
         option(sub, "run_folder RUN", RUN, type=place)
         option(sub, "--device", "cpu or cuda, default that of the run")
+        option(sub, "--threads N", THREADS, type=count)
         if data:
             text = "other data than the run's: their test split, or all of a file without splits"
             option(sub, "--data NAME|PATH", text, type=place)
@@ -227,60 +178,52 @@ def parser() -> Parser:
         return sub
 
     example = "--data mnist --data-dir ~/mnist --latent-dim 20 --out runs/mnist"
-    text = "Train a model, and save it with its metrics and pictures in a folder."
-    train_options(command("train", example, text, "train"))
+    train_options(command("train", example))
 
-    text = "Print the ELBO of the test split, its terms, and the protocol of its measurement."
-    e = on_run("evaluate", "runs/mnist --samples 100", text)
+    e = on_run("evaluate", "runs/mnist --samples 100")
     text = "also the importance-weighted bound of log p(x) of K samples; time grows with K"
     option(e, "--samples K", text, type=count)
     option(e, "--examples N", "evaluate N random examples, drawn by the seed", type=count)
     text = "compare with this published number, or explain why that is not possible"
     option(e, "--compare", text, choices=tuple(PUBLISHED))
 
-    s = on_run("sample", "runs/mnist -o new.png", "Decode new examples.", data=False)
+    s = on_run("sample", "runs/mnist -o new.png", data=False)
     picture(s, 100, "samples.png", kinds=KINDS)
     option(s, "--seed", "default that of the run", type=index)
     option(s, "--label", "cvae, m2: samples of this label; default each label in turn")
     switch(s, "--draw", "draw from p(x|z), rather than take its mean")
 
-    r = on_run("reconstruct", "runs/mnist", "Encode and decode test examples.")
+    r = on_run("reconstruct", "runs/mnist")
     text = f"how many, default {SHOWN}, of a table {ROWS}, or all in a .csv, .npy or .npz"
     picture(r, None, "reconstructions.png", text, KINDS)
     split(r)
 
-    text = "Write the code of each row: mu and logvar of q(z|x)."
-    c = on_run("encode", "runs/mnist --split train -o codes.npz", text)
+    c = on_run("encode", "runs/mnist --split train -o codes.npz")
     result(c, ".csv, .npy or .npz", runs.CODES)
     split(c)
 
-    text = "Decode the codes between pairs of test examples; of one label each, for cvae and m2."
-    i = on_run("interpolate", "runs/mnist --steps 10", text)
+    i = on_run("interpolate", "runs/mnist --steps 10")
     option(i, "-n", "how many pairs, default {default}", type=count, default=8)
     result(i, ".png, .svg, .pdf, .gif (animated) or .npy", "interpolations.png")
     text = f"images per row, both ends included, default {STEPS}, or {STEPS_OF_GIF} in a .gif"
     option(i, "--steps S", text, type=number_of(int, 2))
     switch(i, "--slerp", "along an arc, not a straight line")
 
-    text = "Move each active unit alone around the code of a test example."
-    t = on_run("traverse", "runs/mnist --row 7", text)
+    t = on_run("traverse", "runs/mnist --row 7")
     picture(t, 10, "traversals.png", "at most this many units, default {default}")
     text = "images per row, both ends included, default {default}"
     option(t, "--steps S", text, type=number_of(int, 2), default=11)
     option(t, "--row", "row of the test example, default {default}", type=index, default=0)
 
-    text = "Decode a grid over two latent units, at the quantiles of the prior."
-    m = on_run("manifold", "runs/mnist --units 3 7", text)
+    m = on_run("manifold", "runs/mnist --units 3 7")
     picture(m, 20, "manifold.png", "images per side, default {default}")
     text = "default the two most informative"
     option(m, "--units", text, type=index, nargs=2, metavar=("A", "B"))
     option(m, "--label", "cvae, m2: of this label; default the first")
 
-    text = "Write a page for the browser: a latent plane to drag in, and a gradient in numbers."
-    result(on_run("explore", "runs/mnist", text), ".html", runs.EXPLORER)
+    result(on_run("explore", "runs/mnist"), ".html", runs.EXPLORER)
 
-    text = "Score examples by how unlikely they are, and draw the extremes."
-    a = on_run("anomaly", "runs/mnist --anomalous 3", text, "anomaly")
+    a = on_run("anomaly", "runs/mnist --anomalous 3")
     option(a, "-n", "examples in the picture, default {default}", type=count, default=24)
     result(a, ".csv, the picture beside it as .png", runs.SCORES)
     split(a)
@@ -297,13 +240,11 @@ def parser() -> Parser:
     text = "labels that count as anomalous, default those left out of training"
     option(a, "--anomalous LABEL[,LABEL...]", text, type=names, action=Extend)
 
-    text = "Write the model as a safetensors file, which PyTorch and others read."
-    o = command("export", "runs/mnist -o mnist.safetensors", text)
+    o = command("export", "runs/mnist -o mnist.safetensors")
     option(o, "run_folder RUN", RUN, type=place)
     result(o, ".safetensors", runs.EXPORT, f"RUN/{runs.EXPORT}, or beside a saved model")
 
-    text = "Check every gradient of this package, or of your file, by finite differences."
-    v = command("verify", "my_layers.py", text, "verify")
+    v = command("verify", "my_layers.py")
     text = "check each pair f, f_backward in it; inputs from inputs_f() or a decorator"
     option(v, "file FILE.py", text, type=file, nargs="?")
     text = "instead, plant bugs in every gradient, and report whether the checks detect them"
@@ -314,11 +255,11 @@ def parser() -> Parser:
     switch(v, "--json", "print the reports on FILE.py as JSON instead")
     option(v, "--junit FILE.xml", "also write the reports on FILE.py for a CI server", type=file)
     option(v, "--seed", "seed of the random inputs, default {default}", type=index, default=0)
+    option(v, "--threads N", THREADS, type=count)
     text = "also draw the error of every gradient: .png, .svg or .pdf"
     option(v, "-o/--output FILE", text, type=file)
 
-    text = "Draw a model with its shapes, its loss and every gradient."
-    d = command("diagram", "--hidden 400,200 --latent-dim 10 -o vae.svg", text)
+    d = command("diagram", "--hidden 400,200 --latent-dim 10 -o vae.svg")
     text = f"{RUN}; without it, the model that train would begin with"
     option(d, "run_folder RUN", text, type=place, nargs="?")
     name = "diagram.svg"

@@ -4,10 +4,32 @@
 All data are NumPy arrays on the host. No model and no optimiser belongs here.
 """
 
-from .load import both_splits, data_set, fetch, load_data
-from .sources import NAMED, Options, known_name, shown_name
+from typing import TYPE_CHECKING
+
+from ..lazy import importer
+
+if TYPE_CHECKING:
+    from .load import both_splits, data_set, fetch, load_data
+    from .sources import NAMED, Options, known_name, shown_name
 
 __all__ = [
     "NAMED", "Options", "both_splits", "data_set", "fetch", "known_name", "load_data",
     "shown_name",
 ]  # fmt: skip
+
+# a model needs `batches` and `rows`, and no reader of files
+_HOMES = {
+    **dict.fromkeys(("both_splits", "data_set", "fetch", "load_data"), ".load"),
+    **dict.fromkeys(("NAMED", "Options", "known_name", "shown_name"), ".sources"),
+}
+_MODULES = (
+    *("arrays", "batches", "foreign", "idx", "images", "labels", "learning", "load", "matlab"),
+    *("rows", "sources", "strokes", "tables"),
+)
+
+if not TYPE_CHECKING:  # a type checker would take any name for a public one
+    __getattr__ = importer(__name__, _HOMES, _MODULES)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_MODULES})

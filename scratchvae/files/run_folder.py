@@ -18,7 +18,6 @@ import csv
 import io
 import json
 import re
-import tempfile
 from contextlib import suppress
 from math import isnan
 from pathlib import Path
@@ -88,6 +87,8 @@ def taken(folder: Path) -> list[str]:
 
 def open_folder(folder: Path) -> None:
     """Create the folder. Raises InputError, before any training, if it is not writable."""
+    import tempfile  # lazily: slow to import
+
     try:
         make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):

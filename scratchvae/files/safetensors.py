@@ -7,7 +7,6 @@ format itself lacks. Files of other programs, without this key, can be opened to
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +107,8 @@ def package() -> Any:
 
 def _checksum(a: Any, *rest: Any) -> str:
     """The SHA-256 of an array's little-endian bytes, or of JSON values."""
+    from hashlib import sha256  # lazily: it loads OpenSSL
+
     if isinstance(a, np.ndarray):
         return sha256(a.astype(a.dtype.newbyteorder("<"), copy=False)).hexdigest()
     return sha256(json.dumps([a, *rest], sort_keys=True).encode()).hexdigest()

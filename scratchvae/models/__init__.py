@@ -5,14 +5,19 @@ knows the command line, a picture or a published number. Only the modules that t
 results may use NumPy: `model.py`, `labelled.py`, `load.py` and `bounds.py`.
 """
 
-from .autoencoder import Autoencoder
-from .cvae import ConditionalVAE
-from .iwae import IWAE
-from .labelled import Labelled
-from .load import MODELS, load_model
-from .m2 import SemiSupervisedVAE
-from .model import Model
-from .vae import VAE
+from typing import TYPE_CHECKING
+
+from ..lazy import importer
+
+if TYPE_CHECKING:
+    from .autoencoder import Autoencoder
+    from .cvae import ConditionalVAE
+    from .iwae import IWAE
+    from .labelled import Labelled
+    from .load import MODELS, load_model
+    from .m2 import SemiSupervisedVAE
+    from .model import Model
+    from .vae import VAE
 
 __all__ = [
     "IWAE",
@@ -25,3 +30,26 @@ __all__ = [
     "SemiSupervisedVAE",
     "load_model",
 ]
+
+_HOMES = {  # a script that uses one model imports no other
+    "IWAE": ".iwae",
+    "MODELS": ".load",
+    "VAE": ".vae",
+    "Autoencoder": ".autoencoder",
+    "ConditionalVAE": ".cvae",
+    "Labelled": ".labelled",
+    "Model": ".model",
+    "SemiSupervisedVAE": ".m2",
+    "load_model": ".load",
+}
+_MODULES = (
+    *("autoencoder", "bounds", "cvae", "estimator", "iwae", "labelled", "load", "losses", "m2"),
+    *("model", "parameters", "vae"),
+)
+
+if not TYPE_CHECKING:  # a type checker would take any name for a public one
+    __getattr__ = importer(__name__, _HOMES, _MODULES)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_MODULES})

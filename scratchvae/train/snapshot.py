@@ -4,7 +4,6 @@ Shuffling is keyed by (seed, epoch) and noise by (seed, step), so the state is t
 optimiser's moments, the loss sums of the epoch and the number of steps.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +38,8 @@ class Snapshot:
 
 def data_hash(*splits: Array | None) -> str:
     """The SHA-256 of dtype, shape and values of the splits; None is skipped."""
+    import hashlib  # lazily: it loads OpenSSL, and only a checkpoint needs it
+
     digest = hashlib.sha256()
     for X in splits:
         if X is not None:

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from .. import models  # noqa: F401  (imports every module that registers an op)
 from ..backend.registry import OPS
 from ..errors import InputError
 from ..gradcheck.checker import check
 from ..gradcheck.report import Report
 from ..gradcheck.suites.random_inputs import draw
+from ..models import load  # noqa: F401  (imports every module that registers an op)
 
 
 def draw_inputs(

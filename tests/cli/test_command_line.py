@@ -20,6 +20,7 @@ from support.interruptions import training_process
 from support.run_folders import contents, metrics
 
 import scratchvae
+import scratchvae.cli.parser
 from scratchvae import cli, load_model
 from scratchvae.cli.settings import DEFAULTS, TRAINING, model_config
 from scratchvae.models import MODELS

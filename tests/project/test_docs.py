@@ -16,6 +16,7 @@ import pytest
 
 from scratchvae import cli
 from scratchvae.backend.registry import OPS
+from scratchvae.cli.parser import parser
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -100,7 +101,7 @@ def test_the_commands_of_the_documents_exist(text):
         for command in line.split("#")[0].split(";"):
             words = shlex.split(command)
             if words and words[0].endswith("scratchvae"):
-                cli.parser.parser().parse_args(words[1:])
+                parser().parse_args(words[1:])
             elif words and words[0] == "make":
                 assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), command
 

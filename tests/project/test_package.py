@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import scratchvae
-from scratchvae import gradcheck
+from scratchvae import data, gradcheck, models
 
 ROOT = Path(scratchvae.__file__).parent
 # where models meet data and files, on the host; every other module of models runs on any device
@@ -43,6 +43,23 @@ def modules_loaded_by(statement):
 def test_importing_the_models_loads_nothing_that_is_slow():
     loaded = modules_loaded_by("from scratchvae import *")
     assert not {"matplotlib", "cupy", "tqdm", "sklearn"} & set(loaded)
+
+
+def test_importing_a_model_loads_no_other_and_no_reader_of_files():
+    loaded = set(modules_loaded_by("from scratchvae import VAE"))
+    own = {f"scratchvae.{name}" for name in ("data.batches", "models.model", "models.vae")}
+    assert own <= loaded
+    others = ("autoencoder", "cvae", "iwae", "labelled", "load", "m2")
+    readers = ("arrays", "foreign", "idx", "load", "matlab", "sources", "strokes", "tables")
+    unused = {f"scratchvae.models.{name}" for name in others}
+    unused |= {f"scratchvae.data.{name}" for name in readers}
+    assert not loaded & (unused | {"hashlib", "scratchvae.cli", "scratchvae.evaluate"})
+
+
+@pytest.mark.parametrize("name", ["data.strokes", "data.tables", "models.losses", "models.load"])
+def test_a_module_of_a_room_is_an_attribute_of_it(name):
+    code = f"import scratchvae; print(scratchvae.{name}.__name__)"
+    assert in_a_new_process(code) == f"scratchvae.{name}"
 
 
 def test_importing_the_package_loads_nothing_but_the_names_of_the_checker():
@@ -115,7 +132,7 @@ def test_every_way_in_works_in_a_process_that_imported_nothing(code):
     assert in_a_new_process(code) == "PASS"
 
 
-@pytest.mark.parametrize("package", [scratchvae, gradcheck])
+@pytest.mark.parametrize("package", [scratchvae, gradcheck, data, models])
 def test_names_that_are_loaded_late_are_those_that_type_checkers_see(package):
     tree = ast.parse(Path(package.__file__).read_text())
     blocks = (node for node in tree.body if isinstance(node, ast.If))

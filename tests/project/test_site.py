@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scratchvae import cli
+from scratchvae.cli.parser import parser
 
 SITE = Path(__file__).parents[2] / "docs" / "_site"
 
@@ -20,7 +20,7 @@ def test_the_page_of_the_command_line_has_every_argument_of_every_command():
     site = runpy.run_path(str(SITE / "command_line.py"))
     assert site["MARK"] in (SITE.parent / "reference" / "command_line.md").read_text()
     sections = "\n".join(site["markdown"]()).split("## ")[1:]
-    commands = cli.parser.parser()._subparsers._group_actions[0].choices
+    commands = parser()._subparsers._group_actions[0].choices
     assert [section.split("\n")[0] for section in sections] == list(commands)
     for section, command in zip(sections, commands.values(), strict=True):
         for action in command._actions:

@@ -22,6 +22,7 @@ import lies
 from subjects import READERS
 
 from scratchvae import DataError, cli
+from scratchvae.cli import parser
 from scratchvae.files.reading import LIMIT as VARIABLE
 
 BASE, TIMES = 16 << 20, 4
@@ -136,7 +137,7 @@ def by_the_command(counts, place, short):
     """Runs whose checkpoint lies: `evaluate` and `train --resume` use it, or say why not."""
     data = common.small_data(place / "data.npz")
     folder = place / "run"
-    cli.parser.parser = cache(cli.parser.parser)  # making it takes longer than to refuse a file
+    parser.parser = cache(parser.parser)  # making it takes longer than to refuse a file
     cli.main(common.train_line(data, folder, 1))
     good = (folder / "checkpoint.npz").read_bytes()
     commands = {
