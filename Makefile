@@ -44,8 +44,8 @@ verify: .venv/installed  ## check every gradient against finite differences
 test-frameworks: .venv-bench/installed  ## check functions of PyTorch and JAX
 	.venv-bench/bin/python -m pytest -q tests/gradcheck/test_frameworks.py
 
-bench: .venv-bench/installed  ## compare with PyTorch and JAX, and update docs/speed.md; make bench DATA=DIR adds MNIST
-	.venv-bench/bin/python tests/benchmarks/bench.py $(if $(DATA),--data-dir $(DATA))
+bench: .venv-bench/installed  ## compare with PyTorch and JAX, and update docs/speed.md; DATA=DIR adds MNIST, BESIDE=DIR a checkout
+	.venv-bench/bin/python tests/benchmarks/bench.py $(if $(DATA),--data-dir $(DATA)) $(if $(BESIDE),--beside $(BESIDE))
 
 soak: .venv/dev  ## repeated fault injection, an hour or more; writes the counts to docs/reliability.md
 	$(BIN)/python tests/reliability/run.py
@@ -115,5 +115,6 @@ clean:
 
 .venv-bench/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --editable . torch==2.13.0 'jax[cpu]' safetensors pytest hypothesis
+	.venv-bench/bin/python -m pip install --quiet --editable '.[mpi]' mpich torch==2.13.0 'jax[cpu]' safetensors \
+	  pytest hypothesis
 	touch $@

@@ -1,10 +1,14 @@
-"""Progress of a run on the terminal: a progress bar, and one line per epoch."""
+"""Progress of a run on the terminal: a bar, one line per epoch, one hint if it slows down."""
 
+import os
 import sys
 from math import isnan
 from typing import Any
 
-from ..errors import GREEN, say, tinted
+from ..errors import GREEN, say, tinted, warn
+
+WINDOW = 0.5  # seconds of training, at least, for one measurement of the speed
+PATIENCE = 5.0  # seconds in a row below half of the best speed, after which training counts as slow
 
 
 def so_far(means: Any, history: list[dict[str, float]], speed: str) -> str:
@@ -26,11 +30,61 @@ def of_epoch(record: dict[str, float], epochs: int, speed: str, best: bool) -> s
     return f"{text}  {record['seconds']:6.1f} s  {speed}"
 
 
+class Pace:
+    """Whether training has become slow: below half of its best speed for PATIENCE seconds in a row.
+
+    The speed is that of windows of at least WINDOW seconds. The longest slow window in a row does
+    not count, so that no single pause, such as a laptop's sleep, passes for a slow machine.
+    """
+
+    def __init__(self) -> None:
+        self._best = 0.0  # rows per second
+        self._slow: list[float] = []  # seconds of the slow windows in a row
+        self._rows, self._seconds = 0, 0.0  # of the window so far
+        self._last = 0, 0.0
+
+    def start(self, rows: int, now: float) -> None:
+        """Training starts, or goes on after a pause, with so many rows of the epoch done.
+
+        now, in seconds, is of any clock that runs on until the next start.
+        """
+        self._last = rows, now
+
+    def is_slow(self, rows: int, now: float) -> bool:
+        """Whether training is slow, now that so many rows of the epoch are done."""
+        self._rows += rows - self._last[0]
+        self._seconds += now - self._last[1]
+        self._last = rows, now
+        if self._seconds < WINDOW:
+            return False
+        speed = self._rows / self._seconds
+        self._best = max(self._best, speed)
+        self._slow = [*self._slow, self._seconds] if speed < self._best / 2 else []
+        self._rows, self._seconds = 0, 0.0
+        return bool(self._slow) and sum(self._slow) - max(self._slow) >= PATIENCE
+
+
+def hint() -> str:
+    """What to do about other programs that slow training down."""
+    text = "training runs at less than half of its best speed: other programs use the cores"
+    if os.environ.get("OPENBLAS_NUM_THREADS") == "1":
+        return text
+    return (
+        f"{text}, and the threads of the linear algebra wait for each other; --threads 1, or "
+        "OPENBLAS_NUM_THREADS=1 in the environment, avoids the waiting"
+    )
+
+
 class Progress:
-    """If verbose: a progress bar on stderr, if that is a terminal; one line per epoch on stdout."""
+    """If verbose: a progress bar on stderr, if that is a terminal; one line per epoch on stdout.
+
+    If verbose, too: one `hint` on stderr when training on the CPU has become slow.
+    """
 
     def __init__(self, total: int, done: int, verbose: bool) -> None:
         self.verbose = verbose
+        self.pace = Pace()
+        self._hinted = False
         self.bar: Any = None
         if verbose and sys.stderr.isatty():
             from tqdm import tqdm  # lazily: importing scratchvae stays cheap
@@ -45,6 +99,16 @@ class Progress:
         if self.bar is not None:
             self.bar.set_description_str(text, refresh=False)
             self.bar.update(step - self.bar.n)
+
+    def watch(self, rows: int, now: float, resumed: float) -> None:
+        """Tell the pace that so many rows of the epoch were done now; it goes on when resumed."""
+        slow = self.pace.is_slow(rows, now)
+        self.pace.start(rows, resumed)
+        if slow and self.verbose and not self._hinted:
+            self._hinted = True
+            if self.bar is not None:
+                self.bar.clear()  # the next `show` draws it again, below
+            warn(hint())
 
     def line(self, text: str) -> None:
         """Print a permanent line, above the bar."""

@@ -186,6 +186,7 @@ class Trainer:
             self.sums[...] = 0
             self.seconds, self._timed = 0.0, 0
         start = time.perf_counter() - self.seconds
+        progress.pace.start(done * self.batch_size, self.seconds)
         untimed = done * self.batch_size - self._timed  # trained by an earlier process
         order = noise.permutation(len(self.X), seed=model.seed, epoch=self.epoch, xp=self.xp)
         if self._graphs:
@@ -204,6 +205,8 @@ class Trainer:
                     timer.write(self)
                 seen = min((i + 1) * self.batch_size, len(self.X))
                 self._timed = seen - untimed
+                if self.xp is np:
+                    progress.watch(seen, self.seconds, time.perf_counter() - start)
                 history = model.history_[self._earlier_epochs :]
                 progress.show(self.step, so_far(losses_so_far / seen, history, self._speed))
         rec, kl, loss, _ = (to_numpy(self.sums) / len(self.X)).tolist()
