@@ -29,6 +29,14 @@ start = position * size; position += 1
 """
 
 
+def graphs_of(trainer: Any) -> "Graphs | None":
+    """The graphs of a trainer's steps; None without the cuBLAS library."""
+    try:
+        return Graphs(trainer)
+    except OSError:
+        return None
+
+
 class Graphs:
     """The steps of a `Trainer` on one GPU, as graphs that must equal `trainer.take_step`.
 
@@ -111,7 +119,7 @@ class Graphs:
         acts = trainer.forward(rows, numbers)
         with self.branches.beside():
             trainer.add_losses(acts)
-        trainer.backward(acts, numbers)
+        trainer.model.backward(trainer.model.gradients, acts, numbers.ramp)
         self.branches.join()
         trainer.update(numbers)
         return acts

@@ -26,6 +26,10 @@ from .measure import evaluated
 from .protocol import TrainableModel
 
 IS_FIRST = "is the first tensor that holds a NaN or an infinity"
+ADVICE = (
+    "the model keeps its parameters from before: check the scale of the data (scale='standard', "
+    "--scale standard) and beta, try a smaller lr, or clip the norm of the gradient"
+)
 FUSED = fused("y = x")(lambda x: x).__code__  # the same for all ops with a kernel
 
 
@@ -51,6 +55,25 @@ def first_bad(acts: Any, *mappings: Mapping[str, Array]) -> str | None:
             yield from ((f"the {kind} {name}", a) for name, a in reversed(list(mapping.items())))
 
     return next((name for name, a in tensors() if not _finite(a)), None)
+
+
+def first_bad_step(trainer: Any, order: Array) -> tuple[int, str]:
+    """The number of the first step since a trainer's snapshot that is not finite, and what is not.
+
+    order: the rows of the epoch. The steps are repeated from the snapshot; that of the step before
+    the first bad one is left.
+    """
+    last = trainer.step
+    trainer.restore_snapshot()
+    while trainer.step < last:
+        trainer.take_snapshot()
+        start = (trainer.step - trainer.epoch * trainer.steps_per_epoch) * trainer.batch_size
+        acts, _ = trainer.take_step(order[start : start + trainer.batch_size])
+        if name := trainer.first_bad(acts):
+            return trainer.step, f"{name} {IS_FIRST}"
+    trainer.take_snapshot()
+    name = "a loss, though not when the last steps are repeated, so this device"
+    return last, f"{name} {IS_FIRST}"
 
 
 def first_bad_example(model: TrainableModel, X: Array) -> str:

@@ -23,9 +23,9 @@ import numpy as np
 from ..backend import Array, array_module, to_numpy
 from ..backend.memory import CACHE_LINE, Flat, empty
 from ..errors import InputError
+from . import nonfinite
 from .callbacks import CheckpointTimer
 from .measure import summary, sums_of_losses
-from .nonfinite import first_bad
 from .optim import norm
 from .protocol import Record, TrainableModel
 from .ranks import Ranks
@@ -257,9 +257,9 @@ class ParallelTrainer(Trainer):
             raise KeyboardInterrupt(self._signal)
         return losses
 
-    def _first_bad(self, acts: Any) -> str | None:
-        found = self.comm.allgather(None if acts is None else first_bad(acts))
-        return next(filter(None, found), None) or super()._first_bad(None)
+    def first_bad(self, acts: Any) -> str | None:
+        found = self.comm.allgather(None if acts is None else nonfinite.first_bad(acts))
+        return next(filter(None, found), None) or super().first_bad(None)
 
     def _epoch(self, progress: Any, timer: CheckpointTimer) -> Record:
         record: Record = self.comm.bcast(super()._epoch(progress, timer))

@@ -5,10 +5,16 @@ import sys
 from math import isnan
 from typing import Any
 
+from ..data.rows import RowFormat
 from ..errors import GREEN, say, tinted, warn
 
 WINDOW = 0.5  # seconds of training, at least, for one measurement of the speed
 PATIENCE = 5.0  # seconds in a row below half of the best speed, after which training counts as slow
+
+
+def speed(n: int, seconds: float, rows: RowFormat) -> str:
+    """n images, or rows of a table, in so many seconds: as text."""
+    return f"{n / max(seconds, 1e-9):.0f} {'images' if rows.image_shape else 'rows'}/s"
 
 
 def so_far(means: Any, history: list[dict[str, float]], speed: str) -> str:

@@ -7,7 +7,7 @@ update. Read `Trainer.take_step`, the training step, after `models/vae.py`.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, nullcontext
 from functools import cache, partial
 from math import isfinite, nan
 from typing import Any
@@ -22,7 +22,7 @@ from . import nonfinite
 from .callbacks import CheckpointTimer, is_best
 from .measure import CHUNK, check_binarize, losses, prepare
 from .optim import Adam, StepNumbers, check_training, clip, ramp
-from .progress import Progress, of_epoch, so_far
+from .progress import Progress, of_epoch, so_far, speed
 from .protocol import Record, TrainableModel
 from .snapshot import Snapshot, data_hash, load_arrays, resumed_step
 
@@ -45,9 +45,7 @@ class Trainer:
     binarize      "none"; "static": binarise grey pixels once; "dynamic": sample them at each step
     clip_norm     upper bound of the norm of each step's gradient, which is scaled down to it
     cuda_graphs   on a GPU, replay each step as one CUDA graph instead of launching its kernels
-    detect_anomaly
-                  check the output of every op, and stop at the first NaN or infinity: slow, but
-                  more specific than the check of the losses
+    detect_anomaly  check the output of every op, and stop at the first NaN or infinity: slow
 
     `sums` holds rec, kl and loss, summed over the epoch so far, and 1 if all parameters are finite.
     """
@@ -102,10 +100,9 @@ class Trainer:
         plain = type(self).take_step is Trainer.take_step  # the step that a graph replays
         self._graphs = None
         if cuda_graphs and plain and not detect_anomaly and self.xp is not np:
-            from .cuda_graph import Graphs  # lazily: only a GPU needs it
+            from .cuda_graph import graphs_of  # lazily: only a GPU needs it
 
-            with suppress(OSError):  # without the cuBLAS library
-                self._graphs = Graphs(self)
+            self._graphs = graphs_of(self)
 
     @property
     def scheduled(self) -> bool:
@@ -147,7 +144,6 @@ class Trainer:
         """
         epochs = whole_number(epochs, "epochs")
         calls = [callbacks] if callable(callbacks) else list(callbacks)
-        total = epochs * self.steps_per_epoch
         timer = CheckpointTimer(checkpoint_every, checkpoint)
         done = len(self.model.history_)
         if self.snapshot.step is None:  # the previous run was interrupted during a snapshot
@@ -157,7 +153,7 @@ class Trainer:
             with (
                 np.errstate(over="ignore", invalid="ignore"),
                 nonfinite.detect_anomaly() if self.detect_anomaly else nullcontext(),
-                closing(Progress(total, self.step, verbose)) as progress,
+                closing(Progress(epochs * self.steps_per_epoch, self.step, verbose)) as progress,
             ):
                 while self.epoch < epochs:
                     record = self._epoch(progress, timer)
@@ -233,15 +229,14 @@ class Trainer:
     @property
     def _speed(self) -> str:
         """Images or rows of a table per second, without evaluation."""
-        what = "images" if self.model.rows_.image_shape else "rows"
-        return f"{self._timed / max(self.seconds, 1e-9):.0f} {what}/s"
+        return speed(self._timed, self.seconds, self.model.rows_)
 
     def take_step(self, rows: Array) -> tuple[Any, Any]:
         """One training step on these rows of the data; returns the activations and gradients."""
         numbers = self.step_numbers(self.step)
         acts = self.forward(rows, numbers)
         self.add_losses(acts)
-        self.backward(acts, numbers)
+        self.model.backward(self.model.gradients, acts, numbers.ramp)
         self.update(numbers)
         self.adam.t += 1
         return acts, self.model.gradients
@@ -260,14 +255,9 @@ class Trainer:
         x = to_float(self.X[rows], model.workspace("x", B, self.X.shape[1]))
         if self.binarize == "dynamic":
             binarized(x[:, : model.n_features_], stream=noise.BINARIZE, **key)
-        eps, key = None, key | {"stream": noise.TRAIN, "dtype": model.dtype, "xp": self.xp}
-        if model.noisy:
-            eps = self._noise.normal(B, model.noise_width, **key)
+        key |= {"stream": noise.TRAIN, "dtype": model.dtype, "xp": self.xp}
+        eps = self._noise.normal(B, model.noise_width, **key) if model.noisy else None
         return model.forward(x, eps)
-
-    def backward(self, acts: Any, numbers: StepNumbers) -> None:
-        """Write the gradients of the mini-batch."""
-        self.model.backward(self.model.gradients, acts, numbers.ramp)
 
     def add_losses(self, acts: Any) -> None:
         """Add the losses of a mini-batch to the sums of the epoch."""
@@ -323,8 +313,6 @@ class Trainer:
         self.adam.t = step
         self.take_snapshot()
 
-    # ------------------------------------------------------------------- non-finite numbers
-
     def _check(self, order: Array) -> np.ndarray:
         """The sums of rec, kl, loss, on the host. Raises NonFiniteError at a NaN or infinity."""
         self.sums[-1] = self._finite()
@@ -333,32 +321,19 @@ class Trainer:
             if self.step % self.steps_per_epoch:  # at the end of an epoch, after the evaluation
                 self.take_snapshot()
             return np.array(sums)
-        last = self.step
-        self.restore_snapshot()
-        while self.step < last:
-            self.take_snapshot()
-            i = self.step - self.epoch * self.steps_per_epoch
-            acts, _ = self.take_step(order[i * self.batch_size : (i + 1) * self.batch_size])
-            if name := self._first_bad(acts):
-                raise self._stopped(self.step, f"{name} {nonfinite.IS_FIRST}")
-        self.take_snapshot()
-        name = "a loss, though not when the last steps are repeated, so this device"
-        raise self._stopped(last, f"{name} {nonfinite.IS_FIRST}")
+        raise self._stopped(*nonfinite.first_bad_step(self, order))
 
     def _finite(self) -> Any:
         """Whether all parameters and moments are finite, on the device."""
         p, m, v = (self.xp.isfinite(a).all() for a in self.arrays()[:3])
         return p & m & v
 
-    def _first_bad(self, acts: Any) -> str | None:
+    def first_bad(self, acts: Any) -> str | None:
+        """The first tensor of the last step that is not finite; acts are its activations."""
         moments = {"m": self.adam.m, "v": self.adam.v}
         return nonfinite.first_bad(acts, self.model.gradients, self.model.params_, moments)
 
     def _stopped(self, step: int, what: str) -> NonFiniteError:
         """Restore the snapshot; the error that ends the run at this step."""
         self.restore_snapshot()
-        return NonFiniteError(
-            f"epoch {self.epoch + 1}, step {step}: {what}; the model keeps its parameters from "
-            "before: check the scale of the data (scale='standard', --scale standard) and beta, "
-            "try a smaller lr, or clip the norm of the gradient"
-        )
+        return NonFiniteError(f"epoch {self.epoch + 1}, step {step}: {what}; {nonfinite.ADVICE}")
