@@ -47,6 +47,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
         argcomplete.autocomplete(top)
     arguments = top.parse_args(argv)
+    arguments.argv = list(sys.argv[1:] if argv is None else argv)
     module = import_module(f".{arguments.module}", __name__)  # lazily: --help needs none of them
     with warnings.catch_warnings():
         for kind in (CheckpointWarning, DataWarning):

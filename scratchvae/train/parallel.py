@@ -74,6 +74,9 @@ class Ranks:
                 if self.comm.rank == 0:
                     raise
                 return 2
+            if isinstance(error, KeyboardInterrupt):
+                self.comm.Abort(130)  # it may return
+                raise
             kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
             where = f"rank {self.comm.rank}: {kind}{error}; all ranks stop"
             print(f"scratchvae: error: {where}", file=sys.stderr, flush=True)
