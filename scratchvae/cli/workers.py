@@ -21,8 +21,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from ..errors import InputError
 from ..files.run_folder import candidates
@@ -80,21 +81,20 @@ def mpiexec() -> str | None:
 
 def supervise(argv: Sequence[str], n: int, folder: Path) -> int:
     """Run the command in n workers; its exit code. Raises InputError if a worker dies."""
-    job = _Job(n)
     with ExitStack() as stack:
-        place = tempfile.TemporaryDirectory(prefix="scratchvae-")
-        stack.callback(place.cleanup)
+        place = tempfile.mkdtemp(prefix="scratchvae-")
+        stack.callback(shutil.rmtree, place, ignore_errors=True)
         door = stack.enter_context(socket.socket(socket.AF_UNIX))
         try:
-            door.bind(os.path.join(place.name, "socket"))
+            door.bind(os.path.join(place, "socket"))
         except OSError as error:
-            raise InputError(f"{place.name}: {error}; choose another TMPDIR") from None
+            raise InputError(f"{place}: {error}; choose another TMPDIR") from None
         door.listen(n)
+        job = Job(argv, n, door)
+        stack.callback(job.kill)
         stack.enter_context(handling(job.pass_on))
         stack.enter_context(_stopping(job.pause))
-        stack.callback(job.kill)
-        job.start(argv, door.getsockname())
-        job.watch(door)
+        job.watch()
     return job.exit_code(folder)
 
 
@@ -113,37 +113,34 @@ def _stopping(handler: Callable[[int, Any], None]) -> Iterator[None]:
         signal.signal(signal.SIGTSTP, before)
 
 
-class _Job:
+class Job:
     """The workers of a run and their mpiexec, as far as the supervisor knows of them."""
 
-    def __init__(self, n: int) -> None:
-        self.n = n
-        self.process: subprocess.Popen[bytes] | None = None
+    def __init__(self, argv: Sequence[str], n: int, door: socket.socket) -> None:
+        self.n, self.door = n, door
+        self.started = 0
         self.pids: dict[int, int] = {}  # by rank: those that run
         self.codes: dict[int, int] = {}  # by rank: those that have reported their end
-        self.started = 0
-        self.lost: list[int] = []  # ranks that ended without a report, all at the first time
+        self.lost: list[int] = []  # ranks that have ended without a report, before all others
         self.apart = False  # whether the workers do not see each other
         self.signal = 0
-        self.output = b""  # the end of what mpiexec and the MPI library have printed
-
-    def start(self, argv: Sequence[str], address: str) -> None:
-        threads = str(max(1, usable_cores() // self.n))
-        own = {f"{name}_NUM_THREADS": threads for name in BLAS}
-        path = mpiexec() or "mpiexec"
+        self.text = b""  # the end of what mpiexec and the MPI library have printed
+        threads = str(max(1, usable_cores() // n))
+        blas = {f"{name}_NUM_THREADS": threads for name in BLAS}
         self.process = subprocess.Popen(  # noqa: S603 - the user's own command, once more
-            [path, "-n", str(self.n), sys.executable, "-c", START.format(sys.path), *argv],
+            [str(mpiexec()), "-n", str(n), sys.executable, "-c", START.format(sys.path), *argv],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=own | OPEN_MPI | HYDRA | os.environ | {SOCKET: address},
+            env=blas | OPEN_MPI | HYDRA | os.environ | {SOCKET: door.getsockname()},
             start_new_session=True,  # a terminal sends Ctrl-C to the supervisor alone
         )  # fmt: skip
+        self.output = cast("IO[bytes]", self.process.stdout)
 
     def pass_on(self, number: int, frame: Any) -> None:
         """A signal handler: rank 0 stops the run, which stops the others at the same step."""
         self.signal = number
         if 0 in self.pids:
             self._send(number, [0])
-        elif self.process and not self.codes:  # while it starts
+        elif not self.codes:  # while it starts
             self.process.terminate()
 
     def pause(self, number: int, frame: Any) -> None:
@@ -155,48 +152,41 @@ class _Job:
     def kill(self) -> None:
         """End what still runs."""
         self._send(signal.SIGKILL, self.pids)
-        if self.process:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            if self.process.stdout:
-                self.process.stdout.close()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.output.close()
 
     def _send(self, number: int, ranks: Any) -> None:
         for rank in list(ranks):
             with suppress(ProcessLookupError):
                 os.kill(self.pids[rank], number)
 
-    def watch(self, door: socket.socket) -> None:
-        """Let workers in, and follow them to the end of the job."""
-        assert self.process
-        assert self.process.stdout
-        output, limit = self.process.stdout, None
+    def watch(self) -> None:
+        """Let the workers in, and follow them to the end of the job."""
+        limit = inf
         with ExitStack() as stack:
             sources = stack.enter_context(selectors.DefaultSelector())
-            for source in (door, output):
+            for source in (self.door, self.output):
                 sources.register(source, selectors.EVENT_READ)
-            while limit is None or time.monotonic() < limit:
-                events = sources.select(limit and max(0.0, limit - time.monotonic()))
+            while (left := limit - time.monotonic()) > 0:
                 lost = []
-                for key, _ in events:
-                    if key.fileobj is door:
-                        line, _ = door.accept()
+                for key, _ in sources.select(None if left == inf else left):
+                    if key.fileobj is self.door:
+                        line, _ = self.door.accept()
                         stack.callback(line.close)
-                        rank = self._admit(line)
-                        if rank is not None:
+                        if (rank := self._admit(line)) is not None:
                             sources.register(line, selectors.EVENT_READ, rank)
-                    elif key.fileobj is output:
-                        text = os.read(output.fileno(), 1 << 16)
-                        if not text:
-                            self.process.wait()
+                    elif key.fileobj is self.output:
+                        text = os.read(self.output.fileno(), 1 << 16)
+                        if not text:  # mpiexec has ended
                             return
-                        self.output = (self.output + text)[-(1 << 16) :]
+                        self.text = (self.text + text)[-(1 << 16) :]
                     elif not self._hear(key.fileobj, key.data):
                         sources.unregister(key.fileobj)
                         lost += [key.data] * (key.data not in self.codes)
                 self.lost = self.lost or lost
-                if 0 in self.codes and limit is None:  # the run has ended
+                if 0 in self.codes and limit == inf:  # the run has ended
                     limit = time.monotonic() + PATIENCE
                     for key in list(sources.get_map().values()):
                         if key.data:
@@ -212,6 +202,8 @@ class _Job:
         socket.send_fds(line, [b"1"], [1, 2])
         self.pids[rank] = pid
         self.started += 1
+        if self.started == self.n:  # should the supervisor be killed, it leaves no file
+            shutil.rmtree(os.path.dirname(self.door.getsockname()), ignore_errors=True)
         return int(rank)
 
     def _hear(self, line: Any, rank: int) -> bool:
@@ -221,7 +213,7 @@ class _Job:
         except ConnectionResetError:
             report = b""
         if not report:
-            self.pids.pop(rank, None)
+            del self.pids[rank]
             return False
         self.codes[rank] = int(report)
         if rank and 0 in self.codes:
@@ -234,7 +226,6 @@ class _Job:
 
     def exit_code(self, folder: Path) -> int:
         """The exit code of the run, once the job has ended. Raises InputError if it has failed."""
-        assert self.process
         if 0 in self.codes:
             return self.codes[0]
         if self.signal == signal.SIGINT:
@@ -261,7 +252,7 @@ class _Job:
 
     def _reason(self) -> str:
         """The line that says why the job did not start, of what has been printed."""
-        lines = [line.strip(" -=") for line in self.output.decode(errors="replace").splitlines()]
+        lines = [line.strip(" -=") for line in self.text.decode(errors="replace").splitlines()]
         lines = list(filter(None, lines)) or ["it printed nothing"]
         mark = "scratchvae: error: "
         for sign in (mark, "rror"):
@@ -316,7 +307,8 @@ def attached(comm: Any) -> Iterator[Callable[[int], int]]:
     try:
         yield report
     except KeyboardInterrupt:  # not in the run, which returns an exit code
-        os._exit(130)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
     finally:
         if not reported:
             report(2)
