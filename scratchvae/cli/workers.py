@@ -246,13 +246,16 @@ class Job:
         if self.process.returncode == 2:  # a worker has printed its error, and ended the others
             return 2
         who = f"worker {self.lost[0]}" if len(self.lost) == 1 else "a worker"
+        what = f"{who} of {self.n} was killed, perhaps for lack of memory"
+        if self.process.returncode < 0:
+            what = f"{mpiexec()} was killed"
         found = candidates(folder)
         kept = f"{found[0]} is kept: continue with --resume" if found else "no checkpoint was saved"
-        raise InputError(f"{who} of {self.n} was killed, perhaps for lack of memory; {kept}")
+        raise InputError(f"{what}; {kept}")
 
     def _reason(self) -> str:
         """The line that says why the job did not start, of what has been printed."""
-        lines = [line.strip(" -=") for line in self.text.decode(errors="replace").splitlines()]
+        lines = [line.strip(" -=.") for line in self.text.decode(errors="replace").splitlines()]
         lines = list(filter(None, lines)) or ["it printed nothing"]
         mark = "scratchvae: error: "
         for sign in (mark, "rror"):

@@ -30,10 +30,10 @@ EXTRA = 4  # numbers after the gradients in the message: sums of rec, kl, loss; 
 
 
 def world() -> Any:
-    """MPI's communicator of all ranks. Raises InputError if mpi4py is not installed."""
+    """MPI's communicator of all ranks. Raises InputError if mpi4py or its MPI is not installed."""
     try:
         from mpi4py import MPI
-    except ImportError:
+    except (ImportError, RuntimeError):  # RuntimeError: there is no MPI library to load
         raise InputError(
             "--mpi needs mpi4py and an MPI library: pip install 'scratchvae[mpi]' mpich"
         ) from None

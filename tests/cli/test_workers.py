@@ -155,6 +155,18 @@ def test_a_killed_worker_ends_the_run_with_a_sentence(endless):
     assert not processes(folder)
 
 
+def test_a_killed_mpiexec_ends_the_run_with_a_sentence(endless):
+    process, folder = endless
+    (pid,) = (pid for pid, command in processes(folder) if command.startswith(workers.mpiexec()))
+    os.kill(pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=LIMIT)
+    assert process.returncode == 2
+    assert re.fullmatch(
+        r"scratchvae: error: .*mpiexec was killed; .*/run/checkpoint.npz is kept: .*\n", err
+    )
+    assert not processes(folder)
+
+
 def test_workers_without_a_supervisor_save_the_run_and_end(endless):
     process, folder = endless
     process.kill()
@@ -297,6 +309,20 @@ def test_without_mpi_it_says_what_to_install(image_file, tmp_path, capsys, monke
     monkeypatch.setattr(workers, "mpiexec", lambda: None)
     refused(capsys, argv, install)
     assert not (tmp_path / "run").exists()
+
+
+def test_mpi4py_without_an_mpi_library(image_file, tmp_path, capsys, monkeypatch):
+    (tmp_path / "mpi4py").mkdir()
+    (tmp_path / "mpi4py" / "__init__.py").write_text("")
+    text = "raise RuntimeError('cannot load MPI library\\nlibmpi.so: no such file')"
+    (tmp_path / "mpi4py" / "MPI.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mpi4py"]:
+        monkeypatch.delitem(sys.modules, name)
+    argv = ["train", "--data", image_file, "--mpi", "--out", tmp_path / "run"]
+    refused(capsys, argv, "--mpi needs mpi4py and an MPI library: pip install")
+    for name in ("mpi4py", "mpi4py.MPI"):
+        sys.modules.pop(name, None)
 
 
 def test_one_worker_is_this_process(train_run, monkeypatch):

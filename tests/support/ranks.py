@@ -1,10 +1,10 @@
 """Run by train/test_parallel.py under mpiexec: `python ranks.py KIND BATCH DEVICE`.
 
 Trains a model of that kind on 22 rows for two epochs; rank 0 prints losses and parameters, a line.
-KIND may name several, with commas between, which follow one another. Where it is "differ", rank 1
-changes a parameter behind the others' back; "dies": rank 1 is killed; "alone": rank 1 fails before
-it begins; "apart": the ranks resume from different checkpoints. The DEVICE "double" is a GPU's, see
-strict_cupy.py.
+KIND may name several, with commas between, which follow one another; "vae-clipped" clips gradients.
+Where it is "differ", rank 1 changes a parameter behind the others' back; "dies": rank 1 is killed;
+"alone": rank 1 fails before it begins; "apart": the ranks resume from different checkpoints. The
+DEVICE "double" is a GPU's, see strict_cupy.py.
 """
 
 import os
@@ -38,6 +38,7 @@ def train(kind):
     if kind == "alone" and rank == 1:
         raise InputError("rank 1 has no data")
     rng = np.random.default_rng(0)
+    kind, _, clipped = kind.partition("-")
     X, y = rng.random((22, 9)), np.arange(22) % 3 - (kind == "m2")
     name = kind if kind in MODELS else "vae"
     model = MODELS[name](latent_dim=2, hidden=(5,), dtype="float64", seed=rank, device=device)
@@ -50,6 +51,7 @@ def train(kind):
         batch_size=batch,
         binarize="dynamic",
         lr=1e300 if kind == "nan" else 0.01,
+        clip_norm=0.1 if clipped else None,
     )
     model.seed = 0  # only the parameters to begin with came from other seeds
     if kind == "apart":
