@@ -93,24 +93,9 @@ def supervise(argv: Sequence[str], n: int, folder: Path) -> int:
         job = Job(argv, n, door)
         stack.callback(job.kill)
         stack.enter_context(handling(job.pass_on))
-        stack.enter_context(_stopping(job.pause))
+        stack.enter_context(handling(job.pause, [signal.SIGTSTP]))
         job.watch()
     return job.exit_code(folder)
-
-
-@contextmanager
-def _stopping(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Context manager: install the handler for Ctrl-Z, unless it is ignored."""
-    before = signal.getsignal(signal.SIGTSTP)
-    main = threading.current_thread() is threading.main_thread()
-    if not main or before == signal.SIG_IGN:
-        yield
-        return
-    signal.signal(signal.SIGTSTP, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTSTP, before)
 
 
 class Job:
@@ -194,7 +179,10 @@ class Job:
 
     def _admit(self, line: socket.socket) -> int | None:
         """Give a worker that has connected the standard output and error; its rank."""
-        rank, size, pid = json.loads(line.recv(100) or b"[0, 0, 0]")
+        greeting = line.recv(100)
+        if not greeting:  # it has died
+            return None
+        rank, size, pid = json.loads(greeting)
         self.apart = self.apart or size != self.n
         if self.apart or self.signal:
             line.close()  # it ends
@@ -293,7 +281,7 @@ def attached(comm: Any) -> Iterator[Callable[[int], int]]:
     sys.stdout = sys.__stdout__ = _taken_over(sys.stdout, fds[0])  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _taken_over(sys.stderr, fds[1])  # type: ignore[misc]
     for number in SIGNALS:  # the MPI library may have installed its own, unseen by Python
-        signal.signal(number, signal.getsignal(number))
+        signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
     if comm.rank == 0:
         threading.Thread(target=_stop_without, args=[line], daemon=True).start()
     reported = False
@@ -325,5 +313,6 @@ def _taken_over(stream: Any, fd: int) -> Any:
 
 def _stop_without(line: socket.socket) -> None:
     """Ask this process to stop, as SIGTERM does, once the other end of the line is gone."""
-    if not line.recv(1):
-        os.kill(os.getpid(), signal.SIGTERM)
+    with suppress(OSError):
+        line.recv(1)  # nothing comes
+    os.kill(os.getpid(), signal.SIGTERM)
