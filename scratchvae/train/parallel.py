@@ -75,14 +75,14 @@ class Ranks:
                     raise
                 return 2
             if isinstance(error, KeyboardInterrupt):
-                self.comm.Abort(130)  # it may return
+                self.comm.Abort(130)
                 raise
             kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
             where = f"rank {self.comm.rank}: {kind}{error}; all ranks stop"
             print(f"scratchvae: error: {where}", file=sys.stderr, flush=True)
             time.sleep(0.5)  # lets mpiexec forward the message before it ends all ranks
             self.comm.Abort(2)
-            raise
+            return 2  # where Abort has returned before mpiexec ends this rank
 
 
 class ParallelTrainer(Trainer):

@@ -5,7 +5,10 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from pathlib import Path
 
 import pytest
 from support.command_line import refused
@@ -48,6 +51,20 @@ def endless(mpi, image_file, tmp_path):
         yield process, tmp_path / "run"
         process.kill()
     wait_for(lambda: not processes(tmp_path))
+
+
+@pytest.fixture
+def instead(monkeypatch, tmp_path):
+    """Install a shell script in the place of mpiexec."""
+    pytest.importorskip("mpi4py", reason="mpi4py is not installed")
+
+    def install(text):
+        path = tmp_path / "mpiexec"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        monkeypatch.setattr(workers, "mpiexec", lambda: str(path))
+
+    return install
 
 
 def processes(folder):
@@ -102,10 +119,13 @@ def test_another_number_of_workers_goes_on(endless, image_file, capsys, no_pictu
     process, folder = endless
     process.terminate()
     process.communicate(timeout=LIMIT)
+    (folder / "checkpoint.npz").unlink()
+    (folder / "checkpoint.npz").write_bytes(b"damaged")
     epochs = len(metrics_but_seconds(folder)) + 1
     go_on = ["--data", image_file, "--out", folder, "--resume", "auto", "--epochs", epochs]
     done = run(*TRAIN[:4], *go_on, "--workers", 3)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr.count("\n") == done.stderr.count("warning") == 1
     assert f"\nepoch {epochs:3}/{epochs}" in done.stdout
     assert len(metrics_but_seconds(folder)) == epochs
     go_on[-1] += 1
@@ -185,6 +205,36 @@ def test_a_signal_before_training_leaves_nothing(mpi, image_file, tmp_path):
     assert not processes(tmp_path)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_workers_read_the_data(mpi, tmp_path, number):
+    options = ("--workers", "2", "--epochs", "1000000", "--out", str(tmp_path / "run"))
+    with tempfile.TemporaryDirectory() as place:
+        process = subprocess.Popen(
+            [*TRAIN, *options],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env=os.environ | {"TMPDIR": place},
+        )  # fmt: skip
+        wait_for(lambda: list(Path(place).glob("scratchvae-*")))
+        wait_for(lambda: not list(Path(place).glob("scratchvae-*")))  # all have connected
+        process.send_signal(number)
+        _, err = process.communicate(timeout=LIMIT)
+    assert process.returncode == 128 + number
+    assert re.fullmatch(r"\n?|\nstopped .*\n", err)
+    assert not processes(tmp_path)
+
+
+def test_a_signal_ends_an_mpiexec_that_hangs(instead, image_file, tmp_path):
+    instead(f"touch {tmp_path}/started; exec sleep {10 * LIMIT}")
+
+    def interrupt():
+        wait_for((tmp_path / "started").exists)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=interrupt).start()
+    argv = ["train", "--data", image_file, "--workers", 2, "--out", tmp_path / "run"]
+    assert cli.main(list(map(str, argv))) == 143
+
+
 # ---------------------------------------------------------------------------------------- output
 
 
@@ -205,6 +255,15 @@ def test_what_only_workers_cannot_do_is_said_once(mpi, image_file, tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == done.stderr.count("use one process") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_what_fails_in_one_worker_is_said_once(mpi, image_file, tmp_path):
+    """Only rank 0 writes, and ends the others, which makes MPI print more."""
+    (tmp_path / "file").write_text("")
+    few = ("--data", image_file, "--workers", 2, "--out", tmp_path / "file" / "run")
+    done = run(*TRAIN, *few)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == done.stderr.count("cannot be written") == 1
 
 
 def test_a_warning_is_printed_once(mpi, tmp_path):
@@ -259,20 +318,6 @@ def test_a_terminal_shows_the_bar_and_colours(mpi, image_file, tmp_path):
 
 
 # ------------------------------------------------------------------------- what cannot be started
-
-
-@pytest.fixture
-def instead(monkeypatch, tmp_path):
-    """Install a shell script in the place of mpiexec."""
-    pytest.importorskip("mpi4py", reason="mpi4py is not installed")
-
-    def install(text):
-        path = tmp_path / "mpiexec"
-        path.write_text(f"#!/bin/sh\n{text}\n")
-        path.chmod(0o755)
-        monkeypatch.setattr(workers, "mpiexec", lambda: str(path))
-
-    return install
 
 
 def test_workers_that_do_not_see_each_other(instead, image_file, tmp_path, capfd):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -129,6 +130,19 @@ def test_a_nan_is_found_by_all_and_said_once():
     assert done.returncode != 0
     assert done.stderr.count("NonFiniteError") == 1
     assert "is the first tensor that holds a NaN or an infinity" in done.stderr
+
+
+def test_ctrl_c_before_the_run_ends_all_without_a_word(capsys):
+    codes = []
+    ranks = Ranks(SimpleNamespace(rank=0, Abort=codes.append))
+
+    def task():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ranks.run(task)
+    assert codes == [130]
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("options", [{"free_bits": 0.1}, {"capacity": 1.0}])
