@@ -320,6 +320,31 @@ def test_a_terminal_shows_the_bar_and_colours(mpi, image_file, tmp_path):
 # ------------------------------------------------------------------------- what cannot be started
 
 
+@pytest.mark.parametrize(
+    ("code", "words"), [(2, []), (9, ["a worker of 2 was killed", "no checkp"])]
+)
+def test_a_job_that_was_ended_by_a_worker_has_had_its_sentence(
+    instead, image_file, tmp_path, capfd, code, words
+):
+    """Two workers come and go without a report, as where one of them calls MPI_Abort(2)."""
+    (tmp_path / "job.py").write_text(
+        f"""import json, os, socket
+lines = [socket.socket(socket.AF_UNIX) for rank in range(2)]
+for rank, line in enumerate(lines):
+    line.connect(os.environ[{workers.SOCKET!r}])
+    line.sendall(json.dumps([rank, 2, os.getpid()]).encode())
+    line.recv(1)
+"""
+    )
+    instead(f"{sys.executable} {tmp_path}/job.py; exit {code}")
+    argv = ["train", "--data", image_file, "--workers", 2, "--out", tmp_path / "run"]
+    if words:
+        refused(capfd, argv, *words)
+    else:
+        assert cli.main(list(map(str, argv))) == 2
+        assert capfd.readouterr() == ("", "")
+
+
 def test_workers_that_do_not_see_each_other(instead, image_file, tmp_path, capfd):
     instead('shift 2; "$@" & "$@"; wait')
     argv = ["train", "--data", image_file, "--workers", 2, "--out", tmp_path / "run"]
