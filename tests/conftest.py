@@ -28,6 +28,7 @@ hypothesis.settings.load_profile("ci")
 # one worker of pytest-xdist runs all tests of such a file: they share what a fixture computes
 TOGETHER = (
     "cli/test_model_commands.py",
+    "cli/test_workers.py",
     "pictures/test_explorer.py",
     "pictures/test_gallery.py",
     "train/test_parallel.py",

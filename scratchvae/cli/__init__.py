@@ -56,6 +56,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
         argcomplete.autocomplete(top)
     arguments = top.parse_args(line)
+    arguments.argv = list(line)
     module = import_module(f".{arguments.module}", __name__)  # lazily: --help needs none of them
     with warnings.catch_warnings():
         for kind in (CheckpointWarning, DataWarning):

@@ -164,6 +164,13 @@ def file(text: str) -> Path:
 
 count = number_of(int, 1)
 index = number_of(int, 0)
+
+
+def count_or_auto(text: str) -> int | str:
+    """ "4" or "auto"."""
+    return text if text == "auto" else count(text)
+
+
 FROM_TEXT = {
     int: number_of(int),
     float: number_of(float),

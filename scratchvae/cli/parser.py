@@ -23,6 +23,7 @@ from .options import (
     Extend,
     Parser,
     count,
+    count_or_auto,
     file,
     finite,
     fraction,
@@ -93,7 +94,10 @@ def train_options(t: Parser) -> None:
     text = "continue the run in the folder; auto: or start it, and succeed if it is finished"
     option(either, "--resume auto", text, nargs="?", const=True, default=False, choices=(AUTO,))
     switch(either, "--overwrite", "replace the run in the folder")
-    switch(g, "--mpi", "split each mini-batch over the ranks of mpiexec")
+    either = g.add_mutually_exclusive_group()
+    text = "train on N processes of this machine, or auto: one per core; needs the extra mpi"
+    option(either, "--workers N|auto", text, type=count_or_auto)
+    switch(either, "--mpi", "split each mini-batch over the ranks of mpiexec")
     switch(g, "--quiet", "print nothing but errors")
 
 

@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -28,7 +29,7 @@ from ..train import EarlyStopping, Trainer
 from ..train.callbacks import CheckpointTimer, LatentFrames
 from ..train.optim import TRAINING
 from ..train.signals import exit_code, interruptible, signals_ignored
-from . import settings
+from . import settings, workers
 from .parser import AUTO
 from .run_keeper import RunKeeper, epochs_of
 from .shared import check_not_among_pictures, check_size, collapse, data_splits, measure
@@ -46,15 +47,26 @@ class Start(NamedTuple):
 
 
 def train(a: argparse.Namespace) -> int:
+    is_worker = workers.is_worker()
+    if a.workers not in (None, 1) and not is_worker:
+        with ExitStack() as stack, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the run will warn of the same
+            start = _prepare(a, True, stack)
+        n = workers.number_of_workers(a.workers, start.settings)
+        if n > 1:
+            return workers.supervise(a.argv, n, start.folder)
     with ExitStack() as stack:
-        if not a.mpi:
+        if not a.mpi and not is_worker:
             return _train(a, Trainer, lambda make: make(), True, stack)
         from ..train.parallel import ParallelTrainer  # lazily: one process needs no MPI
         from ..train.ranks import Ranks, world
 
         ranks = Ranks(world())
+        report = stack.enter_context(workers.attached(ranks.comm))
         make, writes = partial(ParallelTrainer, ranks), ranks.comm.rank == 0
-        return ranks.run(lambda: _train(a, make, ranks.shared, writes, stack))
+        if not writes:
+            warnings.simplefilter("ignore")  # rank 0 warns
+        return report(ranks.run(lambda: _train(a, make, ranks.shared, writes, stack)))
 
 
 def _train(

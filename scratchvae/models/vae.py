@@ -149,10 +149,6 @@ class VAE(Model):
         # mean(rec) + beta mean(kl), unless there are free bits or a capacity
         return acts.rec.mean() + kl_charge(acts, self.beta, self.free_bits, self.capacity)
 
-    @property
-    def needs_mean_kl(self):
-        return bool(self.free_bits) or self.capacity is not None
-
     def mean_kl(self, acts):
         return unit_kl(acts.mu, acts.logvar)
 

@@ -202,7 +202,7 @@ class ParallelTrainer(Trainer):
     def _mean_kl(self, acts: Any, share: float) -> dict[str, Array]:
         """The argument mean_kl of `backward`, for a model that needs that of the mini-batch."""
         model: Any = self.model
-        if not getattr(model, "needs_mean_kl", False):  # free bits, or a capacity
+        if not getattr(model, "free_bits", 0) and getattr(model, "capacity", None) is None:
             return {}
         own = np.zeros(model.latent_dim)
         if share:

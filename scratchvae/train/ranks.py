@@ -19,10 +19,10 @@ PAGE = mmap.ALLOCATIONGRANULARITY  # bytes: each shared array begins with a page
 
 
 def world() -> Any:
-    """MPI's communicator of all ranks. Raises InputError if mpi4py is not installed."""
+    """MPI's communicator of all ranks. Raises InputError if mpi4py or its MPI is not installed."""
     try:
         from mpi4py import MPI
-    except ImportError:
+    except (ImportError, RuntimeError):  # RuntimeError: there is no MPI library to load
         raise InputError(
             "--mpi needs mpi4py and an MPI library: pip install 'scratchvae[mpi]' mpich"
         ) from None
@@ -110,12 +110,15 @@ class Ranks:
                 if self.comm.rank == 0:
                     raise
                 return 2
+            if isinstance(error, KeyboardInterrupt):
+                self.comm.Abort(130)
+                raise
             kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
             where = f"rank {self.comm.rank}: {kind}{error}; all ranks stop"
             print(f"scratchvae: error: {where}", file=sys.stderr, flush=True)
             time.sleep(0.5)  # lets mpiexec forward the message before it ends all ranks
             self.comm.Abort(2)
-            raise
+            return 2  # where Abort has returned before mpiexec ends this rank
 
 
 @contextmanager

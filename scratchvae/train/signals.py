@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -12,14 +12,16 @@ REPEAT = 2.0  # seconds after a signal in which further signals are ignored
 
 
 @contextmanager
-def handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Context manager: install the handler for all signals that are not ignored.
+def handling(
+    handler: Callable[[int, Any], None], signals: Iterable[int] = SIGNALS
+) -> Iterator[None]:
+    """Context manager: install the handler for those signals that are not ignored.
 
     nohup, or "&" in a script, makes a process ignore some. It does nothing in a thread other than
     the main one, because only that receives signals.
     """
     main = threading.current_thread() is threading.main_thread()
-    handled = [n for n in SIGNALS if main and signal.getsignal(n) != signal.SIG_IGN]
+    handled = [n for n in signals if main and signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in handled}
     try:
         yield

@@ -42,7 +42,8 @@ def scratchvae(batch, trained=None):
 
 def rank(batch):
     """This project, in a rank of MPI: it is given the rows of the whole batch, as all ranks are."""
-    from scratchvae.train.parallel import ParallelTrainer, Ranks, world
+    from scratchvae.train.parallel import ParallelTrainer
+    from scratchvae.train.ranks import Ranks, world
 
     return scratchvae(batch, partial(ParallelTrainer, Ranks(world())))
 

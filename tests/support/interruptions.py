@@ -47,10 +47,10 @@ def killed(train_run, *options):
         train_run("b", *options)
 
 
-def training_process(data, folder):
+def training_process(data, folder, *options):
     """A process of the command line that trains without end, once its third epoch is printed."""
     argv = [sys.executable, "-m", "scratchvae", "train", "--data", str(data), "--hidden", "8"]
-    argv += ["--epochs", "1000000", "--out", str(folder)]
+    argv += ["--epochs", "1000000", "--out", str(folder), *options]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("epoch   3"):

@@ -1,9 +1,10 @@
 """Run by train/test_parallel.py under mpiexec: `python ranks.py KIND BATCH DEVICE [machines]`.
 
 Trains a model of that kind on 22 rows for two epochs; rank 0 prints losses and parameters, a line.
-KIND may name several, with commas between, which follow one another. Where it is "differ", rank 1
-reads other data; "dies": rank 1 is killed; "alone": rank 1 fails before it begins; "apart": the
-ranks resume from different checkpoints. "free bits" and "capacity" are a VAE and a CVAE with those.
+KIND may name several, with commas between, which follow one another; "vae-clipped" clips gradients,
+"free bits" and "capacity" are a VAE and a CVAE with those. Where it is "differ", rank 1 reads other
+data; "dies": rank 1 is killed; "alone": rank 1 fails before it begins; "apart": the ranks resume
+from different checkpoints.
 The DEVICE "double" is a GPU's, see strict_cupy.py. With "machines", each rank behaves as if it were
 on a machine of its own.
 """
@@ -42,6 +43,7 @@ def train(kind):
     if kind == "alone" and rank == 1:
         raise InputError("rank 1 has no data")
     rng = np.random.default_rng(0)
+    kind, _, clipped = kind.partition("-")
     X, y = rng.random((22, 9)), np.arange(22) % 3 - (kind == "m2")
     X[0, 0] += 0.001 * rank * (kind == "differ")
     name, options = CHARGED.get(kind, (kind if kind in MODELS else "vae", {}))
@@ -56,6 +58,7 @@ def train(kind):
         batch_size=batch,
         binarize="dynamic",
         lr=1e300 if kind == "nan" else 0.01,
+        clip_norm=0.1 if clipped else None,
     )
     model.seed = 0  # only the parameters to begin with came from other seeds
     if kind == "apart":

@@ -7,14 +7,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from support.devices import real_cupy
 
-from scratchvae import VAE
+from scratchvae import VAE, cli
 from scratchvae.models import MODELS
 from scratchvae.train.parallel import part
+from scratchvae.train.ranks import Ranks
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
 MPIEXEC = shutil.which(
@@ -79,6 +81,19 @@ def test_ranks_on_several_machines_follow_it_too(n, paths):
         np.testing.assert_allclose(path, paths[1][kind], rtol=1e-10, atol=1e-12)
 
 
+@pytest.fixture(scope="module")
+def clipped_paths():
+    return {n: paths_of(n, [f"{kind}-clipped" for kind in MODELS], 7) for n in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_clipping_is_by_the_norm_of_the_whole_batch(kind, clipped_paths, paths):
+    one, two, three = (path[f"{kind}-clipped"] for path in clipped_paths.values())
+    assert not np.allclose(one, paths[1][kind], rtol=1e-4)
+    np.testing.assert_allclose(two, one, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(three, one, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("device", ["double", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_two_ranks_with_gpus_follow_it_too(device, paths):
     if device == "cuda":
@@ -125,12 +140,28 @@ def test_a_nan_is_found_by_all_and_said_once():
     assert "is the first tensor that holds a NaN or an infinity" in done.stderr
 
 
+def test_ctrl_c_before_the_run_ends_all_without_a_word(capsys):
+    codes = []
+    alone = SimpleNamespace(rank=0, size=1, Abort=codes.append, Split_type=lambda kind: alone)
+    ranks = Ranks(alone)
+
+    def task():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ranks.run(task)
+    assert codes == [130]
+    assert capsys.readouterr().err == ""
+
+
+SMALL = ("--hidden", "10", "--latent-dim", "2")
+
+
 def train(n, folder, *options):
-    arguments = ("--hidden", "10", "--latent-dim", "2", "--mpi", "--out", folder, *options)
-    return job(n, "-m", "scratchvae", "train", *arguments)
+    return job(n, "-m", "scratchvae", "train", *SMALL, "--mpi", "--out", folder, *options)
 
 
-def test_the_command_writes_one_run_that_goes_on(image_file, tmp_path):
+def test_the_command_writes_one_run_that_goes_on(image_file, tmp_path, no_pictures):
     run, few = tmp_path / "run", ("--data", image_file, "--batch-size", "8")
     done = train(2, run, *few, "--epochs", "1")
     assert done.returncode == 0
@@ -139,7 +170,9 @@ def test_the_command_writes_one_run_that_goes_on(image_file, tmp_path):
     assert refused.returncode == 2
     assert refused.stderr.count("already holds a run") == 1
     assert train(3, run, *few, "--epochs", "2", "--resume").returncode == 0
-    assert train(1, tmp_path / "whole", *few, "--epochs", "2").returncode == 0
+    for folder, more in ((run, ["--resume"]), (tmp_path / "whole", [])):  # in one process
+        options = (*SMALL, *few, "--epochs", "3", "--out", folder, *more)
+        assert cli.main(["train", *map(str, options)]) == 0
     columns = [0, 1, 2, 3, 4, 5, 6]
     rows = [
         np.loadtxt(f / "metrics.csv", delimiter=",", skiprows=1, usecols=columns)
