@@ -61,12 +61,14 @@ def fused(formula: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         @wraps(op)
         def chosen(*args: Any, **named: Any) -> Any:
             xp = array_module(*args, *named.values())
+            if xp is np and max([a.size for a in args], default=0) <= BLOCK:
+                return op(*args, **named)
             arrays = [*args, *(named[name] for name in names[len(args) :])]
             targets = [named.get(name) for name in outs]
             if xp is np:
-                blocks = -(-max(a.size for a in arrays) // BLOCK)
-                if blocks < 2 or any(a is None or a is SKIP for a in targets):
+                if any(a is None or a is SKIP for a in targets):
                     return op(*args, **named)
+                blocks = -(-max(a.size for a in arrays) // BLOCK)
                 rows = -(-len(arrays[0]) // blocks)
                 for i in range(blocks):
                     block = slice(i * rows, (i + 1) * rows)

@@ -46,7 +46,7 @@ class Flat(Mapping[str, Any]):
         for name, shape in shapes.items():
             views[name] = array[start : start + prod(shape)].reshape(shape)
             start += prod(shape)
-        self.__dict__.update(array=array, shapes=dict(shapes), constants={}, _views=views)
+        self.__dict__.update(views, array=array, shapes=dict(shapes), constants={}, _views=views)
 
     # the views of a copy belong to its own vector
     def __getstate__(self) -> Any:
@@ -72,9 +72,9 @@ class Flat(Mapping[str, Any]):
         return self._views[name]
 
     def __getattr__(self, name: str) -> Array:
-        for tensors in (self.__dict__.get("_views", {}), self.__dict__.get("constants", {})):
-            if name in tensors:
-                return tensors[name]
+        constants = self.__dict__.get("constants", {})
+        if name in constants:
+            return constants[name]
         names = list(self.__dict__.get("shapes", ()))
         raise AttributeError(f"no tensor named {name!r} among {names}")
 
