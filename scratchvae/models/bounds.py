@@ -5,6 +5,7 @@ pixels on the CPU; read that one first.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -14,11 +15,11 @@ from ..backend import Array, array_module, noise, to_numpy
 from ..errors import InputError, whole_number
 from ..nets import ACTIVATIONS
 
-# On the CPU, so many samples of z, of one row or of several, are decoded together: a product is
-# large enough for the BLAS, and its result stays in a cache. Their number is always the same, since
-# it decides how the BLAS rounds.
+# Pairs of a row and a sample of z that are decoded together on the CPU: enough for an efficient
+# product whose result stays in the cache. The number is constant because the BLAS rounds a product
+# of another size differently.
 PAIRS = 256
-NUMBERS = 2**15  # about so many random numbers are drawn together
+NUMBERS = 2**15  # random numbers to draw together, about
 
 
 def check_samples(model: Any, k: int | None) -> None:
@@ -41,7 +42,7 @@ def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
     """
     check_samples(model, k)
     key = {"seed": seed, "stream": noise.SCORE}
-    layers = _decoder_layers(model) if k and _has_columns(model) else None
+    layers = decoder_layers(model) if k and has_columns(model) else None
 
     def elbo(x: Array) -> tuple[Array]:
         acts = model.forward(x, model.draw_noise(len(x), row=_row_keys(model, x), **key))
@@ -49,7 +50,7 @@ def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
 
     def bound(x: Array) -> tuple[Array]:
         codes, n = model.encoder(x), len(x)
-        if array_module(x) is np:  # one row needs no more than one row of samples
+        if array_module(x) is np:  # few rows, with many samples of each in a pass
             n = min(n, 1 << (len(X) - 1).bit_length())
         x, codes = x[:n], tuple(a[:n] for a in codes)
         return (streaming_log_mean_exp(_log_weights(model, x, codes, k or 1, layers, key)),)
@@ -77,7 +78,7 @@ def _log_weights(
     # pair j n + i is sample j of row i
     S = max(1, PAIRS // n)
     x, codes = np.tile(x, (S, 1)), tuple(np.tile(a, (S, 1)) for a in codes)
-    weigh: Callable[[Array], Array] = lambda eps: model.log_weight(x, codes, eps)  # noqa: E731
+    weigh: Callable[[Array], Array] = partial(model.log_weight, x, codes)
     if layers is not None:
         weigh = Columns(model, layers, x, codes).log_weight
     for first in range(0, k, drawn := S * max(1, NUMBERS // (S * n * Z))):
@@ -110,7 +111,7 @@ def streaming_log_mean_exp(terms: Iterator[Array]) -> Array:
 # ---------------------------------------------------------------- Model.log_weight, by columns
 
 
-def _has_columns(model: Any) -> bool:
+def has_columns(model: Any) -> bool:
     """Whether `Columns` computes what the model's own methods compute."""
     kind = type(model)
     own = kind.log_weight.__module__, kind.decoder.__module__
@@ -121,7 +122,7 @@ def _has_columns(model: Any) -> bool:
     )
 
 
-def _decoder_layers(model: Any) -> list[np.ndarray]:
+def decoder_layers(model: Any) -> list[np.ndarray]:
     """The decoder's layers, (O,I+1): W^T, and b as the last column. Those of the logits, halved."""
     p, layers = model.params_, []
     names = [name.removesuffix("_W") for name in p if name.startswith("dec") and name[-1] == "W"]
@@ -134,13 +135,13 @@ def _decoder_layers(model: Any) -> list[np.ndarray]:
 class Columns:
     """`Model.log_weight` of a Bernoulli model: forward only, and each pair is a column.
 
-    A bias is a row of its layer, multiplied by a row of ones, so that the BLAS adds it. With half
-    the logits, m = l / 2, and s = 1 - 2 t,
+    Each bias is the last column of its layer, and the input has a row of ones, so the BLAS adds it.
+    With half the logits, m = l / 2, and s = 1 - 2 t,
 
         -log p(x|z) = sum_d [log(1 + exp(l)) - l t] = sum_d [s m + |m| - log((1 + tanh|m|) / 2)]
 
-    whose logarithms, of numbers in [1/2, 1], are those of products of 16: a tenth of the time. A
-    half of the features is a block of memory, so sums and products of halves are quick as well.
+    The arguments of the logarithm lie in [1/2, 1], so 16 of them are multiplied first, and one
+    logarithm taken. With the features as rows, these products run over contiguous memory.
     """
 
     def __init__(self, model: Any, layers: list[np.ndarray], x: Array, codes: Any) -> None:
