@@ -146,8 +146,11 @@ def test_the_command_takes_its_workers_with_it(tmp_path, rng, number):
     assert command.returncode == (130 if number == signal.SIGINT else -number)
     if number != signal.SIGKILL:  # which may hit while they start
         assert (out, err.strip()) == ("", "")
-    while any(_runs(pid) for pid in pids):
+    for _ in range(6000):
+        if not any(_runs(pid) for pid in pids):
+            return
         time.sleep(0.01)
+    pytest.fail("a worker goes on without the command")
 
 
 def _runs(pid):
