@@ -118,10 +118,7 @@ def test_models_that_workers_do_not_know(rng):
         evaluate(Own(3, (8,)).build(12), rng.random((9, 12)), k=2, workers=2)
 
 
-def test_on_a_gpu(monkeypatch):
-    from support import strict_cupy
-
-    monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
+def test_on_a_gpu(double):
     model = VAE(3, (8,), device="cuda").build(12)
     with pytest.raises(InputError, match="workers share the cores of a CPU"):
         evaluate(model, np.zeros((9, 12)), k=2, workers=2)

@@ -13,7 +13,8 @@ NOISY = [kind for kind, model in MODELS.items() if model.noisy]
 def built(model, D=20):
     """The model with larger parameters than those it begins with, and biases."""
     model.build(D, 3) if isinstance(model, Labelled) else model.build(D)
-    model.params_.array += noise.normal(1, model.params_.array.size, seed=1, stream=0)[0] / 10
+    p = model.params_.array
+    p += noise.normal(1, p.size, seed=1, stream=0, dtype=model.dtype, xp=model.xp)[0] / 10
     return model
 
 
@@ -115,3 +116,11 @@ def test_one_score_at_the_default_size(rng):
     scores = model.score_samples(X, 3)
     for rows in (slice(0, 1), slice(7, 9), slice(60, 199)):
         np.testing.assert_array_equal(model.score_samples(X[rows], 3), scores[rows])
+
+
+@pytest.mark.parametrize("kind", NOISY)
+def test_on_a_gpu_as_on_the_cpu(kind, double, rng):
+    here, there = (built(MODELS[kind](5, (8,), device=device)) for device in ("cpu", "cuda"))
+    rows = rows_of(here, 600, rng)
+    found = bounds.of_rows(there.view(), rows, 3, 0)
+    np.testing.assert_allclose(found, bounds.of_rows(here.view(), rows, 3, 0), rtol=1e-5)
