@@ -82,10 +82,12 @@ def _log_weights(
     if layers is not None:
         weigh = Columns(model, layers, x, codes).log_weight
     for first in range(0, k, drawn := S * max(1, NUMBERS // (S * n * Z))):
-        passes = -(-min(drawn, k - first) // S)
-        steps = np.arange(first, first + passes * S, dtype=np.uint64).repeat(n)[:, None]
-        draws = model.draw_noise(len(steps), Z, step=steps, row=np.tile(row, passes * S), **key)
-        for i, eps in enumerate(np.split(draws, passes)):
+        many = min(drawn, k - first)
+        steps = np.arange(first, first + many, dtype=np.uint64).repeat(n)[:, None]
+        draws = model.draw_noise(len(steps), Z, step=steps, row=np.tile(row, many), **key)
+        if unused := -many % S:  # the last pass has as many pairs as all others
+            draws = np.vstack((draws, np.zeros((unused * n, Z), draws.dtype)))
+        for i, eps in enumerate(np.split(draws, len(draws) // (S * n))):
             log_w = weigh(eps).reshape(S, n)
             yield from log_w[: k - first - i * S]
 
