@@ -113,9 +113,10 @@ def row_keys(x: Array) -> Array:
     """
     xp = array_module(x)
     with np.errstate(over="ignore"):  # beyond float32
-        words = (x.astype("float32") + 0).view("uint32")  # -0 + 0 = 0
-    a = _host_multipliers(x.shape[1]) if xp is np else _multipliers(x.shape[1], xp)
-    return (a * words).sum(axis=1) >> 32
+        words = (x.astype("float32", copy=False) + 0).view("uint32")  # -0 + 0 = 0
+    if xp is np:  # einsum allocates no (N,D) array of products
+        return np.einsum("nd,d->n", words, _host_multipliers(x.shape[1])) >> 32
+    return (_multipliers(x.shape[1], xp) * words).sum(axis=1) >> 32
 
 
 def _multipliers(width: int, xp: Any = np) -> Array:

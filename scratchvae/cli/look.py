@@ -36,9 +36,11 @@ from .tables import SUFFIXES, Table, check_table, decoded_rows, write_table
 
 
 def evaluate(a: argparse.Namespace) -> None:
+    if a.workers is not None and a.samples is None:
+        raise InputError("--workers share the bound of --samples K: add that, or leave them out")
     model, settings = open_run(a)
     data = data_of(a, model, settings)
-    found = measure(model, data, settings, k=a.samples, examples=a.examples)
+    found = measure(model, data, settings, k=a.samples, examples=a.examples, workers=a.workers or 1)
     compared = "" if a.compare is None else compare(found, a.compare)  # refuses first
     print(found)
     if compared:

@@ -162,6 +162,11 @@ def file(text: str) -> Path:
     return Path(place(text))
 
 
+def processes(text: str) -> int | str:
+    """ "4", or "auto": as many as there are usable cores."""
+    return text if text == "auto" else int(count(text))
+
+
 count = number_of(int, 1)
 index = number_of(int, 0)
 

@@ -33,6 +33,7 @@ from .options import (
     option,
     picture,
     place,
+    processes,
     result,
     setting,
     split,
@@ -187,6 +188,8 @@ def parser() -> Parser:
     e = on_run("evaluate", "runs/mnist --samples 100")
     text = "also the importance-weighted bound of log p(x) of K samples; time grows with K"
     option(e, "--samples K", text, type=count)
+    text = "share the bound of --samples among N processes; auto: one for each usable core"
+    option(e, "--workers N|auto", text, type=processes)
     option(e, "--examples N", "evaluate N random examples, drawn by the seed", type=count)
     text = "compare with this published number, or explain why that is not possible"
     option(e, "--compare", text, choices=tuple(PUBLISHED))

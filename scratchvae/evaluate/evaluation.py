@@ -12,10 +12,11 @@ import numpy as np
 
 from ..backend import noise
 from ..errors import InputError, whole_number
-from ..models import Labelled, Model, SemiSupervisedVAE, bounds
+from ..models import Labelled, Model, SemiSupervisedVAE
 from ..train.measure import evaluated, losses, prepare, standard_error
 from .metrics import classification_error, mutual_information, unit_kl
 from .published import MIN_EXAMPLES, PIXELS, PUBLISHED, Row
+from .workers import bounds_of_rows
 
 INFORMATION_ROWS = 2_000  # rows for the mutual information, whose estimate is at most log of that
 
@@ -130,13 +131,15 @@ def evaluate(
     left_out: str = "",
     examples: int | None = None,
     numbers: Any = None,
+    workers: int | str = 1,
 ) -> Evaluation:
     """The ELBO of X (N,D) and its terms; with k, also the importance-weighted bound of log p(x).
 
     y (N,) are labels: the input of a ConditionalVAE, and the targets for a SemiSupervisedVAE's
     classifier. binarize "static" or "dynamic" first replaces grey pixels by one fixed binary sample
     each. `examples` evaluates so many random rows. `data`, `split` and `left_out` (labels excluded
-    from training) are names for the printed protocol, `numbers` (N,) those of the rows.
+    from training) are names for the printed protocol, `numbers` (N,) those of the rows. `workers`
+    processes share the rows of the bound; "auto" means one for each usable core.
     """
     model = model.view()
     given = model.needs_labels
@@ -158,7 +161,7 @@ def evaluate(
             "those to which score_samples gives -inf (anomaly: inf)"
         )
     if k is not None:
-        scores = bounds.of_rows(model, rows, k, model.seed)
+        scores = bounds_of_rows(model, rows, k, model.seed, workers)
         beyond |= ~np.isfinite(scores)
         found["log_likelihood"] = float(scores.mean())
         variance = scores.var(dtype=np.float64) if np.isfinite(scores).all() else inf

@@ -29,8 +29,7 @@ from .losses import likelihood_draw, likelihood_mean, log_prior_ratio, reconstru
 from .parameters import Parametric, reads
 
 # Rows that the methods that read a model compute together, on the CPU and on a GPU. The last block
-# is padded, so that a row's result does not depend on the rows beside it: BLAS rounds a product of
-# another number of rows differently.
+# is padded to that size, because BLAS rounds a product of another number of rows differently.
 BLOCK, BLOCK_GPU = 128, 512
 
 
@@ -199,12 +198,13 @@ class Model(Parametric):
         self, f: Callable[[Array], tuple[Array, ...]], rows: np.ndarray, name: str = "x"
     ) -> tuple[np.ndarray, ...]:
         """Apply f to the rows on the device, BLOCK at a time; the results (N,...), on the host."""
-        parts, size = [], BLOCK if self._ws.xp is np else BLOCK_GPU
+        size, found = BLOCK if self._ws.xp is np else BLOCK_GPU, list[np.ndarray]()
         for block in chunks(len(rows), size):
-            n = block.stop - block.start
             results = f(self.to_device(rows[block], name, size))
-            parts.append([to_numpy(a[:n]).copy() for a in results])
-        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+            found = found or [np.empty((len(rows), *a.shape[1:]), a.dtype) for a in results]
+            for i, a in enumerate(results):
+                found[i][block] = to_numpy(a[: len(rows[block])])
+        return tuple(found)
 
     def _means(self, z: Array) -> Array:
         """z (B,Z)  ->  the mean of p(x|z), (B,D)"""

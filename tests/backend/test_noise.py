@@ -78,7 +78,7 @@ def test_each_use_of_a_seed_has_a_key_of_its_own(monkeypatch, rng):
     def spy(*args, seed, stream, step=0, **rest):
         if stream != noise.KEYS:  # the keys of rows are the same for every seed
             assert seed == 3
-            keys.update((stream, int(i)) for i in np.unique(step))
+            keys.update((stream, j) for j in np.unique(step).tolist())
         return bits(*args, seed=seed, stream=stream, step=step, **rest)
 
     monkeypatch.setattr(noise, "bits", spy)

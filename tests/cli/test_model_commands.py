@@ -258,6 +258,16 @@ def test_evaluate_with_samples(kind, trained, capsys):
     assert ("log p(x|y)" in out) == (kind == "cvae")
 
 
+@pytest.mark.parametrize("workers", ["1", "2", "auto"])
+def test_evaluate_with_workers(workers, trained, tmp_path, capsys, rng):
+    np.save(tmp_path / "x.npy", rng.random((200, SIDE, SIDE)))
+    evaluate = ["evaluate", trained["vae"], "--data", tmp_path / "x.npy", "--samples", "5"]
+    call(*evaluate)
+    alone = capsys.readouterr().out
+    call(*evaluate, "--workers", workers)
+    assert capsys.readouterr().out == alone
+
+
 def test_a_collapse_is_said_after_training_and_by_evaluate(data, tmp_path, capsys, monkeypatch):
     run = tmp_path / "run"
     train(data, run, "--beta", "1000", "--binarize", "static")
@@ -696,6 +706,9 @@ def test_binary_pixels_are_refused_by_fit_too():
         ("vae", "anomaly --anomalous 0,1,2", ["names every label"]),
         ("vae", "anomaly --anomalous 0,1,2,2", ["names every label"]),
         ("vae", "anomaly --samples 0", ["--samples", ">= 1"]),
+        ("vae", "evaluate --workers 2", ["--workers share the bound of --samples K"]),
+        ("vae", "evaluate --samples 5 --workers 0", ["--workers", ">= 1"]),
+        ("vae", "evaluate --samples 5 --workers all", ["--workers", "'all'"]),
     ],
 )
 def test_unusable_questions(kind, command, words, trained, capsys):

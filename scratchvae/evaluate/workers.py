@@ -1,0 +1,149 @@
+"""The importance-weighted bound, its rows shared among processes of this machine.
+
+NumPy computes most of it on one core; processes keep all of them busy. They exchange nothing: each
+gets the model and its rows, and returns their bounds. A row has the bound that one process gives it
+with as many threads of the BLAS.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import numpy as np
+
+from ..data.batches import chunks
+from ..errors import InputError, whole_number
+from ..models import MODELS, Model, bounds
+from ..models.model import BLOCK
+from ..train.signals import handling
+
+AUTO = "auto"
+THREADS = (  # the number of threads that a BLAS starts, by its kind
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
+    "VECLIB_MAXIMUM_THREADS",
+)
+Child = tuple[BaseProcess, Connection]
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def bounds_of_rows(
+    model: Model, rows: np.ndarray, k: int, seed: int, workers: int | str = 1
+) -> np.ndarray:
+    """`bounds.of_rows` of the validated rows (N,D), computed by so many processes: (N,), nats.
+
+    workers may be "auto": the number of usable cores. Each process has a BLAS of cores // workers
+    threads, unless the environment says otherwise. Raises InputError if a process ends early.
+    """
+    workers = usable_cores() if workers == AUTO else whole_number(workers, "workers")
+    check_workers(model, workers)
+    share = -(-len(rows) // (BLOCK * workers)) * BLOCK  # whole blocks, which `map_rows` pads to
+    if share >= len(rows):
+        return bounds.of_rows(model, rows, k, seed)
+    children: list[Child] = []
+    try:
+        with _environment(max(1, usable_cores() // workers)):
+            for part in chunks(len(rows), share):
+                children.append(_start(model, rows[part], k, seed))
+        return np.concatenate([_answer(pipe) for _, pipe in children])
+    finally:
+        for process, pipe in children:
+            process.kill()
+            process.join()
+            pipe.close()
+
+
+def check_workers(model: Model, workers: int) -> None:
+    """Raises InputError if the model cannot be shared among processes."""
+    if workers > 1 and model.xp is not np:
+        raise InputError("workers share the cores of a CPU: leave them out, or use device 'cpu'")
+    if workers > 1 and type(model) not in MODELS.values():
+        raise InputError(
+            f"workers know the models of scratchvae, not {type(model).__name__}: leave them out"
+        )
+
+
+@contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    """What processes that are started here inherit: threads of a BLAS, and a blocked Ctrl-C.
+
+    Whoever starts them ends them; signals to this process wait until all have started.
+    """
+    new = {name: str(threads) for name in THREADS if name not in os.environ}
+    os.environ.update(new)
+    came: list[int] = []
+    try:
+        with handling(lambda number, frame: came.append(number)), _blocked(signal.SIGINT):
+            yield
+    finally:
+        for name in new:
+            del os.environ[name]
+    for number in came:
+        signal.raise_signal(number)
+
+
+@contextmanager
+def _blocked(number: int) -> Iterator[None]:
+    """Block a signal in this thread."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start(*question: Any) -> Child:
+    context = multiprocessing.get_context("spawn")
+    pipe, its_end = context.Pipe(duplex=False)
+    process = context.Process(target=_serve, args=(its_end, *question), daemon=True)
+    process.start()
+    its_end.close()  # so that the end of the process is the end of the pipe
+    return process, pipe
+
+
+def _answer(pipe: Connection) -> np.ndarray:
+    try:
+        answer = pipe.recv()
+    except EOFError:
+        raise InputError(
+            "a worker ended before its rows were evaluated, perhaps for want of memory: use fewer "
+            "workers"
+        ) from None
+    if isinstance(answer, InputError):
+        raise answer
+    return np.asarray(answer)
+
+
+def _serve(pipe: Connection, model: Model, rows: np.ndarray, k: int, seed: int) -> None:
+    """Send the bounds of the rows, or an InputError."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    answer: Any
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            answer = bounds.of_rows(model, rows, k, seed)
+    except InputError as error:
+        answer = error
+    except MemoryError:
+        answer = InputError("a worker had not enough memory: use fewer workers")
+    with suppress(BrokenPipeError):
+        pipe.send(answer)
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        signal.raise_signal(signal.SIGTERM)
