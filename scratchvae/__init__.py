@@ -12,7 +12,7 @@ Reading order:
 from typing import TYPE_CHECKING
 
 from . import gradcheck
-from .lazy import importer
+from .startup import importer
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, get_origin
 
 from ..errors import InputError
 from ..files.home import expanded
+from ..startup import AUTO
 from ..version import __version__
 
 PROG = "scratchvae"
@@ -162,18 +163,13 @@ def file(text: str) -> Path:
     return Path(place(text))
 
 
-def processes(text: str) -> int | str:
-    """ "4", or "auto": as many as there are usable cores."""
-    return text if text == "auto" else int(count(text))
-
-
 count = number_of(int, 1)
 index = number_of(int, 0)
 
 
-def count_or_auto(text: str) -> int | str:
-    """ "4" or "auto"."""
-    return text if text == "auto" else count(text)
+def processes(text: str) -> int | str:
+    """ "4", or "auto": as many as there are usable cores."""
+    return text if text == AUTO else int(count(text))
 
 
 FROM_TEXT = {

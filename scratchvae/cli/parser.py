@@ -17,13 +17,13 @@ from ..models.losses import LIKELIHOODS
 from ..models.parameters import INITS
 from ..nets import ACTIVATIONS
 from ..pictures import ROWS, SHOWN
+from ..startup import AUTO
 from ..train import Trainer
 from .options import (
     PROG,
     Extend,
     Parser,
     count,
-    count_or_auto,
     file,
     finite,
     fraction,
@@ -41,7 +41,6 @@ from .options import (
     without_options,
 )  # fmt: skip
 
-AUTO = "auto"  # of --resume
 STEPS, STEPS_OF_GIF = 12, 24  # images of an interpolation
 KINDS = ".png, .svg, .pdf, .csv, .npy or .npz"
 RUN = "folder of a run, or a saved model"
@@ -97,7 +96,7 @@ def train_options(t: Parser) -> None:
     switch(either, "--overwrite", "replace the run in the folder")
     either = g.add_mutually_exclusive_group()
     text = "train on N processes of this machine, or auto: one per core; needs the extra mpi"
-    option(either, "--workers N|auto", text, type=count_or_auto)
+    option(either, "--workers N|auto", text, type=processes)
     switch(either, "--mpi", "split each mini-batch over the ranks of mpiexec")
     switch(g, "--quiet", "print nothing but errors")
 

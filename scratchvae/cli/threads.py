@@ -6,18 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from .. import startup
 from ..errors import InputError
 from .options import count
-
-VARIABLES = (  # OpenBLAS, which NumPy's wheels contain, and the others that NumPy may be built with
-    "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-    "OMP_NUM_THREADS",
-)  # fmt: skip
-
-
-def environment(n: int) -> dict[str, str]:
-    """The variables that give a process n threads, to be set before it imports NumPy."""
-    return dict.fromkeys(VARIABLES, str(n))
 
 
 def limit(line: Sequence[str]) -> None:
@@ -30,7 +21,7 @@ def limit(line: Sequence[str]) -> None:
     only.add_argument("--threads", nargs="?")
     given = only.parse_known_args(line)[0].threads
     try:
-        wanted = {} if given is None else environment(count(given))
+        wanted = {} if given is None else startup.threads(count(given))
     except argparse.ArgumentTypeError:
         return
     if "numpy" in sys.modules and not wanted.items() <= os.environ.items():

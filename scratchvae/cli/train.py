@@ -25,12 +25,12 @@ from ..files.reading import is_text
 from ..models import MODELS, Labelled, Model
 from ..models.load import Loaded, load
 from ..pictures import gallery
+from ..startup import AUTO
 from ..train import EarlyStopping, Trainer
 from ..train.callbacks import CheckpointTimer, LatentFrames
 from ..train.optim import TRAINING
 from ..train.signals import exit_code, interruptible, signals_ignored
 from . import settings, workers
-from .parser import AUTO
 from .run_keeper import RunKeeper, epochs_of
 from .shared import check_not_among_pictures, check_size, collapse, data_splits, measure
 

@@ -25,12 +25,11 @@ from math import inf
 from pathlib import Path
 from typing import IO, Any, cast
 
+from .. import startup
 from ..errors import InputError
 from ..files.run_folder import candidates
 from ..train.signals import SIGNALS, handling
-from . import threads
 
-AUTO = "auto"
 INSTALL = "pip install 'scratchvae[mpi]' mpich"
 LEAST_ROWS = 16  # of a mini-batch, that `auto` leaves to each worker
 SOCKET = "SCRATCHVAE_WORKERS_SOCKET"  # the variable that tells a process that it is a worker
@@ -49,17 +48,11 @@ HYDRA = {"HYDRA_LAUNCHER": "fork", "HYDRA_RMK": "user"}  # this machine, in a cl
 # ------------------------------------------------------------------------------- the supervisor
 
 
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def number_of_workers(wanted: int | str, settings: dict[str, Any]) -> int:
     """How many workers to start for a run of these settings. Raises InputError if it cannot."""
     batch = settings["batch_size"]
-    n = max(1, min(usable_cores(), batch // LEAST_ROWS)) if wanted == AUTO else int(wanted)
+    most = max(1, min(startup.usable_cores(), batch // LEAST_ROWS))
+    n = most if wanted == startup.AUTO else int(wanted)
     if settings["device"] != "cpu":
         raise InputError(
             f"--workers is for the CPU, and this run is on {settings['device']}: leave it out, or "
@@ -110,7 +103,7 @@ class Job:
         self.apart = False  # whether the workers do not see each other
         self.signal = 0
         self.text = b""  # the end of what mpiexec and the MPI library have printed
-        blas = threads.environment(max(1, usable_cores() // n))
+        blas = startup.threads(max(1, startup.usable_cores() // n))
         self.process = subprocess.Popen(  # noqa: S603 - the user's own command, once more
             [str(mpiexec()), "-n", str(n), sys.executable, "-c", START.format(sys.path), *argv],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -6,7 +6,7 @@ All data are NumPy arrays on the host. No model and no optimiser belongs here.
 
 from typing import TYPE_CHECKING
 
-from ..lazy import importer
+from ..startup import importer
 
 if TYPE_CHECKING:
     from .load import both_splits, data_set, fetch, load_data

@@ -7,7 +7,7 @@ command line.
 
 from typing import TYPE_CHECKING
 
-from ..lazy import importer
+from ..startup import importer
 
 if TYPE_CHECKING:
     from .collapse import collapse_report

@@ -17,25 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from .. import startup
 from ..data.batches import chunks
 from ..errors import InputError, whole_number
 from ..models import MODELS, Model, bounds
 from ..models.model import BLOCK
 from ..train.signals import handling
 
-AUTO = "auto"
-THREADS = (  # the number of threads that a BLAS starts, by its kind
-    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
-    "VECLIB_MAXIMUM_THREADS",
-)
 Child = tuple[BaseProcess, Connection]
-
-
-def usable_cores() -> int:
-    """The number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def bounds_of_rows(
@@ -46,14 +35,16 @@ def bounds_of_rows(
     workers may be "auto": the number of usable cores. Each process has a BLAS of cores // workers
     threads, unless the environment says otherwise. Raises InputError if a process ends early.
     """
-    workers = usable_cores() if workers == AUTO else whole_number(workers, "workers")
+    if workers == startup.AUTO:
+        workers = startup.usable_cores()
+    workers = whole_number(workers, "workers")
     check_workers(model, workers)
     share = -(-len(rows) // (BLOCK * workers)) * BLOCK  # whole blocks, which `map_rows` pads to
     if share >= len(rows):
         return bounds.of_rows(model, rows, k, seed)
     children: list[Child] = []
     try:
-        with _environment(max(1, usable_cores() // workers)):
+        with _environment(max(1, startup.usable_cores() // workers)):
             for part in chunks(len(rows), share):
                 children.append(_start(model, rows[part], k, seed))
         return np.concatenate([_answer(pipe) for _, pipe in children])
@@ -80,7 +71,7 @@ def _environment(threads: int) -> Iterator[None]:
 
     Whoever starts them ends them; signals to this process wait until all have started.
     """
-    new = {name: str(threads) for name in THREADS if name not in os.environ}
+    new = {k: v for k, v in startup.threads(threads).items() if k not in os.environ}
     os.environ.update(new)
     came: list[int] = []
     try:

@@ -7,7 +7,7 @@ results may use NumPy: `model.py`, `labelled.py`, `load.py` and `bounds.py`.
 
 from typing import TYPE_CHECKING
 
-from ..lazy import importer
+from ..startup import importer
 
 if TYPE_CHECKING:
     from .autoencoder import Autoencoder

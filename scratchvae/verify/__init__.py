@@ -7,7 +7,7 @@ of other people's functions belongs here (that is `gradcheck`), and nothing that
 
 from typing import TYPE_CHECKING
 
-from ..lazy import importer
+from ..startup import importer
 
 if TYPE_CHECKING:
     from .known_bugs import BUGS

@@ -45,7 +45,7 @@ def last_line(code, argv, folder=ROOT, **env):
 def test_help_and_errors_of_the_line_load_no_numpy_and_no_room(argv):
     loaded = last_line(LOADED, argv)
     rooms = {name.split(".")[1] for name in loaded if name.startswith("scratchvae.")}
-    assert rooms == {"cli", "errors", "files", "gradcheck", "lazy", "version"}
+    assert rooms == {"cli", "errors", "files", "gradcheck", "startup", "version"}
     assert "numpy" not in loaded
 
 

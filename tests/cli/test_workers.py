@@ -15,7 +15,7 @@ from support.command_line import refused
 from support.interruptions import training_process
 from support.run_folders import contents, metrics_but_seconds
 
-from scratchvae import cli
+from scratchvae import cli, startup
 from scratchvae.cli import workers
 from scratchvae.cli.settings import DEFAULTS
 
@@ -358,7 +358,7 @@ def test_an_mpiexec_that_fails_is_quoted(instead, image_file, tmp_path, capfd):
 
 @pytest.mark.parametrize(("own", "expected"), [(None, "3"), ("5", "5")])
 def test_workers_share_the_cores(instead, image_file, tmp_path, monkeypatch, own, expected):
-    monkeypatch.setattr(workers, "usable_cores", lambda: 7)
+    monkeypatch.setattr(startup, "usable_cores", lambda: 7)
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     if own:
         monkeypatch.setenv("OPENBLAS_NUM_THREADS", own)
@@ -419,8 +419,8 @@ def test_what_does_not_go_with_workers(image_file, tmp_path, capsys, options, wo
     ("cores", "batch", "n"), [(4, 128, 4), (16, 128, 8), (4, 40, 2), (4, 8, 1), (1, 512, 1)]
 )
 def test_auto_leaves_each_worker_enough_rows(monkeypatch, cores, batch, n):
-    monkeypatch.setattr(workers, "usable_cores", lambda: cores)
+    monkeypatch.setattr(startup, "usable_cores", lambda: cores)
     monkeypatch.setattr(workers, "find_spec", lambda name: True)
     monkeypatch.setattr(workers, "mpiexec", lambda: "mpiexec")
     settings = DEFAULTS | {"batch_size": batch}
-    assert workers.number_of_workers(workers.AUTO, settings) == n
+    assert workers.number_of_workers(startup.AUTO, settings) == n

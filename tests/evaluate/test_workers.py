@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchvae import VAE, SemiSupervisedVAE
+from scratchvae import VAE, SemiSupervisedVAE, startup
 from scratchvae.errors import InputError
 from scratchvae.evaluate import evaluate, workers
 from scratchvae.models import bounds
@@ -32,7 +32,7 @@ def started(monkeypatch):
 
 @pytest.mark.parametrize("n", [2, 3, "auto"])
 def test_as_one_process(started, monkeypatch, rng, n):
-    monkeypatch.setattr(workers, "usable_cores", lambda: 2)
+    monkeypatch.setattr(startup, "usable_cores", lambda: 2)
     X = rng.random((300, 12))
     for model in (VAE(3, (8,)).build(12), SemiSupervisedVAE(2, (6,)).build(12, 3)):
         rows = model.check(X)
@@ -58,12 +58,12 @@ def test_no_process_more_than_there_are_blocks(started, rng):
 
 def test_what_they_inherit(monkeypatch):
     """Threads of the BLAS where the environment names none, and a blocked SIGINT."""
-    for name in workers.THREADS:
+    for name in startup.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MKL_NUM_THREADS", "7")
     before, mask = dict(os.environ), signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with workers._environment(3):
-        added = dict.fromkeys(workers.THREADS, "3") | {"MKL_NUM_THREADS": "7"}
+        added = dict.fromkeys(startup.VARIABLES, "3") | {"MKL_NUM_THREADS": "7"}
         assert os.environ == before | added
         assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     assert os.environ == before

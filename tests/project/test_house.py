@@ -15,7 +15,7 @@ import scratchvae
 ROOT = Path(scratchvae.__file__).parent
 # a room is a file or folder of the package; it may import what stands before it, not beside it
 FLOORS = [
-    ["errors", "lazy", "version"],
+    ["errors", "startup", "version"],
     ["backend"],
     ["files", "gradcheck", "ops"],
     ["nets", "data"],

@@ -1,0 +1,45 @@
+"""What is settled before NumPy is imported: names that wait until they are asked for, and how many
+cores the linear algebra (BLAS) of a process may use."""
+
+import os
+import sys
+from collections.abc import Callable, Collection, Mapping
+from importlib import import_module
+from typing import Any
+
+AUTO = "auto"  # so many workers as there are usable cores
+# read when NumPy loads its BLAS: OpenBLAS, which its wheels contain, or another
+VARIABLES = (
+    "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "OMP_NUM_THREADS",
+)  # fmt: skip
+
+
+def importer(
+    package: str, homes: Mapping[str, str], modules: Collection[str] = ()
+) -> Callable[[str], Any]:
+    """A package's `__getattr__` (PEP 562) for the names in homes, each with the module that defines
+    it, and for modules of the package itself."""
+
+    def import_name(name: str) -> Any:
+        if name in modules:
+            return import_module(f".{name}", package)
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(homes[name], package), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return import_name
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def threads(n: int) -> dict[str, str]:
+    """The variables that give a process n threads, to be set before it imports NumPy."""
+    return dict.fromkeys(VARIABLES, str(n))
