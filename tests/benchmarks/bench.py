@@ -476,7 +476,7 @@ def bound(a):
 
 def reading(a):
     """Scores, codes and means of 10,000 rows"""
-    names = {"scores": "`score_samples`", "encode": "`encode`", "decode": "`decode`"}
+    names = {"elbo": "`score_samples`", "encode": "`encode`", "decode": "`decode`"}
     wanted = ((key, f"{name} of 10,000 rows", None, None) for key, name in names.items())
     return readings(a, wanted, "")
 
