@@ -42,10 +42,11 @@ def scratchvae(batch, trained=None):
 
 def rank(batch):
     """This project, in a rank of MPI: it is given the rows of the whole batch, as all ranks are."""
-    from scratchvae.train.parallel import ParallelTrainer
-    from scratchvae.train.ranks import Ranks, world
+    from mpi4py import MPI
 
-    return scratchvae(batch, partial(ParallelTrainer, Ranks(world())))
+    from scratchvae.train import parallel  # of this checkout, or of another
+
+    return scratchvae(batch, partial(parallel.ParallelTrainer, parallel.Ranks(MPI.COMM_WORLD)))
 
 
 def torch_vae(device="cpu"):
