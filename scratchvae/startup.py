@@ -4,6 +4,7 @@ cores the linear algebra (BLAS) of a process may use."""
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -34,10 +35,12 @@ def importer(
 
 
 def usable_cores() -> int:
-    """The number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The number of cores that this process may use, also by the quota of a container."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with suppress(OSError, ValueError), open("/sys/fs/cgroup/cpu.max") as file:
+        quota, period = map(int, file.read().split())  # "max" is no number: there is no quota
+        return max(1, min(cores or 1, quota // period))
+    return cores or 1
 
 
 def threads(n: int) -> dict[str, str]:

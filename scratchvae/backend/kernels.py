@@ -6,7 +6,7 @@ body of the op, of a large batch in blocks of rows, and the formula must compute
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from typing import Any
 
@@ -24,7 +24,7 @@ typedef unsigned long long word;
 
 # On the CPU a large batch is computed in blocks of rows of about this size, so that the temporary
 # arrays of an op stay in the cache, and their memory with the process.
-BLOCK = 131_072  # numbers
+IN_CACHE = 131_072  # numbers
 
 
 # The caches are keyed by CuPy's kernel class; keyed by module, they would keep stand-ins alive.
@@ -46,6 +46,14 @@ def _row_sum(kernel: Any, name: str, inputs: str, formula: str) -> Any:
     return kernel(inputs, "T y", term, "a + b", f"y = a{rest}", "0", name)
 
 
+def _in_blocks(op: Callable[..., Any], args: Any, named: Mapping[str, Array]) -> None:
+    """Call op for one block of the rows of all arrays after another."""
+    n, blocks = len(args[0]), -(-max(a.size for a in args) // IN_CACHE)
+    rows = -(-n // blocks)
+    for block in (slice(start, start + rows) for start in range(0, n, rows)):
+        op(*(a[block] for a in args), **{name: a[block] for name, a in named.items()})
+
+
 def fused(formula: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: on a GPU the op runs as one kernel of this formula; `sum` is over each row.
 
@@ -58,23 +66,23 @@ def fused(formula: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         inputs = ", ".join(f"T {name}" for name in names)
         outputs = ", ".join(f"T {'y' if name == 'out' else name}" for name in outs)
 
+        def fits(args: Any, named: Any) -> bool:
+            """Whether all arrays have as many rows, and results go to given destinations."""
+            arrays = [*args, *named.values()]
+            whole = set(named) == set(outs) and not any(a is None or a is SKIP for a in arrays)
+            return whole and len({len(a) for a in arrays}) == 1
+
         @wraps(op)
         def chosen(*args: Any, **named: Any) -> Any:
             xp = array_module(*args, *named.values())
-            if xp is np and max([a.size for a in args], default=0) <= BLOCK:
-                return op(*args, **named)
+            if xp is np:
+                if max([a.size for a in args], default=0) <= IN_CACHE or not fits(args, named):
+                    return op(*args, **named)
+                _in_blocks(op, args, named)
+                results = tuple(named[name] for name in outs)
+                return results[0] if len(results) == 1 else results
             arrays = [*args, *(named[name] for name in names[len(args) :])]
             targets = [named.get(name) for name in outs]
-            if xp is np:
-                if any(a is None or a is SKIP for a in targets):
-                    return op(*args, **named)
-                blocks = -(-max(a.size for a in arrays) // BLOCK)
-                rows = -(-len(arrays[0]) // blocks)
-                for i in range(blocks):
-                    block = slice(i * rows, (i + 1) * rows)
-                    parts = {name: named[name][block] for name in outs}
-                    op(*(a[block] for a in arrays), **parts)
-                return targets[0] if len(targets) == 1 else tuple(targets)
             if any(a is SKIP for a in targets) or len({a.dtype for a in arrays}) > 1:
                 return op(*args, **named)
             if formula.startswith("y = sum("):

@@ -46,7 +46,8 @@ class Flat(Mapping[str, Any]):
         for name, shape in shapes.items():
             views[name] = array[start : start + prod(shape)].reshape(shape)
             start += prod(shape)
-        self.__dict__.update(views, array=array, shapes=dict(shapes), constants={}, _views=views)
+        self.__dict__.update({name: a for name, a in views.items() if not hasattr(Flat, name)})
+        self.__dict__.update(array=array, shapes=dict(shapes), constants={}, _views=views)
 
     # the views of a copy belong to its own vector
     def __getstate__(self) -> Any:

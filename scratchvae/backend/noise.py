@@ -79,7 +79,7 @@ def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: A
 class Ahead:
     """`normal` for the steps of a run: on the CPU it draws the numbers of several steps at once.
 
-    A draw is some hundred calls of NumPy, whatever its size.
+    A draw costs about a hundred calls of NumPy: few large draws are quicker than many small ones.
     """
 
     SIZE = 32_768  # numbers of one draw, about: more would not stay in the cache

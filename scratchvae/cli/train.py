@@ -51,10 +51,10 @@ def train(a: argparse.Namespace) -> int:
     if a.workers not in (None, 1) and not is_worker:
         with ExitStack() as stack, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the run will warn of the same
-            start = _prepare(a, True, stack)
-        n = workers.number_of_workers(a.workers, start.settings)
+            chosen, folder, *_ = _prepare(a, True, stack)
+        n = workers.number_of_workers(a.workers, chosen)
         if n > 1:
-            return workers.supervise(a.argv, n, start.folder)
+            return workers.supervise(a.argv, n, folder)
     with ExitStack() as stack:
         if not a.mpi and not is_worker:
             return _train(a, Trainer, lambda make: make(), True, stack)

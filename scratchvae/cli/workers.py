@@ -33,6 +33,7 @@ from ..train.signals import SIGNALS, handling
 INSTALL = "pip install 'scratchvae[mpi]' mpich"
 LEAST_ROWS = 16  # of a mini-batch, that `auto` leaves to each worker
 SOCKET = "SCRATCHVAE_WORKERS_SOCKET"  # the variable that tells a process that it is a worker
+GRACE = 10.0  # seconds after a signal in which another one ends nothing
 PATIENCE = 5.0  # seconds that the job may take to end after rank 0 has
 START = "import sys; sys.path[:] = {}; from scratchvae.cli import main; sys.exit(main())"
 # Open MPI binds each of two ranks to one core, and refuses more ranks than cores
@@ -101,7 +102,7 @@ class Job:
         self.codes: dict[int, int] = {}  # by rank: those that have reported their end
         self.lost: list[int] = []  # ranks that have ended without a report, before all others
         self.apart = False  # whether the workers do not see each other
-        self.signal = 0
+        self.signal, self.asked = 0, 0.0  # the last signal, and when the first came
         self.text = b""  # the end of what mpiexec and the MPI library have printed
         blas = startup.threads(max(1, startup.usable_cores() // n))
         self.process = subprocess.Popen(  # noqa: S603 - the user's own command, once more
@@ -113,7 +114,14 @@ class Job:
         self.output = cast("IO[bytes]", self.process.stdout)
 
     def pass_on(self, number: int, frame: Any) -> None:
-        """A signal handler: rank 0 stops the run, which stops the others at the same step."""
+        """A signal handler: rank 0 stops the run, which stops the others at the same step.
+
+        A signal long after the first one ends them at once: a rank may hang.
+        """
+        now = time.monotonic()
+        if self.signal and now - self.asked > GRACE:
+            return self.kill()
+        self.asked = now if not self.signal else self.asked
         self.signal = number
         if 0 in self.pids:
             self._send(number, [0])
@@ -308,3 +316,5 @@ def _stop_without(line: socket.socket) -> None:
     with suppress(OSError):
         line.recv(1)  # nothing comes
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(128 + signal.SIGTERM)  # it hangs

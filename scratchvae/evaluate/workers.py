@@ -32,20 +32,23 @@ def bounds_of_rows(
 ) -> np.ndarray:
     """`bounds.of_rows` of the validated rows (N,D), computed by so many processes: (N,), nats.
 
-    workers may be "auto": the number of usable cores. Each process has a BLAS of cores // workers
-    threads, unless the environment says otherwise. Raises InputError if a process ends early.
+    workers may be "auto": the number of usable cores. The cores are divided among the processes for
+    the threads of the BLAS, unless the environment says otherwise. A script that asks for more than
+    one must begin its work under `if __name__ == "__main__":`, since each process imports it.
+    Raises InputError if a process ends early.
     """
     if workers == startup.AUTO:
         workers = startup.usable_cores()
     workers = whole_number(workers, "workers")
     check_workers(model, workers)
     share = -(-len(rows) // (BLOCK * workers)) * BLOCK  # whole blocks, which `map_rows` pads to
-    if share >= len(rows):
+    parts = list(chunks(len(rows), share))
+    if len(parts) == 1:
         return bounds.of_rows(model, rows, k, seed)
     children: list[Child] = []
     try:
-        with _environment(max(1, startup.usable_cores() // workers)):
-            for part in chunks(len(rows), share):
+        with _environment(max(1, startup.usable_cores() // len(parts))):
+            for part in parts:
                 children.append(_start(model, rows[part], k, seed))
         return np.concatenate([_answer(pipe) for _, pipe in children])
     finally:
@@ -111,8 +114,8 @@ def _answer(pipe: Connection) -> np.ndarray:
         answer = pipe.recv()
     except EOFError:
         raise InputError(
-            "a worker ended before its rows were evaluated, perhaps for want of memory: use fewer "
-            "workers"
+            "a worker ended before its rows were evaluated: if memory is short, use fewer workers; "
+            'a script must begin its work under `if __name__ == "__main__":`'
         ) from None
     if isinstance(answer, InputError):
         raise answer

@@ -50,8 +50,8 @@ def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
 
     def bound(x: Array) -> tuple[Array]:
         codes, n = model.encoder(x), len(x)
-        if array_module(x) is np:  # few rows, with many samples of each in a pass
-            n = min(n, 1 << (len(X) - 1).bit_length())
+        if array_module(x) is np:  # few rows, with many samples of each in a pass of PAIRS
+            n = min(n, _power_of_2(len(X)))
         x, codes = x[:n], tuple(a[:n] for a in codes)
         return (streaming_log_mean_exp(_log_weights(model, x, codes, k or 1, layers, key)),)
 
@@ -59,6 +59,11 @@ def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
     if np.isnan(bounds).any() and not np.isfinite(to_numpy(model.params_.array)).all():
         raise InputError("a parameter of the model is NaN or infinite, so its rows have no scores")
     return np.where(np.isnan(bounds), bounds.dtype.type(-inf), bounds)
+
+
+def _power_of_2(n: int) -> int:
+    """The least power of 2 that is not below n >= 1: of so many rows, a pass takes PAIRS pairs."""
+    return 1 << (n - 1).bit_length()
 
 
 def _row_keys(model: Any, x: Array) -> Array:
@@ -76,7 +81,7 @@ def _log_weights(
             yield model.log_weight(x, codes, model.draw_noise(n, Z, step=j, row=row, **key))
         return
     # pair j n + i is sample j of row i
-    S = max(1, PAIRS // n)
+    S = max(1, PAIRS // n)  # without a rest: n is a power of 2, like BLOCK of `map_rows` and PAIRS
     x, codes = np.tile(x, (S, 1)), tuple(np.tile(a, (S, 1)) for a in codes)
     weigh: Callable[[Array], Array] = partial(model.log_weight, x, codes)
     if layers is not None:

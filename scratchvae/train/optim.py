@@ -121,7 +121,8 @@ def norm(g: Array) -> Array:
     """The Euclidean norm of g, which cannot overflow unless it is beyond float64."""
     xp = array_module(g)
     tiny = float(xp.finfo(g.dtype).tiny)
-    top = xp.maximum(xp.abs(g).max(initial=0), tiny)  # scaled by it, the squares cannot overflow
+    # scaled by the largest, the squares cannot overflow; a rank's slice may be empty
+    top = xp.maximum(xp.abs(g).max(), tiny) if g.size else 1.0
     return top * xp.sqrt(xp.sum(xp.square(g / top), dtype="float64"))
 
 

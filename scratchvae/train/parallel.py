@@ -1,33 +1,32 @@
 """Data-parallel training over MPI: each rank computes a part of every mini-batch.
 
     scratchvae train --workers 4            starts four ranks on this machine
-    mpiexec -n 4 scratchvae train --mpi     is one of those that mpiexec starts, on any machines
+    mpiexec -n 4 scratchvae train --mpi     starts four ranks on any machines
 
-Noise, binary pixels and the order of the data are keyed by row, so the result is the same for any
-number of ranks, except for the rounding of one sum: the gradients of the parts, weighted by their
-sizes. Each rank receives a slice of that sum, updates this slice of the parameters, with its slice
-of Adam's moments, and sends it to all others (stage 1 of ZeRO, Rajbhandari et al.,
-arXiv:1910.02054). So the parameters are equal on all ranks to the last bit. How the ranks read the
-data, start and end together is in `ranks.py`.
+Noise, binary pixels and the order of the data are keyed by row, so any number of ranks follows the
+same path, but for rounding. The gradients of the parts, weighted by their sizes, are added. Each
+rank receives a slice of that sum, updates this slice of the parameters, with its slice of Adam's
+moments, and sends it to all others. (That shares the work as stage 1 of ZeRO does, Rajbhandari et
+al., arXiv:1910.02054, not the memory.) So the parameters are equal on all ranks to the last bit.
+How the ranks read the data, start and end together is in `ranks.py`.
 """
 
 import os
-import signal
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from math import hypot
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
 from ..backend.memory import CACHE_LINE, Flat, empty
-from ..errors import InputError
+from ..errors import InputError, NonFiniteError
 from . import nonfinite
 from .callbacks import CheckpointTimer
 from .measure import summary, sums_of_losses
 from .optim import norm
-from .protocol import Record, TrainableModel
+from .protocol import ChargesMeanKL, Record, TrainableModel
 from .ranks import Ranks
 from .signals import handling
 from .trainer import Trainer
@@ -39,10 +38,10 @@ def part(n: int, rank: int, size: int) -> slice:
 
 
 class Slices:
-    """Each rank's slice of a vector of all parameters, and how the ranks exchange them.
+    """Each rank's slice of a vector of all parameters, and how the ranks exchange them by messages.
 
-    A slice is sent straight to the rank that needs it, which with two ranks takes half the time of
-    MPICH's collective operations. On a GPU it goes through the host, unless MPI reads the device.
+    own    the slice of this rank
+    On a GPU the messages go through the host, unless MPI reads the device.
     """
 
     def __init__(self, comm: Any, vector: Array) -> None:
@@ -51,12 +50,9 @@ class Slices:
         lines = -(-vector.size // line)
         ends = [part(lines, rank, comm.size).stop * line for rank in range(comm.size)]
         ends = np.minimum([0, *ends], vector.size).tolist()
-        self.all = [slice(*pair) for pair in pairwise(ends)]
-        self.own = self.all[comm.rank]
-        steps = range(1, comm.size)  # at each, the ranks to send to and to receive from
-        self._pairs = [((comm.rank + i) % comm.size, (comm.rank - i) % comm.size) for i in steps]
-        n = self.own.stop - self.own.start
-        self._sum, self._received = (empty(xp, (n,), vector.dtype) for _ in range(2))
+        self.own = slice(*ends[comm.rank : comm.rank + 2])
+        self._sizes = [stop - start for start, stop in pairwise(ends)]
+        self._sum = empty(xp, (self._sizes[comm.rank],), vector.dtype)
         self._sync: Callable[[], Any] = lambda: None
         self._staged: list[np.ndarray] | None = None
         if xp is not np and os.environ.get("SCRATCHVAE_CUDA_AWARE_MPI"):
@@ -64,40 +60,34 @@ class Slices:
         elif xp is not np:  # pinned memory: faster transfers to and from the device
             self._staged = [
                 np.frombuffer(xp.cuda.alloc_pinned_memory(a.nbytes), a.dtype, a.size)
-                for a in (vector, self._sum, self._received)
+                for a in (vector, self._sum)
             ]
 
-    def add(self, vector: Array) -> Array:
-        """The own slice of the sum of all ranks' vectors."""
+    def add(self, vector: Array, factor: float) -> Array:
+        """The own slice of the sum of all ranks' vectors, times a factor."""
+        self._sync()
         if self._staged is None:
-            self._sync()
-            return self._added(vector, self._sum, self._received)
-        whole, total, received = self._staged
-        vector.get(out=whole)
-        self._sum.set(self._added(whole, total, received))
+            self.comm.Reduce_scatter(vector, self._sum, self._sizes)
+        else:
+            whole, own = self._staged
+            vector.get(out=whole)
+            self.comm.Reduce_scatter(whole, own, self._sizes)
+            self._sum.set(own)
+        self._sum *= factor
         return self._sum
-
-    def _added(self, vector: Array, total: Array, received: Array) -> Array:
-        total[...] = vector[self.own]
-        for to, source in self._pairs:
-            self.comm.Sendrecv(vector[self.all[to]], to, recvbuf=received, source=source)
-            total += received
-        return total
 
     def gather(self, vector: Array) -> None:
         """Replace all slices of the vector by those of their ranks."""
-        if self._staged is None:
-            self._sync()
-            return self._gathered(vector)
-        whole = self._staged[0]
-        vector.get(out=whole)
-        self._gathered(whole)
-        vector.set(whole)
+        from mpi4py import MPI
 
-    def _gathered(self, vector: Array) -> None:
-        for to, source in self._pairs:
-            theirs = vector[self.all[source]]
-            self.comm.Sendrecv(vector[self.own], to, recvbuf=theirs, source=source)
+        self._sync()
+        whole = vector
+        if self._staged is not None:
+            whole = self._staged[0]
+            vector.get(out=whole)
+        self.comm.Allgatherv(MPI.IN_PLACE, [whole, self._sizes])
+        if self._staged is not None:
+            vector.set(whole)
 
     def publish(self, parameters: Array) -> None:
         """Let all ranks have the slices of the parameters that the others have updated."""
@@ -119,15 +109,29 @@ class SharedSlices(Slices):
         gradients.move_to(memory[self.comm.rank])
         self._parts = [gradient[self.own] for gradient in memory[:size]]
 
-    def add(self, vector: Array) -> Array:
-        first, second, *others = self._parts
-        total = np.add(first, second, out=self._sum)
-        for gradient in others:
-            total += gradient
-        return total
+    def add(self, vector: Array, factor: float) -> "Sum":
+        return Sum(self._parts, factor, self._sum)
 
     def publish(self, parameters: Array) -> None:
         self.comm.Barrier()
+
+
+class Sum:
+    """The sum of arrays, times a factor: computed a slice at a time, where Adam reads it.
+
+    A slice is valid until the next one: both begin in the same memory, which stays in the cache.
+    """
+
+    def __init__(self, arrays: list[Array], factor: float, memory: Array) -> None:
+        self.arrays, self.factor, self.memory = arrays, factor, memory
+
+    def __getitem__(self, piece: slice) -> Array:
+        first, second, *others = (a[piece] for a in self.arrays)
+        total = np.add(first, second, out=self.memory[: len(first)])
+        for a in others:
+            total += a
+        total *= self.factor
+        return total
 
 
 class ParallelTrainer(Trainer):
@@ -148,17 +152,20 @@ class ParallelTrainer(Trainer):
         if not ranks.share_memory and len(set(self.comm.allgather(self._data_hash()))) > 1:
             ranks.agree("the ranks read different data: give all the same files")
         ranks.begun = True
-        for a in self.arrays():  # all ranks start from rank 0's values
-            host = to_numpy(a)
-            self.comm.Bcast(host)
-            a[...] = self.xp.asarray(host)
+        self._take_from_rank_0()
         if self.xp is np and ranks.share_memory:
             self._slices: Slices = SharedSlices(ranks, model.params_, model.gradients)
         else:
             self._slices = Slices(self.comm, model.params_.array)
-        self._wants_to_stop, self._signal = 0, int(signal.SIGINT)
-        self._stop = False
+        self._signal = 0  # the number of one that this rank has received
+        self._stop = 0  # that of one of the ranks, by which all stop
         self.take_snapshot()
+
+    def _take_from_rank_0(self) -> None:
+        for a in self.arrays():
+            host = to_numpy(a)
+            self.comm.Bcast(host)
+            a[...] = self.xp.asarray(host)
 
     def prepared(self, make: Callable[[], np.ndarray]) -> Array:
         return super().prepared(lambda: self.ranks.shared(make))
@@ -177,12 +184,11 @@ class ParallelTrainer(Trainer):
             message[:3] = [to_numpy(total) for total in self.losses_of(acts)]
         if not even:
             g *= share  # weights the mean over a part by its size; 0 without examples
-        message[3] = self._wants_to_stop
+        message[3] = self._signal
         messages = self._of_all(message)
-        gradient = self._slices.add(g)
-        if even:
-            gradient *= share
+        gradient = self._slices.add(g, share if even else 1.0)
         if self.clip_norm is not None:
+            gradient = gradient[:]
             norms = self._of_all(np.array([to_numpy(norm(gradient))], dtype=float))
             gradient *= self.clip_norm / max(hypot(*norms[:, 0]), self.clip_norm)
         mine = self._slices.own
@@ -190,7 +196,7 @@ class ParallelTrainer(Trainer):
         self._slices.publish(p)
         self.adam.t += 1
         self.sums[:3] += self.xp.asarray(messages[:, :3].sum(axis=0))
-        self._stop |= bool(messages[:, 3].any())
+        self._stop = self._stop or int(messages[:, 3].max())
         return acts, model.gradients
 
     def _of_all(self, numbers: np.ndarray) -> np.ndarray:
@@ -200,8 +206,8 @@ class ParallelTrainer(Trainer):
         return found
 
     def _mean_kl(self, acts: Any, share: float) -> dict[str, Array]:
-        """The argument mean_kl of `backward`, for a model that needs that of the mini-batch."""
-        model: Any = self.model
+        """The argument mean_kl of `ChargesMeanKL.backward`, if it is needed."""
+        model = cast(ChargesMeanKL, self.model)
         if not getattr(model, "free_bits", 0) and getattr(model, "capacity", None) is None:
             return {}
         own = np.zeros(model.latent_dim)
@@ -220,20 +226,37 @@ class ParallelTrainer(Trainer):
         """As `Trainer.run`; after Ctrl-C or SIGTERM all ranks stop at the same step."""
 
         def ask(number: int, frame: Any) -> None:
-            self._wants_to_stop, self._signal = 1, number
+            self._signal = number
 
         with handling(ask):
             try:
                 super().run(epochs, **options)
+                # of a signal after the last step
+                self._stop = int(self._of_all(np.array([self._signal], dtype=float)).max())
+                self._stop_if_asked()
             except KeyboardInterrupt:
                 self._gather_moments()
                 raise
 
+    def _stop_if_asked(self) -> None:
+        if self._stop:
+            raise KeyboardInterrupt(self._stop)
+
     def resume(self, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        """As `Trainer.resume`. Raises InputError unless all ranks resume at the same step."""
-        super().resume(numbers, arrays)
+        """As `Trainer.resume`, from the checkpoint of rank 0.
+
+        Raises InputError on all ranks if one of them refuses its own, or they differ.
+        """
+        error = None
+        try:
+            super().resume(numbers, arrays)
+        except InputError as refused:
+            error = str(refused)
+        self.ranks.agree(error)
         if len(set(self.comm.allgather(self.step))) > 1:
-            raise InputError("the ranks read different checkpoints: all must read the same file")
+            self.ranks.agree("the ranks read different checkpoints: all must read the same file")
+        self._take_from_rank_0()
+        self.take_snapshot()
 
     def _gather_moments(self) -> None:
         for moments in (self.adam.m, self.adam.v):
@@ -253,13 +276,18 @@ class ParallelTrainer(Trainer):
 
     def _check(self, order: Array) -> np.ndarray:
         losses = super()._check(order)
-        if self._stop:
-            raise KeyboardInterrupt(self._signal)
+        self._stop_if_asked()
         return losses
 
     def first_bad(self, acts: Any) -> str | None:
-        found = self.comm.allgather(None if acts is None else nonfinite.first_bad(acts))
-        return next(filter(None, found), None) or super().first_bad(None)
+        found = None if acts is None else nonfinite.first_bad(acts)
+        # first of all ranks' activations, then of what is computed from them
+        names = zip(*self.comm.allgather((found, super().first_bad(None))), strict=True)
+        return next((name for of_ranks in names for name in of_ranks if name), None)
+
+    def _stopped(self, step: int, what: str) -> NonFiniteError:
+        self.comm.Barrier()  # before shared parameters are restored, no rank reads them any more
+        return super()._stopped(step, what)
 
     def _epoch(self, progress: Any, timer: CheckpointTimer) -> Record:
         record: Record = self.comm.bcast(super()._epoch(progress, timer))

@@ -72,12 +72,12 @@ class Pace:
 
 def hint() -> str:
     """What to do about other programs that slow training down."""
-    text = "training runs at less than half of its best speed: other programs use the cores"
+    text = "training runs at less than half of its best speed, perhaps because other programs use "
     if os.environ.get("OPENBLAS_NUM_THREADS") == "1":
-        return text
+        return f"{text}the cores: it continues at full speed when they end"
     return (
-        f"{text}, and the threads of the linear algebra wait for each other; --threads 1, or "
-        "OPENBLAS_NUM_THREADS=1 in the environment, avoids the waiting"
+        f"{text}the cores: then the threads of the linear algebra wait for each other, which "
+        "--threads 1, or OPENBLAS_NUM_THREADS=1 in the environment, avoids"
     )
 
 

@@ -69,3 +69,13 @@ class TrainableModel(Protocol):
 
     def sample(self, n: int) -> np.ndarray:
         """n decoded points of the latent space (n,D), the same points at each call."""
+
+
+class ChargesMeanKL(TrainableModel, Protocol):
+    """A model that, with free_bits or a capacity, charges for the mean KL of a mini-batch."""
+
+    def backward(self, g: Flat, acts: Any, ramp: float = 1.0, mean_kl: Array | None = None) -> None:
+        """As `TrainableModel.backward`; mean_kl: of the mini-batch, of which acts are a part."""
+
+    def mean_kl(self, acts: Any) -> Array:
+        """The KL of each unit, averaged over the examples: (Z,), nats."""

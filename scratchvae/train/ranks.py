@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from math import prod
 from tempfile import NamedTemporaryFile
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ def world() -> Any:
         from mpi4py import MPI
     except (ImportError, RuntimeError):  # RuntimeError: there is no MPI library to load
         raise InputError(
-            "--mpi needs mpi4py and an MPI library: pip install 'scratchvae[mpi]' mpich"
+            "MPI needs mpi4py and an MPI library: pip install 'scratchvae[mpi]' mpich"
         ) from None
     return MPI.COMM_WORLD
 
@@ -41,7 +41,12 @@ class Ranks:
 
         self.comm = comm
         self.node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-        self.share_memory = self.node.size == comm.size > 1
+        if self.node.size > 1:
+            try:
+                self._memory(1)
+            except OSError:  # in containers of their own, or on Windows
+                self.node = comm.Split(comm.rank)
+        self.share_memory = all(comm.allgather(self.node.size == comm.size > 1))
         self.begun = self.refused = False
 
     def agree(self, error: str | None = None) -> None:
@@ -86,13 +91,20 @@ class Ranks:
         return np.ndarray(shape, dtype, self._memory(prod(shape) * dtype.itemsize))
 
     def _memory(self, size: int) -> memoryview:
-        """So many bytes, zeros, that the ranks of this machine share: a file without a name."""
+        """So many bytes, zeros, that the ranks of this machine share: a file without a name.
+
+        MPI's own windows lie in /dev/shm, which has 64 MB in a container of Docker. Raises OSError
+        on all of these ranks if one cannot open the file.
+        """
+        memory = None
         with _file() if self.node.rank == 0 else nullcontext((None, "")) as (file, name):
             if file is not None:
                 os.truncate(file.fileno(), max(size, 1))  # an empty file cannot be mapped
-            with open(self.node.bcast(name), "r+b") as same:
+            with suppress(OSError), open(self.node.bcast(name), "r+b") as same:
                 memory = memoryview(mmap.mmap(same.fileno(), 0))
-            self.node.Barrier()  # all have opened it
+            opened = self.node.allgather(memory is not None)
+        if memory is None or not all(opened):
+            raise OSError("the ranks of this machine cannot map the same file")
         return memory
 
     def run(self, task: Callable[[], int]) -> int:

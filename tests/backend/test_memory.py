@@ -69,3 +69,15 @@ def test_a_buffer_keeps_its_memory():
 
 def test_full_fills():
     np.testing.assert_array_equal(Workspace(np, "float64").full("d", 0.25, 3), [0.25] * 3)
+
+
+def test_tensors_move_with_their_values_and_constants(flat):
+    flat.W[...] = 1
+    flat.constants["c"] = np.ones(1)
+    memory = np.full(9, np.nan)
+    flat.move_to(memory)
+    assert flat.array is memory
+    flat.b += 2
+    np.testing.assert_array_equal(memory, [1] * 6 + [2] * 3)
+    assert flat["W"] is flat.W
+    assert flat.c == 1

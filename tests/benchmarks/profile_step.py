@@ -12,7 +12,7 @@ from collections import Counter
 import contenders
 
 from scratchvae import VAE, ops
-from scratchvae.models.model import Model
+from scratchvae.backend import noise
 from scratchvae.train import optim
 from scratchvae.train import trainer as train
 
@@ -23,7 +23,7 @@ PARTS = (
     (ops, "bce_with_logits", "loss, forward"),
     (ops, "bce_with_logits_backward", "loss, backward"),
     (optim.Adam, "update", "Adam"),
-    (Model, "draw_noise", "noise"),
+    (noise.Ahead, "normal", "noise"),
     (train, "to_float", "bytes to floats"),
 )
 

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.command_line import refused
 from support.interruptions import training_process
@@ -90,6 +91,42 @@ def wait_for(condition):
 # ------------------------------------------------------------------------------- what it leaves
 
 
+def checkpoint_of(folder, *options, start=()):
+    """The bytes of the checkpoint of two workers on rows whose products are worth two threads."""
+    X = np.random.default_rng(0).random((384, 784)).astype(np.float32)
+    np.save(folder.parent / "rows.npy", X)
+    few = ("--data", folder.parent / "rows.npy", "--batch-size", 128, "--out", folder, "--quiet")
+    done = run(*start, *TRAIN[:4], "--hidden", 400, *few, "--workers", 2, "--threads", 1, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    return (folder / "checkpoint.npz").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs to choose its cores")
+def test_workers_of_one_thread_give_the_same_bytes_on_any_cores(mpi, tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    on_one = "import os, sys; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]);"
+    on_one += "os.execv(sys.argv[1], sys.argv[1:])"
+    found = [
+        checkpoint_of(tmp_path / name, "--epochs", 2, start=start)
+        for name, start in (("all", ()), ("one", (sys.executable, "-c", on_one)))
+    ]
+    assert found[0] == found[1]
+
+
+def test_a_run_of_workers_resumes_exactly(mpi, tmp_path):
+    straight = checkpoint_of(tmp_path / "straight", "--epochs", 3)
+    checkpoint_of(tmp_path / "halves", "--epochs", 1)
+    assert checkpoint_of(tmp_path / "halves", "--epochs", 3, "--resume") == straight
+
+
+def test_a_checkpoint_within_an_epoch_has_the_moments_of_all_workers(mpi, tmp_path):
+    """The fourth step of three an epoch."""
+    whole = checkpoint_of(tmp_path / "run", "--epochs", 2, "--checkpoint-every", 4, "--keep", 9)
+    (tmp_path / "later").mkdir()
+    (tmp_path / "run" / "checkpoint-00000004.npz").rename(tmp_path / "later" / "checkpoint.npz")
+    assert checkpoint_of(tmp_path / "later", "--epochs", 2, "--resume") == whole
+
+
 def words(text):
     """The text without times and speeds."""
     return re.sub(r"\d+\.\d s +\d+ images/s", "TIME", text)
@@ -103,8 +140,8 @@ def test_the_run_is_that_of_mpiexec_and_of_one_process(mpi, image_file, tmp_path
         assert (done.returncode, done.stderr) == (0, "")
         return words(done.stdout).replace(str(folder), "RUN"), folder
 
-    text, two = trained("two", "--workers", 2)
-    by_hand, other = trained("other", "--mpi", start=[mpi, "-n", 2])
+    text, two = trained("two", "--workers", 2, "--threads", 1)
+    by_hand, other = trained("other", "--mpi", "--threads", 1, start=[mpi, "-n", 2])
     _, one = trained("one")
     assert text == by_hand
     assert contents(two).keys() == contents(other).keys() == contents(one).keys()
@@ -249,6 +286,17 @@ def test_an_error_is_that_of_one_process(mpi, image_file, tmp_path, options):
     assert not (tmp_path / "run").exists()
 
 
+def test_an_error_of_all_workers_on_resuming_is_said_once(mpi, tmp_path):
+    checkpoint_of(tmp_path / "run", "--epochs", 1)
+    X = np.load(tmp_path / "rows.npy")
+    X[0, 0] /= 2
+    np.save(tmp_path / "rows.npy", X)
+    done = run(*TRAIN[:4], "--workers", 2, "--resume", "--epochs", 2, "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == done.stderr.count("trained on other data") == 1
+    assert "rank" not in done.stderr
+
+
 def test_what_only_workers_cannot_do_is_said_once(mpi, image_file, tmp_path):
     few = ("--data", image_file, "--workers", 2, "--detect-anomaly", "--out", tmp_path / "run")
     done = run(*TRAIN, *few)
@@ -388,7 +436,7 @@ def test_mpi4py_without_an_mpi_library(image_file, tmp_path, capsys, monkeypatch
     for name in [name for name in sys.modules if name.partition(".")[0] == "mpi4py"]:
         monkeypatch.delitem(sys.modules, name)
     argv = ["train", "--data", image_file, "--mpi", "--out", tmp_path / "run"]
-    refused(capsys, argv, "--mpi needs mpi4py and an MPI library: pip install")
+    refused(capsys, argv, "MPI needs mpi4py and an MPI library: pip install")
     for name in ("mpi4py", "mpi4py.MPI"):
         sys.modules.pop(name, None)
 

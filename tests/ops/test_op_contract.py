@@ -10,6 +10,7 @@ from hypothesis import given
 from support.op_calls import call, cast
 
 from scratchvae import ops
+from scratchvae.backend import kernels
 from scratchvae.backend.registry import OPS, SKIP, backward_of, keyword_only
 from scratchvae.gradcheck import draw_inputs
 from scratchvae.gradcheck.suites.random_inputs import SIZES
@@ -204,6 +205,18 @@ def test_batches_of_none_and_of_one(op, B):
     whole = draw_inputs(op.name, sizes={"B": 4})
     one = {n: a[:B] if op.inputs[n].startswith("B") else a for n, a in whole.items()}
     np.testing.assert_allclose(op.forward(**one), op.forward(**whole)[:B], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_blocks_of_rows_give_the_bits_of_the_whole(op, dtype, monkeypatch):
+    """On the CPU, the ops that have a kernel compute a large batch in blocks of rows."""
+    inputs = cast(draw_inputs(op.name, sizes={"B": 23}), dtype)
+    y, grads = call(op, inputs)
+    monkeypatch.setattr(kernels, "IN_CACHE", 20)
+    np.testing.assert_array_equal(op.forward(*inputs.values(), out=np.empty_like(y)), y)
+    into = {d: np.full_like(inputs[d[1:]], np.nan) for d in keyword_only(op.backward)}
+    for g, w in zip(grads, call(op, inputs, **into)[1], strict=True):
+        np.testing.assert_array_equal(w, g)
 
 
 @pytest.mark.parametrize("name", IN_PLACE)

@@ -31,8 +31,8 @@ FLOORS = [
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 BY_NAME = ("__init__.py",)  # on top: it names modules that are imported when they are asked for
 STUDENTS_LOSSES = "what a student's first reading can skip"  # a comment in models/losses.py
-# public, in spite of their names: of named tuples, and of argparse for those who derive from it
-PUBLIC = {"_asdict", "_fields", "_replace", "_subparsers"}
+# public, in spite of their names: of named tuples, of argparse for those who derive from it, of os
+PUBLIC = {"_asdict", "_exit", "_fields", "_replace", "_subparsers"}
 
 
 def sources():

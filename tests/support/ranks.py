@@ -3,10 +3,9 @@
 Trains a model of that kind on 22 rows for two epochs; rank 0 prints losses and parameters, a line.
 KIND may name several, with commas between, which follow one another; "vae-clipped" clips gradients,
 "free bits" and "capacity" are a VAE and a CVAE with those. Where it is "differ", rank 1 reads other
-data; "dies": rank 1 is killed; "alone": rank 1 fails before it begins; "apart": the ranks resume
-from different checkpoints.
-The DEVICE "double" is a GPU's, see strict_cupy.py. With "machines", each rank behaves as if it were
-on a machine of its own.
+data; "moment": one of its moments overflows; "dies": it is killed; "alone": it fails before it
+begins; "apart": the ranks resume from different checkpoints. The DEVICE "double" is a GPU's, see
+strict_cupy.py. With "machines", each rank behaves as if it were on a machine of its own.
 """
 
 import os
@@ -36,6 +35,7 @@ CHARGED = {"free bits": ("vae", {"free_bits": 0.012}), "capacity": ("cvae", {"ca
 
 def die(trainer, record):
     if rank == 1 and "dies" in kinds:
+        print("rank 1 dies", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -61,6 +61,15 @@ def train(kind):
         clip_norm=0.1 if clipped else None,
     )
     model.seed = 0  # only the parameters to begin with came from other seeds
+    if kind == "moment" and rank == 1:
+        update = trainer.adam.update
+
+        def spoil(*arguments):
+            update(*arguments)
+            if trainer.step == 3:
+                trainer.adam.v[-1] = np.inf
+
+        trainer.adam.update = spoil
     if kind == "apart":
         trainer.resume({"rows": 22, "step": rank}, trainer.state()[1])
     trainer.run(2, callbacks=die)

@@ -75,7 +75,13 @@ class ndarray:
             "argmax",
             "view",
         ):
-            return lambda *args, **kwargs: _call(getattr(np.ndarray, name), (self, *args), kwargs)
+
+            def method(*args, **kwargs):
+                if unknown := set(kwargs) & {"initial", "where"}:
+                    raise TypeError(f"CuPy's ndarray.{name} has no argument {min(unknown)!r}")
+                return _call(getattr(np.ndarray, name), (self, *args), kwargs)
+
+            return method
         raise AttributeError(f"the double of CuPy has no ndarray.{name}")
 
     def get(self, out=None):

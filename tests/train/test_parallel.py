@@ -94,11 +94,15 @@ def test_clipping_is_by_the_norm_of_the_whole_batch(kind, clipped_paths, paths):
     np.testing.assert_allclose(three, one, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("n", [2, 3])
 @pytest.mark.parametrize("device", ["double", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_two_ranks_with_gpus_follow_it_too(device, paths):
+def test_ranks_with_gpus_follow_it_too(device, n, paths, clipped_paths):
     if device == "cuda":
         real_cupy()
-    np.testing.assert_allclose(path_of(2, "vae", 7, device), paths[1]["vae"], rtol=1e-9)
+    found = paths_of(n, ["vae", "free bits", "vae-clipped"], 7, device)
+    wanted = paths[1] | clipped_paths[1]
+    for kind, path in found.items():
+        np.testing.assert_allclose(path, wanted[kind], rtol=1e-9)
 
 
 def test_one_rank_is_the_plain_trainer(paths):
@@ -118,7 +122,10 @@ def test_data_that_differ_are_noticed():
 
 
 def test_a_rank_that_dies_ends_the_job():
-    assert job(2, SCRIPT, "dies", 7, "cpu").returncode != 0
+    done = job(2, SCRIPT, "dies", 7, "cpu")
+    assert done.returncode != 0
+    assert "rank 1 dies" in done.stderr
+    assert not any(line[:1].isdigit() for line in done.stdout.splitlines())  # no parameters
 
 
 def test_ranks_that_resume_from_other_checkpoints_do_not_wait_for_each_other():
@@ -140,9 +147,17 @@ def test_a_nan_is_found_by_all_and_said_once():
     assert "is the first tensor that holds a NaN or an infinity" in done.stderr
 
 
+def test_what_overflows_in_one_slice_stops_all_ranks():
+    done = job(2, SCRIPT, "moment", 7, "cpu")
+    assert done.returncode != 0
+    assert done.stderr.count("NonFiniteError") == 1
+    assert "step 4: the moment v is the first tensor" in done.stderr
+
+
 def test_ctrl_c_before_the_run_ends_all_without_a_word(capsys):
     codes = []
-    alone = SimpleNamespace(rank=0, size=1, Abort=codes.append, Split_type=lambda kind: alone)
+    alone = SimpleNamespace(rank=0, size=1, Abort=codes.append, allgather=lambda a: [a])
+    alone.Split_type = lambda kind: alone
     ranks = Ranks(alone)
 
     def task():
@@ -197,7 +212,11 @@ def test_a_signal_stops_all_ranks_at_the_same_step(image_file, tmp_path, number)
         _, err = process.communicate(timeout=LIMIT)
     assert "saved in" in err
     epochs = len(metrics.read_text().splitlines()) - 1
-    assert train(2, run, "--resume", "--epochs", str(epochs + 1)).returncode == 0
+    more = ("--epochs", str(epochs + 1))
+    assert train(2, run, "--resume", *more).returncode == 0
+    assert train(2, tmp_path / "straight", "--data", image_file, *more).returncode == 0
+    one, two = ((f / "checkpoint.npz").read_bytes() for f in (run, tmp_path / "straight"))
+    assert one == two
 
 
 def test_what_goes_wrong_on_one_rank_later_ends_all(tmp_path):

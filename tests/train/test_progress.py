@@ -78,10 +78,10 @@ def test_one_hint_a_run_says_what_to_do(hints):
     assert hints(busy_from(200), epochs=5) == err, "the next run has its own"
 
 
-def test_with_one_thread_there_is_nothing_to_do(hints, monkeypatch):
+def test_with_one_thread_there_is_only_to_wait(hints, monkeypatch):
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     err = hints(busy_from(200))
-    assert err.endswith("best speed: other programs use the cores\n")
+    assert err.endswith("use the cores: it continues at full speed when they end\n")
     assert "OPENBLAS" not in err
 
 
