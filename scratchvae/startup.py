@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
+QUOTA = "/sys/fs/cgroup/cpu.max"  # of the processor time of a container, on Linux
 AUTO = "auto"  # so many workers as there are usable cores
 # read when NumPy loads its BLAS: OpenBLAS, which its wheels contain, or another
 VARIABLES = (
@@ -37,7 +38,7 @@ def importer(
 def usable_cores() -> int:
     """The number of cores that this process may use, also by the quota of a container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with suppress(OSError, ValueError), open("/sys/fs/cgroup/cpu.max") as file:
+    with suppress(OSError, ValueError), open(QUOTA) as file:
         quota, period = map(int, file.read().split())  # "max" is no number: there is no quota
         return max(1, min(cores or 1, quota // period))
     return cores or 1

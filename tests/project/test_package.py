@@ -1,6 +1,7 @@
 """The package as a whole: what importing it costs, and the rules that its modules keep."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import scratchvae
-from scratchvae import data, gradcheck, models
+from scratchvae import data, gradcheck, models, startup
 
 ROOT = Path(scratchvae.__file__).parent
 # where models meet data and files, on the host; every other module of models runs on any device
@@ -182,3 +183,15 @@ def test_nothing_draws_random_numbers_behind_ones_back():
     for path in ROOT.rglob("*.py"):
         if "gradcheck" not in path.parts:
             assert "np.random" not in path.read_text(), path
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("max 100000", 8), ("200000 100000", 2), ("50000 100000", 1), ("x", 8)]
+)
+def test_the_quota_of_a_container_bounds_the_usable_cores(tmp_path, monkeypatch, quota, cores):
+    (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    monkeypatch.setattr(startup, "QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    assert startup.usable_cores() == cores
+    monkeypatch.setattr(startup, "QUOTA", tmp_path / "none")
+    assert startup.usable_cores() == 8

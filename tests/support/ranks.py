@@ -3,9 +3,10 @@
 Trains a model of that kind on 22 rows for two epochs; rank 0 prints losses and parameters, a line.
 KIND may name several, with commas between, which follow one another; "vae-clipped" clips gradients,
 "free bits" and "capacity" are a VAE and a CVAE with those. Where it is "differ", rank 1 reads other
-data; "moment": one of its moments overflows; "dies": it is killed; "alone": it fails before it
-begins; "apart": the ranks resume from different checkpoints. The DEVICE "double" is a GPU's, see
-strict_cupy.py. With "machines", each rank behaves as if it were on a machine of its own.
+data; "moment": one of its moments overflows; "late": it gets SIGTERM after the last epoch; "dies":
+it is killed; "alone": it fails before it begins; "apart": the ranks resume from different
+checkpoints. The DEVICE "double" is a GPU's, see strict_cupy.py. With "machines", each rank behaves
+as if it were on a machine of its own.
 """
 
 import os
@@ -33,10 +34,12 @@ if "machines" in sys.argv:
 CHARGED = {"free bits": ("vae", {"free_bits": 0.012}), "capacity": ("cvae", {"capacity": 0.065})}
 
 
-def die(trainer, record):
+def after_an_epoch(trainer, record):
     if rank == 1 and "dies" in kinds:
         print("rank 1 dies", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
+    if rank == 1 and "late" in kinds and record["epoch"] == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def train(kind):
@@ -72,7 +75,13 @@ def train(kind):
         trainer.adam.update = spoil
     if kind == "apart":
         trainer.resume({"rows": 22, "step": rank}, trainer.state()[1])
-    trainer.run(2, callbacks=die)
+    if ranks.node.size > 1 and device == "cpu" and trainer.X.flags.writeable:
+        raise InputError("the data of the ranks can be written to")
+    try:
+        trainer.run(2, callbacks=after_an_epoch)
+    except KeyboardInterrupt as stop:
+        print(f"rank {rank} stops by signal {stop}")
+        return
     if rank == 0:
         record = model.history_[-1]
         numbers = [record["train_loss"], record["kl"], *to_numpy(model.params_.array)]

@@ -75,6 +75,14 @@ def test_any_number_of_ranks_follows_the_same_path(kind, paths):
         np.testing.assert_allclose(paths[n][kind], paths[1][kind], rtol=1e-10, atol=1e-12)
 
 
+def test_parts_of_equal_sizes_follow_it_too():
+    """The gradients of batches of 6 are weighted after their sum, in others before it."""
+    one, two, three = (paths_of(n, ["vae", "vae-clipped"], 6) for n in (1, 2, 3))
+    for kind, path in one.items():
+        np.testing.assert_allclose(two[kind], path, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(three[kind], path, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("n", [2, 3])
 def test_ranks_on_several_machines_follow_it_too(n, paths):
     for kind, path in paths_of(n, KINDS, 7, "cpu", "machines").items():
@@ -152,6 +160,11 @@ def test_what_overflows_in_one_slice_stops_all_ranks():
     assert done.returncode != 0
     assert done.stderr.count("NonFiniteError") == 1
     assert "step 4: the moment v is the first tensor" in done.stderr
+
+
+def test_a_signal_to_one_rank_after_the_last_step_stops_all():
+    done = job(2, SCRIPT, "late", 7, "cpu")
+    assert sorted(done.stdout.splitlines()) == [f"rank {i} stops by signal 15" for i in (0, 1)]
 
 
 def test_ctrl_c_before_the_run_ends_all_without_a_word(capsys):
