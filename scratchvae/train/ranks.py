@@ -57,7 +57,7 @@ class Ranks:
             raise InputError(errors[0])
 
     def shared(self, make: Callable[[], Made]) -> Made:
-        """make(), called by one rank of each machine; the others map the arrays in its result.
+        """make(), called by one rank of each machine; all map the large arrays in its result.
 
         They are read-only. Raises InputError on all ranks if make does on one.
         """

@@ -14,6 +14,7 @@ import signal
 import sys
 
 import numpy as np
+from mpi4py import MPI
 
 from scratchvae.backend import to_numpy
 from scratchvae.errors import InputError
@@ -26,6 +27,7 @@ if device == "double":
     import strict_cupy
 
     sys.modules["cupy"], device = strict_cupy, "cuda"
+MPI.pickle.THRESHOLD = 0  # map small arrays, too
 ranks = Ranks(world())
 rank = ranks.comm.rank
 if "machines" in sys.argv:
