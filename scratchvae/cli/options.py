@@ -169,7 +169,11 @@ index = number_of(int, 0)
 
 def processes(text: str) -> int | str:
     """ "4", or "auto": as many as there are usable cores."""
-    return text if text == AUTO else int(count(text))
+    if text == AUTO:
+        return text
+    with suppress(argparse.ArgumentTypeError):
+        return int(count(text))
+    raise argparse.ArgumentTypeError(f"a whole number >= 1 or {AUTO} is needed, got {text!r}")
 
 
 FROM_TEXT = {

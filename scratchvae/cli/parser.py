@@ -49,7 +49,7 @@ DATA_KINDS = (
 )
 DATA_DIR = "folder of the mnist or fashion-mnist files"
 # read by `threads.limit` before this module is imported
-THREADS = "threads of the linear algebra (BLAS); default: all cores, as the library chooses"
+THREADS = "threads of the linear algebra (BLAS), of each worker; default: all cores / workers"
 
 
 # ------------------------------------------------------------------------------ options of train
@@ -95,7 +95,7 @@ def train_options(t: Parser) -> None:
     option(either, "--resume auto", text, nargs="?", const=True, default=False, choices=(AUTO,))
     switch(either, "--overwrite", "replace the run in the folder")
     either = g.add_mutually_exclusive_group()
-    text = "train on N processes of this machine, or auto: one per core; needs the extra mpi"
+    text = "train on N processes of this machine, or auto: one per core; needs mpi4py and mpich"
     option(either, "--workers N|auto", text, type=processes)
     switch(either, "--mpi", "split each mini-batch over the ranks of mpiexec")
     switch(g, "--quiet", "print nothing but errors")

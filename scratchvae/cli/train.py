@@ -117,9 +117,9 @@ def _train(
     labelled = ""
     if isinstance(model, Labelled) and not model.needs_labels:
         labelled = f" ({(~missing(np.asarray(y))).sum():,} with a label)"
-    tell(
-        f"{model!r}\n{len(X):,} training{labelled} and {len(test.X):,} test examples of {test.name}"
-    )
+    sizes = f"{len(X):,} training{labelled} and {len(test.X):,} test examples of {test.name}"
+    together = f", on {trainer.processes} processes" if trainer.processes > 1 else ""
+    tell(f"{model!r}\n{sizes}{together}")
     if names := rows.columns:
         text = f"{len(names):,} column{'s' * (len(names) > 1)}: {', '.join(names[:200])}"
         room = shutil.get_terminal_size().columns

@@ -30,7 +30,7 @@ from ..errors import InputError
 from ..files.run_folder import candidates
 from ..train.signals import SIGNALS, handling
 
-INSTALL = "pip install 'scratchvae[mpi]' mpich"
+INSTALL = f"{sys.executable} -m pip install 'scratchvae[mpi]' mpich"
 LEAST_ROWS = 16  # of a mini-batch, that `auto` leaves to each worker
 SOCKET = "SCRATCHVAE_WORKERS_SOCKET"  # the variable that tells a process that it is a worker
 GRACE = 10.0  # seconds after a signal in which another one ends nothing
@@ -73,6 +73,13 @@ def mpiexec() -> str | None:
     return shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which("mpiexec")
 
 
+def shared_files(pid: int) -> set[str]:
+    """The files of /dev/shm that a process maps; none where there is no /proc."""
+    with suppress(OSError), open(f"/proc/{pid}/maps") as lines:
+        return {line.split()[-1] for line in lines if " /dev/shm/" in line}
+    return set()
+
+
 def supervise(argv: Sequence[str], n: int, folder: Path) -> int:
     """Run the command in n workers; its exit code. Raises InputError if a worker dies."""
     with ExitStack() as stack:
@@ -103,6 +110,7 @@ class Job:
         self.lost: list[int] = []  # ranks that have ended without a report, before all others
         self.apart = False  # whether the workers do not see each other
         self.signal, self.asked = 0, 0.0  # the last signal, and when the first came
+        self.files: set[str] = set()  # of the MPI library's shared memory
         self.text = b""  # the end of what mpiexec and the MPI library have printed
         blas = startup.threads(max(1, startup.usable_cores() // n))
         self.process = subprocess.Popen(  # noqa: S603 - the user's own command, once more
@@ -141,6 +149,9 @@ class Job:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.output.close()
+        for path in self.files:  # a worker that is killed leaves its own behind
+            with suppress(OSError):
+                os.unlink(path)
 
     def _send(self, number: int, ranks: Any) -> None:
         for rank in list(ranks):
@@ -189,6 +200,7 @@ class Job:
             return None
         socket.send_fds(line, [b"1"], [1, 2])
         self.pids[rank] = pid
+        self.files |= shared_files(pid)
         self.started += 1
         if self.started == self.n:  # should the supervisor be killed, it leaves no file
             shutil.rmtree(os.path.dirname(self.door.getsockname()), ignore_errors=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from ..backend import Array, array_module
+from ..backend import Array, array_module, to_numpy
 from .numerics import (
     DIRECTIONS,
     FINER,
@@ -58,7 +58,8 @@ def _together(
     Steps are such that each gradient has the same slope along them, so none hides another.
     """
     pair, xp = asked.pair, array_module(asked.dy)
-    sizes = {n: float(abs(gradients[n]).max(initial=0)) * size(pair.inputs[n]) for n in names}
+    largest = {n: float(abs(to_numpy(gradients[n])).max(initial=0)) for n in names}
+    sizes = {n: largest[n] * size(pair.inputs[n]) for n in names}
     least = SLIGHT * max(sizes.values())
     names = tuple(n for n in names if n not in pair.coarse and not sizes[n] <= least)
     xs, gs = [pair.inputs[n] for n in names], [gradients[n] for n in names]

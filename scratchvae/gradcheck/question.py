@@ -60,7 +60,7 @@ class Question:
         return lambda z: self.output({**inputs, name: xp.asarray(z)})
 
     def claim(self, name: str, g: Array, inputs: Mapping[str, Array]) -> Claim:
-        slack = SEVERAL * self.pair.coarse.get(name, 0.0) * abs(g).max(initial=0.0)
+        slack = SEVERAL * self.pair.coarse.get(name, 0.0) * abs(to_numpy(g)).max(initial=0.0)
         return self.claim_of(self.along(inputs, name), inputs[name], g, float(slack))
 
     def claim_of(

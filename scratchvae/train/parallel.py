@@ -146,7 +146,7 @@ class ParallelTrainer(Trainer):
             raise InputError(
                 "detect_anomaly would stop one rank and not the others: use one process"
             )
-        self.ranks, self.comm = ranks, ranks.comm
+        self.ranks, self.comm, self.processes = ranks, ranks.comm, ranks.comm.size
         super().__init__(model, *data, **settings)
         ranks.agree()
         if not ranks.share_memory and len(set(self.comm.allgather(self._data_hash()))) > 1:

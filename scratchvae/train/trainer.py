@@ -50,6 +50,8 @@ class Trainer:
     `sums` holds rec, kl and loss, summed over the epoch so far, and 1 if all parameters are finite.
     """
 
+    processes = 1  # that take a part in each step
+
     def __init__(
         self,
         model: TrainableModel,
@@ -81,9 +83,8 @@ class Trainer:
         check_binarize(model, binarize)
         once = "static" if binarize == "static" else "none"
         self.X = self.prepared(partial(prepare, model, X, y, once))
-        self.X_test = None
-        if X_test is not None:
-            self.X_test = self.prepared(partial(prepare, model, X_test, y_test, binarize))
+        test = partial(prepare, model, X_test, y_test, binarize)
+        self.X_test = None if X_test is None else self.prepared(test)
         if adam and "lr" in adam:
             raise InputError("pass the step size as lr, not among Adam's other settings")
         settings = {} if callable(self.lr) else {"lr": self.lr}
@@ -206,8 +207,8 @@ class Trainer:
                 history = model.history_[self._earlier_epochs :]
                 progress.show(self.step, so_far(losses_so_far / seen, history, self._speed))
         rec, kl, loss, _ = (to_numpy(self.sums) / len(self.X)).tolist()
-        record = dict.fromkeys(COLUMNS, nan) | {"epoch": self.epoch + 1, "step": self.step}
-        record |= {"train_loss": loss, "rec": rec, "kl": kl}
+        known = {"epoch": self.epoch + 1, "step": self.step, "train_loss": loss}
+        record = dict.fromkeys(COLUMNS, nan) | known | {"rec": rec, "kl": kl}
         X = self.X[:CHUNK] if self.X_test is None else self.X_test
         measured = self.measure(X)  # without a test split, only to check the last update
         if not isfinite(measured["loss"]):

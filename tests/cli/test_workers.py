@@ -201,6 +201,7 @@ def test_ctrl_z_stops_all_until_they_go_on(endless):
 
 def test_a_killed_worker_ends_the_run_with_a_sentence(endless):
     process, folder = endless
+    files = {path for pid in ranks(folder) for path in workers.shared_files(pid)}
     os.kill(max(ranks(folder)), signal.SIGKILL)
     _, err = process.communicate(timeout=LIMIT)
     assert process.returncode == 2
@@ -210,6 +211,7 @@ def test_a_killed_worker_ends_the_run_with_a_sentence(endless):
         err,
     )
     assert not processes(folder)
+    assert not any(map(os.path.exists, files))  # of the MPI library's shared memory
 
 
 def test_a_killed_mpiexec_ends_the_run_with_a_sentence(endless):
@@ -450,8 +452,8 @@ def test_one_worker_is_this_process(train_run, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--workers", "0"], "a whole number >= 1 is needed"),
-        (["--workers", "many"], "a whole number >= 1 is needed"),
+        (["--workers", "0"], "a whole number >= 1 or auto is needed"),
+        (["--workers", "many"], "a whole number >= 1 or auto is needed"),
         (["--workers", "2", "--mpi"], "not allowed with argument --workers"),
         (["--workers", "2", "--device", "cuda"], "--workers is for the CPU"),
         (["--workers", "9", "--batch-size", "8"], "a mini-batch of 8 has rows"),
