@@ -188,11 +188,11 @@ class Model(Parametric):
         """mu and logvar, both (N,Z): the Gaussian q(z|x) of each row of X (N,D)."""
         return self.map_rows(self.encoder, self.check(X))
 
-    def draw_noise(self, n: int, width: int | None = None, **key: Any) -> Array:
+    def draw_noise(self, n: int, width: Any = None, draw: Any = noise.normal, **key: Any) -> Array:
         """Noise (n, width or noise_width) on the device, keyed; None if forward reads none."""
         if not self.noisy:
             return None
-        return noise.normal(n, width or self.noise_width, **key, dtype=self.dtype, xp=self._ws.xp)
+        return draw(n, width or self.noise_width, **key, dtype=self.dtype, xp=self._ws.xp)
 
     def map_rows(
         self, f: Callable[[Array], tuple[Array, ...]], rows: np.ndarray, name: str = "x"

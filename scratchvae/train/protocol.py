@@ -5,7 +5,7 @@ The loop does not import the models, and can train any object with these attribu
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,11 +28,6 @@ class TrainableModel(Protocol):
     params_: Flat
     history_: list[Record]  # one record per epoch
     gradients: Flat  # written by `backward`
-    noisy: ClassVar[bool]  # whether `forward` reads noise
-
-    @property
-    def noise_width(self) -> int:
-        """Normal random numbers that `forward` reads for each row."""
 
     @property
     def scheduled(self) -> bool:
@@ -52,8 +47,8 @@ class TrainableModel(Protocol):
     def check(self, X: Any, y: Any = None) -> np.ndarray:
         """The rows (N,D) for `forward`, on the host. Raises InputError if they do not fit."""
 
-    def draw_noise(self, n: int, width: int | None = None, **key: Any) -> Array:
-        """The noise of n rows, keyed by seed, stream, step and row."""
+    def draw_noise(self, n: int, width: Any = None, draw: Any = ..., **key: Any) -> Array:
+        """The noise of n rows by `noise.normal`, or draw, keyed by seed, stream, step and row."""
 
     def forward(self, x: Array, eps: Array) -> Any:
         """Activations, in the order of computation, with `mu` (B,Z), `rec` and `kl` (B,)."""

@@ -256,8 +256,7 @@ class Trainer:
         x = to_float(self.X[rows], model.workspace("x", B, self.X.shape[1]))
         if self.binarize == "dynamic":
             binarized(x[:, : model.n_features_], stream=noise.BINARIZE, **key)
-        key |= {"stream": noise.TRAIN, "dtype": model.dtype, "xp": self.xp}
-        eps = self._noise.normal(B, model.noise_width, **key) if model.noisy else None
+        eps = model.draw_noise(B, draw=self._noise.normal, stream=noise.TRAIN, **key)
         return model.forward(x, eps)
 
     def add_losses(self, acts: Any) -> None:

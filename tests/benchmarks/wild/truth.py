@@ -14,6 +14,10 @@ AGREE = (
     1e-4  # the complex step is believed if differences agree so far: abs() loses what it carries
 )
 ROUNDING = 1e-11  # of a gradient by the complex step, relative to its largest entry
+REFUSALS = (  # of complex numbers, or of their conversion, by NumPy, PyTorch, JAX or plain Python
+    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError,
+    ValueError, Warning,
+)  # fmt: skip
 
 
 def gradient(f, inputs, name, dy):
@@ -39,7 +43,7 @@ def gradient(f, inputs, name, dy):
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         try:
             exact = np.array([_complex_step(loss, x, i) for i in entries])
-        except Exception:  # whatever foreign code raises when it meets complex numbers
+        except REFUSALS:  # foreign code that meets complex numbers
             exact = np.array([np.nan])
     if exact.shape == value.shape and np.abs(exact - value).max(initial=0) <= AGREE * size + error:
         return entries, exact, ROUNDING * np.abs(exact).max(initial=0), "complex step"
