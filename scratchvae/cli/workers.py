@@ -149,6 +149,12 @@ class Job:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.output.close()
+        until = time.monotonic() + 1.0  # the workers are no children of this process
+        for pid in self.pids.values():
+            with suppress(ProcessLookupError):
+                while time.monotonic() < until:
+                    os.kill(pid, 0)
+                    time.sleep(0.005)
         for path in self.files:  # a worker that is killed leaves its own behind
             with suppress(OSError):
                 os.unlink(path)
