@@ -157,6 +157,7 @@ def model_options(t: Parser) -> None:
     setting(g, "--objective", text, choices=OBJECTIVES)
     setting(g, "--dreg", "iwae: doubly reparameterized gradient, which has less variance")
     setting(g, "--alpha", "m2: weight of the classifier's loss, default {default}")
+    setting(g, "--top N", "m2: sum over the N most likely classes where the label is unknown")
 
 
 # ---------------------------------------------------------------------------------- all commands

@@ -59,11 +59,11 @@ def _forward(model: Any, rows: np.ndarray, eps: Any) -> Any:
 
 
 def _of_label(acts: Any, *names: str) -> list[Any]:
-    """Activations on the host; if the model computes all classes, those of the row's label."""
+    """Activations on the host; if the model tries several classes, those of the row's label."""
     arrays = [getattr(acts, f"{name}s", getattr(acts, name, None)) for name in names]
-    if not hasattr(acts, "t"):
+    if not hasattr(acts, "tried"):
         return [to_numpy(a) for a in arrays]
-    t = to_numpy(acts.t)
+    t = to_numpy((acts.tried * acts.t[:, None]).sum(axis=2))  # (B,K)
     return [to_numpy(a).reshape(*t.shape, -1)[t > 0] for a in arrays]
 
 

@@ -50,6 +50,7 @@ SUBJECTS: dict[str, tuple[type[Model], dict[str, Any]]] = {
         SemiSupervisedVAE,
         DEEP | GAUSSIAN | {"activation": "softplus", "alpha": 0.5},
     ),
+    "m2, beta 3, the two most likely classes": (SemiSupervisedVAE, SMALL | {"beta": 3.0, "top": 2}),
     "ae": (Autoencoder, SMALL),
     "ae, gaussian, tanh": (Autoencoder, SMALL | GAUSSIAN | {"activation": "tanh"}),
 }

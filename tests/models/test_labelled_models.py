@@ -81,6 +81,50 @@ def test_the_bound_of_an_unlabelled_row_sums_over_the_labels(batch):
     assert (model.score_samples(x, 200) >= np.max(joint, axis=0) - 5).all()
 
 
+def test_beta_weighs_the_kl_of_code_and_label(batch):
+    x, eps = batch
+    y = np.array([-1, 2, -1, 0])
+    one, four = (m2(beta=beta, alpha=0.0) for beta in (1.0, 4.0))
+    acts = one.forward(one.check(x, y), eps)
+    loss = one.loss_and_grad(x, eps, y)[0]
+    assert loss == pytest.approx((acts.rec + acts.kl).mean(), rel=1e-12)
+    assert four.loss_and_grad(x, eps, y)[0] == pytest.approx(loss + 3 * acts.kl.mean(), rel=1e-12)
+    np.testing.assert_allclose(four.score_samples(x), one.score_samples(x), rtol=1e-12)
+
+
+def test_top_sums_over_the_most_likely_classes_and_is_a_bound_of_the_same(batch):
+    x, eps = batch
+    y = np.array([-1, 2, -1, 0])
+    every, two, three = m2(), m2(top=2), m2(top=3)
+    full, part = (model.forward(model.check(x, y), eps) for model in (every, two))
+    q = every.predict_proba(x)
+    for i in (0, 2):
+        some = np.sort(np.argsort(q[i])[1:])
+        share = q[i][some] / q[i][some].sum()
+        expected = (share * (full.cost[i][some] + np.log(share))).sum()
+        assert part.loss[i] == pytest.approx(expected, rel=1e-12)
+    # where the label is known, nothing is left out
+    np.testing.assert_allclose(part.loss[[1, 3]], full.loss[[1, 3]], rtol=1e-12)
+    assert three.loss_and_grad(x, eps, y)[0] == every.loss_and_grad(x, eps, y)[0]
+    # the sum over all classes bounds log p(x) for the given noise, whatever q(y|x) is
+    evidence = np.log(np.exp(-full.cost).sum(axis=1))
+    assert (-part.loss <= evidence)[[0, 2]].all()
+    # an importance-weighted score sums over all of them
+    np.testing.assert_array_equal(two.score_samples(x, 3), every.score_samples(x, 3))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"beta": 0.0}, "beta must be a finite number > 0, got 0"),
+        ({"top": 0}, "top must be a whole number >= 1, got 0"),
+    ],
+)
+def test_a_weight_or_a_number_of_classes_that_means_nothing_is_refused(config, message):
+    with pytest.raises(InputError, match=message):
+        m2(**config)
+
+
 def test_rows_of_a_batch_do_not_see_each_other(batch):
     x, eps = batch
     y = np.array([-1, 2, -1, 0])

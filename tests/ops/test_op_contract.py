@@ -28,7 +28,7 @@ CHOICES = {
         *("check_kl_charge", "kl_charge", "kl_charge_backward", "unit_kl", "log_softmax"),
         *("continuous_bernoulli_mean", "likelihood_draw"),
     },
-    m2: {"forward", "backward", "encode", "encode_backward"},
+    m2: {"forward", "backward", "encode", "encode_backward", "most_likely", "of_tried"},
 }
 
 

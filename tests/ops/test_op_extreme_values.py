@@ -48,7 +48,7 @@ EXTREMES = {
     "softmax_cross_entropy": {"logits": N, "t": T},
     "continuous_bernoulli": {"logits": N, "t": T},
     "log_prior_ratio": {"z": N, "logvar": LV, "eps": EPS},
-    "linear_each_class": {"x": W, "W": W, "V": W, "b": W},
+    "linear_each_class": {"x": W, "W": W, "V": W, "b": W, "t": T},
     "unknown_class": {"logits": N, "cost": N},
 }
 
@@ -147,11 +147,11 @@ TEXTBOOK = {
         lambda dy, z, logvar, eps: [[-row(dy) * z], [row(dy) * np.full_like(z, 0.5)]],
     ),
     "linear_each_class": (
-        lambda x, W, V, b: [x[:, None, None] * W.T, V, b],
-        lambda dy, x, W, V, b: [
+        lambda x, W, V, b, t: [x[:, None, None] * W.T, t[:, :, None] * V.T, b],
+        lambda dy, x, W, V, b, t: [
             [dy.sum(axis=1)[:, None] * W],
             [x.T[:, None, :, None] * dy.transpose(2, 0, 1)],
-            [dy.transpose(1, 2, 0)],
+            [t.transpose(2, 0, 1)[:, None] * dy.transpose(2, 0, 1)],
             [dy.transpose(2, 0, 1)],
         ],
     ),
