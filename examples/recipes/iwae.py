@@ -19,6 +19,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from recipe_tools import print_result
 
 from scratchvae import IWAE, load_data, load_model
 from scratchvae.evaluate import compare, evaluate
@@ -74,6 +75,7 @@ def main() -> None:
     how = f"{COOL} epochs more than {a.cool}" if a.cool else f"{a.stages} stages"
     print(f"protocol   {how}; {units} active units over 500 training images")
     print(f"\n{found}")
+    print_result(nll=(-found.log_likelihood, found.standard_error))
 
 
 def train(a: argparse.Namespace, X: np.ndarray, X_test: np.ndarray) -> None:

@@ -10,6 +10,8 @@ of Larochelle & Murray is not at hand.
 
 import argparse
 
+from recipe_tools import print_result
+
 from scratchvae import VAE, load_data
 from scratchvae.evaluate import compare, evaluate
 
@@ -42,3 +44,4 @@ print("expected   at most 90.5")
 print(f"ours       {compare(found, 'pythae-vae')}")
 print(f"protocol   {a.epochs} epochs; the best on validation is epoch {best['epoch']}")
 print(f"\n{found}")
+print_result(nll=(-found.log_likelihood, found.standard_error))
