@@ -13,6 +13,7 @@ from scratchvae import (
     SemiSupervisedVAE,
     load_model,
 )
+from scratchvae.backend import to_numpy
 from scratchvae.files import atomic, checkpoint
 from scratchvae.train import Trainer
 
@@ -37,7 +38,7 @@ def small(cls=VAE, **config):
 def state(model):
     """What a model has learned, and its history without the seconds."""
     history = [{n: v for n, v in r.items() if n != "seconds"} for r in model.history_]
-    return model.params_.array.tobytes(), repr(history)
+    return to_numpy(model.params_.array).tobytes(), repr(history)
 
 
 def lr(epoch):
@@ -203,6 +204,18 @@ def test_it_may_move_to_another_device(X, tmp_path):
     meta.pop("version")
     checkpoint.write(file, meta | {"config": meta["config"] | {"device": "cuda"}}, arrays)
     assert state(small().fit(X, **SETTINGS, checkpoint_file=file)) == state(straight)
+
+
+def test_on_every_device(xp, X, tmp_path, monkeypatch):
+    config = {"device": "cpu" if xp is np else "cuda"}
+    settings = SETTINGS | {"cuda_graphs": False}  # the steps of a graph cannot be interrupted here
+    straight = small(**config).fit(X, **settings)
+    for step in (STEPS + 2, 2 * STEPS + 3):
+        interrupt(monkeypatch, step, Killed())
+        with pytest.raises(Killed):
+            small(**config).fit(X, **settings, checkpoint_file=tmp_path / "run.npz")
+    again = small(**config).fit(X, **settings, checkpoint_file=tmp_path / "run.npz")
+    assert state(again) == state(straight)
 
 
 def test_the_file_is_written_last(X, tmp_path):
