@@ -14,9 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
-from scratchvae import load_model
-from scratchvae.models import Model
-from scratchvae.train import Record, Trainer
+from scratchvae.train import Record, TrainableModel, Trainer
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -45,12 +43,14 @@ class BestEpoch:
         if self.file:
             trainer.model.save(self.file)
 
-    def epoch_of(self, model: Model) -> Record:
+    def epoch_of(self, model: TrainableModel) -> Record:
         """The record of the best epoch."""
         return min(model.history_, key=lambda record: record["test_loss"])
 
-    def restore(self, model: Model) -> Record:
+    def restore(self, model: TrainableModel) -> Record:
         """Give the model the parameters of the best epoch, and return its record."""
+        from scratchvae import load_model  # lazily: it loads every model
+
         record = self.epoch_of(model)
         model.load_state_dict(self.state or load_model(self.file, "cpu").state_dict())
         return record
