@@ -225,6 +225,20 @@ def test_a_module_that_is_gone_has_changed(checkout, capsys):
     assert "two: scratchvae/b.py changed" in "".join(listed(checkout, capsys))
 
 
+def test_a_new_row_is_shown_before_it_is_measured(checkout, capsys):
+    record = json.loads((checkout / "docs" / "results.json").read_text())
+    del record["rows"][1]["ours"]
+    (checkout / "docs" / "results.json").write_text(json.dumps(record))
+    assert call(checkout, "--table") == 0
+    page = (checkout / "docs" / "results.md").read_text()
+    assert "two.py DIR` | 86 | not measured | no | 0 | 25 November 2026, machine 1 |" in page
+    assert "Machine 1: a machine." in page
+    assert call(checkout, "two", "--record", "--data-dir", str(checkout)) == 0
+    page = (checkout / "docs" / "results.md").read_text()
+    assert "two.py DIR` | 86 | 3.50 +- 0.50, 1.00 | yes | 0 |" in page
+    assert page == results.written(page, results.table(results.load(checkout)))
+
+
 def test_no_such_row(checkout, capsys):
     with pytest.raises(SystemExit) as stop:
         call(checkout, "three")
