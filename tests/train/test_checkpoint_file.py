@@ -16,6 +16,7 @@ from scratchvae import (
 from scratchvae.backend import to_numpy
 from scratchvae.files import atomic, checkpoint
 from scratchvae.train import Trainer
+from scratchvae.train.parallel import ParallelTrainer
 
 EPOCHS = 4
 SETTINGS = {"epochs": EPOCHS, "batch_size": 8, "binarize": "dynamic", "kl_warmup": 2}
@@ -216,6 +217,13 @@ def test_on_every_device(xp, X, tmp_path, monkeypatch):
             small(**config).fit(X, **settings, checkpoint_file=tmp_path / "run.npz")
     again = small(**config).fit(X, **settings, checkpoint_file=tmp_path / "run.npz")
     assert state(again) == state(straight)
+
+
+def test_several_processes_are_refused(X, tmp_path):
+    """Each would write the file."""
+    with pytest.raises(InputError, match="checkpoint_file is for one process"):
+        ParallelTrainer(None, small().build_from(X), X, checkpoint_file=tmp_path / "run.npz")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_is_written_last(X, tmp_path):
