@@ -15,7 +15,7 @@ ITSELF = -m pip install --quiet --no-deps --no-build-isolation --editable .
 COMPILE = .venv-tools/bin/uv pip compile --quiet --upgrade --python-version 3.11 --exclude-newer "7 days" \
 	--generate-hashes --no-annotate --custom-compile-command "make lock"
 
-.PHONY: demo test test-lowest test-newest test-frameworks docs lint lint-js verify bench soak dist audit lock format clean
+.PHONY: demo test test-lowest test-newest test-frameworks docs lint lint-js verify bench results soak dist audit lock format clean
 
 demo: .venv/installed  ## train the default VAE on the embedded data set; pictures, ELBO and a page to play with
 	$(BIN)/scratchvae train --data strokes --epochs 30 --seed 0 --out runs/demo --overwrite
@@ -46,6 +46,9 @@ test-frameworks: .venv-bench/installed  ## check functions of PyTorch and JAX
 
 bench: .venv-bench/installed  ## compare with PyTorch and JAX, and update docs/speed.md; DATA=DIR adds MNIST, BESIDE=DIR a checkout
 	.venv-bench/bin/python tests/benchmarks/bench.py $(if $(DATA),--data-dir $(DATA)) $(if $(BESIDE),--beside $(BESIDE))
+
+results: .venv/dev  ## run the short recipes of docs/results.md, compare, and list the rows that are out of date; DATA=DIR with MNIST
+	$(BIN)/python tests/benchmarks/results.py $(if $(DATA),--data-dir $(DATA))
 
 soak: .venv/dev  ## repeated fault injection, an hour or more; writes the counts to docs/reliability.md
 	$(BIN)/python tests/reliability/run.py

@@ -9,6 +9,8 @@ and two layers make z leave the digit to the label: with 784-400-20 many samples
 
 import argparse
 
+from recipe_tools import print_result
+
 from scratchvae import VAE, ConditionalVAE, load_data
 from scratchvae.evaluate import evaluate
 from scratchvae.pictures import plots
@@ -22,7 +24,7 @@ a = parser.parse_args()
 
 X, y = load_data("mnist", "train", a.data_dir)
 X_test, y_test = load_data("mnist", "test", a.data_dir)
-nll = {}
+nll, error = {}, {}
 for cls in (VAE, ConditionalVAE):
     model = cls(latent_dim=8, hidden=(400, 200), seed=a.seed).fit(
         X, y, epochs=a.epochs, binarize="dynamic", lr=lambda e: 1e-3 * 0.05 ** (e / a.epochs)
@@ -31,8 +33,12 @@ for cls in (VAE, ConditionalVAE):
         model, X_test, y_test, k=500, binarize="dynamic", data="mnist", split="test split"
     )
     print(f"{cls.__name__}\n{found}\n", flush=True)
-    nll[cls] = -found.log_likelihood
+    nll[cls], error[cls] = -found.log_likelihood, found.standard_error
 title = "samples of each digit, ten a column"
 plots.samples(model.rows_.images(model.sample(100)), title).savefig(a.out)  # each class in turn
 print("expected   a lower NLL given the label (a label holds up to log 10 = 2.30 nats)")
 print(f"ours       {nll[ConditionalVAE]:.2f} given the label, {nll[VAE]:.2f} without; {a.out}")
+print_result(
+    given=(nll[ConditionalVAE], error[ConditionalVAE]), without=(nll[VAE], error[VAE]),
+    gain=(nll[VAE] - nll[ConditionalVAE], None),
+)  # fmt: skip

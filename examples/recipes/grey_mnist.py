@@ -7,6 +7,8 @@
 
 import argparse
 
+from recipe_tools import print_result
+
 from scratchvae import VAE, load_data
 from scratchvae.evaluate import compare, evaluate
 
@@ -22,3 +24,4 @@ found = evaluate(vae, X_test, data="mnist", split="test split")
 print("expected   106.7 +- 0.7 (pytorch/examples 106.66; its flax port 107.05 +- 0.25)")
 print(f"ours       {compare(found, 'pytorch-example')}")
 print(f"\n{found}")
+print_result(nelbo=(-found.elbo, found.elbo_error))

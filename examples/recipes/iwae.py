@@ -12,13 +12,15 @@ encoder says log variances, not log standard deviations.
 
 Eight stages are 3280 epochs. Where only six are affordable, the step size has not come down: --cool
 trains a model on for 60 epochs, from the rate of stage 6 down to a twentieth of it. If the file
---out exists, the model in it is measured, and not trained again.
+--out exists, the model in it is measured, and not trained again; with --checkpoint, its run goes on
+where it was killed.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
+from recipe_tools import add_run_options, print_result
 
 from scratchvae import IWAE, load_data, load_model
 from scratchvae.evaluate import compare, evaluate
@@ -27,6 +29,7 @@ from scratchvae.train import Trainer
 
 BATCH = 20
 COOL = 60
+SAMPLES = 5000
 SETTINGS = {
     "batch_size": BATCH,
     "binarize": "dynamic",
@@ -58,14 +61,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--examples", type=int, default=1000, help="of the test split, at random")
     parser.add_argument("--seed", type=int, default=0)
+    add_run_options(parser)
     a = parser.parse_args()
     X = load_data("mnist", "train", a.data_dir)[0][:59_600]
     X_test = load_data("mnist", "test", a.data_dir)[0]
-    if not a.out.exists():
+    if a.checkpoint or not a.out.exists():
         train(a, X, X_test[:1000])
-    model = load_model(a.out)
+    model = load_model(a.out, a.device)
     found = evaluate(
-        model, X_test, k=5000, examples=a.examples, binarize="dynamic", data="mnist",
+        model, X_test, k=SAMPLES, examples=a.examples, binarize="dynamic", data="mnist",
         split="test split",
     )  # fmt: skip
     units = active_units(model.transform(X[:500])).sum()
@@ -74,6 +78,7 @@ def main() -> None:
     how = f"{COOL} epochs more than {a.cool}" if a.cool else f"{a.stages} stages"
     print(f"protocol   {how}; {units} active units over 500 training images")
     print(f"\n{found}")
+    print_result(nll=(-found.log_likelihood, found.standard_error))
 
 
 def train(a: argparse.Namespace, X: np.ndarray, X_test: np.ndarray) -> None:
@@ -83,15 +88,21 @@ def train(a: argparse.Namespace, X: np.ndarray, X_test: np.ndarray) -> None:
             print(f"end of stage {stage(trainer.epoch - 1)}:", record, flush=True)
 
     if a.cool:
-        model = load_model(a.cool)
-        Trainer(model, X, X_test, lr=cooled_lr, **SETTINGS).run(COOL, callbacks=keep)
+        model = load_model(a.cool, a.device)
+        trainer = Trainer(
+            model, X, X_test, lr=cooled_lr, checkpoint_file=a.checkpoint, **SETTINGS
+        )  # fmt: skip
+        trainer.run(COOL, callbacks=keep)
         return
     model = IWAE(
         k=a.k, latent_dim=50, hidden=(200, 200), activation="tanh", init="glorot",
-        bias_from_data=True, seed=a.seed,
+        bias_from_data=True, seed=a.seed, device=a.device,
     )  # fmt: skip
     epochs = (3**a.stages - 1) // 2
-    model.fit(X, X_test=X_test, epochs=epochs, lr=lr, callbacks=keep, **SETTINGS)
+    model.fit(
+        X, X_test=X_test, epochs=epochs, lr=lr, callbacks=keep, checkpoint_file=a.checkpoint,
+        **SETTINGS,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

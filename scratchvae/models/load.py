@@ -8,19 +8,19 @@ first and compared with the file's tensors, and only then are the parameters all
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..backend import Array, array_module
 from ..data.labels import read_classes
 from ..data.rows import RowFormat
-from ..errors import CheckpointError, CheckpointWarning, DamagedError, InputError, whole_number
+from ..errors import CheckpointError, CheckpointWarning, DamagedError, InputError
 from ..files import checkpoint, safetensors, torch_names
 from ..files.home import expanded
-from ..files.reading import UnreadableFile, refusing
-from ..files.run_folder import COLUMNS, NEWEST, candidates
+from ..files.reading import refusing
+from ..files.run_folder import NEWEST, candidates
 from ..train.optim import TRAINING
+from ..train.snapshot import history_of
 from .autoencoder import Autoencoder
 from .cvae import ConditionalVAE
 from .iwae import IWAE
@@ -132,7 +132,7 @@ def _load(path: Path, device: str | None) -> Loaded:
         raise
     with refusing(path, DamagedError):
         model = _from_checkpoint(path, meta, arrays, device)
-        model.history_ = _history(meta["history"])
+        model.history_ = history_of(meta["history"])
         run = dict(meta["run"])
         if meta["version"] < 4 and isinstance(settings := run.get("settings"), dict):
             # hyper-parameters of training stood there; so did the model's, before version 3, whose
@@ -240,15 +240,3 @@ def inferred(tensors: torch_names.Kinds) -> dict[str, Any]:
         "likelihood": "gaussian" if "x_logvar" in tensors else "bernoulli",
     }
     return {"model": VAE.kind, "config": config, "n_features": shapes[0][1]}
-
-
-def _history(records: Any) -> list[dict[str, float]]:
-    """One record per epoch, as the `Trainer` makes them, with unknown (NaN) seconds."""
-    history = []
-    for record in records:
-        counts = {name: whole_number(record[name], name) for name in COLUMNS[:2]}
-        means = {name: record[name] for name in COLUMNS[2:-1]}
-        if not all(type(v) is float or (type(v) is int and abs(v) < 2**53) for v in means.values()):
-            raise UnreadableFile("has a history with losses that are not numbers")
-        history.append({**counts, **means, "seconds": nan})
-    return history

@@ -140,8 +140,8 @@ class Model(Parametric):
 
         X holds uint8 pixels (0 to 255) or floating point in [0, 1]; y, the labels (N,), is ignored
         by models without labels. `X_test` is evaluated after each epoch. scale, epochs and
-        `settings`, those of `scratchvae.train.Trainer` (batch_size, lr, kl_warmup, ...), default to
-        the hyper-parameters of the same names; `callbacks` are those of its `run`. Ctrl-C keeps
+        `settings`, those of `scratchvae.train.Trainer` (lr, checkpoint_file, ...), default to the
+        hyper-parameters of the same names; `callbacks` are those of its `run`. Ctrl-C keeps
         what was learned. Raises InputError for invalid input, and NonFiniteError at a NaN, after
         restoring the parameters from before that step.
         """

@@ -1,17 +1,25 @@
 """Callbacks of the training loop: early stopping, latent-space frames, and the checkpoint timer."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from math import isnan
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from ..errors import InputError, whole_number
+from ..errors import CheckpointError, InputError, whole_number
+from ..files import checkpoint
+from ..files.home import expanded
+from ..files.reading import refusing
+from .optim import TRAINING
 from .protocol import Record, TrainableModel
+from .snapshot import history_of, load_arrays
 
 UNITS = {"s": 1, "m": 60, "h": 3600}  # seconds
+MAY_DIFFER = ("epochs", "device")  # in a run that goes on: it may get longer, or move
 MAX_FRAMES = 60  # a longer run keeps every second epoch, or every fourth, ...
 
 
@@ -35,6 +43,60 @@ class EarlyStopping:
         """Whether a run with this history has ended."""
         series = [r["test_loss"] for r in history]
         return len(series) - 1 - int(np.argmin(series)) >= self.patience
+
+
+class RunFile:
+    """A callback that writes the state of a run to a file; it resumes the run if the file exists.
+
+    Raises InputError if the file is of a run with other data or settings. A step size that is a
+    function cannot be compared.
+    """
+
+    def __init__(self, path: str | Path, trainer: Any) -> None:
+        self.path = Path(expanded(path))
+        if self.path.suffix.lower() != ".npz":
+            raise InputError(f"the checkpoint file {self.path} must end in .npz")
+        if self.path.exists():
+            self.resume(trainer)
+        else:
+            self(trainer)
+
+    def __call__(self, trainer: Any, record: Record | None = None) -> None:
+        numbers, arrays = trainer.state()
+        run = numbers | {"training": _settings(trainer)}
+        trainer.model.save(self.path, run=run, arrays=arrays)
+
+    def resume(self, trainer: Any) -> None:
+        """Give the trainer and its model the state in the file."""
+        model, (meta, arrays) = trainer.model, checkpoint.read(self.path)
+        with refusing(self.path, CheckpointError):
+            run = dict(meta["run"])
+            then = _flat({name: meta[name] for name in model.describe()}, run.get("training"))
+            now = _flat(model.describe(), _settings(trainer))
+            for name in now | then:  # the kind of model first
+                if then.get(name) != now.get(name):
+                    raise InputError(
+                        f"the run in it has {name} {then.get(name)!r}, not {now.get(name)!r}: "
+                        "go on with the same, or name another file"
+                    )
+            model.history_ = history_of(meta["history"])
+            load_arrays({f"param/{name}": a for name, a in model.params_.items()}, arrays)
+            trainer.resume(run, arrays)
+
+
+def _settings(trainer: Any) -> dict[str, Any]:
+    """The settings of a run that change its result, as far as they are numbers or names."""
+    adam = {name: getattr(trainer.adam, name) for name in ("beta1", "beta2", "eps")}
+    own = {name: getattr(trainer, name) for name in TRAINING}
+    return adam | {name: value for name, value in own.items() if not callable(value)}
+
+
+def _flat(about: dict[str, Any], training: Any) -> dict[str, Any]:
+    """The settings of model and run by name, as JSON has them; a run may change MAY_DIFFER."""
+    named = about | dict(about["config"]) | dict(training)
+    own = {name: value for name, value in named.items() if name not in ("config", *MAY_DIFFER)}
+    found: dict[str, Any] = json.loads(json.dumps(own, default=lambda scalar: scalar.item()))
+    return found
 
 
 class LatentFrames:

@@ -1,5 +1,6 @@
 """Adam (Kingma & Ba, arXiv:1412.6980) on one flat vector, gradient clipping, the KL schedule."""
 
+from collections.abc import Mapping
 from math import sqrt
 from typing import Any, NamedTuple
 
@@ -30,6 +31,20 @@ def check_training(of: Any) -> None:
         finite_number(of.clip_norm, "clip_norm", above=0)
     if of.kl_warmup and of.kl_cycle:
         raise InputError("kl_warmup and kl_cycle exclude each other: choose one")
+
+
+def check_schedule(model: Any, scheduled: bool) -> None:
+    """Raises InputError if the model has no KL term, whose weight is to change."""
+    if scheduled and not model.scheduled:
+        name = type(model).__name__
+        raise InputError(f"{name} has no KL term to schedule: leave kl_warmup, kl_cycle out")
+
+
+def adam_settings(lr: Any, others: Mapping[str, float] | None) -> dict[str, float]:
+    """The arguments of `Adam`; a step size that is a function is passed at each step instead."""
+    if others and "lr" in others:
+        raise InputError("pass the step size as lr, not among Adam's other settings")
+    return ({} if callable(lr) else {"lr": lr}) | dict(others or {})
 
 
 class Adam:

@@ -138,13 +138,17 @@ class ParallelTrainer(Trainer):
     """A `Trainer` that splits each mini-batch over the ranks, which pass the same arguments.
 
     Adam's moments are up to date in the rank's own slice only; `_gather_moments` completes them for
-    a checkpoint. Raises InputError for detect_anomaly.
+    a checkpoint. Raises InputError for detect_anomaly and checkpoint_file.
     """
 
     def __init__(self, ranks: Ranks, model: TrainableModel, *data: Any, **settings: Any) -> None:
         if settings.get("detect_anomaly"):
             raise InputError(
                 "detect_anomaly would stop one rank and not the others: use one process"
+            )
+        if settings.get("checkpoint_file"):
+            raise InputError(
+                "checkpoint_file is for one process: on several, the command train keeps a folder"
             )
         self.ranks, self.comm, self.processes = ranks, ranks.comm, ranks.comm.size
         super().__init__(model, *data, **settings)

@@ -59,6 +59,9 @@ class TrainableModel(Protocol):
     def example_losses(self, acts: Any) -> Array:
         """The loss of each example (B,), nats."""
 
+    def describe(self) -> dict[str, Any]:
+        """The metadata of a file: the kind of model, hyper-parameters, format of the rows."""
+
     def save(self, path: Path, *, run: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Write the checkpoint of a run."""
 

@@ -5,12 +5,15 @@ optimiser's moments, the loss sums of the epoch and the number of steps.
 """
 
 from collections.abc import Mapping
+from math import nan
 from typing import Any
 
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
 from ..errors import InputError, whole_number
+from ..files.reading import UnreadableFile
+from ..files.run_folder import COLUMNS
 
 
 class Snapshot:
@@ -50,8 +53,10 @@ def data_hash(*splits: Array | None) -> str:
 
 def resumed_step(
     numbers: Mapping[str, Any], rows: int, data: str, epochs: int, steps_per_epoch: int
-) -> int:
-    """The step of a checkpoint. Raises InputError unless its `Trainer.state` numbers fit the run.
+) -> tuple[int, int]:
+    """The step of a checkpoint, and how many epochs its model had been trained before the run.
+
+    Raises InputError unless its `Trainer.state` numbers fit the run.
 
     rows, data (a hash), epochs and steps_per_epoch are those of the run that resumes.
     """
@@ -67,12 +72,29 @@ def resumed_step(
             f"{str(numbers['data'])[:12]!r}..., not {data[:12]!r}...): resume with the same data"
         )
     step = whole_number(numbers.get("step"), "the step of the checkpoint", least=0)
+    earlier = whole_number(numbers.get("earlier", 0), "the number of earlier epochs", least=0)
+    epochs -= earlier
     if not 0 <= step - epochs * steps_per_epoch <= steps_per_epoch:
         raise InputError(
             f"the checkpoint is inconsistent: {step} steps in {epochs} epochs and part of another, "
             f"with {steps_per_epoch} steps per epoch: the run cannot be resumed"
         )
-    return step
+    return step, earlier
+
+
+def history_of(records: Any) -> list[dict[str, float]]:
+    """The records of a checkpoint, one per epoch as `Trainer` makes them, with NaN seconds.
+
+    Raises UnreadableFile, or another error of a damaged file.
+    """
+    history = []
+    for record in records:
+        counts = {name: whole_number(record[name], name) for name in COLUMNS[:2]}
+        means = {name: record[name] for name in COLUMNS[2:-1]}
+        if not all(type(v) is float or (type(v) is int and abs(v) < 2**53) for v in means.values()):
+            raise UnreadableFile("has a history with losses that are not numbers")
+        history.append({**counts, **means, "seconds": nan})
+    return history
 
 
 def load_arrays(own: Mapping[str, Array], arrays: Mapping[str, Any]) -> None:

@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, nullcontext
 from functools import cache, partial
 from math import isfinite, nan
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..backend import Array, noise, to_numpy
 from ..data.batches import binarized, to_float
-from ..errors import InputError, NonFiniteError, whole_number
+from ..errors import NonFiniteError, whole_number
 from ..files.run_folder import COLUMNS
 from . import nonfinite
-from .callbacks import CheckpointTimer, is_best
+from .callbacks import CheckpointTimer, RunFile, is_best
 from .measure import CHUNK, check_binarize, losses, prepare
-from .optim import Adam, StepNumbers, check_training, clip, ramp
+from .optim import Adam, StepNumbers, adam_settings, check_schedule, check_training, clip, ramp
 from .progress import Progress, of_epoch, so_far, speed
 from .protocol import Record, TrainableModel
 from .snapshot import Snapshot, data_hash, load_arrays, resumed_step
@@ -46,6 +47,7 @@ class Trainer:
     clip_norm     upper bound of the norm of each step's gradient, which is scaled down to it
     cuda_graphs   on a GPU, replay each step as one CUDA graph instead of launching its kernels
     detect_anomaly  check the output of every op, and stop at the first NaN or infinity: slow
+    checkpoint_file  a .npz file for the state of the run; where it exists, the run goes on from it
 
     `sums` holds rec, kl and loss, summed over the epoch so far, and 1 if all parameters are finite.
     """
@@ -69,15 +71,14 @@ class Trainer:
         clip_norm: float | None = None,
         cuda_graphs: bool = True,
         detect_anomaly: bool = False,
+        checkpoint_file: str | Path | None = None,
     ) -> None:
         self.model = model
         self.batch_size, self.lr, self.clip_norm = batch_size, lr, clip_norm
         self.kl_warmup, self.kl_cycle = kl_warmup, kl_cycle
         check_training(self)
+        check_schedule(model, self.scheduled)
         self.detect_anomaly = detect_anomaly
-        if self.scheduled and not model.scheduled:
-            name = type(model).__name__
-            raise InputError(f"{name} has no KL term to schedule: leave kl_warmup, kl_cycle out")
         self.binarize = binarize
         self.xp = model.xp
         check_binarize(model, binarize)
@@ -85,10 +86,7 @@ class Trainer:
         self.X = self.prepared(partial(prepare, model, X, y, once))
         test = partial(prepare, model, X_test, y_test, binarize)
         self.X_test = None if X_test is None else self.prepared(test)
-        if adam and "lr" in adam:
-            raise InputError("pass the step size as lr, not among Adam's other settings")
-        settings = {} if callable(self.lr) else {"lr": self.lr}
-        self.adam = Adam(model.params_.array, **settings, **(adam or {}))
+        self.adam = Adam(model.params_.array, **adam_settings(lr, adam))
         self._noise = noise.Ahead()
         self.sums = self.xp.zeros(4, dtype="float64")
         self._totals = [self.sums[i : i + 1] for i in range(3)]
@@ -104,6 +102,7 @@ class Trainer:
             from .cuda_graph import graphs_of  # lazily: only a GPU needs it
 
             self._graphs = graphs_of(self)
+        self._files = [RunFile(checkpoint_file, self)] if checkpoint_file else []
 
     @property
     def scheduled(self) -> bool:
@@ -144,8 +143,9 @@ class Trainer:
         rolls back the state, by at most CHECK steps.
         """
         epochs = whole_number(epochs, "epochs")
-        calls = [callbacks] if callable(callbacks) else list(callbacks)
-        timer = CheckpointTimer(checkpoint_every, checkpoint)
+        calls: list[Callback] = [callbacks] if callable(callbacks) else list(callbacks)
+        calls += self._files
+        timer = CheckpointTimer(checkpoint_every, checkpoint or next(iter(self._files), None))
         done = len(self.model.history_)
         if self.snapshot.step is None:  # the previous run was interrupted during a snapshot
             self.take_snapshot()
@@ -298,7 +298,8 @@ class Trainer:
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """The state of a run for a checkpoint, besides the model: numbers, and named arrays."""
         hashes = {"data": self._data_hash(), "test_data": self._test_hash()}
-        numbers = {"step": self.step, "rows": len(self.X), **hashes}
+        own = {"rows": len(self.X), "earlier": self._earlier_epochs}
+        numbers = {"step": self.step, **own, **hashes}
         return numbers, {"adam_m": self.adam.m, "adam_v": self.adam.v, "sums": self.sums}
 
     def resume(self, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
@@ -306,11 +307,10 @@ class Trainer:
 
         Raises InputError if the checkpoint is of other data, or is inconsistent.
         """
-        epochs = len(self.model.history_)
-        step = resumed_step(numbers, len(self.X), self._data_hash(), epochs, self.steps_per_epoch)
+        own = len(self.X), self._data_hash(), len(self.model.history_), self.steps_per_epoch
+        step, earlier = resumed_step(numbers, *own)
         load_arrays(self.state()[1], arrays)
-        self._earlier_epochs = 0
-        self.adam.t = step
+        self.adam.t, self._earlier_epochs = step, earlier
         self.take_snapshot()
 
     def _check(self, order: Array) -> np.ndarray:

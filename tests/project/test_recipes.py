@@ -1,0 +1,83 @@
+"""The long recipes on a few images: a run that is killed goes on to the same numbers."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.idx_files import idx_bytes
+from support.interruptions import Killed, interrupt
+
+from scratchvae import load_model
+from scratchvae.data import idx
+
+RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
+STEPS = 5  # of an epoch of 100 images in batches of 20, or of 500 in batches of 100
+
+
+@pytest.fixture
+def recipe(monkeypatch, tmp_path, capsys):
+    """A function that runs a recipe on some images, and returns what it prints."""
+
+    def run(name, n, *options, **replaced):
+        folder = tmp_path / f"images-{n}"
+        if not folder.exists():
+            folder.mkdir()
+            rng = np.random.default_rng(0)
+            for split, rows in (("train", n), ("test", 12)):
+                images = rng.integers(0, 256, (rows, 28, 28)).astype(np.uint8)
+                for file, a in zip(idx.FILES[split], (images, images[:, 0, 0] % 10), strict=True):
+                    (folder / file).write_bytes(idx_bytes(a))
+        monkeypatch.syspath_prepend(RECIPES)
+        options = [str(tmp_path / o) if o.endswith(".npz") else o for o in options]
+        monkeypatch.setattr(sys, "argv", [name, str(folder), *options])
+        spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(module, "compare", lambda *a: "too few images")
+        for attribute, value in replaced.items():
+            monkeypatch.setattr(module, attribute, value)
+        capsys.readouterr()
+        module.main()
+        out = capsys.readouterr().out
+        return [line for line in out.splitlines() if line.startswith(("result", "protocol", "log"))]
+
+    return run
+
+
+@pytest.mark.parametrize("step", [3, STEPS, 3 * STEPS + 2])
+@pytest.mark.parametrize("rate", [1e-4, 0.1])
+def test_static_mnist_goes_on(recipe, tmp_path, monkeypatch, step, rate):
+    options = ("static_mnist", 600, "--epochs", "4", "--hidden", "8")
+    straight = recipe(*options, LR=rate)
+    assert len(straight) == 3
+    # at the high rate the best epoch is an earlier one, which the restart has to keep
+    assert ("best on validation is epoch 4" in straight[0]) == (rate == 1e-4)
+    interrupt(monkeypatch, step, Killed())
+    with pytest.raises(Killed):
+        recipe(*options, "--checkpoint", "run.npz", LR=rate)
+    assert len(load_model(tmp_path / "run.npz").history_) == step // STEPS
+    for _ in range(2):  # and again, when it is over
+        assert recipe(*options, "--checkpoint", "run.npz", LR=rate) == straight
+
+
+@pytest.mark.parametrize("step", [3, 2 * STEPS + 2])
+def test_iwae_goes_on(recipe, tmp_path, monkeypatch, step):
+    options = ("iwae", 100, "--stages", "2", "--examples", "12")
+    straight = recipe(*options, "--out", "a.npz", SAMPLES=9)
+    cooled = recipe(*options, "--cool", "a.npz", "--out", "b.npz", COOL=3, SAMPLES=9)
+    assert [line.split()[0] for line in cooled] == ["protocol", "log", "result"]
+    for of, *more in ((straight,), (cooled, "--cool", "a.npz")):
+        files = "--out", f"c{len(more)}.npz", "--checkpoint", f"run{len(more)}.npz"
+        interrupt(monkeypatch, step, Killed())
+        with pytest.raises(Killed):
+            recipe(*options, *more, *files, COOL=3, SAMPLES=9)
+        again = recipe(*options, *more, *files, COOL=3, SAMPLES=9)
+        assert again[1:] == of[1:]
+
+
+def test_the_peer_needs_its_package(recipe, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pythae", None)
+    with pytest.raises(SystemExit, match=r"--peer needs pythae and PyTorch \(.*\): pip install py"):
+        recipe("static_mnist", 600, "--peer")

@@ -1,0 +1,237 @@
+"""A run from Python that keeps its state in a file: killed anywhere, it ends in the same bytes."""
+
+import numpy as np
+import pytest
+from support.interruptions import STEPS, Killed, hook, interrupt
+
+from scratchvae import (
+    IWAE,
+    VAE,
+    CheckpointError,
+    ConditionalVAE,
+    InputError,
+    SemiSupervisedVAE,
+    load_model,
+)
+from scratchvae.backend import to_numpy
+from scratchvae.files import atomic, checkpoint
+from scratchvae.train import Trainer
+from scratchvae.train.parallel import ParallelTrainer
+
+EPOCHS = 4
+SETTINGS = {"epochs": EPOCHS, "batch_size": 8, "binarize": "dynamic", "kl_warmup": 2}
+
+
+@pytest.fixture
+def X(rng):
+    return rng.random((54, 9))  # STEPS steps an epoch
+
+
+@pytest.fixture
+def y(rng):
+    return rng.integers(0, 3, 54)
+
+
+def small(cls=VAE, **config):
+    return cls(**{"latent_dim": 3, "hidden": (7,)} | config)
+
+
+def state(model):
+    """What a model has learned, and its history without the seconds."""
+    history = [{n: v for n, v in r.items() if n != "seconds"} for r in model.history_]
+    return to_numpy(model.params_.array).tobytes(), repr(history)
+
+
+def lr(epoch):
+    return 0.01 * 0.5**epoch
+
+
+@pytest.mark.parametrize("step", [1, STEPS, 2 * STEPS + 3])
+@pytest.mark.parametrize("cls", [VAE, IWAE, ConditionalVAE, SemiSupervisedVAE])
+def test_a_killed_fit_ends_in_the_same_bytes(X, y, tmp_path, monkeypatch, cls, step):
+    labels = () if cls in (VAE, IWAE) else (y,)
+    more = {"X_test": X[:9], "y_test": y[:9] if labels else None, **SETTINGS, "lr": lr}
+    if not cls.scheduled:
+        more |= {"kl_warmup": 0}
+    straight = small(cls).fit(X, *labels, **more, checkpoint_file=tmp_path / "a.npz")
+    assert state(straight) == state(small(cls).fit(X, *labels, **more))
+    interrupt(monkeypatch, step, Killed())
+    with pytest.raises(Killed):
+        small(cls).fit(X, *labels, **more, checkpoint_file=tmp_path / "b.npz")
+    assert len(load_model(tmp_path / "b.npz").history_) == step // STEPS
+    again = small(cls).fit(X, *labels, **more, checkpoint_file=tmp_path / "b.npz")
+    assert state(again) == state(straight)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+@pytest.mark.parametrize("nth", [1, 2, 4])
+def test_killed_while_the_file_is_written(X, tmp_path, monkeypatch, nth):
+    straight = small().fit(X, **SETTINGS)
+    with monkeypatch.context() as patch:
+        hook(patch, atomic.os, "replace", Killed(), nth)
+        with pytest.raises(Killed):
+            small().fit(X, **SETTINGS, checkpoint_file=tmp_path / "b.npz")
+    again = small().fit(X, **SETTINGS, checkpoint_file=tmp_path / "b.npz")
+    assert state(again) == state(straight)
+
+
+def test_a_run_that_is_over_is_not_trained_again_and_may_get_longer(X, tmp_path, monkeypatch):
+    file = tmp_path / "run.npz"
+    first = small().fit(X, **SETTINGS, checkpoint_file=str(file))
+    with monkeypatch.context() as patch:
+        hook(patch, Trainer, "take_step", AssertionError("a step was taken"))
+        assert state(small().fit(X, **SETTINGS, checkpoint_file=file)) == state(first)
+    longer = SETTINGS | {"epochs": EPOCHS + 2}
+    straight = small().fit(X, **longer)
+    assert state(small().fit(X, **longer, checkpoint_file=file)) == state(straight)
+
+
+def test_within_an_epoch_too(X, tmp_path, monkeypatch):
+    straight = small().build_from(X)
+    Trainer(straight, X, batch_size=8).run(2)
+    file = tmp_path / "run.npz"
+    interrupt(monkeypatch, 5, Killed())
+    trainer = Trainer(small().build_from(X), X, batch_size=8, checkpoint_file=file)
+    with pytest.raises(Killed):
+        trainer.run(2, checkpoint_every=2)
+    model = small().build_from(X)
+    trainer = Trainer(model, X, batch_size=8, checkpoint_file=file)
+    assert (trainer.step, trainer.epoch) == (4, 0)
+    trainer.run(2)
+    assert state(model) == state(straight)
+
+
+def test_a_model_that_was_trained_before(X, tmp_path, monkeypatch):
+    """The epochs of the run do not count the earlier ones, in a run that goes on neither."""
+    earlier = small().fit(X, epochs=3, batch_size=8)
+    earlier.save(tmp_path / "earlier.npz")
+
+    def go(**options):
+        model = load_model(tmp_path / "earlier.npz")
+        trainer = Trainer(model, X, batch_size=8, **options)
+        trainer.run(2)
+        return model
+
+    straight = go()
+    assert len(straight.history_) == 5
+    interrupt(monkeypatch, STEPS + 3, Killed())
+    with pytest.raises(Killed):
+        go(checkpoint_file=tmp_path / "run.npz")
+    assert state(go(checkpoint_file=tmp_path / "run.npz")) == state(straight)
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "said"),
+    [
+        ({"latent_dim": 4}, {}, "latent_dim 3, not 4"),
+        ({"hidden": (7, 7)}, {}, r"hidden \[7\], not \[7, 7\]"),
+        ({"seed": 1}, {}, "seed 0, not 1"),
+        ({}, {"batch_size": 9}, "batch_size 8, not 9"),
+        ({}, {"binarize": "none"}, "binarize 'dynamic', not 'none'"),
+        ({}, {"kl_warmup": 0}, "kl_warmup 2, not 0"),
+        ({}, {"adam": {"beta1": 0.99}}, "beta1 0.9, not 0.99"),
+    ],
+)
+def test_a_file_of_another_run_is_refused(X, tmp_path, config, settings, said):
+    file = tmp_path / "run.npz"
+    small().fit(X, **SETTINGS, checkpoint_file=file)
+    before = file.read_bytes()
+    model = small(**config)
+    with pytest.raises(InputError, match=f"run.npz: the run in it has {said}"):
+        model.fit(X, **SETTINGS | settings, checkpoint_file=file)
+    assert file.read_bytes() == before
+    assert not hasattr(model, "params_"), "fit raises before the model changes"
+
+
+def test_other_data_or_another_model_is_refused(X, tmp_path):
+    file = tmp_path / "run.npz"
+    small().fit(X, **SETTINGS, checkpoint_file=file)
+    with pytest.raises(InputError, match="trained on other data"):
+        small().fit(X[::-1], **SETTINGS, checkpoint_file=file)
+    with pytest.raises(InputError, match="model 'vae', not 'iwae'"):
+        small(IWAE).fit(X, **SETTINGS | {"kl_warmup": 0}, checkpoint_file=file)
+
+
+def test_files_that_are_no_checkpoint_of_a_run(X, tmp_path):
+    file = tmp_path / "run.npz"
+    file.write_bytes(b"PK")
+    with pytest.raises(CheckpointError, match=r"run.npz is damaged|cannot be read|not a readable"):
+        small().fit(X, **SETTINGS, checkpoint_file=file)
+    assert file.read_bytes() == b"PK"
+    file.unlink()
+    small().fit(X, epochs=1).save(file)
+    with pytest.raises(CheckpointError, match=r"run.npz"):
+        small().fit(X, epochs=1, checkpoint_file=file)
+    with pytest.raises(InputError, match=r"the checkpoint file .*run.pt must end in .npz"):
+        small().fit(X, checkpoint_file=tmp_path / "run.pt")
+    with pytest.raises(InputError, match="a function as hyper-parameter lr cannot be saved"):
+        small(lr=lr).fit(X, checkpoint_file=tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize("name", ["adam_m", "sums", "param/head_W"])
+def test_a_damaged_array_is_refused(X, tmp_path, name):
+    file = tmp_path / "run.npz"
+    small().fit(X, **SETTINGS, checkpoint_file=file)
+    meta, arrays = checkpoint.read(file)
+    meta.pop("version")
+    assert name in arrays
+    checkpoint.write(file, meta, arrays | {name: np.full_like(arrays[name], np.nan)})
+    with pytest.raises(CheckpointError, match=f"run.npz: the checkpoint holds no valid {name}"):
+        small().fit(X, **SETTINGS, checkpoint_file=file)
+
+
+def test_a_forged_number_is_refused(X, tmp_path):
+    file = tmp_path / "run.npz"
+    small().fit(X, **SETTINGS, checkpoint_file=file)
+    meta, arrays = checkpoint.read(file)
+    meta.pop("version")
+    for key, value in (
+        ("earlier", -1),
+        ("earlier", 2),
+        ("step", 3),
+        ("step", "x"),
+        ("training", 3),
+    ):
+        checkpoint.write(file, meta | {"run": meta["run"] | {key: value}}, arrays)
+        with pytest.raises(CheckpointError, match=r"run\.npz"):
+            small().fit(X, **SETTINGS, checkpoint_file=file)
+
+
+def test_it_may_move_to_another_device(X, tmp_path):
+    """The device is no setting of the run; here the file says another one than the model."""
+    file = tmp_path / "run.npz"
+    straight = small().fit(X, **SETTINGS, checkpoint_file=file)
+    meta, arrays = checkpoint.read(file)
+    meta.pop("version")
+    checkpoint.write(file, meta | {"config": meta["config"] | {"device": "cuda"}}, arrays)
+    assert state(small().fit(X, **SETTINGS, checkpoint_file=file)) == state(straight)
+
+
+def test_on_every_device(xp, X, tmp_path, monkeypatch):
+    config = {"device": "cpu" if xp is np else "cuda"}
+    settings = SETTINGS | {"cuda_graphs": False}  # the steps of a graph cannot be interrupted here
+    straight = small(**config).fit(X, **settings)
+    for step in (STEPS + 2, 2 * STEPS + 3):
+        interrupt(monkeypatch, step, Killed())
+        with pytest.raises(Killed):
+            small(**config).fit(X, **settings, checkpoint_file=tmp_path / "run.npz")
+    again = small(**config).fit(X, **settings, checkpoint_file=tmp_path / "run.npz")
+    assert state(again) == state(straight)
+
+
+def test_several_processes_are_refused(X, tmp_path):
+    """Each would write the file."""
+    with pytest.raises(InputError, match="checkpoint_file is for one process"):
+        ParallelTrainer(None, small().build_from(X), X, checkpoint_file=tmp_path / "run.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_is_written_last(X, tmp_path):
+    """So what a callback keeps of an epoch is there before the epoch counts as complete."""
+    file, seen = tmp_path / "run.npz", []
+
+    def look(trainer, record):
+        seen.append((record["epoch"], len(load_model(file).history_)))
+
+    small().fit(X, **SETTINGS, checkpoint_file=file, callbacks=look)
+    assert seen == [(n, n - 1) for n in range(1, EPOCHS + 1)]
