@@ -9,6 +9,7 @@ and the embedded digits, and take seconds to two minutes on two cores.
 
 import argparse
 import io
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from scratchvae import VAE, Autoencoder, load_data
 from scratchvae.evaluate import evaluate
 from scratchvae.evaluate.collapse import collapse_report
 from scratchvae.evaluate.metrics import unit_kl
-from scratchvae.pictures import gallery, plots
+from scratchvae.pictures import gallery, plots, walks
 
 DARK, MIDDLE, LIGHT = plots.DARK, plots.MIDDLE, plots.LIGHT
+RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "mig.py"  # of beta
+ROWS = 5  # units of each of its models
 
 
 def bare(axes, title, x="", y=""):
@@ -31,8 +34,8 @@ def bare(axes, title, x="", y=""):
     axes.set_ylabel(y)
 
 
-def picture(axes, images, columns, title):
-    plots.show_image(axes, plots.grid(images.reshape(-1, 28, 28), columns))
+def picture(axes, images, columns, title, side=28):
+    plots.show_image(axes, plots.grid(images.reshape(-1, side, side), columns))
     axes.set_axis_off()
     plots.set_title(axes, title)
 
@@ -137,26 +140,27 @@ def elbo(epochs=None):
     return figure
 
 
-def beta(epochs=12):
-    """What each beta buys: reconstruction against KL."""
-    X, X_test, _ = digits()
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
-    found, shown, betas = [], [X_test[:8] / 255], (0.25, 0.5, 1, 2, 4, 8, 16)
-    for value in betas:
-        vae = VAE(latent_dim=20, hidden=(200,), beta=value, seed=0).fit(X, epochs=epochs)
-        e = evaluate(vae, X_test)
-        found.append((e.kl, e.rec))
-        print(f"beta {value:5}: rec {e.rec:6.1f}  KL {e.kl:5.1f}  ELBO {e.elbo:7.1f}"
-              f"  active units {e.active_units}")  # fmt: skip
-        if value in (0.25, 1, 4, 16):
-            shown.append(vae.reconstruct(X_test[:8]))
-    kl, rec = np.array(found).T
-    left.plot(kl, rec, "o-", color=DARK)
-    for k, r, value in zip(kl, rec, betas, strict=True):
-        left.annotate(f"{value:g}", (k, r), (8, 2), textcoords="offset points", color=MIDDLE)
-    bare(left, r"each $\beta$ is a price", "KL, nats per digit", "rec, nats per digit")
-    picture(right, np.concatenate(shown), 8, r"test digits; $\beta$ = 0.25, 1, 4, 16")
+def beta(epochs=None):
+    """One unit at a time moved through the decoder, at beta 1 and 8; and what each beta costs."""
+    recipe = runpy.run_path(str(RECIPE))
+    X, X_test, factors, names, _ = recipe["read"]("shapes")
+    epochs = recipe["EPOCHS"] if epochs is None else epochs
+    figure = Figure(figsize=(9, 4.3), layout="constrained")
+    for axes, value in zip(figure.subplots(1, 2), (1, 8), strict=True):
+        vae = recipe["fitted"](X, "shapes", value, 0, epochs)
+        mu, logvar = vae.encode(X_test)
+        information, _ = recipe["mutual_information"](mu, factors)
+        units = np.argsort(-unit_kl(mu, logvar))[:ROWS]
+        central = np.abs(mu[:, units]).max(axis=1).argmin()  # no unit of its code is extreme
+        codes = walks.traversed(mu[central], units, np.tile(np.linspace(-2, 2, 9), (ROWS, 1)))
+        images = vae.decode(codes.reshape(-1, codes.shape[-1]))
+        picture(axes, images, 9, rf"$\beta$ = {value}: each row moves one unit from -2 to 2", 32)
+        print(f"beta {value}: units {units.tolist()} (nats of each factor: {', '.join(names)})")
+        for i, told in enumerate(information[units]):
+            print(f"  unit {units[i]}: {np.round(told, 2)}")
+            first, second = np.argsort(-told)[:2]
+            label = f"{names[first]} {told[first]:.1f}, {names[second]} {told[second]:.1f}"
+            axes.text(-4, 34 * i + 17, label, ha="right", va="center", fontsize=8.5)
     return figure
 
 

@@ -9,7 +9,9 @@ covered by half a pixel minus the distance. All of it is array arithmetic, keyed
 So that the factors mean the same for each shape: shapes of one scale have one area, the position is
 the centre of mass, and the rotation stays within +-0.7 (40 degrees). A square looks the same again
 after 90 degrees and an ellipse after 180, so a wider range would give one image two rotations; at
-+-45 degrees, the two ends of the range would be one square.
++-45 degrees, the two ends of the range would be one square. The range of x is half as wide again as
+that of y: the units of a VAE follow the principal axes of what it encodes (Rolinek et al.,
+arXiv:1812.06775), and two positions of one variance have none.
 """
 
 from typing import Any
@@ -28,10 +30,10 @@ NAMES = ("square", "ellipse", "heart")  # of the labels
 # rotation: radians, clockwise; x, y: pixels from the middle of the image, to the right and down.
 FACTORS = {
     "shape": (0, len(NAMES) - 1),
-    "scale": (4.5, 9.0),
+    "scale": (4.0, 8.0),
     "rotation": (-0.7, 0.7),
-    "x": (-7.75, 7.75),
-    "y": (-7.75, 7.75),
+    "x": (-8.5, 8.5),
+    "y": (-5.5, 5.5),
 }
 
 
