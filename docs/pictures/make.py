@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from scratchvae import VAE, Autoencoder, load_data
-from scratchvae.evaluate import evaluate
 from scratchvae.evaluate.collapse import collapse_report
 from scratchvae.evaluate.metrics import unit_kl
 from scratchvae.pictures import gallery, plots, walks

@@ -9,9 +9,12 @@ covered by half a pixel minus the distance. All of it is array arithmetic, keyed
 So that the factors mean the same for each shape: shapes of one scale have one area, the position is
 the centre of mass, and the rotation stays within +-0.7 (40 degrees). A square looks the same again
 after 90 degrees and an ellipse after 180, so a wider range would give one image two rotations; at
-+-45 degrees, the two ends of the range would be one square. The range of x is half as wide again as
-that of y: the units of a VAE follow the principal axes of what it encodes (Rolinek et al.,
-arXiv:1812.06775), and two positions of one variance have none.
++-45 degrees, the two ends of the range would be one square.
+
+Two choices make the factors findable without labels. The range of x is half as wide again as that
+of y: the units of a VAE follow principal axes (Rolinek et al., arXiv:1812.06775), and two positions
+of one variance have none. And a shape moves by about its own width: images that do not overlap are
+all equally unlike, so a VAE bends a longer way into an arc, which takes two units.
 """
 
 from typing import Any
@@ -30,10 +33,10 @@ NAMES = ("square", "ellipse", "heart")  # of the labels
 # rotation: radians, clockwise; x, y: pixels from the middle of the image, to the right and down.
 FACTORS = {
     "shape": (0, len(NAMES) - 1),
-    "scale": (4.0, 8.0),
+    "scale": (5.5, 11.0),
     "rotation": (-0.7, 0.7),
-    "x": (-8.5, 8.5),
-    "y": (-5.5, 5.5),
+    "x": (-6.0, 6.0),
+    "y": (-4.0, 4.0),
 }
 
 

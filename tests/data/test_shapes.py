@@ -79,7 +79,7 @@ def test_area_is_scale_squared_for_every_shape(drawn):
 def test_rotation_turns_the_image_clockwise(drawn, label):
     """Turned back by its own angle about its own centre, every image of one scale is the same."""
     ink, labels, factors = drawn
-    large = (labels == label) & (factors["scale"] > 7.9)
+    large = (labels == label) & (factors["scale"] > 10.8)
     x, y, angle = (factors[name][large, None, None] for name in ("x", "y", "rotation"))
     across, down = np.meshgrid(GRID[8:24], GRID[8:24])
     cos, sin = np.cos(angle), np.sin(angle)
