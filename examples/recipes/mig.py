@@ -208,17 +208,21 @@ def fitted(X, label, beta, seed, epochs, device="cpu", save=None):
     return vae
 
 
-def measured(vae, X_test, factors, categorical):
-    """All numbers of one model, on the test split: MIG and SAP of the active units, MIG of all
-    units, active units, rec, KL, ELBO (nats), and the MIG of each factor.
+def used(mu):
+    """The codes (N,Z) with 0 for the units that are not active.
 
     A collapsed unit's mean still varies a little with the image. A histogram of it, from minimum to
-    maximum, does not show how little, so these units count as constant. arXiv:1811.12359 keeps
-    them: "MIG of all".
+    maximum, does not show how little, so `mig` would take it for a unit that tells something; in
+    arXiv:1811.12359 it does.
     """
+    return mu * active_units(mu)
+
+
+def measured(vae, X_test, factors, categorical):
+    """All numbers of one model, on the test split: MIG and SAP of the active units, MIG of all
+    units, active units, rec, KL, ELBO (nats), and the MIG of each factor."""
     mu, e = vae.transform(X_test), evaluate(vae, X_test)
-    active = mu * active_units(mu)
-    (gap, gaps), (separated, _) = mig(active, factors), sap(active, factors, categorical)
+    (gap, gaps), (separated, _) = mig(used(mu), factors), sap(used(mu), factors, categorical)
     of_all, _ = mig(mu, factors)
     return np.array([gap, separated, of_all, e.active_units, e.rec, e.kl, e.elbo, *gaps])
 

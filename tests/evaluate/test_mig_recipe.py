@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from scratchvae import DataError, InputError
+from scratchvae.data import shapes
 from scratchvae.data.strokes import generate
 
 RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "mig.py"
@@ -160,6 +161,22 @@ def test_unusable_factors_have_no_predictability():
         sap(GRID, GRID[:5], [0])
 
 
+def test_a_collapsed_unit_tells_nothing_however_well_its_histogram_does():
+    codes = np.column_stack((GRID[:, 0], GRID[:, 1], GRID[:, 2], 1e-3 * GRID[:, 2]))
+    np.testing.assert_allclose(mig(codes, GRID)[1], [1, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(mig(recipe["used"](codes), GRID)[1], 1, rtol=1e-12)
+    assert sap(recipe["used"](codes), GRID)[0] == pytest.approx(1)
+
+
+def test_the_control_has_positions_of_one_range():
+    X, factors = recipe["_equal"]("test", 300)
+    assert X.shape == (300, 1024)
+    assert 3.8 < np.abs(factors[:, 3]).max() <= 4
+    assert 3.8 < np.abs(factors[:, 4]).max() <= 4
+    all_of_them, _, wider = shapes.generate("test", 600)
+    np.testing.assert_array_equal(X, all_of_them[np.abs(wider[:, 3]) <= 4][:300])
+
+
 # ------------------------------------------------------------------------------------ dSprites
 
 
@@ -212,12 +229,23 @@ def test_the_recipe_measures_the_file_and_goes_on_where_it_ended(tmp_path, monke
     assert capsys.readouterr().out == first
 
 
+def test_a_gpu_measures_the_same(tmp_path, double, capsys):
+    np.savez_compressed(tmp_path / "d.npz", **dsprites())
+    line = ["--data", str(tmp_path / "d.npz"), "--betas", "1", "--epochs", "1", "--seeds", "0"]
+    main(line)
+    expected = capsys.readouterr().out
+    main([*line, "--device", "cuda"])
+    assert capsys.readouterr().out == expected
+    assert double.counts, "it ran on the device"
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
         (["--data", "none.npz"], "there is no file none.npz"),
         (["--betas", "-1"], "beta must be"),
         (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--equal"], "--equal is for the data set shapes"),
     ],
 )
 def test_the_recipe_refuses_in_one_line(line, words, tmp_path, capsys):
