@@ -4,7 +4,7 @@
 
 NAME is one of autoencoder_to_vae, latent_space, reparameterization, elbo, beta, collapse. Each
 writes NAME.png, in place of the one that was there, and prints its numbers. All of them use seed 0
-and the embedded digits, and take seconds to two minutes on two cores.
+and embedded data sets, the digits but for beta, and take seconds to two minutes on two cores.
 """
 
 import argparse
@@ -18,12 +18,11 @@ from PIL import Image
 
 from scratchvae import VAE, Autoencoder, load_data
 from scratchvae.evaluate.collapse import collapse_report
-from scratchvae.evaluate.metrics import unit_kl
+from scratchvae.evaluate.metrics import active_units, unit_kl
 from scratchvae.pictures import gallery, plots, walks
 
 DARK, MIDDLE, LIGHT = plots.DARK, plots.MIDDLE, plots.LIGHT
-RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "mig.py"  # of beta
-ROWS = 5  # units of each of its models
+RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "mig.py"
 
 
 def bare(axes, title, x="", y=""):
@@ -140,26 +139,32 @@ def elbo(epochs=None):
 
 
 def beta(epochs=None):
-    """One unit at a time moved through the decoder, at beta 1 and 8; and what each beta costs."""
+    """The five units with most KL, each moved alone, at beta 1 and 4; and what each unit tells."""
     recipe = runpy.run_path(str(RECIPE))
     X, X_test, factors, names, _ = recipe["read"]("shapes")
     epochs = recipe["EPOCHS"] if epochs is None else epochs
-    figure = Figure(figsize=(9, 4.3), layout="constrained")
-    for axes, value in zip(figure.subplots(1, 2), (1, 8), strict=True):
+    figure = Figure(figsize=(9, 3.1), layout="constrained")
+    for axes, value in zip(figure.subplots(1, 2), (1, 4), strict=True):
         vae = recipe["fitted"](X, "shapes", value, 0, epochs)
         mu, logvar = vae.encode(X_test)
-        information, _ = recipe["mutual_information"](mu, factors)
-        units = np.argsort(-unit_kl(mu, logvar))[:ROWS]
-        central = np.abs(mu[:, units]).max(axis=1).argmin()  # no unit of its code is extreme
-        codes = walks.traversed(mu[central], units, np.tile(np.linspace(-2, 2, 9), (ROWS, 1)))
-        images = vae.decode(codes.reshape(-1, codes.shape[-1]))
-        picture(axes, images, 9, rf"$\beta$ = {value}: each row moves one unit from -2 to 2", 32)
-        print(f"beta {value}: units {units.tolist()} (nats of each factor: {', '.join(names)})")
-        for i, told in enumerate(information[units]):
-            print(f"  unit {units[i]}: {np.round(told, 2)}")
-            first, second = np.argsort(-told)[:2]
-            label = f"{names[first]} {told[first]:.1f}, {names[second]} {told[second]:.1f}"
-            axes.text(-4, 34 * i + 17, label, ha="right", va="center", fontsize=8.5)
+        active, (information, _) = active_units(mu), recipe["mutual_information"](mu, factors)
+        units = np.argsort(-unit_kl(mu, logvar))[:5]
+        central = np.abs(mu[:, units]).max(axis=1).argmin()  # the code that is nearest to 0
+        values = np.tile(np.linspace(-2, 2, 7), (len(units), 1))
+        images = vae.decode(walks.traversed(mu[central], units, values).reshape(-1, mu.shape[1]))
+        picture(axes, images, 7, rf"$\beta$ = {value}", 32)
+        across, down = (34 * np.arange(n + 1) - 0.5 for n in (7, len(units)))  # with a margin of 1
+        axes.vlines(across, down[0], down[-1], color="0.8", linewidth=0.8)
+        axes.hlines(down, across[0], across[-1], color="0.8", linewidth=0.8)
+        gap, _ = recipe["mig"](recipe["used"](mu), factors)
+        print(f"beta {value}: MIG {gap:.3f}; of each unit, the nats of {', '.join(names)}")
+        for row, unit in enumerate(units):
+            told = information[unit]
+            best, second = np.argsort(-told)[:2]
+            label = f"{names[best]} {told[best]:.1f}, {names[second]} {told[second]:.1f}"
+            label = label if active[unit] else "collapsed"
+            axes.text(-6, 34 * row + 17, label, ha="right", va="center", fontsize=9)
+            print(f"  unit {unit}: {np.round(told, 2)} {label}")
     return figure
 
 
