@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchvae import InputError, load_data
+from scratchvae import InputError, cli, load_data, load_model
 from scratchvae.data import data_set, shapes
 from scratchvae.data.sources import Options, known_name
 
@@ -121,7 +121,7 @@ def test_the_upright_shapes_are_what_their_names_say(drawn):
 
 
 def test_only_edges_are_between_black_and_white(drawn):
-    ink, _, factors = drawn
+    ink, scale = drawn[0][:1000], drawn[2]["scale"][:1000]
     grey = (ink > 0) & (ink < 1)
     assert grey.any(axis=(1, 2)).all()
     padded = np.pad(ink, ((0, 0), (1, 1), (1, 1)))
@@ -129,7 +129,7 @@ def test_only_edges_are_between_black_and_white(drawn):
     low, high = around.min(axis=0)[:, 1:-1, 1:-1], around.max(axis=0)[:, 1:-1, 1:-1]
     assert (low[grey] < 0.5).all()
     assert (high[grey] > 0.5).all(), "a grey pixel lies beside a dark and a bright one"
-    perimeter = grey.sum(axis=(1, 2)) / factors["scale"]
+    perimeter = grey.sum(axis=(1, 2)) / scale
     assert 2 < perimeter.min() <= perimeter.max() < 8
     assert ink[:, [0, -1]].max() == ink[:, :, [0, -1]].max() == 0, "no shape leaves the picture"
 
@@ -165,3 +165,14 @@ def test_unusable_requests_are_refused_in_one_sentence(given, words):
     with pytest.raises(InputError, match=words) as error:
         shapes.generate(**given)
     assert "\n" not in str(error.value)
+
+
+def test_the_command_line_knows_the_data_set_and_its_size(tmp_path, capsys):
+    run = tmp_path / "run"
+    train = ["train", "--data", "Shapes", "--latent-dim", "2", "--hidden", "2", "--epochs", "1"]
+    assert cli.main([*train, "--batch-size", "2000", "--out", str(run), "--quiet"]) == 0
+    assert load_model(run).rows_.image_shape == (32, 32)
+    assert cli.main(["explore", str(run)]) == 0
+    assert "test examples of shapes" in (run / "explorer.html").read_text()
+    assert cli.main(["diagram", "--data", "shapes", "-o", str(tmp_path / "d.svg")]) == 0
+    assert "1024" in (tmp_path / "d.svg").read_text()
