@@ -139,12 +139,12 @@ def elbo(epochs=None):
 
 
 def beta(epochs=None):
-    """The five units with most KL, each moved alone, at beta 1 and 4; and what each unit tells."""
+    """The five units with most KL, each moved alone, at beta 1 and 8; and what each unit tells."""
     recipe = runpy.run_path(str(RECIPE))
     X, X_test, factors, names, _ = recipe["read"]("shapes")
     epochs = recipe["EPOCHS"] if epochs is None else epochs
     figure = Figure(figsize=(9, 3.1), layout="constrained")
-    for axes, value in zip(figure.subplots(1, 2), (1, 4), strict=True):
+    for axes, value in zip(figure.subplots(1, 2), (1, 8), strict=True):
         vae = recipe["fitted"](X, "shapes", value, 0, epochs)
         mu, logvar = vae.encode(X_test)
         active, (information, _) = active_units(mu), recipe["mutual_information"](mu, factors)
