@@ -1,13 +1,13 @@
 """How well single units tell the true factors of images, as beta grows: MIG and SAP.
 
-    python examples/recipes/mig.py [--equal] [--save DIR]
+    python examples/recipes/mig.py [--control equal|far] [--save DIR]
 
 The embedded data sets `shapes` and `strokes` are drawn from five known factors, and so is dSprites
 (--data FILE, its .npz as published), so two scores of disentanglement can be measured for VAEs of
 several beta and seeds: the Mutual Information Gap (Chen et al., arXiv:1802.04942) and the Separated
 Attribute Predictability (Kumar et al., arXiv:1711.00848). There is no published number for the
-embedded data sets. --equal is a control: only those images of `shapes` whose x lies in the range of
-y, as many as without it. With --save, a model that is in DIR is not trained again.
+embedded data sets. --control draws `shapes` with other ranges: with those of x and y equal, or
+smaller shapes that move farther. With --save, a model that is in DIR is not trained again.
 """
 
 import argparse
@@ -30,6 +30,10 @@ SETTINGS = {"latent_dim": 10, "hidden": (256, 256)}
 TRAINING = {"batch_size": 128, "lr": 2e-3}
 EPOCHS = 20
 DSPRITES = ("colour", "shape", "scale", "rotation", "x", "y")
+CONTROLS = {
+    "equal": {"x": shapes.FACTORS["y"]},
+    "far": {"scale": (4.0, 8.0), "x": (-8.5, 8.5), "y": (-5.5, 5.5)},
+}
 TEST = 10_000  # rows of dSprites that are kept for the test, at most a tenth
 
 
@@ -166,16 +170,13 @@ def read_dsprites(path):
     return images.reshape(len(images), -1), factors[:, 1:], DSPRITES[1:]
 
 
-def read(data, equal=False):
+def read(data, control=None):
     """Training images, test images, factors of these (N, F), their names, which are classes."""
-    if equal and data != "shapes":
-        raise InputError("--equal is for the data set shapes")
-    if equal:
-        names = tuple(shapes.FACTORS)
-        (X, _), (X_test, factors) = (_equal(split, n) for split, n in shapes.SIZES.items())
-    elif data in EMBEDDED:
-        of = EMBEDDED[data]
-        (X, _, _), (X_test, _, factors) = of.generate("train"), of.generate("test")
+    if control and data != "shapes":
+        raise InputError("--control is for the data set shapes")
+    if data in EMBEDDED:
+        of, how = EMBEDDED[data], {"ranges": CONTROLS[control]} if control else {}
+        (X, _, _), (X_test, _, factors) = (of.generate(split, **how) for split in of.SIZES)
         names = tuple(of.FACTORS)
     else:
         images, factors, names = read_dsprites(Path(data))
@@ -183,13 +184,6 @@ def read(data, equal=False):
         n_test = min(TEST, len(images) // 10)
         X, X_test, factors = images[order[n_test:]], images[order[:n_test]], factors[order[:n_test]]
     return X, X_test, factors, names, [names.index("shape")] if "shape" in names else []
-
-
-def _equal(split, n):
-    """n images of shapes whose x lies in the range of y, and their factors."""
-    X, _, factors = shapes.generate(split, 2 * n)
-    inside = np.flatnonzero(np.abs(factors[:, 3]) <= shapes.FACTORS["y"][1])[:n]
-    return X[inside], factors[inside]
 
 
 def fitted(X, label, beta, seed, epochs, device="cpu", save=None):
@@ -234,13 +228,12 @@ def main(argv=None):
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    text = "of shapes, only images whose x lies in the range of y"
-    parser.add_argument("--equal", action="store_true", help=text)
+    parser.add_argument("--control", choices=CONTROLS, help="draw shapes with other ranges")
     parser.add_argument("--save", type=Path, help="folder of the models: go on where it ended")
     a = parser.parse_args(argv)
     try:
-        X, X_test, factors, names, categorical = read(a.data, a.equal)
-        label = Path(a.data).stem + "-equal" * a.equal
+        X, X_test, factors, names, categorical = read(a.data, a.control)
+        label = Path(a.data).stem + (f"-{a.control}" if a.control else "")
         scores = "".join(f"{name:>15}" for name in ("MIG", "SAP", "MIG of all"))
         nats = f"{'active':>8}{'rec':>7}{'KL':>6}{'ELBO':>8}"
         print(f"{'':10}{scores}{nats}   {'  '.join(f'{name:>5}' for name in names)}")
@@ -251,11 +244,13 @@ def main(argv=None):
                 for seed in a.seeds
             ])  # fmt: skip
             mean, n = runs.mean(axis=0), len(runs)
-            error = runs.std(axis=0, ddof=1) / n**0.5 if n > 1 else np.full(len(mean), np.nan)
+            # of one seed there is no standard error
+            errors = runs.std(axis=0, ddof=1) / n**0.5 if n > 1 else ()
             each = "  ".join(
                 f"{gap:{max(5, len(name))}.2f}" for gap, name in zip(mean[7:], names, strict=True)
             )
-            scores = "".join(f"{mean[i]:7.3f} +-{error[i]:5.3f}" for i in range(3))
+            plus_minus = [f" +-{error:5.3f}" for error in errors[:3]] or [" " * 8] * 3
+            scores = "".join(f"{mean[i]:7.3f}{plus_minus[i]}" for i in range(3))
             nats = f"{mean[3]:8.1f}{mean[4]:7.1f}{mean[5]:6.1f}{mean[6]:8.1f}"
             print(f"beta {beta:<5g}{scores}{nats}   {each}", flush=True)
     except InputError as error:

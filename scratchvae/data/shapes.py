@@ -11,12 +11,12 @@ the centre of mass, and the rotation stays within +-0.7 (40 degrees). A square l
 after 90 degrees and an ellipse after 180, so a wider range would give one image two rotations; at
 +-45 degrees, the two ends of the range would be one square.
 
-Two choices make the factors findable without labels. The range of x is half as wide again as that
-of y: the units of a VAE follow principal axes (Rolinek et al., arXiv:1812.06775), and two positions
-of one variance have none. And a shape moves by about its own width: images that do not overlap are
-all equally unlike, so a VAE bends a longer way into an arc, which takes two units.
+A shape moves by about its own width, so that images of most positions overlap: those that do not
+are all equally unlike, whatever their distance.
 """
 
+from collections.abc import Mapping
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -41,20 +41,26 @@ FACTORS = {
 
 
 def generate(
-    split: str = "train", n: int | None = None, *, seed: int = 0
+    split: str = "train",
+    n: int | None = None,
+    *,
+    seed: int = 0,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images (n, 1024) uint8, labels (n,) uint8 (the shape, in the order of `NAMES`), factors
     (n, 5) float32 in the order of `FACTORS`.
 
-    n defaults to 20,000 for "train" and 4,000 for "test"; image i does not depend on n. Raises
-    InputError for another split, an n that is no positive whole number, or an invalid seed.
+    n defaults to 20,000 for "train" and 4,000 for "test"; image i does not depend on n. ranges:
+    others than those of `FACTORS`, by name, as {"x": (-4, 4)}; what lies outside the image is cut
+    off. Raises InputError for another split, an n that is no positive whole number, an invalid
+    seed, or a range that is not two numbers in order (for the scale, at least 1).
     """
     if split not in SIZES:
         raise InputError(f"split must be one of {', '.join(SIZES)}, got {split!r}")
     n = SIZES[split] if n is None else whole_number(n, "n")
     key: Any = {"seed": noise.check_seed(seed), "stream": noise.DATA}
     u = noise.uniform(n, len(FACTORS), **key, step=STEP + list(SIZES).index(split), dtype="float32")
-    low, high = np.array(list(FACTORS.values()), dtype=np.float32).T
+    low, high = np.array(list(_checked(ranges or {}).values()), dtype=np.float32).T
     factors = low + (high - low) * u
     labels = (len(NAMES) * u[:, 0]).astype(np.uint8)
     factors[:, 0] = labels
@@ -67,6 +73,22 @@ def generate(
             covered = np.clip(0.5 - scale * distance(across / scale, down / scale), 0, 1)
             images[chunk] = np.rint(255 * covered)
     return images, labels, factors
+
+
+def _checked(ranges: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """`FACTORS` with other ranges."""
+    own = list(FACTORS)[1:]
+    for name, found in ranges.items():
+        if name not in own:
+            raise InputError(f"ranges may be given for {', '.join(own)}, got {name!r}")
+        least = 1.0 if name == "scale" else -1e6
+        try:
+            low, high = map(float, found)
+        except (TypeError, ValueError):
+            low = high = nan
+        if not least <= low <= high <= 1e6:
+            raise InputError(f"the range of {name} must be two numbers in order, got {found!r}")
+    return {**FACTORS, **ranges}
 
 
 def _turned(rotation: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -152,6 +152,15 @@ def test_an_image_depends_on_its_row_split_and_seed_alone():
         assert (other[0] != X).any(axis=1).mean() > 0.99
 
 
+def test_other_ranges_move_the_shapes_and_leave_the_rest():
+    _, labels, factors = shapes.generate("test", 200)
+    moved, same_labels, other = shapes.generate("test", 200, ranges={"x": (2, 3)})
+    np.testing.assert_array_equal(same_labels, labels)
+    np.testing.assert_array_equal(other[:, [0, 1, 2, 4]], factors[:, [0, 1, 2, 4]])
+    np.testing.assert_allclose(other[:, 3], 2 + (factors[:, 3] + 6) / 12, rtol=1e-5)
+    np.testing.assert_allclose(moments(moved.reshape(-1, 32, 32) / 255)[1], other[:, 3], atol=0.1)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -159,6 +168,13 @@ def test_an_image_depends_on_its_row_split_and_seed_alone():
         ({"n": 0}, "n must be a whole number"),
         ({"n": 2.5}, "n must be a whole number"),
         ({"seed": -1}, "seed"),
+        ({"ranges": {"z": (0, 1)}}, "for scale, rotation, x, y, got 'z'"),
+        ({"ranges": {"shape": (0, 1)}}, "for scale, rotation, x, y, got 'shape'"),
+        ({"ranges": {"x": (1, 0)}}, "the range of x must be two numbers in order"),
+        ({"ranges": {"x": 3}}, "the range of x must be two numbers in order"),
+        ({"ranges": {"y": ("a", "b")}}, "the range of y must be"),
+        ({"ranges": {"y": (0, float("nan"))}}, "the range of y must be"),
+        ({"ranges": {"scale": (0, 1)}}, "the range of scale must be"),
     ],
 )
 def test_unusable_requests_are_refused_in_one_sentence(given, words):

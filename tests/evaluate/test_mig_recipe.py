@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from scratchvae import DataError, InputError
-from scratchvae.data import shapes
 from scratchvae.data.strokes import generate
 
 RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "mig.py"
@@ -168,13 +167,16 @@ def test_a_collapsed_unit_tells_nothing_however_well_its_histogram_does():
     assert sap(recipe["used"](codes), GRID)[0] == pytest.approx(1)
 
 
-def test_the_control_has_positions_of_one_range():
-    X, factors = recipe["_equal"]("test", 300)
-    assert X.shape == (300, 1024)
-    assert 3.8 < np.abs(factors[:, 3]).max() <= 4
-    assert 3.8 < np.abs(factors[:, 4]).max() <= 4
-    all_of_them, _, wider = shapes.generate("test", 600)
-    np.testing.assert_array_equal(X, all_of_them[np.abs(wider[:, 3]) <= 4][:300])
+@pytest.mark.parametrize(("control", "across"), [("equal", 4), ("far", 8.5)])
+def test_a_control_draws_shapes_with_other_ranges(control, across):
+    X, X_test, factors, names, categorical = recipe["read"]("shapes", control)
+    assert (X.shape, X_test.shape, names[3], categorical) == (
+        (20_000, 1024),
+        (4_000, 1024),
+        "x",
+        [0],
+    )
+    assert 0.99 * across < np.abs(factors[:, 3]).max() <= across
 
 
 # ------------------------------------------------------------------------------------ dSprites
@@ -245,7 +247,7 @@ def test_a_gpu_measures_the_same(tmp_path, double, capsys):
         (["--data", "none.npz"], "there is no file none.npz"),
         (["--betas", "-1"], "beta must be"),
         (["--device", "tpu"], "unknown device 'tpu'"),
-        (["--equal"], "--equal is for the data set shapes"),
+        (["--control", "far"], "--control is for the data set shapes"),
     ],
 )
 def test_the_recipe_refuses_in_one_line(line, words, tmp_path, capsys):
