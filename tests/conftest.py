@@ -16,6 +16,7 @@ from support.devices import real_cupy
 
 from scratchvae import VAE, cli
 from scratchvae.data import strokes
+from scratchvae.data.sources import EMBEDDED
 from scratchvae.models import load  # noqa: F401  (imports every module that registers an op)
 from scratchvae.pictures import gallery
 
@@ -116,7 +117,7 @@ def strokes_drawn_once():
         once = SimpleNamespace(
             SIDE=strokes.SIDE, generate=lambda split: tuple(a.copy() for a in drawn(split))
         )
-        patch.setattr("scratchvae.data.sources.strokes", once)
+        patch.setitem(EMBEDDED, "strokes", once)
         yield
 
 

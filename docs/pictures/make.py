@@ -4,11 +4,12 @@
 
 NAME is one of autoencoder_to_vae, latent_space, reparameterization, elbo, beta, collapse. Each
 writes NAME.png, in place of the one that was there, and prints its numbers. All of them use seed 0
-and the embedded digits, and take seconds to two minutes on two cores.
+and embedded data sets, the digits but for beta, and take seconds to two minutes on two cores.
 """
 
 import argparse
 import io
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from scratchvae import VAE, Autoencoder, load_data
-from scratchvae.evaluate import evaluate
 from scratchvae.evaluate.collapse import collapse_report
-from scratchvae.evaluate.metrics import unit_kl
-from scratchvae.pictures import gallery, plots
+from scratchvae.evaluate.metrics import active_units, unit_kl
+from scratchvae.pictures import gallery, plots, walks
 
 DARK, MIDDLE, LIGHT = plots.DARK, plots.MIDDLE, plots.LIGHT
+RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "mig.py"
 
 
 def bare(axes, title, x="", y=""):
@@ -31,8 +32,8 @@ def bare(axes, title, x="", y=""):
     axes.set_ylabel(y)
 
 
-def picture(axes, images, columns, title):
-    plots.show_image(axes, plots.grid(images.reshape(-1, 28, 28), columns))
+def picture(axes, images, columns, title, side=28):
+    plots.show_image(axes, plots.grid(images.reshape(-1, side, side), columns))
     axes.set_axis_off()
     plots.set_title(axes, title)
 
@@ -137,26 +138,33 @@ def elbo(epochs=None):
     return figure
 
 
-def beta(epochs=12):
-    """What each beta buys: reconstruction against KL."""
-    X, X_test, _ = digits()
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
-    found, shown, betas = [], [X_test[:8] / 255], (0.25, 0.5, 1, 2, 4, 8, 16)
-    for value in betas:
-        vae = VAE(latent_dim=20, hidden=(200,), beta=value, seed=0).fit(X, epochs=epochs)
-        e = evaluate(vae, X_test)
-        found.append((e.kl, e.rec))
-        print(f"beta {value:5}: rec {e.rec:6.1f}  KL {e.kl:5.1f}  ELBO {e.elbo:7.1f}"
-              f"  active units {e.active_units}")  # fmt: skip
-        if value in (0.25, 1, 4, 16):
-            shown.append(vae.reconstruct(X_test[:8]))
-    kl, rec = np.array(found).T
-    left.plot(kl, rec, "o-", color=DARK)
-    for k, r, value in zip(kl, rec, betas, strict=True):
-        left.annotate(f"{value:g}", (k, r), (8, 2), textcoords="offset points", color=MIDDLE)
-    bare(left, r"each $\beta$ is a price", "KL, nats per digit", "rec, nats per digit")
-    picture(right, np.concatenate(shown), 8, r"test digits; $\beta$ = 0.25, 1, 4, 16")
+def beta(epochs=None):
+    """The five units with most KL, each moved alone, at beta 1 and 8; and what each unit tells."""
+    recipe = runpy.run_path(str(RECIPE))
+    X, X_test, factors, names, _ = recipe["read"]("shapes")
+    epochs = recipe["EPOCHS"] if epochs is None else epochs
+    figure = Figure(figsize=(9, 3.1), layout="constrained")
+    for axes, value in zip(figure.subplots(1, 2), (1, 8), strict=True):
+        vae = recipe["fitted"](X, "shapes", value, 0, epochs)
+        mu, logvar = vae.encode(X_test)
+        active, (information, _) = active_units(mu), recipe["mutual_information"](mu, factors)
+        units = np.argsort(-unit_kl(mu, logvar))[:5]
+        central = np.abs(mu[:, units]).max(axis=1).argmin()  # the code that is nearest to 0
+        values = np.tile(np.linspace(-2, 2, 7), (len(units), 1))
+        images = vae.decode(walks.traversed(mu[central], units, values).reshape(-1, mu.shape[1]))
+        picture(axes, images, 7, rf"$\beta$ = {value}", 32)
+        across, down = (34 * np.arange(n + 1) - 0.5 for n in (7, len(units)))  # with a margin of 1
+        axes.vlines(across, down[0], down[-1], color="0.8", linewidth=0.8)
+        axes.hlines(down, across[0], across[-1], color="0.8", linewidth=0.8)
+        gap, _ = recipe["mig"](recipe["used"](mu), factors)
+        print(f"beta {value}: MIG {gap:.3f}; of each unit, the nats of {', '.join(names)}")
+        for row, unit in enumerate(units):
+            told = information[unit]
+            best, second = np.argsort(-told)[:2]
+            label = f"{names[best]} {told[best]:.1f}, {names[second]} {told[second]:.1f}"
+            label = label if active[unit] else "collapsed"
+            axes.text(-6, 34 * row + 17, label, ha="right", va="center", fontsize=9)
+            print(f"  unit {unit}: {np.round(told, 2)} {label}")
     return figure
 
 

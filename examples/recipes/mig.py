@@ -1,20 +1,41 @@
-"""How well single units tell the true factors of `strokes`: the Mutual Information Gap.
+"""How well single units tell the true factors of images, as beta grows: MIG and SAP.
 
-    python examples/recipes/mig.py
+    python examples/recipes/mig.py [--control equal|far] [--save DIR]
 
-The embedded digits are drawn from five known factors, so the gap (Chen et al., arXiv:1802.04942)
-can be measured, for a VAE and for larger beta. There is no published number for this data set.
+The embedded data sets `shapes` and `strokes` are drawn from five known factors, and so is dSprites
+(--data FILE, its .npz as published), so two scores of disentanglement can be measured for VAEs of
+several beta and seeds: the Mutual Information Gap (Chen et al., arXiv:1802.04942) and the Separated
+Attribute Predictability (Kumar et al., arXiv:1711.00848). There is no published number for the
+embedded data sets. --control draws `shapes` with other ranges: with those of x and y equal, or
+smaller shapes that move farther. With --save, a model that is in DIR is not trained again.
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
+from recipe_tools import print_result
 
-from scratchvae import VAE, InputError
+from scratchvae import VAE, DataError, InputError, load_model
+from scratchvae.backend import noise
+from scratchvae.data import shapes, strokes
 from scratchvae.data.batches import check_codes
-from scratchvae.data.strokes import FACTORS, generate
 from scratchvae.errors import whole_number
+from scratchvae.evaluate import evaluate
 from scratchvae.evaluate.metrics import active_units
+from scratchvae.files.npz import read_npz
+from scratchvae.files.reading import UnreadableFile, refusing
+
+EMBEDDED = {"shapes": shapes, "strokes": strokes}
+SETTINGS = {"latent_dim": 10, "hidden": (256, 256)}
+TRAINING = {"batch_size": 128, "lr": 2e-3}
+EPOCHS = 20
+DSPRITES = ("colour", "shape", "scale", "rotation", "x", "y")
+CONTROLS = {
+    "equal": {"x": shapes.FACTORS["y"]},
+    "far": {"scale": (4.0, 8.0), "x": (-8.5, 8.5), "y": (-5.5, 5.5)},
+}
+TEST = 10_000  # rows of dSprites that are kept for the test, at most a tenth
 
 
 def mig(mu, factors, bins=20):
@@ -31,22 +52,85 @@ def mig(mu, factors, bins=20):
     units, most of that cancels in the gap. Raises InputError for invalid codes, or a constant
     factor.
     """
+    information, entropies = mutual_information(mu, factors, bins)
+    gaps = _gaps(information / entropies)
+    return float(gaps.mean()), gaps
+
+
+def mutual_information(mu, factors, bins=20):
+    """The mutual information of each unit with each factor (Z,F), and each factor's entropy (F,).
+
+    Estimated as `mig` says, whose arguments and errors it has; in nats.
+    """
     bins = whole_number(bins, "bins", least=2)
+    mu, factors = _checked(mu, factors)
+    codes = [_bins(unit, bins) for unit in mu.T]
+    information, entropies = np.empty((mu.shape[1], factors.shape[1])), np.empty(factors.shape[1])
+    for k, factor in enumerate(factors.T):
+        distinct, levels = np.unique(factor, return_inverse=True)
+        levels = levels if len(distinct) <= bins else _bins(factor, bins)
+        entropies[k] = _entropy(levels)
+        for j, c in enumerate(codes):
+            information[j, k] = _entropy(c) + entropies[k] - _entropy(c + bins * levels)
+    return information, entropies
+
+
+def sap(mu, factors, categorical=()):
+    """The Separated Attribute Predictability: whether one unit alone predicts each true factor.
+
+    mu (N,Z) are codes, factors (N,F) the true factors; categorical: the numbers of those that are
+    classes. A unit's score for a factor is the R^2 of the linear regression of the factor on the
+    unit; for classes, it is the balanced accuracy of thresholds on the unit, which cut it into at
+    most one interval for each class. The gap of a factor is its best score minus the second: from 0
+    to 1 (Kumar et al., arXiv:1711.00848, section 3). The thresholds are fitted and scored on these
+    same rows, as in the paper. Returns the mean gap, and all gaps (F,). Raises InputError for
+    invalid codes, or a constant factor.
+    """
+    mu, factors = _checked(mu, factors)
+    scores = np.empty((mu.shape[1], factors.shape[1]))
+    for k, factor in enumerate(factors.T):
+        score = _balanced_accuracy if k in categorical else _r_squared
+        scores[:, k] = [score(unit, factor) for unit in mu.T]
+    gaps = _gaps(scores)
+    return float(gaps.mean()), gaps
+
+
+def _checked(mu, factors):
     mu = check_codes(mu, np.shape(mu)[-1] if np.ndim(mu) else 0, "codes")
     factors = check_codes(factors, np.shape(factors)[-1] if np.ndim(factors) else 0, "factors")
     if len(factors) != len(mu):
         raise InputError(f"factors must have a row for each of the {len(mu)} codes")
-    codes = [_bins(unit, bins) for unit in mu.T]
-    gaps = np.empty(factors.shape[1])
     for k, factor in enumerate(factors.T):
-        distinct, levels = np.unique(factor, return_inverse=True)
-        if len(distinct) == 1:
+        if (factor == factor[0]).all():
             raise InputError(f"factor {k} is constant: its entropy is zero, so it has no gap")
-        levels = levels if len(distinct) <= bins else _bins(factor, bins)
-        entropy = _entropy(levels)
-        information = sorted(_entropy(c) + entropy - _entropy(c + bins * levels) for c in codes)
-        gaps[k] = (information[-1] - (information[-2] if len(information) > 1 else 0.0)) / entropy
-    return float(gaps.mean()), gaps
+    return mu.astype(np.float64), factors.astype(np.float64)
+
+
+def _gaps(scores):
+    """The best score of each factor minus the second: (Z,F) -> (F,)."""
+    ranked = np.sort(np.pad(scores, ((1, 0), (0, 0))), axis=0)  # with one unit, the second is 0
+    return ranked[-1] - ranked[-2]
+
+
+def _r_squared(unit, factor):
+    unit, factor = unit - unit.mean(), factor - factor.mean()
+    variances = (unit @ unit) * (factor @ factor)
+    return (unit @ factor) ** 2 / variances if variances else 0.0
+
+
+def _balanced_accuracy(unit, classes):
+    """The best balanced accuracy of at most C intervals of the unit, each with one class, by
+    dynamic programming: for each class of the last interval, and each end of it, the best sum."""
+    _, levels, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    order = np.argsort(unit, kind="stable")
+    weights = np.eye(len(counts))[levels[order]] / (len(counts) * counts)
+    before = np.pad(weights, ((1, 0), (0, 0))).cumsum(axis=0)  # (N + 1, C), of the rows before
+    cuts = np.flatnonzero(np.diff(unit[order])) + 1  # equal values cannot be parted
+    before = before[[0, *cuts, len(unit)]]
+    best = before  # with one interval
+    for _ in counts[1:]:
+        best = before + np.maximum.accumulate(best.max(axis=1, keepdims=True) - before)
+    return best[-1].max()
 
 
 def _bins(values, bins):
@@ -64,22 +148,119 @@ def _entropy(levels):
     return float(-(p * np.log(p)).sum())
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    a = parser.parse_args()
+def read_dsprites(path):
+    """Images (N, D), factors (N, 5) and their names, of the file of dSprites (Matthey et al. 2017).
 
-    X, _, _ = generate("train")
-    X_test, _, factors = generate("test")
-    print(f"{'':10}{'MIG':>7}{'active':>8}{'ELBO':>9}   {'  '.join(FACTORS)}")
-    for beta in (1.0, 4.0, 10.0):
-        vae = VAE(latent_dim=10, beta=beta, seed=a.seed).fit(X, epochs=a.epochs)
-        mu = vae.transform(X_test)
-        mean, gaps = mig(mu, factors)
-        elbo = vae.score_samples(X_test).mean()
-        each = "  ".join(f"{gap:{len(name)}.3f}" for gap, name in zip(gaps, FACTORS, strict=True))
-        print(f"beta {beta:<5g}{mean:7.3f}{active_units(mu).sum():8}{elbo:9.2f}   {each}")
+    The colour is constant and dropped. Raises DataError if the file has another layout.
+    """
+    with refusing(path, DataError):
+        arrays = read_npz(path, ("imgs", "latents_values"))  # no other: one holds pickled objects
+        missing = [name for name in ("imgs", "latents_values") if name not in arrays]
+        if missing:
+            raise UnreadableFile(f"has no array {' or '.join(missing)}, so it is not dSprites")
+        images, factors = arrays["imgs"], arrays["latents_values"]
+        if images.ndim != 3 or factors.shape != (len(images), len(DSPRITES)):
+            raise UnreadableFile(
+                f"should have imgs (N,H,W) and latents_values (N,6), but has {images.shape} and "
+                f"{factors.shape}"
+            )
+        if images.dtype != np.uint8 or images.max(initial=0) > 1:
+            raise UnreadableFile("should have imgs of 0 and 1, as bytes")
+        if len(images) < 20 or (factors[:, 0] != factors[0, 0]).any():
+            raise UnreadableFile("should have 20 rows or more, of one colour")
+    return images.reshape(len(images), -1), factors[:, 1:], DSPRITES[1:]
+
+
+def read(data, control=None):
+    """Training images, test images, factors of these (N, F), their names, which are classes."""
+    if control and data != "shapes":
+        raise InputError("--control is for the data set shapes")
+    if data in EMBEDDED:
+        of, how = EMBEDDED[data], {"ranges": CONTROLS[control]} if control else {}
+        (X, _, _), (X_test, _, factors) = (of.generate(split, **how) for split in of.SIZES)
+        names = tuple(of.FACTORS)
+    else:
+        images, factors, names = read_dsprites(Path(data))
+        order = noise.permutation(len(images), seed=0, epoch=0)
+        n_test = min(TEST, len(images) // 10)
+        X, X_test, factors = images[order[n_test:]], images[order[:n_test]], factors[order[:n_test]]
+    return X, X_test, factors, names, [names.index("shape")] if "shape" in names else []
+
+
+def fitted(X, label, beta, seed, epochs, device="cpu", save=None):
+    """The VAE of these settings: read from the folder `save` if it is there, or else trained."""
+    vae = VAE(**SETTINGS, beta=beta, seed=seed, device=device)
+    path = save and save / f"{label}-beta{beta:g}-seed{seed}-epochs{epochs}.npz"
+    if path and path.exists():
+        found = load_model(path, device=device)
+        if found.get_params() != vae.get_params():
+            raise InputError(f"{path} has other settings than this recipe: name another folder")
+        return found
+    vae.fit(X, epochs=epochs, **TRAINING)
+    if path:
+        save.mkdir(parents=True, exist_ok=True)
+        vae.save(path)
+    return vae
+
+
+def used(mu):
+    """The codes (N,Z) with 0 for the units that are not active.
+
+    A collapsed unit's mean still varies a little with the image. A histogram of it, from minimum to
+    maximum, does not show how little, so `mig` would take it for a unit that tells something; in
+    arXiv:1811.12359 it does.
+    """
+    return mu * active_units(mu)
+
+
+def measured(vae, X_test, factors, categorical):
+    """All numbers of one model, on the test split: MIG and SAP of the active units, MIG of all
+    units, active units, rec, KL, ELBO (nats), and the MIG of each factor."""
+    mu, e = vae.transform(X_test), evaluate(vae, X_test)
+    (gap, gaps), (separated, _) = mig(used(mu), factors), sap(used(mu), factors, categorical)
+    of_all, _ = mig(mu, factors)
+    return np.array([gap, separated, of_all, e.active_units, e.rec, e.kl, e.elbo, *gaps])
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default="shapes", help="shapes, strokes, or the file of dSprites")
+    parser.add_argument("--betas", type=float, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--control", choices=CONTROLS, help="draw shapes with other ranges")
+    parser.add_argument("--save", type=Path, help="folder of the models: go on where it ended")
+    a = parser.parse_args(argv)
+    try:
+        X, X_test, factors, names, categorical = read(a.data, a.control)
+        label = Path(a.data).stem + (f"-{a.control}" if a.control else "")
+        scores = "".join(f"{name:>15}" for name in ("MIG", "SAP", "MIG of all"))
+        nats = f"{'active':>8}{'rec':>7}{'KL':>6}{'ELBO':>8}"
+        print(f"{'':10}{scores}{nats}   {'  '.join(f'{name:>5}' for name in names)}")
+        gaps = {}
+        for beta in a.betas:
+            runs = np.array([
+                measured(fitted(X, label, beta, seed, a.epochs, a.device, a.save), X_test, factors,
+                         categorical)
+                for seed in a.seeds
+            ])  # fmt: skip
+            mean, n = runs.mean(axis=0), len(runs)
+            # of one seed there is no standard error
+            errors = runs.std(axis=0, ddof=1) / n**0.5 if n > 1 else ()
+            gaps[beta] = mean[0], errors[0] if n > 1 else None
+            each = "  ".join(
+                f"{gap:{max(5, len(name))}.2f}" for gap, name in zip(mean[7:], names, strict=True)
+            )
+            plus_minus = [f" +-{error:5.3f}" for error in errors[:3]] or [" " * 8] * 3
+            scores = "".join(f"{mean[i]:7.3f}{plus_minus[i]}" for i in range(3))
+            nats = f"{mean[3]:8.1f}{mean[4]:7.1f}{mean[5]:6.1f}{mean[6]:8.1f}"
+            print(f"beta {beta:<5g}{scores}{nats}   {each}", flush=True)
+        if gaps.get(1, (0,))[0] > 0:
+            best = max(gaps.values())
+            print_result(best=best, one=gaps[1], ratio=(best[0] / gaps[1][0], None))
+    except InputError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ THREADS = "threads of the linear algebra (BLAS), of each worker; default: all co
 def train_options(t: Parser) -> None:
     g = t.add_argument_group("data")
     text = f"default {{default}}; PATH: {DATA_KINDS}"
-    setting(g, "--data strokes|mnist|fashion-mnist|PATH", text, type=place)
+    setting(g, "--data strokes|shapes|mnist|fashion-mnist|PATH", text, type=place)
     setting(g, "--data-dir DIR", DATA_DIR, type=place)
     reading_options(g)
     text = "first download the missing files of mnist or fashion-mnist, and verify them"

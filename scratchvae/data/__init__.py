@@ -23,8 +23,8 @@ _HOMES = {
     **dict.fromkeys(("NAMED", "Options", "known_name", "shown_name"), ".sources"),
 }
 _MODULES = (
-    *("arrays", "batches", "foreign", "idx", "images", "labels", "learning", "load", "matlab"),
-    *("rows", "sources", "strokes", "tables"),
+    *("arrays", "batches", "foreign", "idx", "images", "labels", "learning", "load", "rows"),
+    *("shapes", "sources", "strokes", "tables"),
 )
 
 if not TYPE_CHECKING:  # a type checker would take any name for a public one

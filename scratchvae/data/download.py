@@ -100,13 +100,13 @@ def fetch_missing(name: str, folder: Path, *, verbose: bool = True) -> None:
             raise DataError(
                 f"{name} could not be downloaded ({file}.gz: {failure}): try again later, put "
                 f"{', '.join(f'{a.file}.gz' for a in source.archives)} into {folder} by hand, or "
-                "use strokes, the data set that is embedded"
+                "use strokes, a data set that is embedded"
             ) from None
         except OSError as error:
             raise DataError(
                 f"{name} was downloaded, but {file}.gz cannot be written to {folder} "
                 f"({error.strerror or error}): check the folder and the disk, name another folder "
-                "with --data-dir (data_dir=), or use strokes, the data set that is embedded"
+                "with --data-dir (data_dir=), or use strokes, a data set that is embedded"
             ) from None
 
 

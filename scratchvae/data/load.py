@@ -46,8 +46,9 @@ def load_data(
     """X (N,...) and labels y (N,), or None, of the "train" or "test" split, or of "all" rows.
 
     name is one of
-      "strokes"                   the embedded data set: nothing to download (`strokes.generate`
-                                  also returns the true factors)
+      "strokes", "shapes"         the embedded data sets, digits and geometric shapes: nothing to
+                                  download (`strokes.generate` and `shapes.generate` also return
+                                  the true factors)
       "mnist", "fashion-mnist"    the four IDX files, plain or .gz, in `data_dir`, else in the
                                   folder that the variable SCRATCHVAE_DATA names, else in the user's
                                   cache; there directly, in a folder of the data set's name, or in
@@ -133,7 +134,7 @@ def load_data(
             "give one for each"
         )
     # square images are rows, as always; of others, nothing could restore the shape
-    if source.kind in ("strokes", "idx") and X.ndim == 3 and X.shape[1] == X.shape[2]:
+    if source.kind in ("embedded", "idx") and X.ndim == 3 and X.shape[1] == X.shape[2]:
         X = X.reshape(len(X), -1)
     if as_frame:
         with refusing(Path(name), DataError):

@@ -15,12 +15,13 @@ import numpy as np
 from ..errors import DataError, InputError, say, whole_number
 from ..files.home import expanded, nearest
 from ..files.reading import refusing
-from . import arrays, foreign, idx, images, strokes, tables
+from . import arrays, foreign, idx, images, shapes, strokes, tables
 from .batches import check_columns, check_rows
 from .labels import warn_of_others
 
 IDX_SETS = ("mnist", "fashion-mnist")  # each a folder of four IDX files
-NAMED = ("strokes", *IDX_SETS)
+EMBEDDED: dict[str, Any] = {"strokes": strokes, "shapes": shapes}  # each draws its images
+NAMED = ("strokes", "shapes", *IDX_SETS)
 PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
 PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 REMEDIES = {".txt": "if it is a table, rename it to .csv", ".heic": "convert it to JPEG"}
@@ -85,7 +86,7 @@ class DataSet(NamedTuple):
 class Source(NamedTuple):
     """A data set that is not read yet."""
 
-    kind: str  # "strokes", "idx", "pictures", "table", "arrays", or "array" for one without a name
+    kind: str  # "embedded", "idx", "pictures", "table", "arrays", or "array" for one without a name
     splits: bool  # whether it has a training and a test split
     read: Callable[[str, bool], DataSet]  # of a split, or "all" without splits; whether to say more
 
@@ -133,8 +134,8 @@ def find_source(name: str | Path, data_dir: str | Path | None, options: Options)
     if not str(name):
         raise InputError("the name of the data set is empty: use strokes, or name one")
     known = known_name(name)
-    if known == "strokes":
-        return Source("strokes", True, lambda split, _: _strokes(split))
+    if known in EMBEDDED:
+        return Source("embedded", True, lambda split, _: _drawn(EMBEDDED[known], split))
     if known:
         return _idx_source(idx.named_folders(known, data_dir), known, "", options)
     path = Path(expanded(name))
@@ -153,12 +154,12 @@ def find_source(name: str | Path, data_dir: str | Path | None, options: Options)
     return _in_file(path, str(name), options)
 
 
+def _drawn(data: Any, split: str) -> DataSet:
+    X, y, _ = data.generate(split)
+    return DataSet(X.reshape(-1, data.SIDE, data.SIDE), y)
+
+
 # ----------------------------------------------------------------------------------- IDX files
-
-
-def _strokes(split: str) -> DataSet:
-    X, y, _ = strokes.generate(split)
-    return DataSet(X.reshape(-1, strokes.SIDE, strokes.SIDE), y)
 
 
 def _idx_source(folders: list[Path], name: str, of_set: str, options: Options) -> Source:
@@ -316,7 +317,7 @@ def _missing(path: Path, name: str) -> InputError:
         return DataError(f"there is no file {path}: {remedy}")
     if os.sep in name or "/" in name:
         return InputError(f"there is no file or folder {name}: {remedy}")
-    near = next(iter(get_close_matches(name.lower(), NAMED, 1)), near)
+    near = near or next(iter(get_close_matches(name.lower(), NAMED, 1)), None)
     hint = f" Did you mean {near}?" if near else ""
     return InputError(
         f"unknown data set {name!r}, and no file or folder: choose one of {', '.join(NAMED)}, "

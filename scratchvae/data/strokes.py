@@ -1,4 +1,4 @@
-"""The embedded data set: synthetic 28x28 grey images of handwritten digits.
+"""An embedded data set: synthetic 28x28 grey images of handwritten digits.
 
 Each digit has one or more skeletons: strokes through control points. An image is drawn by
 perturbing the control points of a skeleton (wobble), rotating and slanting it, and moving a soft

@@ -632,7 +632,7 @@ def test_a_matlab_file_of_another_version_or_of_many_arrays(tmp_path, matlab, mo
     path.write_bytes(claim + bytes(1000))
     assert "which is impossible" in refused(path)
     path.write_bytes(whole)
-    monkeypatch.setattr("scratchvae.data.matlab.MAX_ARRAYS", 4)
+    monkeypatch.setattr("scratchvae.data.foreign.matlab.MAX_ARRAYS", 4)
     assert "has more than 4 arrays, the most that are read" in refused(path)
 
 

@@ -1,4 +1,5 @@
-"""The Mutual Information Gap of `examples/recipes/mig.py`."""
+"""The Mutual Information Gap and the Separated Attribute Predictability of
+`examples/recipes/mig.py`, and what it reads."""
 
 import runpy
 from itertools import product
@@ -7,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchvae import InputError
+from scratchvae import DataError, InputError
 from scratchvae.data.strokes import generate
 
 RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "mig.py"
-mig = runpy.run_path(str(RECIPE))["mig"]
+recipe = runpy.run_path(str(RECIPE))
+mig, sap, read_dsprites, main = (recipe[name] for name in ("mig", "sap", "read_dsprites", "main"))
 
 GRID = np.array(list(product(range(4), range(3), range(5))), dtype=float)  # every combination once
 
@@ -84,3 +86,174 @@ def test_extreme_codes_have_a_gap(dtype):
     mu[:, 2] = 1e4
     gap, _ = mig(mu, (np.arange(50) % 2)[:, None])
     assert 0 <= gap <= 1
+
+
+# ------------------------------------------------------------------------------------ SAP
+
+
+def test_a_unit_for_each_factor_is_the_whole_predictability():
+    """The unit of each factor predicts it, the others nothing: the factors are independent."""
+    codes = np.column_stack((-7 * GRID[:, 2] + 1, GRID[:, 0] / 3, np.zeros(60), GRID[:, 1]))
+    mean, gaps = sap(codes, GRID)
+    np.testing.assert_allclose(gaps, 1, atol=1e-12)
+    assert mean == pytest.approx(1)
+
+
+def test_what_two_units_predict_has_no_separation():
+    np.testing.assert_allclose(sap(GRID[:, [0, 0, 1]], GRID)[1], [0, 1, 0], atol=1e-12)
+
+
+def test_a_regression_by_hand():
+    """(0, 1, 2, 3) on (0, 0, 1, 1): covariance 1/2, variances 5/4 and 1/4, so R^2 is 4/5."""
+    factor, unit = [[0], [1], [2], [3]], [[0], [0], [1], [1]]
+    assert sap(unit, factor)[0] == pytest.approx(0.8)
+    # a second unit (0, 1, 0, 0): covariance -1/8, variance 3/16, so 1/15
+    assert sap([[0, 0], [0, 1], [1, 0], [1, 0]], factor)[0] == pytest.approx(0.8 - 1 / 15)
+
+
+def test_thresholds_by_hand():
+    """Two classes, one threshold: of five rows, the best cut errs in one row of three."""
+    unit, classes = [[0], [1], [2], [3], [4]], [[0], [0], [1], [0], [1]]
+    # below 1.5: class 0 (2 of 3), above: class 1 (2 of 2)
+    assert sap(unit, classes, [0])[0] == pytest.approx((2 / 3 + 1) / 2)
+    # balanced: each class counts the same, however rare. Always 1 would be right in 6 of 7 rows
+    unit, classes = [[0]] * 7, [[0]] + [[1]] * 6
+    assert sap(unit, classes, [0])[0] == pytest.approx(1 / 2)
+
+
+def test_three_classes_have_two_thresholds_in_any_order():
+    unit = np.array([[3.0], [3.1], [1.0], [1.1], [2.0], [2.1]])
+    classes = np.array([[0], [0], [2], [2], [5], [5]])
+    assert sap(unit, classes, [0])[0] == pytest.approx(1)
+    assert sap(-unit, classes, [0])[0] == pytest.approx(1)
+    # 0 1 0 1 would need three thresholds: with one, one row of four is wrong
+    assert sap([[0], [1], [2], [3]], [[0], [1], [0], [1]], [0])[0] == pytest.approx(3 / 4)
+
+
+def test_equal_values_are_not_parted():
+    assert sap([[0], [0], [1], [1]], [[0], [1], [0], [1]], [0])[0] == pytest.approx(1 / 2)
+
+
+def test_thresholds_are_as_good_as_trying_all(rng):
+    unit, classes = rng.normal(size=12), np.arange(12) % 3
+    best = 0.0
+    cuts = [-np.inf, *(np.sort(unit)[:-1] + 1e-9), np.inf]
+    for low, high in product(cuts, cuts):
+        part = (unit > low).astype(int) + (unit > max(low, high))
+        for names in product(range(3), repeat=3):
+            said = np.array(names)[part]
+            best = max(best, np.mean([(said[classes == c] == c).mean() for c in range(3)]))
+    assert sap(unit[:, None], classes[:, None], [0])[0] == pytest.approx(best)
+
+
+def test_what_is_no_class_is_a_number(rng):
+    """A unit that is a class's distance from the middle one predicts classes, and no number."""
+    classes = rng.integers(0, 3, (300, 1))
+    assert sap(np.abs(classes - 1.01), classes, [0])[0] == pytest.approx(1)
+    assert sap(np.abs(classes - 1), classes)[0] < 0.05
+
+
+def test_unusable_factors_have_no_predictability():
+    with pytest.raises(InputError, match="is constant"):
+        sap(GRID, np.ones((60, 1)))
+    with pytest.raises(InputError, match="60 codes"):
+        sap(GRID, GRID[:5], [0])
+
+
+def test_a_collapsed_unit_tells_nothing_however_well_its_histogram_does():
+    codes = np.column_stack((GRID[:, 0], GRID[:, 1], GRID[:, 2], 1e-3 * GRID[:, 2]))
+    np.testing.assert_allclose(mig(codes, GRID)[1], [1, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(mig(recipe["used"](codes), GRID)[1], 1, rtol=1e-12)
+    assert sap(recipe["used"](codes), GRID)[0] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("control", "across"), [("equal", 4), ("far", 8.5)])
+def test_a_control_draws_shapes_with_other_ranges(control, across):
+    X, X_test, factors, names, categorical = recipe["read"]("shapes", control)
+    assert (X.shape, X_test.shape, names[3], categorical) == (
+        (20_000, 1024),
+        (4_000, 1024),
+        "x",
+        [0],
+    )
+    assert 0.99 * across < np.abs(factors[:, 3]).max() <= across
+
+
+# ------------------------------------------------------------------------------------ dSprites
+
+
+def dsprites(**other):
+    """A forged file's arrays: 3 shapes, 2 scales, 2 angles, 3 x 2 positions of 4 x 4 pixels."""
+    classes = np.array(list(product([0], range(3), range(2), range(2), range(3), range(2))))
+    images = (np.random.default_rng(0).random((len(classes), 4, 4)) < 0.5).astype(np.uint8)
+    values = classes * np.array([1, 1, 0.5, 3.1, 0.5, 1]) + np.array([1, 1, 0.5, 0, 0, 0])
+    arrays = {"imgs": images, "latents_values": values, "latents_classes": classes}
+    return {"metadata": np.array({"title": "dSprites"}, dtype=object)} | arrays | other
+
+
+def test_the_file_of_dsprites_is_read_without_its_pickled_objects(tmp_path):
+    np.savez_compressed(tmp_path / "d.npz", **dsprites())
+    images, factors, names = read_dsprites(tmp_path / "d.npz")
+    np.testing.assert_array_equal(images, dsprites()["imgs"].reshape(72, 16))
+    np.testing.assert_array_equal(factors, dsprites()["latents_values"][:, 1:])
+    assert names == ("shape", "scale", "rotation", "x", "y")
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"latents_values": None}, "has no array latents_values, so it is not dSprites"),
+        ({"imgs": np.zeros((71, 4, 4), np.uint8)}, r"\(71, 4, 4\) and \(72, 6\)"),
+        ({"imgs": np.full((72, 4, 4), 255, np.uint8)}, "imgs of 0 and 1"),
+        ({"imgs": np.zeros((72, 4, 4))}, "imgs of 0 and 1"),
+        ({"latents_values": np.random.default_rng(0).random((72, 6))}, "of one colour"),
+        ({"imgs": np.array([{}] * 72)}, "only numbers"),
+    ],
+)
+def test_another_file_is_refused_in_one_sentence(tmp_path, other, words):
+    arrays = {name: a for name, a in dsprites(**other).items() if a is not None}
+    np.savez_compressed(tmp_path / "d.npz", **arrays)
+    with pytest.raises(DataError, match=words) as error:
+        read_dsprites(tmp_path / "d.npz")
+    assert "\n" not in str(error.value)
+
+
+def test_the_recipe_measures_the_file_and_goes_on_where_it_ended(tmp_path, monkeypatch, capsys):
+    np.savez_compressed(tmp_path / "d.npz", **dsprites())
+    line = ["--data", str(tmp_path / "d.npz"), "--betas", "1", "--epochs", "1", "--seeds", "0", "1"]
+    line += ["--save", str(tmp_path / "models")]
+    main(line)
+    first = capsys.readouterr().out
+    assert first.split("\n")[0].split()[-5:] == ["shape", "scale", "rotation", "x", "y"]
+    assert len(list((tmp_path / "models").iterdir())) == 2
+    monkeypatch.setattr("scratchvae.VAE.fit", None)  # nothing is trained again
+    main(line)
+    assert capsys.readouterr().out == first
+
+
+def test_a_gpu_measures_the_same(tmp_path, double, capsys):
+    np.savez_compressed(tmp_path / "d.npz", **dsprites())
+    line = ["--data", str(tmp_path / "d.npz"), "--betas", "1", "--epochs", "1", "--seeds", "0"]
+    main(line)
+    expected = capsys.readouterr().out
+    main([*line, "--device", "cuda"])
+    assert capsys.readouterr().out == expected
+    assert double.counts, "it ran on the device"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["--data", "none.npz"], "there is no file none.npz"),
+        (["--betas", "-1"], "beta must be"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--control", "far"], "--control is for the data set shapes"),
+    ],
+)
+def test_the_recipe_refuses_in_one_line(line, words, tmp_path, capsys):
+    np.savez_compressed(tmp_path / "d.npz", **dsprites())
+    line = ["--data", str(tmp_path / "d.npz"), *line]
+    with pytest.raises(SystemExit) as status:
+        main(line)
+    assert status.value.code == 2
+    assert words in capsys.readouterr().err.splitlines()[-1]

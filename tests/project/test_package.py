@@ -51,13 +51,15 @@ def test_importing_a_model_loads_no_other_and_no_reader_of_files():
     own = {f"scratchvae.{name}" for name in ("data.batches", "models.model", "models.vae")}
     assert own <= loaded
     others = ("autoencoder", "cvae", "iwae", "labelled", "load", "m2")
-    readers = ("arrays", "foreign", "idx", "load", "matlab", "sources", "strokes", "tables")
+    readers = ("arrays", "foreign", "idx", "load", "shapes", "sources", "strokes", "tables")
     unused = {f"scratchvae.models.{name}" for name in others}
     unused |= {f"scratchvae.data.{name}" for name in readers}
     assert not loaded & (unused | {"hashlib", "scratchvae.cli", "scratchvae.evaluate"})
 
 
-@pytest.mark.parametrize("name", ["data.strokes", "data.tables", "models.losses", "models.load"])
+@pytest.mark.parametrize(
+    "name", ["data.strokes", "data.shapes", "data.tables", "models.losses", "models.load"]
+)
 def test_a_module_of_a_room_is_an_attribute_of_it(name):
     code = f"import scratchvae; print(scratchvae.{name}.__name__)"
     assert in_a_new_process(code) == f"scratchvae.{name}"

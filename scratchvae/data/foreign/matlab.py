@@ -11,9 +11,9 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from ..files.reading import UnreadableFile, check_expansion, check_memory, regular
-from .arrays import shown
-from .labels import MAX_LABEL
+from ...files.reading import UnreadableFile, check_expansion, check_memory, regular
+from ..arrays import shown
+from ..labels import MAX_LABEL
 
 CELL, CHAR = "cell", "char"
 KINDS = {  # of arrays, by the number of their class

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files.reading import (
+from ...files.reading import (
     DEFLATE,
     UnreadableFile,
     check_expansion,
@@ -21,9 +21,9 @@ from ..files.reading import (
     regular,
     without_warnings,
 )
+from ..arrays import Arrays, shown
+from ..labels import MAX_LABEL
 from . import matlab
-from .arrays import Arrays, shown
-from .labels import MAX_LABEL
 
 HDF5 = (".h5", ".hdf5", ".hdf")
 MATLAB = ".mat"
