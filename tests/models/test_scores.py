@@ -120,6 +120,13 @@ def test_a_posterior_that_is_exact_has_no_regret(rng):
     np.testing.assert_allclose(off - exact, 0.125 / v[0], atol=0.1)
 
 
+def test_steps_that_go_too_far_are_not_taken(rng, monkeypatch):
+    monkeypatch.setattr(regret, "RATES", (50.0, 50.0))
+    model = built("vae", dtype="float64")
+    start, least = regret.refine(model, *refinement(model, rng))
+    np.testing.assert_array_equal(start, least)
+
+
 def test_refining_never_costs(rng):
     for kind in NOISY:
         model = built(kind)
@@ -147,10 +154,12 @@ def test_complexity_adds_exactly_the_bytes(rng):
     np.testing.assert_allclose(gained, 8 * np.log(2) * np.array(sizes), rtol=1e-5)
 
 
-def test_of_a_table_the_bytes_are_steps_of_1_in_255():
-    model = built("vae", 4, likelihood="gaussian", dtype="float64")
-    X = np.array([[0.0, 1.0, -1.0, 1e6]])  # 0, 255 = 0x00ff, -255 = 0xff01, 32767 = 0x7fff
-    row = bytes([0x00, 0xFF, 0x01, 0xFF]) + bytes([0x00, 0x00, 0xFF, 0x7F])
+def test_of_a_table_the_bytes_are_steps_of_1_in_255(rng):
+    model = built("vae", 300, likelihood="gaussian", dtype="float64")
+    X = rng.integers(-400, 400, (1, 300)) / 255
+    X[0, :2] = 1e6, -1e6
+    steps = [2**15 - 1, -(2**15), *np.rint(X[0, 2:] * 255).astype(int).tolist()]
+    row = bytes(n & 255 for n in steps) + bytes(n >> 8 & 255 for n in steps)
     wanted = 8 * np.log(2) * len(zlib.compress(row, 9))
     np.testing.assert_allclose(scores.compressed(model, X), wanted)
 
