@@ -54,6 +54,8 @@ def anomaly(a: argparse.Namespace) -> None:
         raise InputError("--training-data means nothing without --contamination: leave it out")
     if a.threshold_from and a.contamination is None:
         raise InputError("--threshold-from means nothing without --contamination: leave it out")
+    if a.group > 1 and a.score != "typicality":
+        raise InputError("--group means nothing without --score typicality: leave it out")
     check_score(model, a.score, a.samples)
     complete = complete_rows(every.X)
     data = every if complete.all() else _without_gaps(a, every, complete)
@@ -97,6 +99,8 @@ def anomaly(a: argparse.Namespace) -> None:
     if model.rows_.image_shape:
         _draw(model, data, scores, inf if limit is None else limit, a.n, named, picture)
     what = meaning(model, a.score, a.samples, normal)
+    if a.group > 1:
+        what += f"; the mean of each {a.group} rows that follow one another"
     if settings.get("binarize", "none") != "none":
         what += "; pixels binarised once, at random"
     print(_summary(f"{what}; seed {model.seed}", data, scores, a.score))
@@ -138,6 +142,7 @@ def _scores(
     X = pixels(model, data.X, more, settings)
     if normal is not None:
         more["normal"] = normal
+        more["groups"] = np.arange(len(X)) // a.group
     return -model.score_samples(X, a.samples, kind=kind, **more)
 
 

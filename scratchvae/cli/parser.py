@@ -236,6 +236,8 @@ def parser() -> Parser:
     split(a)
     text = "what makes an example anomalous, default {default}; typicality reads the training data"
     option(a, "--score", text, choices=SCORES, default="elbo")
+    text = "typicality: score N rows that follow one another together, default {default}"
+    option(a, "--group N", text, type=count, default=1)
     option(a, "--samples K", "score by the K-sample bound, or with K samples of z", type=count)
     marked = a.add_mutually_exclusive_group()
     text = "mark scores above the 1 - C quantile of those of the training data"

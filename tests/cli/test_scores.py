@@ -108,6 +108,20 @@ def test_typicality_says_the_mean_of_the_training_rows(trained, data, tmp_path, 
     assert f"of log p(x) from {mean:.2f}, the training mean, in nats" in capsys.readouterr().out
 
 
+def test_rows_that_follow_one_another_have_one_score(trained, data, tmp_path, capsys):
+    run, out = trained["vae"], tmp_path / "s.csv"
+    argv = ["anomaly", run, "--group", "4", "-o", out]
+    refused(capsys, argv, "--group means nothing without --score typicality")
+    call(*argv, "--score", "typicality", "--data", data, "--contamination", "0.2")
+    assert "; the mean of each 4 rows that follow one another; seed" in capsys.readouterr().out
+    model = load_model(run)
+    normal = model.score_samples(load_data(data, "train")[0]).mean(dtype=float)
+    elbo = model.score_samples(load_data(data, "all")[0])
+    found = [float(s) for s in column(out, "score")]
+    means = [elbo[i : i + 4].mean() for i in range(0, 70, 4)]  # of the last two rows, too
+    np.testing.assert_allclose(found, np.repeat(abs(means - normal), 4)[:70], atol=1e-5)
+
+
 def test_typicality_needs_the_training_data(trained, data, tmp_path, capsys):
     saved, out = tmp_path / "m.npz", tmp_path / "s.csv"
     load_model(trained["vae"]).save(saved)
