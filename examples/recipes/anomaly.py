@@ -33,6 +33,7 @@ from scratchvae.evaluate.metrics import roc_auc
 PUBLISHED = (0.96, 0.73, 0.97, 0.94, 0.73, 0.92, 0.95, 0.77, 0.92, 0.66)
 METHODS = ("vae", "ae", "pca", "peers")
 SLOW_ROWS, GROUP = 10_000, 10
+kept: list[VAE] = []  # the one model of --control
 
 parser = argparse.ArgumentParser(
     description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -42,11 +43,14 @@ parser.add_argument("--tables", action="store_true", help="the tables of scikit-
 parser.add_argument("--pair", nargs=2, metavar=("A", "B"), help="train on A, and tell B from it")
 parser.add_argument("--digits", default="0,1,2,3,4,5,6,7,8,9", help="those to leave out in turn")
 parser.add_argument("--methods", default="vae,ae,pca", help=f"some of {','.join(METHODS)}")
+parser.add_argument("--scores", default="rec,regret,complex,typical,x10,ink", help="beside ELBO")
+parser.add_argument("--binary", action="store_true", help="pixels above the middle are 1, others 0")
+parser.add_argument("--control", action="store_true", help="train on all digits, none left out")
 parser.add_argument("--peers", action="store_true", help="add peers to the methods")
 parser.add_argument("--latent-dim", type=int, default=2)
 parser.add_argument("--hidden", default="400", help="widths, such as 400 or 400,200")
 parser.add_argument("--likelihood", default="bernoulli", help="of the images")
-parser.add_argument("--epochs", type=int, default=20, help="of the images")
+parser.add_argument("--epochs", type=int, default=10, help="of the images")
 parser.add_argument("--rows", type=int, help="train on so many random rows only")
 parser.add_argument("--seed", type=int, default=0)
 a = parser.parse_args()
@@ -66,13 +70,16 @@ def imported(name, package):
 
 def vae_scores(X, X_test, odd, seed, **settings):
     """The scores of a VAE, larger for anomalous rows; settings are its hyper-parameters."""
-    vae = VAE(seed=seed, **settings).fit(X)
+    vae = kept[0] if kept else VAE(seed=seed, **settings).fit(X)
+    kept[:] = [vae] if a.control else []
     elbo, normal = vae.score_samples(X_test), float(vae.score_samples(X).mean())
     found = {"ELBO": -elbo}
     for name, kind in (("rec", "reconstruction"), ("regret", "regret"), ("complex", "complexity")):
-        found[name] = -vae.score_samples(X_test, kind=kind)
-    found["typical"] = -vae.score_samples(X_test, kind="typicality", normal=normal)
-    if len(X_test) >= 1000:  # groups of one kind
+        if name in a.scores:
+            found[name] = -vae.score_samples(X_test, kind=kind)
+    if "typical" in a.scores:
+        found["typical"] = -vae.score_samples(X_test, kind="typicality", normal=normal)
+    if "x10" in a.scores and len(X_test) >= 1000:  # groups of one kind
         rows = np.random.default_rng(seed).permutation(len(X_test))
         rows = np.concatenate([some[: len(some) // GROUP * GROUP] for some in
                                (rows[odd[rows]], rows[~odd[rows]])])  # fmt: skip
@@ -81,7 +88,7 @@ def vae_scores(X, X_test, odd, seed, **settings):
         means = elbo[rows].reshape(-1, GROUP).mean(axis=1)
         found |= {"ELBO x10": -means.repeat(GROUP), "typ x10": -typical}
         found = {name: (s, odd[rows] if "x10" in name else odd) for name, s in found.items()}
-    if settings["likelihood"] == "bernoulli":
+    if "ink" in a.scores and settings["likelihood"] == "bernoulli":
         pixels = X_test / 255
         grey = np.clip(pixels, 1e-9, 1 - 1e-9)
         entropy = -(pixels * np.log(grey) + (1 - pixels) * np.log(1 - grey)).sum(axis=1)
@@ -127,8 +134,10 @@ def aurocs(X, X_test, odd, seed, scaled, **settings):
     return {name: roc_auc(s, among) for name, (s, among) in pairs.items()}
 
 
-def hanley(auc, odd, normal):
+def hanley(name, auc, among):
     """The standard error of an AUROC over test rows (Hanley & McNeil, Radiology 143, 1982)."""
+    size = GROUP if "x10" in name else 1
+    odd, normal = among.sum() // size, (~among).sum() // size
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     rest = (odd - 1) * (q1 - auc**2) + (normal - 1) * (q2 - auc**2)
     return np.sqrt((auc * (1 - auc) + rest) / (odd * normal))
@@ -157,16 +166,16 @@ def some_of(X):
 def digits():
     X, y = load_data("mnist", "train", a.data_dir)
     X_test, y_test = load_data("mnist", "test", a.data_dir)
+    if a.binary:
+        X, X_test = ((pixels > 127) * np.uint8(255) for pixels in (X, X_test))
     rows, errors = [], []
     for digit in (int(d) for d in a.digits.split(",")):
         odd = y_test == digit
-        found = aurocs(some_of(X[y != digit]), X_test, odd, a.seed, **of_images())
+        found = aurocs(some_of(X[(y != digit) | a.control]), X_test, odd, a.seed, **of_images())
         if not rows:
             show("left out", ["published", *found])
         rows.append([PUBLISHED[digit], *found.values()])
-        size = [GROUP if "x10" in name else 1 for name in found]
-        pairs = zip(found.values(), size, strict=True)
-        errors.append([hanley(v, odd.sum() // n, (~odd).sum() // n) for v, n in pairs])
+        errors.append([hanley(name, v, odd) for name, v in found.items()])
         show(digit, rows[-1])
     show("mean", np.mean(rows, axis=0))
     show("test error", ["", *np.sqrt(np.square(errors).sum(axis=0)) / len(rows)])
@@ -210,7 +219,7 @@ def pair():
     found = aurocs(some_of(X), X_test, odd, a.seed, **of_images())
     show("odd", found)
     show(B, found.values())
-    show("test error", [hanley(v, odd.sum(), (~odd).sum()) for v in found.values()])
+    show("test error", [hanley(name, v, odd) for name, v in found.items()])
 
 
 tables() if a.tables else pair() if a.pair else digits()
