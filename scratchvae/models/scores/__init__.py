@@ -3,12 +3,13 @@
 "elbo"            the lower bound of log p(x) of `bounds.py`
 "reconstruction"  log p(x|z), the mean over samples of z: the reconstruction probability of An & Cho
                   (Variational autoencoder based anomaly detection using reconstruction probability,
-                  SNU Data Mining Center, 2015, algorithm 4)
+                  SNU Data Mining Center, 2015)
 "regret"          minus the likelihood regret (Xiao et al., arXiv:2003.02977), see `regret.py`
-"complexity"      the bound plus the length of the compressed row (Serra et al., arXiv:1909.11480,
-                  equation 1, with the sign turned)
-"typicality"      minus the distance to the typical set (Nalisnick et al., arXiv:1906.02994,
-                  equation 6), |mean of -bound over the group - that of normal rows|
+"complexity"      -S(x), S(x) = -log p(x) - L(x), where L is the length of the compressed row and
+                  the bound stands for log p (Serra et al., arXiv:1909.11480, their score S)
+"typicality"      minus the distance to the typical set, |mean of -log p over M rows - entropy|; the
+                  bound stands for log p, and normal rows for the entropy (Nalisnick et al.,
+                  arXiv:1906.02994, their test statistic)
 
 All are computed from the validated rows of one model. This module meets the data on the host.
 """

@@ -2,7 +2,7 @@
 
 The encoder's q(z|x) is good for rows like those of the training. For each row, its mean and log
 variance are refined by steps of Adam while the decoder stays as it is. The regret is what the
-negative ELBO falls by (equation 6 of the paper, which refines q by the same objective).
+negative ELBO falls by: cost(encoder's q) - min over q of cost(q), which is >= 0.
 
     cost(mu, logvar) = (1/K) sum_k -log p(x|z_k) + KL(N(mu, exp(logvar)) || N(0, 1)),
     z_k = mu + exp(logvar/2) eps_k
