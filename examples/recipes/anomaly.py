@@ -52,7 +52,7 @@ parser.add_argument("--peers", action="store_true", help="add peers to the metho
 parser.add_argument("--latent-dim", type=int, default=2)
 parser.add_argument("--hidden", default="400", help="widths, such as 400 or 400,200")
 parser.add_argument("--likelihood", default="bernoulli", help="of the images")
-parser.add_argument("--epochs", type=int, default=10, help="of the images")
+parser.add_argument("--epochs", type=int, default=20, help="of the images")
 parser.add_argument("--rows", type=int, help="train on so many random rows only")
 parser.add_argument("--seed", type=int, default=0)
 a = parser.parse_args()
