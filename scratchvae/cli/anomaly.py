@@ -1,11 +1,13 @@
 """The command `anomaly`: score examples by how unlikely they are, and evaluate the ranking.
 
-The score is the negative of the lower bound of log p(x), in nats: larger is more anomalous.
+The score is the negative of `score_samples`, in nats, so larger is more anomalous: by default, of
+the lower bound of log p(x).
 """
 
 import argparse
 import os
 import warnings
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,11 @@ from ..data.labels import by_text, known_labels, labels_named, missing, rejoined
 from ..data.sources import DataSet
 from ..errors import DataWarning, InputError
 from ..evaluate.metrics import average_precision, roc_auc
-from ..evaluate.outliers import threshold
+from ..evaluate.outliers import meaning, threshold
 from ..evaluate.units import Data, need_labels, pixels
 from ..files.atomic import write_csv
 from ..models import Model
+from ..models.scores import check as check_score
 from ..pictures import gallery
 from ..train.snapshot import data_hash
 from .shared import (
@@ -44,15 +47,30 @@ def anomaly(a: argparse.Namespace) -> None:
     every = data_of(a, model, settings)
     path = output(a, None if a.data is None else f"anomaly-{Path(every.name).stem}.csv")
     picture = path.with_suffix(".png")
-    for flag, value in (("training-data", a.training_data), ("threshold-from", a.threshold_from)):
-        if value and a.contamination is None:
-            raise InputError(f"--{flag} means nothing without --contamination: leave it out")
+    needs = "--score typicality" if a.score == "typicality" else ""
+    if a.contamination is not None:
+        needs = "--contamination"
+    if a.training_data and not needs:
+        raise InputError("--training-data means nothing without --contamination: leave it out")
+    if a.threshold_from and a.contamination is None:
+        raise InputError("--threshold-from means nothing without --contamination: leave it out")
+    if a.group > 1 and a.score != "typicality":
+        raise InputError("--group means nothing without --score typicality: leave it out")
+    check_score(model, a.score, a.samples)
     complete = complete_rows(every.X)
     data = every if complete.all() else _without_gaps(a, every, complete)
-    X, y, name, *_ = data
+    X, y = data.X, data.y
     named = _anomalous(a, settings, data)
+    splits = _splits(a, model, settings, needs) if needs else None
+    normal = None
+    if a.score == "typicality" and splits is not None:
+        normal = -_scores(model, splits[0], settings, a, "elbo").mean(dtype=float)
+
+    def scored(data: Data) -> np.ndarray:
+        return _scores(model, data, settings, a, a.score, normal)
+
     with naming_rows(data):
-        scores = _scores(model, X, y, name, settings, a.samples)
+        scores = scored(data)
 
     def column(values: list[Any]) -> list[Any]:
         after = iter(values)
@@ -64,12 +82,13 @@ def anomaly(a: argparse.Namespace) -> None:
     }
     limit, marks = a.threshold, ""
     if a.contamination is not None:
-        limit, marks = _threshold(a, model, settings)
+        limit, marks = _threshold(a, settings, splits, scored)
     if limit is not None:
         above = scores > limit
         columns["anomaly"] = column(above.astype(int).tolist())
-        # as many digits as single precision has, so that --threshold gives the same verdicts
-        marks = f"anomaly: a score above {limit:.9g}{marks}: {above.sum():,} of {len(X):,}"
+        # as many digits as the scores have, so that --threshold gives the same verdicts
+        digits = 9 if scores.dtype == np.float32 else 17
+        marks = f"anomaly: a score above {limit:.{digits}g}{marks}: {above.sum():,} of {len(X):,}"
     if every.y is not None:
         own = every.label not in (None, *OWN_COLUMNS)
         columns[str(every.label) if own else "label"] = every.y.tolist()
@@ -79,7 +98,12 @@ def anomaly(a: argparse.Namespace) -> None:
     print(path)
     if model.rows_.image_shape:
         _draw(model, data, scores, inf if limit is None else limit, a.n, named, picture)
-    print(_summary(model, a, settings, data, scores))
+    what = meaning(model, a.score, a.samples, normal)
+    if a.group > 1:
+        what += f"; the mean of each {a.group} rows that follow one another"
+    if settings.get("binarize", "none") != "none":
+        what += "; pixels binarised once, at random"
+    print(_summary(f"{what}; seed {model.seed}", data, scores, a.score))
     if n := int((~complete).sum()):
         of = f"{n:,} of {len(complete):,} rows"
         first = every.called(complete.argmin())
@@ -105,12 +129,21 @@ def _check_output(path: Path, model: Model) -> None:
 
 
 def _scores(
-    model: Model, X: Any, y: Any, name: str, settings: dict[str, Any], k: int | None
+    model: Model,
+    data: Data,
+    settings: dict[str, Any],
+    a: argparse.Namespace,
+    kind: str,
+    normal: float | None = None,
 ) -> np.ndarray:
-    labels: dict[str, Any] = {"y": y} if model.needs_labels else {}
-    if labels:
-        need_labels(type(model), y, name)
-    return -model.score_samples(pixels(model, X, labels, settings), k, **labels)
+    more: dict[str, Any] = {"y": data.y} if model.needs_labels else {}
+    if more:
+        need_labels(type(model), data.y, data.name)
+    X = pixels(model, data.X, more, settings)
+    if normal is not None:
+        more["normal"] = normal
+        more["groups"] = np.arange(len(X)) // a.group
+    return -model.score_samples(X, a.samples, kind=kind, **more)
 
 
 def _without_gaps(a: argparse.Namespace, data: Data, complete: np.ndarray) -> Data:
@@ -135,12 +168,14 @@ def _without_gaps(a: argparse.Namespace, data: Data, complete: np.ndarray) -> Da
     )
 
 
-def _threshold(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> tuple[float, str]:
-    """The 1 - contamination quantile of the scores of a split of the run, and what it is."""
+def _splits(
+    a: argparse.Namespace, model: Model, settings: dict[str, Any], flag: str
+) -> tuple[Data, Data]:
+    """The rows of the run's training, and its test split without the labels left out."""
     if "data" not in settings:
         raise InputError(
-            f"{a.run_folder} does not name the data of its training, whose scores --contamination "
-            "needs: leave it out, or name the folder of the run"
+            f"{a.run_folder} does not name the data of its training, whose scores {flag} needs: "
+            "leave it out, or name the folder of the run"
         )
     if given := a.training_data:
         if not known_name(given) and not os.path.exists(given):
@@ -148,17 +183,22 @@ def _threshold(a: argparse.Namespace, model: Model, settings: dict[str, Any]) ->
         settings = settings | {"data": known_name(given) or given}
     if settings["data"] not in NAMED and not os.path.exists(settings["data"]):
         raise InputError(
-            f"{a.run_folder} was trained on {settings['data']}, which is gone, and --contamination "
-            "needs the scores of its training rows: say where it is with --training-data"
+            f"{a.run_folder} was trained on {settings['data']}, which is gone, and {flag} needs "
+            "the scores of its training rows: say where it is with --training-data"
         )
     moved = {} if a.data_dir is None else {"data_dir": a.data_dir}
     rows, test = data_splits(settings | moved)
-    _check_that_they_are_the_training_data(a, model, settings, rows, test)
-    test = _normal(test, settings)
+    _check_that_they_are_the_training_data(a, model, settings, rows, test, flag)
+    return Data(rows.X, rows.y, test.name, "training split"), _normal(test, settings)
+
+
+def _threshold(
+    a: argparse.Namespace, settings: dict[str, Any], splits: Any, scored: Callable[..., np.ndarray]
+) -> tuple[float, str]:
+    """The 1 - contamination quantile of the scores of a split of the run, and what it is."""
+    rows, test = splits
     quantile = f", the {1 - a.contamination:g} quantile of the"
-    of_test = np.empty(0)
-    if len(test.X):
-        of_test = _scores(model, test.X, test.y, test.name, settings, a.samples)
+    of_test = scored(test) if len(test.X) else np.empty(0)
     if a.threshold_from == "test":
         if not len(of_test):
             raise InputError(
@@ -167,7 +207,7 @@ def _threshold(a: argparse.Namespace, model: Model, settings: dict[str, Any]) ->
             )
         limit = -threshold(-of_test, a.contamination)
         return limit, f"{quantile} {len(of_test):,} test examples"
-    scores = _scores(model, rows.X, rows.y, test.name, settings, a.samples)
+    scores = scored(rows)
     limit = -threshold(-scores, a.contamination)
     text = f"{quantile} {len(scores):,} training examples"
     if len(of_test):
@@ -187,16 +227,21 @@ def _normal(test: Data, settings: dict[str, Any]) -> Data:
 
 
 def _check_that_they_are_the_training_data(
-    a: argparse.Namespace, model: Model, settings: dict[str, Any], rows: DataSet, test: Data
+    a: argparse.Namespace,
+    model: Model,
+    settings: dict[str, Any],
+    rows: DataSet,
+    test: Data,
+    flag: str,
 ) -> None:
     """Raises InputError unless these splits have the hash that the checkpoint keeps."""
     X = as_trained(model, settings, rows, test=False)
     X_test = as_trained(model, settings, test, test=True)
     if a.hashes["data"] not in (None, data_hash(X, X_test)):
         raise InputError(
-            f"{settings['data']} does not hold what {a.run_folder} was trained on, and "
-            "--contamination needs the scores of those rows: put the data back, name them with "
-            "--training-data, or train on the new ones (--init-from)"
+            f"{settings['data']} does not hold what {a.run_folder} was trained on, and {flag} "
+            "needs the scores of those rows: put the data back, name them with --training-data, or "
+            "train on the new ones (--init-from)"
         )
 
 
@@ -251,33 +296,24 @@ def _draw(
     save_picture(figure, path)
 
 
-def _summary(
-    model: Model, a: argparse.Namespace, settings: dict[str, Any], data: Data, scores: np.ndarray
-) -> str:
+def _summary(what: str, data: Data, scores: np.ndarray, kind: str) -> str:
     def row(i: Any, explained: bool = True) -> str:
         label = "" if data.y is None else f"label {data.y[i]}"
         file = "" if data.files is None else data.files[i]
         return f"{data.called(i, label, file, explained=explained)} with {scores[i]:.2f}"
 
-    k = a.samples
-    bound = "log p(x given its label)" if model.needs_labels else "log p(x)"
-    if not model.noisy:
-        what = "the reconstruction error, in nats"
-    elif k is None:
-        what = f"the negative ELBO of {bound}, in nats, {model.draws}"
-    else:
-        what = f"the negative importance-weighted bound of {bound}, in nats, {k} samples of z"
-    if settings.get("binarize", "none") != "none":
-        what += "; pixels binarised once, at random"
+    least, most = "least likely", "most likely"
+    if kind != "elbo":
+        least, most = "most anomalous", "least anomalous"
     if len(scores) == 1:
         found = f"the only example of {data.name}: {row(0)}"
     else:
         found = (
-            f"the {len(scores):,} examples of the {data.split} of {data.name}: the least likely is "
-            f"{row(scores.argmax())}, the most likely {row(scores.argmin(), False)}, the median "
+            f"the {len(scores):,} examples of the {data.split} of {data.name}: the {least} is "
+            f"{row(scores.argmax())}, the {most} {row(scores.argmin(), False)}, the median "
             f"{np.median(scores):.2f}"
         )
-    return f"{found}\nscore: {what}; seed {model.seed}"
+    return f"{found}\nscore: {what}"
 
 
 def _ranking_quality(scores: np.ndarray, y: np.ndarray, named: list[Any]) -> str:

@@ -15,6 +15,7 @@ from ..models import MODELS
 from ..models.iwae import OBJECTIVES
 from ..models.losses import LIKELIHOODS
 from ..models.parameters import INITS
+from ..models.scores import KINDS as SCORES
 from ..nets import ACTIVATIONS
 from ..pictures import ROWS, SHOWN
 from ..startup import AUTO
@@ -234,7 +235,11 @@ def parser() -> Parser:
     option(a, "-n", "examples in the picture, default {default}", type=count, default=24)
     result(a, ".csv, the picture beside it as .png", runs.SCORES)
     split(a)
-    option(a, "--samples K", "score by the K-sample bound", type=count)
+    text = "what makes an example anomalous, default {default}; typicality reads the training data"
+    option(a, "--score", text, choices=SCORES, default="elbo")
+    text = "typicality: score N rows that follow one another together, default {default}"
+    option(a, "--group N", text, type=count, default=1)
+    option(a, "--samples K", "score by the K-sample bound, or with K samples of z", type=count)
     marked = a.add_mutually_exclusive_group()
     text = "mark scores above the 1 - C quantile of those of the training data"
     option(marked, "--contamination C", text, type=fraction)
@@ -242,7 +247,7 @@ def parser() -> Parser:
     option(marked, "--threshold NATS", text, type=finite)
     text = "the data of --contamination: train (default), or the test split, new to the model"
     option(a, "--threshold-from", text, choices=("train", "test"))
-    text = "where the training data of --contamination are now, if they have moved"
+    text = "where the training data are now, if they have moved"
     option(a, "--training-data PATH", text, type=place)
     text = "labels that count as anomalous, default those left out of training"
     option(a, "--anomalous LABEL[,LABEL...]", text, type=names, action=Extend)

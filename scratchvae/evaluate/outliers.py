@@ -7,8 +7,9 @@ import numpy as np
 
 from ..errors import InputError, finite_number
 from ..models import VAE, Model
-from ..models.bounds import check_samples
 from ..models.estimator import HyperParameters, not_fitted
+from ..models.scores import check
+from ..models.scores.regret import SAMPLES
 
 
 @dataclass(eq=False, repr=False)
@@ -20,9 +21,12 @@ class AnomalyDetector(HyperParameters):
                     normal rows it is a larger one where the model knows its training rows by
                     heart; then take a quantile of the scores of rows that `fit` did not see
     k               samples of z for each score, as in the model's `score_samples`; None: the ELBO
+    kind            the score: "elbo", "reconstruction", "regret", "complexity" or "typicality", as
+                    in the model's `score_samples`; the last compares with the training rows' mean
 
-    Learned by `fit`: `model_`, the trained copy, and `offset_`, the threshold, in nats. A row has
-    one score, so it gets the same verdict alone as among others. `pickle` and `joblib` save a
+    Learned by `fit`: `model_`, the trained copy, `offset_`, the threshold, in nats, and `normal_`,
+    the mean bound of the training rows, which is None unless kind is "typicality". A row has one
+    score, so it gets the same verdict alone as among others. `pickle` and `joblib` save a
     detector; `model_.save` saves its model. y holds labels, which only a model that needs them
     reads when it scores rows.
     """
@@ -30,6 +34,7 @@ class AnomalyDetector(HyperParameters):
     model: Model | None = None
     contamination: float = 0.01
     k: int | None = None
+    kind: str = "elbo"
 
     def fit(self, X: Any, y: Any = None, **settings: Any) -> Self:
         """Train a copy of the model on X (N,D), and take the threshold from the scores of X.
@@ -40,21 +45,24 @@ class AnomalyDetector(HyperParameters):
         if contamination > 0.5:
             raise InputError(f"contamination must be at most 0.5, got {contamination:g}")
         model = self._untrained()
-        check_samples(model, self.k)
+        check(model, self.kind, self.k)
         model.fit(X, y, **settings)
-        scores = self._scores(model, X, y)
-        # both at once, for threads that read this detector
-        self.__dict__.update(model_=model, offset_=threshold(scores, contamination))
+        normal = self._mean_bound(model, X, y) if self.kind == "typicality" else None
+        scores = self._scores(model, normal, X, y)
+        # all at once, for threads that read this detector
+        offset = threshold(scores, contamination)
+        self.__dict__.update(model_=model, offset_=offset, normal_=normal)
         return self
 
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
-        """The lower bound of log p(x) for each row of X, (N,), nats: larger is more normal."""
-        return self._scores(self._fitted()[0], X, y)
+        """The score of each row of X, (N,), nats: larger is more normal."""
+        model, _, normal = self._fitted()
+        return self._scores(model, normal, X, y)
 
     def decision_function(self, X: Any, y: Any = None) -> np.ndarray:
         """`score_samples` minus `offset_`, (N,), nats: negative for an outlier."""
-        model, offset = self._fitted()
-        return self._scores(model, X, y) - offset
+        model, offset, normal = self._fitted()
+        return self._scores(model, normal, X, y) - offset
 
     def predict(self, X: Any, y: Any = None) -> np.ndarray:
         """The verdict on each row of X, (N,): -1 for an outlier, 1 for a normal row."""
@@ -82,15 +90,21 @@ class AnomalyDetector(HyperParameters):
             raise InputError(f"model must be a model of scratchvae, such as VAE(), got {shown}")
         return type(model)(**model.get_params(deep=False))
 
-    def _fitted(self) -> tuple[Model, float]:
+    def _fitted(self) -> tuple[Model, float, float | None]:
         learned = self.__dict__.copy()  # at one moment
         if "model_" not in learned:
             raise not_fitted("this AnomalyDetector has no threshold: call fit first")
-        return learned["model_"], learned["offset_"]
+        return learned["model_"], learned["offset_"], learned.get("normal_")
 
-    def _scores(self, model: Model, X: Any, y: Any) -> np.ndarray:
+    def _scores(self, model: Model, normal: float | None, X: Any, y: Any) -> np.ndarray:
+        more = {"y": y} if model.needs_labels else {}
+        if self.kind == "typicality":
+            more["normal"] = normal
+        return model.score_samples(X, self.k, kind=self.kind, **more).astype(float)
+
+    def _mean_bound(self, model: Model, X: Any, y: Any) -> float:
         labels = {"y": y} if model.needs_labels else {}
-        return model.score_samples(X, self.k, **labels).astype(float)
+        return float(model.score_samples(X, self.k, **labels).mean(dtype=float))
 
     def __sklearn_tags__(self) -> Any:
         # lazily: only scikit-learn calls this
@@ -109,3 +123,21 @@ def threshold(scores: np.ndarray, contamination: float) -> float:
     It is the score of a row: interpolation between two would be NaN if one were infinite.
     """
     return float(np.quantile(scores, contamination, method="higher"))
+
+
+def meaning(model: Model, kind: str, k: int | None, normal: float | None = None) -> str:
+    """What minus the score of `score_samples` is, in words, with its unit and samples of z."""
+    p = "log p(x given its label)" if model.needs_labels else "log p(x)"
+    cost = "the negative ELBO" if k is None else "the negative importance-weighted bound"
+    cost = f"{cost} of {p}" if model.noisy else "the reconstruction error"
+    what = {
+        "elbo": cost,
+        "reconstruction": "-log p(x|z)",
+        "regret": "the likelihood regret, which refining q(z|x) takes off the negative ELBO",
+        "complexity": f"{cost} minus the length of the row compressed by zlib",
+        "typicality": f"the distance of {cost} from {-(normal or 0):.2f}, the training mean",
+    }[kind]
+    draws = model.draws if k is None else f"{k} samples of z"
+    if kind == "regret":
+        draws = f"{k or SAMPLES} samples of z"
+    return f"{what}, in nats" + (f", {draws}" if model.noisy else "")

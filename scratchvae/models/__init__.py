@@ -2,7 +2,8 @@
 
 Read `vae.py` first. `model.py` has the public methods, `losses.py` the loss terms. Nothing here
 knows the command line, a picture or a published number. Only the modules that take data or return
-results may use NumPy: `model.py`, `labelled.py`, `load.py` and `bounds.py`.
+results may use NumPy: `model.py`, `labelled.py`, `load.py`, `bounds.py` and
+`scores/__init__.py`.
 """
 
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ _HOMES = {  # a script that uses one model imports no other
 }
 _MODULES = (
     *("autoencoder", "bounds", "cvae", "estimator", "iwae", "labelled", "load", "losses", "m2"),
-    *("model", "parameters", "vae"),
+    *("model", "parameters", "scores", "vae"),
 )
 
 if not TYPE_CHECKING:  # a type checker would take any name for a public one

@@ -20,6 +20,7 @@ from ..nets import ACTIVATIONS
 # of another size differently.
 PAIRS = 256
 NUMBERS = 2**15  # random numbers to draw together, about
+DECODER = f"{__package__}.vae"  # the module of the decoder that this package's models share
 
 
 def check_samples(model: Any, k: int | None) -> None:
@@ -45,7 +46,7 @@ def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
     layers = decoder_layers(model) if k and has_columns(model) else None
 
     def elbo(x: Array) -> tuple[Array]:
-        acts = model.forward(x, model.draw_noise(len(x), row=_row_keys(model, x), **key))
+        acts = model.forward(x, model.draw_noise(len(x), row=row_keys(model, x), **key))
         return (-acts.rec - acts.kl,)
 
     def bound(x: Array) -> tuple[Array]:
@@ -55,10 +56,14 @@ def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
         x, codes = x[:n], tuple(a[:n] for a in codes)
         return (streaming_log_mean_exp(_log_weights(model, x, codes, k or 1, layers, key)),)
 
-    bounds = model.map_rows(elbo if k is None else bound, X)[0]
-    if np.isnan(bounds).any() and not np.isfinite(to_numpy(model.params_.array)).all():
+    return finite_or_minus_inf(model, model.map_rows(elbo if k is None else bound, X)[0])
+
+
+def finite_or_minus_inf(model: Any, scores: np.ndarray) -> np.ndarray:
+    """The scores (N,), with -inf for NaN. Raises InputError if the model is what is not finite."""
+    if np.isnan(scores).any() and not np.isfinite(to_numpy(model.params_.array)).all():
         raise InputError("a parameter of the model is NaN or infinite, so its rows have no scores")
-    return np.where(np.isnan(bounds), bounds.dtype.type(-inf), bounds)
+    return np.where(np.isnan(scores), scores.dtype.type(-inf), scores)
 
 
 def _power_of_2(n: int) -> int:
@@ -66,7 +71,7 @@ def _power_of_2(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-def _row_keys(model: Any, x: Array) -> Array:
+def row_keys(model: Any, x: Array) -> Array:
     """The keys of the noise: those of the pixels, so that it is the same with any label."""
     return noise.row_keys(x[:, : model.n_features_])
 
@@ -75,7 +80,7 @@ def _log_weights(
     model: Any, x: Array, codes: tuple[Array, ...], k: int, layers: Any, key: dict[str, int]
 ) -> Iterator[Array]:
     """log p(x, z_j) / q(z_j|x), (B,), for j = 0, ..., k - 1, one after another."""
-    n, Z, row = len(x), model.latent_dim, _row_keys(model, x)
+    n, Z, row = len(x), model.latent_dim, row_keys(model, x)
     if array_module(x) is not np:  # a GPU has enough to do with one sample of each row
         for j in range(k):
             yield model.log_weight(x, codes, model.draw_noise(n, Z, step=j, row=row, **key))
@@ -125,7 +130,7 @@ def has_columns(model: Any) -> bool:
     return (
         model.xp is np
         and model.likelihood == "bernoulli"
-        and own == (f"{__package__}.model", f"{__package__}.vae")
+        and own == (f"{__package__}.model", DECODER)
     )
 
 

@@ -24,7 +24,7 @@ from ..files import checkpoint, safetensors
 from ..files.home import expanded
 from ..train import Trainer
 from ..train.optim import TRAINING
-from . import bounds
+from . import scores
 from .losses import likelihood_draw, likelihood_mean, log_prior_ratio, reconstruction
 from .parameters import Parametric, reads
 
@@ -265,21 +265,21 @@ class Model(Parametric):
         return (likelihood_draw(self.params_, y, values, self.likelihood),)
 
     def score_samples(
-        self, X: Any, k: int | None = None, *, y: Any = None, seed: int | None = None
-    ) -> np.ndarray:
+        self, X: Any, k: int | None = None, *, kind: str = "elbo", y: Any = None,
+        seed: int | None = None, normal: float | None = None, groups: Any = None,
+    ) -> np.ndarray:  # fmt: skip
         """A lower bound of log p(x) for each row of X, (N,), nats: larger is more likely.
 
-        Without k, the evidence lower bound with the closed-form KL and as many samples of z as
-        training draws (one; k for an IWAE). With k, the importance-weighted bound of
-        `models/bounds.py`. For a model with labels, y (N,) makes it a bound of log p(x|y), or of
-        log p(x, y). Of scaled data, it is a density of the scaled values. Where the numbers
-        overflow, far from the training data, it is -inf. The noise is keyed by the values of a row
-        and by seed (default `self.seed`): a row has one score, wherever it is.
+        The ELBO, with as many samples of z as in training; with k, the importance-weighted bound;
+        with labels y (N,), of log p(x|y) or log p(x,y); of scaled data, of densities of scaled
+        values. It is -inf where numbers overflow. Noise is keyed by seed (default `self.seed`) and
+        a row's values: a row has one score. kind is another score of `models/scores`; "typicality"
+        needs normal, the mean bound of normal rows; groups (N,) are rows that it scores together.
         """
         model = self.view()
         seed = noise.check_seed(model.seed if seed is None else seed)
         with np.errstate(over="ignore", invalid="ignore"):
-            return bounds.of_rows(model, model.check(X, y), k, seed)
+            return scores.of_rows(model, model.check(X, y), k, seed, kind, normal, groups)
 
     @reads
     def transform(self, X: Any) -> Any:

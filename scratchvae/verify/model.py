@@ -18,6 +18,7 @@ from ..errors import InputError, whole_number
 from ..gradcheck.checker import check
 from ..gradcheck.report import GOOD, Finding, Report, within
 from ..models.losses import reconstruction
+from ..models.scores import regret
 from ..train.trainer import Trainer
 from . import meaning
 
@@ -32,9 +33,10 @@ def check_model(
     x (B,D), eps (B,Z) and, for models with labels, y (B,) are passed to its public
     `loss_and_grad`, whose gradients are the leaves of the report. Its findings are the shipped
     training step, with Adam as in the paper; the gradients after `steps` such steps on x, at
-    another beta, and at extreme logits; and what differences cannot see: the spread of the samples,
-    the KL, beta, the likelihood and the bounds of a model with noise. The parameters are changed
-    and restored. Raises InputError if the model is not in float64.
+    another beta, and at extreme logits; the gradient by which the likelihood regret refines q; and
+    what differences cannot see: the spread of the samples, the KL, beta, the likelihood and the
+    bounds of a model with noise. The parameters are changed and restored. Raises InputError if the
+    model is not in float64.
     """
     whole_number(steps, "steps")
     if not hasattr(model, "params_") and np.ndim(x) == 2:
@@ -63,6 +65,8 @@ def check_model(
         findings += _training(model, x, y, steps)
         findings += gradients(f"after {steps} steps")
     if model.noisy:
+        if regret.has_regret(model):
+            findings.append(_refinement(model, x, y, seed))
         if hasattr(model, "beta"):
             with _restored(model):
                 model.beta += 1
@@ -161,6 +165,23 @@ def surrogate(model: Any, x: Any, eps: Any) -> Callable[[], Any]:
         return (decoder + encoder).sum() / B
 
     return loss
+
+
+def _refinement(model: Any, x: Any, y: Any, seed: int) -> Finding:
+    """The gradient of mu and logvar by which the likelihood regret refines q(z|x)."""
+    rows = model.to_device(model.check(x, y), "x").copy()
+    x, labels, mu, logvar = regret.start_of(model, rows, 2)
+    eps = model.draw_noise(len(x), model.latent_dim, seed=seed, stream=SAMPLE, step=1).copy()
+
+    def cost(mu: Any, logvar: Any) -> Any:
+        return regret.forward(model, x, labels, mu, logvar, eps).cost
+
+    def cost_backward(dy: Any, mu: Any, logvar: Any) -> Any:
+        return regret.backward(model, dy, regret.forward(model, x, labels, mu, logvar, eps))
+
+    report = check(cost, cost_backward, {"mu": mu, "logvar": logvar}, seed=seed)
+    text = "; ".join(leaf.message for leaf in report.leaves if leaf.verdict not in GOOD)
+    return Finding("refinement of q", report.verdict, report.error, report.resolution, text)
 
 
 def _training(model: Any, x: Any, y: Any, steps: int) -> Iterator[Finding]:

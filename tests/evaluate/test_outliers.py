@@ -8,6 +8,7 @@ import pytest
 from scratchvae import AnomalyDetector, Autoencoder, InputError, load_data
 from scratchvae.evaluate import evaluate
 from scratchvae.models import MODELS, VAE, ConditionalVAE, SemiSupervisedVAE
+from scratchvae.models.scores import KINDS
 
 ROWS = 300
 SMALL = {"latent_dim": 3, "hidden": (16,), "seed": 1, "epochs": 2}
@@ -70,9 +71,25 @@ def test_k_samples_make_the_score(strokes):
     np.testing.assert_array_equal(detector.score_samples(X), detector.model_.score_samples(X, 5))
 
 
+@pytest.mark.parametrize("k", [None, 2])
+@pytest.mark.parametrize("score", KINDS)
+def test_every_score_makes_verdicts(score, k, strokes):
+    X, _ = strokes
+    detector = AnomalyDetector(VAE(**SMALL), 0.1, k, score).fit(X)
+    model = detector.model_
+    normal = {}
+    if score == "typicality":
+        normal["normal"] = model.score_samples(X, k).mean(dtype=float)
+    wanted = model.score_samples(X, k, kind=score, **normal)
+    np.testing.assert_array_equal(detector.score_samples(X), wanted)
+    assert (detector.predict(X) == -1).sum() == 0.1 * ROWS
+    again = pickle.loads(pickle.dumps(detector))
+    np.testing.assert_array_equal(again.decision_function(X[:9]), wanted[:9] - detector.offset_)
+
+
 def test_a_threshold_at_an_infinite_score_is_no_nan(monkeypatch):
     scores = np.array([-np.inf, -np.inf, 3, 4], dtype="f4")
-    monkeypatch.setattr(VAE, "score_samples", lambda self, X, k: scores)
+    monkeypatch.setattr(VAE, "score_samples", lambda self, X, k, kind: scores)
     detector = AnomalyDetector(VAE(**SMALL), 0.4)
     assert detector.fit_predict(np.zeros((4, 2))).tolist() == [-1, -1, 1, 1]
     assert detector.offset_ == 3
@@ -128,9 +145,9 @@ def test_a_pickle_gives_the_same_verdicts(strokes):
 def test_hyper_parameters_of_the_model_are_nested():
     detector = AnomalyDetector(VAE(**SMALL), k=3)
     params = detector.get_params()
-    assert list(params)[:3] == ["model", "contamination", "k"]
+    assert list(params)[:4] == ["model", "contamination", "k", "kind"]
     assert params["model__epochs"] == 2
-    assert list(detector.get_params(deep=False)) == ["model", "contamination", "k"]
+    assert list(detector.get_params(deep=False)) == ["model", "contamination", "k", "kind"]
     assert detector.set_params(model__lr=0.1, k=None) is detector
     assert (detector.model.lr, detector.k) == (0.1, None)
     other = VAE(seed=5)
@@ -139,7 +156,7 @@ def test_hyper_parameters_of_the_model_are_nested():
     assert other.latent_dim == 7
     shown = repr(AnomalyDetector(VAE(seed=5), 0.1))
     assert shown.startswith("AnomalyDetector(model=VAE(latent_dim=32, hidden=(400,)")
-    assert shown.endswith("seed=5), contamination=0.1, k=None)")
+    assert shown.endswith("seed=5), contamination=0.1, k=None, kind='elbo')")
 
 
 @pytest.mark.parametrize(
@@ -156,6 +173,8 @@ def test_hyper_parameters_of_the_model_are_nested():
         ),
         (lambda: AnomalyDetector(k=0), "k must be a whole number >= 1, got 0"),
         (lambda: AnomalyDetector(Autoencoder(), k=2), "Autoencoder draws no samples of z"),
+        (lambda: AnomalyDetector(kind="likelihood"), "kind must be one of elbo, reconstruction"),
+        (lambda: AnomalyDetector(Autoencoder(), kind="regret"), "Autoencoder has no q"),
         (lambda: AnomalyDetector(VAE(likelihood="x")), "likelihood must be one of"),
         (
             lambda: AnomalyDetector(threshold=1),
