@@ -1,15 +1,18 @@
-"""The pictures of docs/understand, and the numbers that those pages quote.
+"""The pictures of docs/understand and docs/results.md, and the numbers that those pages quote.
 
     python docs/pictures/make.py NAME [--epochs N] [--out docs/images]
 
-NAME is one of autoencoder_to_vae, latent_space, reparameterization, elbo, beta, collapse. Each
-writes NAME.png, in place of the one that was there, and prints its numbers. All of them use seed 0
-and embedded data sets, the digits but for beta, and take seconds to two minutes on two cores.
+NAME is one of autoencoder_to_vae, latent_space, reparameterization, elbo, beta, collapse,
+few_labels. Each writes NAME.png, in place of the one that was there, and prints its numbers. All
+of them use seed 0 and embedded data sets, the digits but for beta, and take seconds to two minutes
+on two cores; few_labels draws what examples/recipes/m2.py wrote (--curve) on MNIST.
 """
 
 import argparse
+import csv
 import io
 import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,7 @@ from scratchvae.pictures import gallery, plots, walks
 
 DARK, MIDDLE, LIGHT = plots.DARK, plots.MIDDLE, plots.LIGHT
 RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "mig.py"
+sys.path.append(str(RECIPE.parent))  # for what it imports
 
 
 def bare(axes, title, x="", y=""):
@@ -189,7 +193,28 @@ def collapse(epochs=15):
     return figure
 
 
-MAKERS = (autoencoder_to_vae, latent_space, reparameterization, elbo, beta, collapse)
+def few_labels(epochs=None):
+    """The accuracy of M2 on MNIST with 100 labels, by epoch."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.subplots()
+    styles = ("labels first, then beta 4, then 1", DARK, "-"), ("the paper's batches", MIDDLE, "--")
+    for name, (label, colour, style) in zip(("recipe", "plain"), styles, strict=True):
+        with open(Path(__file__).with_name(f"few_labels_{name}.csv"), encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        epoch, accuracy = ([float(row[key]) for row in rows] for key in ("epoch", "accuracy"))
+        axes.plot(epoch, accuracy, style, color=colour, label=label)
+        print(
+            f"{name}: {accuracy[-1]:.2f} % after {len(rows)} epochs, at best {max(accuracy):.2f} %"
+        )
+        if len(betas := {row["beta"] for row in rows}) > 1:
+            axes.axvline(len(rows) / len(betas) + 0.5, color=LIGHT, zorder=0)
+    axes.set_ylim(0, 100)
+    axes.legend(frameon=False)
+    bare(axes, "M2 on the pixels of MNIST, 100 labels", "epoch", "test accuracy, %")
+    return figure
+
+
+MAKERS = (autoencoder_to_vae, latent_space, reparameterization, elbo, beta, collapse, few_labels)
 
 if __name__ == "__main__":
     makers = {maker.__name__: maker for maker in MAKERS}

@@ -26,6 +26,7 @@ rows. Means over the classes, and the standard error over the seeds.
 import argparse
 
 import numpy as np
+from recipe_tools import print_result
 
 from scratchvae import VAE, Autoencoder, load_data
 from scratchvae.evaluate.metrics import roc_auc
@@ -179,8 +180,13 @@ def digits():
         rows.append([PUBLISHED[digit], *found.values()])
         errors.append([hanley(name, v, odd) for name, v in found.items()])
         show(digit, rows[-1])
-    show("mean", np.mean(rows, axis=0))
-    show("test error", ["", *np.sqrt(np.square(errors).sum(axis=0)) / len(rows)])
+    means = np.mean(rows, axis=0)
+    test_errors = np.sqrt(np.square(errors).sum(axis=0)) / len(rows)
+    show("mean", means)
+    show("test error", ["", *test_errors])
+    of_name = dict(zip(found, zip(means[1:], test_errors, strict=True), strict=True))
+    wanted = {"elbo": "ELBO", "ten": "typ x10"}
+    print_result(**{key: of_name[name] for key, name in wanted.items() if name in of_name})
 
 
 def tables():

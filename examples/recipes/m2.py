@@ -3,6 +3,7 @@
     python examples/recipes/m2.py DIR --labels 100              M2, on pixels
     python examples/recipes/m2.py DIR --labels 100 --codes      M1+M2: M2 on the codes of a VAE
     python examples/recipes/m2.py DIR --labels 100 --plain      the paper's batches and nothing else
+    python examples/recipes/m2.py DIR --labels 100 --first 0    without step 1 of those below
 
 The paper's 784-500-50 with softplus, 50,000 training images, as many labels of each class. The
 paper trains 3000 epochs, in batches of one labelled image and 500 others. Here
@@ -36,7 +37,6 @@ PUBLISHED = {
     1000: ("96.40 +- 0.56", "97.60 +- 0.02"),
     3000: ("96.08 +- 0.63", "97.82 +- 0.04"),
 }
-FIRST = 20_000  # labelled rows, with repetition, that the classifier sees first
 SHARE = 25  # one row in so many is labelled
 BATCH = 104
 M1 = 30  # epochs of the VAE whose codes M1+M2 takes; the step size falls in the second half
@@ -70,10 +70,11 @@ def stages(
         yield {}, a.epochs, repeated(X, y, kept, len(X)), {"batch_size": 501, "lr": 3e-4}
         return
     rows, lr = repeated(X, y, kept, SHARE), 1e-3 if a.codes else 2e-3
-    if not a.codes:
+    if not a.codes and a.first:
         first = {"batch_size": 100, "binarize": "dynamic"}
-        yield {"beta": 4.0, "top": 2}, FIRST // len(kept), (X[kept], y[kept]), first
-    yield {}, a.epochs, rows, {"batch_size": BATCH, "lr": lr}
+        yield {"beta": a.beta, "top": a.top}, a.first, (X[kept], y[kept]), first
+    changed = {} if a.codes else {"beta": a.beta, "top": a.top}
+    yield changed, a.epochs, rows, {"batch_size": BATCH, "lr": lr}
     falling = {"batch_size": BATCH, "lr": lambda epoch: lr * 0.1 ** (epoch / a.epochs)}
     yield {"beta": 1.0}, a.epochs, rows, falling
 
@@ -112,11 +113,15 @@ def main() -> None:
     parser.add_argument("--codes", action="store_true", help="M1+M2")
     parser.add_argument("--plain", action="store_true", help="the paper's batches, nothing else")
     parser.add_argument("--alpha", type=float, default=50.0)
+    parser.add_argument("--first", type=int, metavar="EPOCHS", help="of step 1, on labelled rows")
+    parser.add_argument("--beta", type=float, default=4.0, help="of steps 1 and 2, on pixels")
+    parser.add_argument("--top", type=int, default=2, help="classes to sum over, on pixels")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="draws of labels")
     parser.add_argument("--epochs", type=int, default=12, help="of each stage with all rows")
     parser.add_argument("--curve", type=Path, metavar="FILE.csv", help="the accuracy by epoch")
     add_run_options(parser)
     a = parser.parse_args()
+    a.first = 20_000 // a.labels if a.first is None else a.first
     X, y = (part[:50_000] for part in load_data("mnist", "train", a.data_dir))
     X_test, y_test = load_data("mnist", "test", a.data_dir)
     if a.codes:
