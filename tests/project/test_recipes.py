@@ -35,7 +35,7 @@ def recipe(monkeypatch, tmp_path, capsys):
         spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        monkeypatch.setattr(module, "compare", lambda *a: "too few images")
+        monkeypatch.setattr(module, "compare", lambda *a: "too few images", raising=False)
         for attribute, value in replaced.items():
             monkeypatch.setattr(module, attribute, value)
         capsys.readouterr()
@@ -75,6 +75,28 @@ def test_iwae_goes_on(recipe, tmp_path, monkeypatch, step):
             recipe(*options, *more, *files, COOL=3, SAMPLES=9)
         again = recipe(*options, *more, *files, COOL=3, SAMPLES=9)
         assert again[1:] == of[1:]
+
+
+def test_m2_goes_on_in_the_stage_that_was_killed(recipe, tmp_path, monkeypatch):
+    options = ("m2", 600, "--epochs", "2", "--seeds", "0", "--first", "2")
+    curve, other = tmp_path / "a.csv", tmp_path / "b.csv"
+    straight = recipe(*options, "--curve", str(curve))
+    betas = [line.split(",")[2] for line in curve.read_text().splitlines()[1:]]
+    assert betas == ["4.0"] * 2 + ["1.0"] * 2
+    interrupt(monkeypatch, 9, Killed())  # 7 steps are an epoch
+    with pytest.raises(Killed):
+        recipe(*options, "--checkpoint", "run.npz")
+    assert sorted(f.name for f in tmp_path.glob("run_*")) == ["run_0_0.npz", "run_0_1.npz"]
+    again = recipe(*options, "--checkpoint", "run.npz", "--curve", str(other))
+    assert again == straight
+    assert curve.read_text().endswith(other.read_text().splitlines()[-1].split(",", 2)[2] + "\n")
+
+
+def test_m2_in_the_batches_of_the_paper(recipe, tmp_path):
+    curve = tmp_path / "a.csv"
+    recipe("m2", 1000, "--plain", "--epochs", "2", "--seeds", "1", "--curve", str(curve))
+    rows = [line.split(",") for line in curve.read_text().splitlines()]
+    assert [row[:3] for row in rows[1:]] == [["1", "1", "1.0"], ["1", "2", "1.0"]]
 
 
 def test_the_peer_needs_its_package(recipe, monkeypatch):
