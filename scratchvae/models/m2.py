@@ -171,8 +171,9 @@ def linear_each_class(x, W, V, b, t, *, out=None):
 
     x (B,I)   W (I,O)   V (C,O)   b (O,)   t (B,K,C), the classes   ->   y (B,K,O)
     """
-    xp = module(x)
-    return xp.add(ops.linear(x, W, b)[:, None], t @ V, out=out)
+    xp, (B, K, C) = module(x), t.shape
+    tV = xp.matmul(t.reshape(B * K, C), V).reshape(B, K, len(b))
+    return xp.add(ops.linear(x, W, b)[:, None], tV, out=out)
 
 
 @backward_of(linear_each_class, x="BI", W="IO", V="CO", b="O", t="BKC")

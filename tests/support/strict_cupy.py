@@ -138,7 +138,6 @@ for _name in (
     "sub",
     "mul",
     "truediv",
-    "matmul",
     "pow",
     "and",
     "or",
@@ -154,6 +153,7 @@ for _name in (
     setattr(ndarray, f"__i{_name}__", _inplace(getattr(operator, f"i{_name}")))
 for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
     setattr(ndarray, f"__{_name}__", _binary(getattr(operator, _name))[0])
+ndarray.__matmul__ = lambda self, other: _make("matmul")(self, other)  # cuBLAS, too
 ndarray.__hash__ = None
 ndarray.__neg__ = lambda self: _call(operator.neg, (self,), {})
 ndarray.__abs__ = lambda self: _call(operator.abs, (self,), {})

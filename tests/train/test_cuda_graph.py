@@ -61,6 +61,7 @@ RUNS = {
     "dreg": (IWAE, {"k": 4, "dreg": True}, {}),
     "conditional": (ConditionalVAE, {}, {"kl_warmup": 1}),
     "m2": (SemiSupervisedVAE, {}, {"kl_warmup": 1}),
+    "m2, two classes": (SemiSupervisedVAE, {"beta": 3.0, "top": 2}, {}),
 }
 
 
