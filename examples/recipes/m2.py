@@ -11,7 +11,8 @@ paper trains 3000 epochs, in batches of one labelled image and 500 others. Here
 1. the classifier first learns from the labelled rows alone, for about 200 steps;
 2. then all rows, with beta = 4 on the KL of code and label: a code that is dear leaves to the label
    what the label can say. The unknown label is summed over its two most likely values. Labelled
-   rows are repeated, so that about four of a batch of 104 are labelled;
+   rows are repeated, so that about four of a batch of 104 are labelled, and each of 100 labels
+   weighs 21 times as much as in the paper;
 3. then the same with beta = 1, the bound of the paper, while the step size falls to a tenth.
 
 M1+M2 needs neither the first step, nor another beta, nor a shorter sum: the codes of a VAE lie in
