@@ -90,6 +90,8 @@ def test_beta_weighs_the_kl_of_code_and_label(batch):
     assert loss == pytest.approx((acts.rec + acts.kl).mean(), rel=1e-12)
     assert four.loss_and_grad(x, eps, y)[0] == pytest.approx(loss + 3 * acts.kl.mean(), rel=1e-12)
     np.testing.assert_allclose(four.score_samples(x), one.score_samples(x), rtol=1e-12)
+    # the loss that a run reports
+    np.testing.assert_allclose(four.example_losses(acts), acts.rec + 4 * acts.kl, rtol=1e-12)
 
 
 def test_top_sums_over_the_most_likely_classes_and_is_a_bound_of_the_same(batch):
@@ -103,6 +105,9 @@ def test_top_sums_over_the_most_likely_classes_and_is_a_bound_of_the_same(batch)
         share = q[i][some] / q[i][some].sum()
         expected = (share * (full.cost[i][some] + np.log(share))).sum()
         assert part.loss[i] == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(
+        part.cost[:, 0], full.cost.take([q[0].argmax(), 5, 6 + q[2].argmax(), 9]), rtol=1e-12
+    )
     # where the label is known, nothing is left out
     np.testing.assert_allclose(part.loss[[1, 3]], full.loss[[1, 3]], rtol=1e-12)
     assert three.loss_and_grad(x, eps, y)[0] == every.loss_and_grad(x, eps, y)[0]

@@ -42,6 +42,8 @@ def check(model: Any, kind: str, k: int | None) -> None:
             f"{type(model).__name__}: choose another kind"
         )
     bounds.check_samples(model, k)
+    if kind == "regret" and k is not None and k > regret.MOST:
+        raise InputError(f"kind='regret' takes at most {regret.MOST} samples of z, got {k}")
 
 
 def of_rows(
@@ -88,7 +90,9 @@ def compressed(model: Any, X: np.ndarray) -> np.ndarray:
     The values as the model computes with them, times 255 and rounded. For the Bernoulli likelihoods
     they are one byte each, the pixels from 0 to 255. For the gaussian one they are 16-bit integers,
     clipped to that range, all low bytes before all high bytes. (One level is 1/255; another step
-    would change all lengths by nearly the same number.)
+    would change all lengths by nearly the same number.) The paper's models give the likelihood of
+    the bytes that are compressed. A Bernoulli likelihood of grey pixels does not: it is the smaller
+    part of the score.
     """
     X = X[:, : model.n_features_]
     levels = X if X.dtype == np.uint8 else np.rint(np.clip(X, -128, 128) * 255)

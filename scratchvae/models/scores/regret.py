@@ -7,7 +7,9 @@ negative ELBO falls by: cost(encoder's q) - min over q of cost(q), which is >= 0
     cost(mu, logvar) = (1/K) sum_k -log p(x|z_k) + KL(N(mu, exp(logvar)) || N(0, 1)),
     z_k = mu + exp(logvar/2) eps_k
 
-The noise eps is fixed, so the cost is a function of mu and logvar, and no row sees another one.
+The noise eps is fixed, so the cost is a function of mu and logvar, and no row sees another one. It
+is also the noise that both costs are measured with, and q is fitted to it: the regret is too large,
+the more so the fewer samples there are.
 """
 
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from ..losses import reconstruction, reconstruction_backward
 
 SAMPLES = 4  # of z, in pairs eps and -eps
 STEPS = 30
+MOST = 200  # samples: their memory is in use at the same time
 RATES = 0.2, 0.01  # the first step size and the last; it falls by the same factor each time
 
 
