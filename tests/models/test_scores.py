@@ -120,6 +120,11 @@ def test_a_posterior_that_is_exact_has_no_regret(rng):
     np.testing.assert_allclose(off - exact, 0.125 / v[0], atol=0.1)
 
 
+def test_samples_whose_memory_is_in_use_at_once_are_limited(rng):
+    with pytest.raises(InputError, match="kind='regret' takes at most 200 samples of z, got 201"):
+        built("vae").score_samples(rng.random((2, 20)), 201, kind="regret")
+
+
 def test_steps_that_go_too_far_are_not_taken(rng, monkeypatch):
     monkeypatch.setattr(regret, "RATES", (50.0, 50.0))
     model = built("vae", dtype="float64")
