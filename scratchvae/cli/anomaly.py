@@ -60,6 +60,8 @@ def anomaly(a: argparse.Namespace) -> None:
     complete = complete_rows(every.X)
     data = every if complete.all() else _without_gaps(a, every, complete)
     X, y = data.X, data.y
+    if a.group > len(X):
+        raise InputError(f"--group {a.group} is more than the {len(X):,} rows of {data.name}")
     named = _anomalous(a, settings, data)
     splits = _splits(a, model, settings, needs) if needs else None
     normal = None
@@ -100,7 +102,7 @@ def anomaly(a: argparse.Namespace) -> None:
         _draw(model, data, scores, inf if limit is None else limit, a.n, named, picture)
     what = meaning(model, a.score, a.samples, normal)
     if a.group > 1:
-        what += f"; the mean of each {a.group} rows that follow one another"
+        what += f"; a row has the score of its group, {a.group} rows that follow one another"
     if settings.get("binarize", "none") != "none":
         what += "; pixels binarised once, at random"
     print(_summary(f"{what}; seed {model.seed}", data, scores, a.score))
@@ -198,6 +200,7 @@ def _threshold(
     """The 1 - contamination quantile of the scores of a split of the run, and what it is."""
     rows, test = splits
     quantile = f", the {1 - a.contamination:g} quantile of the"
+    of_group = f" in groups of {a.group}" if a.group > 1 else ""
     of_test = scored(test) if len(test.X) else np.empty(0)
     if a.threshold_from == "test":
         if not len(of_test):
@@ -206,10 +209,10 @@ def _threshold(
                 "--threshold-from test has no scores: leave it out"
             )
         limit = -threshold(-of_test, a.contamination)
-        return limit, f"{quantile} {len(of_test):,} test examples"
+        return limit, f"{quantile} {len(of_test):,} test examples{of_group}"
     scores = scored(rows)
     limit = -threshold(-scores, a.contamination)
-    text = f"{quantile} {len(scores):,} training examples"
+    text = f"{quantile} {len(scores):,} training examples{of_group}"
     if len(of_test):
         share = 100 * (of_test > limit).mean()
         text += f" ({share:.3g} % of the {len(of_test):,} test examples lie above it)"

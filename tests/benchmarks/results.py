@@ -46,7 +46,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- make results writes from here -->", "<!-- to here -->"
-HEAD = ("target", "command", "published", "ours", "met", "seed", "measured on")
+HEAD = ("row", "target", "command", "published", "ours", "met", "seed", "measured on")
 FOLDERS = ("scratchvae", "examples/recipes")  # whose files belong to the code of a row
 RESULT = "result "
 
@@ -96,12 +96,12 @@ def measured_with(row):
 
 
 def out_of_date(rows, root):
-    """A line for each row whose command was not run since its code changed."""
+    """A line for each row whose command was not run since its code changed, as far as is known."""
     now = code(root)
     for row in rows:
         then = measured_with(row)
         if "command" in row and not then:
-            yield f"{row['id']}: measured before the code of a row was recorded"
+            yield f"{row['id']}: --record has not stored its code yet"
         elif paths := [path for path, was in then.items() if now.get(path) != was]:
             yield f"{row['id']}: {', '.join(paths)} changed since {row['date']}"
 
@@ -244,10 +244,11 @@ def table(record):
         day = time.strftime("%d %B %Y", time.strptime(row["date"], "%Y-%m-%d")).lstrip("0")
         measured = f"{day}, machine {machines.index(row['machine']) + 1}"
         met, seed = "yes" if is_met(row) else "no", row["seed"]
-        cells = row["target"], command, row["published"], shown(row), met, seed, measured
+        cells = row["id"], row["target"], command, row["published"], shown(row), met, seed, measured
         lines.append(f"| {' | '.join(map(str, cells))} |")
     named = (f"Machine {i}: {name}." for i, name in enumerate(machines, 1))
-    return "\n".join([*lines, "", *named])
+    short = ", ".join(f"`{row['id']}`" for row in record["rows"] if row["short"])
+    return "\n".join([*lines, "", *named, "", f"Under ten minutes each: {short}."])
 
 
 # ------------------------------------------------------------------------------------ the command
@@ -277,7 +278,7 @@ def main(argv=None, root=ROOT):
                 save(root, record)
     if not a.table:
         lines = list(out_of_date(record["rows"], root))
-        print(*(["not run since their code changed:", *lines] if lines else []), sep="\n")
+        print(*(["out of date, or not known to be up to date:", *lines] if lines else []), sep="\n")
     return int(failed)
 
 
@@ -290,7 +291,7 @@ def measure(row, root, data, record):
     try:
         found, files = run(row, root, data)
     except Failed as error:
-        print(f"missing  {row['id']}: {error}", flush=True)
+        print(f"failed   {row['id']}: {error}", flush=True)
         return False
     lines, same = compare(row, found)
     print(*lines, f"         {time.perf_counter() - began:.0f} s", sep="\n", flush=True)
