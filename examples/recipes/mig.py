@@ -7,9 +7,9 @@ The embedded data sets `shapes` and `strokes` are drawn from five known factors,
 several beta and seeds: the Mutual Information Gap (Chen et al., arXiv:1802.04942) and the Separated
 Attribute Predictability (Kumar et al., arXiv:1711.00848). There is no published number for the
 embedded data sets. --control draws `shapes` with other ranges: with those of x and y equal, or
-smaller shapes that move farther. The last line compares the best beta with beta 1: in `best`, `one`
-and `ratio`, collapsed units count as constant; `all_best`, `all_one` and `all_ratio` are those of the
-common MIG, of all units. With --save, a model that is in DIR is not trained again.
+smaller shapes that move farther. The last line compares the best beta with beta 1: in `best`,
+`one` and `ratio`, collapsed units count as constant; `all_best`, `all_one` and `all_ratio` are of
+the common MIG, of all units. With --save, a model that is in DIR is not trained again.
 """
 
 import argparse
