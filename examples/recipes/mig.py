@@ -7,7 +7,9 @@ The embedded data sets `shapes` and `strokes` are drawn from five known factors,
 several beta and seeds: the Mutual Information Gap (Chen et al., arXiv:1802.04942) and the Separated
 Attribute Predictability (Kumar et al., arXiv:1711.00848). There is no published number for the
 embedded data sets. --control draws `shapes` with other ranges: with those of x and y equal, or
-smaller shapes that move farther. With --save, a model that is in DIR is not trained again.
+smaller shapes that move farther. The last line compares the best beta with beta 1: in `best`,
+`one` and `ratio`, collapsed units count as constant; `all_best`, `all_one` and `all_ratio` are of
+the common MIG, of all units. With --save, a model that is in DIR is not trained again.
 """
 
 import argparse
@@ -222,6 +224,18 @@ def measured(vae, X_test, factors, categorical):
     return np.array([gap, separated, of_all, e.active_units, e.rec, e.kl, e.elbo, *gaps])
 
 
+def compared(scores, prefix=""):
+    """The best score of {beta: (mean, standard error or None)}, that of beta 1, and their ratio.
+
+    The error of the ratio is propagated to first order, as if the two means were independent.
+    """
+    (best, e_best), (one, e_one) = max(scores.values()), scores[1]
+    ratio = best / one
+    error = None if e_one is None else ratio * np.hypot(e_best / best, e_one / one)
+    numbers = {"best": (best, e_best), "one": (one, e_one), "ratio": (ratio, error)}
+    return {prefix + name: number for name, number in numbers.items()}
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", default="shapes", help="shapes, strokes, or the file of dSprites")
@@ -238,7 +252,7 @@ def main(argv=None):
         scores = "".join(f"{name:>15}" for name in ("MIG", "SAP", "MIG of all"))
         nats = f"{'active':>8}{'rec':>7}{'KL':>6}{'ELBO':>8}"
         print(f"{'':10}{scores}{nats}   {'  '.join(f'{name:>5}' for name in names)}")
-        gaps = {}
+        gaps, gaps_of_all = {}, {}  # {beta: (mean, standard error)}
         for beta in a.betas:
             runs = np.array([
                 measured(fitted(X, label, beta, seed, a.epochs, a.device, a.save), X_test, factors,
@@ -248,7 +262,9 @@ def main(argv=None):
             mean, n = runs.mean(axis=0), len(runs)
             # of one seed there is no standard error
             errors = runs.std(axis=0, ddof=1) / n**0.5 if n > 1 else ()
-            gaps[beta] = mean[0], errors[0] if n > 1 else None
+            gaps[beta], gaps_of_all[beta] = (
+                (mean[i], errors[i] if n > 1 else None) for i in (0, 2)
+            )
             each = "  ".join(
                 f"{gap:{max(5, len(name))}.2f}" for gap, name in zip(mean[7:], names, strict=True)
             )
@@ -256,9 +272,8 @@ def main(argv=None):
             scores = "".join(f"{mean[i]:7.3f}{plus_minus[i]}" for i in range(3))
             nats = f"{mean[3]:8.1f}{mean[4]:7.1f}{mean[5]:6.1f}{mean[6]:8.1f}"
             print(f"beta {beta:<5g}{scores}{nats}   {each}", flush=True)
-        if gaps.get(1, (0,))[0] > 0:
-            best = max(gaps.values())
-            print_result(best=best, one=gaps[1], ratio=(best[0] / gaps[1][0], None))
+        if 1 in gaps and min(gaps[1][0], gaps_of_all[1][0]) > 0:
+            print_result(**compared(gaps), **compared(gaps_of_all, "all_"))
     except InputError as error:
         parser.error(str(error))
 

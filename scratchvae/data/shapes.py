@@ -17,6 +17,7 @@ are all equally unlike, whatever their distance.
 
 from collections.abc import Mapping
 from math import nan
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -77,18 +78,20 @@ def generate(
 
 def _checked(ranges: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     """`FACTORS` with other ranges."""
-    own = list(FACTORS)[1:]
+    own, checked = list(FACTORS)[1:], dict(FACTORS)
     for name, found in ranges.items():
         if name not in own:
             raise InputError(f"ranges may be given for {', '.join(own)}, got {name!r}")
         least = 1.0 if name == "scale" else -1e6
         try:
-            low, high = map(float, found)
+            low, high = found
         except (TypeError, ValueError):
             low = high = nan
-        if not least <= low <= high <= 1e6:
+        numbers = isinstance(low, Real) and isinstance(high, Real)
+        if not (numbers and least <= low <= high <= 1e6):
             raise InputError(f"the range of {name} must be two numbers in order, got {found!r}")
-    return {**FACTORS, **ranges}
+        checked[name] = (float(low), float(high))
+    return checked
 
 
 def _turned(rotation: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,8 +116,8 @@ WIDE, HIGH = np.sqrt(2 / np.pi).item(), np.sqrt(0.5 / np.pi).item()  # semi-axes
 
 def _ellipse(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """To first order: with f = |(x / a, y / b)|, the edge is f = 1, and f - 1 over the length of
-    f's gradient is the distance near it."""
-    f = np.sqrt((x / WIDE) ** 2 + (y / HIGH) ** 2)
+    f's gradient is the distance near it. At the centre, where both are 0, it is -1."""
+    f = np.maximum(np.sqrt((x / WIDE) ** 2 + (y / HIGH) ** 2), 1e-6)
     slope = np.sqrt((x / WIDE**2) ** 2 + (y / HIGH**2) ** 2)
     return f * (f - 1) / np.maximum(slope, 1e-6)
 

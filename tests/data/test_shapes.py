@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from scratchvae import VAE, InputError, cli, load_data
-from scratchvae.data import data_set, shapes
+from scratchvae.backend import noise
+from scratchvae.data import data_set, shapes, strokes
 from scratchvae.data.sources import Options, known_name
 
 GRID = np.arange(shapes.SIDE) - (shapes.SIDE - 1) / 2  # of the pixels' middles, from the image's
@@ -152,6 +153,33 @@ def test_an_image_depends_on_its_row_split_and_seed_alone():
         assert (other[0] != X).any(axis=1).mean() > 0.99
 
 
+def test_the_random_numbers_are_not_those_of_strokes(monkeypatch):
+    """No random word of 32 bits that draws the one data set draws the other."""
+    bits, words = noise.bits, {shapes: set(), strokes: set()}
+    for of, drawn in words.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(noise, "bits", lambda *a, d=drawn, **key: _kept(bits(*a, **key), d))
+            for split in of.SIZES:
+                of.generate(split, 20)
+        assert len(drawn) > 100
+    assert not words[shapes] & words[strokes]
+
+
+def _kept(words, seen):
+    seen.update(words.ravel().tolist())
+    return words
+
+
+@pytest.mark.parametrize("label", range(3))
+@pytest.mark.parametrize("rotation", [0.0, 0.3])
+def test_the_middle_of_a_shape_is_covered_where_a_pixel_lies_on_its_centre(label, rotation):
+    at_a_pixel = {"x": (0.5, 0.5), "y": (0.5, 0.5), "rotation": (rotation, rotation)}
+    images, labels, _ = shapes.generate("test", 50, ranges=at_a_pixel)
+    middle = images.reshape(-1, shapes.SIDE, shapes.SIDE)[labels == label, 15:18, 15:18]
+    assert len(middle) > 5
+    assert middle.min() == 255
+
+
 def test_other_ranges_move_the_shapes_and_leave_the_rest():
     _, labels, factors = shapes.generate("test", 200)
     moved, same_labels, other = shapes.generate("test", 200, ranges={"x": (2, 3)})
@@ -172,6 +200,8 @@ def test_other_ranges_move_the_shapes_and_leave_the_rest():
         ({"ranges": {"shape": (0, 1)}}, "for scale, rotation, x, y, got 'shape'"),
         ({"ranges": {"x": (1, 0)}}, "the range of x must be two numbers in order"),
         ({"ranges": {"x": 3}}, "the range of x must be two numbers in order"),
+        ({"ranges": {"x": "12"}}, "the range of x must be two numbers in order, got '12'"),
+        ({"ranges": {"x": ("1", "2")}}, "the range of x must be two numbers in order"),
         ({"ranges": {"y": ("a", "b")}}, "the range of y must be"),
         ({"ranges": {"y": (0, float("nan"))}}, "the range of y must be"),
         ({"ranges": {"scale": (0, 1)}}, "the range of scale must be"),

@@ -1,6 +1,7 @@
 """The Mutual Information Gap and the Separated Attribute Predictability of
 `examples/recipes/mig.py`, and what it reads."""
 
+import json
 import runpy
 from itertools import product
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchvae import DataError, InputError
+from scratchvae import VAE, DataError, InputError
 from scratchvae.data.strokes import generate
 
 RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "mig.py"
@@ -216,6 +217,82 @@ def test_another_file_is_refused_in_one_sentence(tmp_path, other, words):
     with pytest.raises(DataError, match=words) as error:
         read_dsprites(tmp_path / "d.npz")
     assert "\n" not in str(error.value)
+
+
+def test_a_model_is_measured_with_its_collapsed_unit_constant():
+    """Three pixels are the factors. Units 0 and 1 are the first two, unit 2 a thousandth of one."""
+    X = (GRID / [3, 2, 4]).astype(np.float32)
+    vae = VAE(latent_dim=3, hidden=()).fit(X, epochs=1)
+    told = np.zeros((3, 3), dtype=np.float32)
+    told[[0, 1, 2], [0, 1, 0]] = 3, 3, 3e-3
+    vae.load_state_dict(vae.state_dict() | {"fc_mu.weight": told})
+    codes = vae.transform(X)
+    assert codes.var(axis=0).round(2).tolist() == [1.25, 1.5, 0]
+
+    row = recipe["measured"](vae, X, GRID, [0])
+    scores = dict(zip(("mig", "sap", "of_all", "active", "rec", "kl", "elbo"), row, strict=False))
+    assert scores["mig"] == pytest.approx(2 / 3)
+    assert scores["sap"] == pytest.approx((3 / 4 + 1) / 3)  # of four classes, chance is 1/4
+    assert scores["of_all"] == pytest.approx(1 / 3), "unit 2 tells as much as unit 0"
+    assert scores["active"] == 2
+    assert scores["elbo"] == pytest.approx(-scores["rec"] - scores["kl"])
+    np.testing.assert_allclose(row[7:], [1, 1, 0], atol=1e-6)
+
+
+def printed(scores, monkeypatch, capsys, tmp_path, *line):
+    """The rows and the numbers of the result line, for the MIG and MIG of all of (beta, seed)."""
+    np.savez_compressed(tmp_path / "d.npz", **dsprites())
+
+    def forged(key, *_):
+        mig_of_used, of_all = scores[key]
+        return np.array([mig_of_used, 0.5, of_all, 3, 50, 5, -55, *[mig_of_used] * 5])
+
+    monkeypatch.setitem(main.__globals__, "fitted", lambda X, label, beta, seed, *_: (beta, seed))
+    monkeypatch.setitem(main.__globals__, "measured", forged)
+    main(["--data", str(tmp_path / "d.npz"), *line])
+    rows = capsys.readouterr().out.splitlines()
+    results = [json.loads(row.removeprefix("result ")) for row in rows if row.startswith("result")]
+    return [row for row in rows if row.startswith("beta")], *results
+
+
+SCORES = {
+    (1, 0): (0.1, 0.1), (1, 1): (0.2, 0.1), (1, 2): (0.3, 0.4),
+    (2, 0): (0.3, 0.5), (2, 1): (0.4, 0.6), (2, 2): (0.5, 0.7),
+    (4, 0): (0.5, 0.2), (4, 1): (0.5, 0.3), (4, 2): (0.8, 0.4),
+}  # fmt: skip
+
+
+def test_standard_errors_are_those_of_the_mean_of_the_seeds(monkeypatch, capsys, tmp_path):
+    """0.1, 0.2, 0.3: variance 0.02 / (3 - 1), of the mean a third of it. 0.1, 0.1, 0.4: 0.03."""
+    line = ("--betas", "1", "2", "4")
+    rows, result = printed(SCORES, monkeypatch, capsys, tmp_path, *line)
+    assert "0.200 +-0.058  0.500 +-0.000  0.200 +-0.100" in rows[0]
+    assert "0.400 +-0.058  0.500 +-0.000  0.600 +-0.058" in rows[1]
+    assert "0.600 +-0.100  0.500 +-0.000  0.300 +-0.058" in rows[2]
+    e = (0.01 / 3) ** 0.5
+    expected = {
+        "best": (0.6, 0.1), "one": (0.2, e), "ratio": (3, 3 * np.hypot(1 / 6, e / 0.2)),
+        "all_best": (0.6, e), "all_one": (0.2, 0.1), "all_ratio": (3, 3 * np.hypot(e / 0.6, 0.5)),
+    }  # fmt: skip
+    assert list(result) == list(expected)
+    for name, pair in expected.items():
+        assert result[name] == pytest.approx(pair), name
+
+
+def test_one_seed_has_a_result_without_errors(monkeypatch, capsys, tmp_path):
+    line = ("--betas", "1", "2", "--seeds", "0")
+    rows, result = printed(SCORES, monkeypatch, capsys, tmp_path, *line)
+    assert "+-" not in "".join(rows)
+    assert {name: round(value, 6) for name, (value, _) in result.items()} == {
+        "best": 0.3, "one": 0.1, "ratio": 3, "all_best": 0.5, "all_one": 0.1, "all_ratio": 5,
+    }  # fmt: skip
+    assert {error for _, error in result.values()} == {None}
+
+
+@pytest.mark.parametrize("line", [["--betas", "2", "4"], ["--betas", "1", "2"]])
+def test_without_a_score_at_beta_1_there_is_no_result(line, monkeypatch, capsys, tmp_path):
+    scores = SCORES | {(1, seed): (0, 0) for seed in range(3)}
+    assert len(printed(scores, monkeypatch, capsys, tmp_path, *line)) == 1
 
 
 def test_the_recipe_measures_the_file_and_goes_on_where_it_ended(tmp_path, monkeypatch, capsys):
