@@ -90,7 +90,12 @@ def _train(
     )  # fmt: skip
     frames = LatentFrames.of(model) if writes else None
     if loaded is not None:
-        trainer.resume(loaded.run, loaded.arrays)
+        try:
+            trainer.resume(loaded.run, loaded.arrays)
+        except InputError as error:
+            if loaded.run.get("rows") == len(trainer.X):
+                raise
+            raise InputError(f"{error} (--init-from)") from None
         if start.finished:
             tell(f"{folder} is finished: nothing is left to do")
             return 0

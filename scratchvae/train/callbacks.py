@@ -10,16 +10,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..errors import CheckpointError, InputError, whole_number
+from ..errors import CheckpointError, InputError, warn, whole_number
 from ..files import checkpoint
 from ..files.home import expanded
-from ..files.reading import refusing
+from ..files.reading import UnreadableFile, refusing
 from .optim import TRAINING
 from .protocol import Record, TrainableModel
-from .snapshot import history_of, load_arrays
+from .snapshot import check_arrays, history_of, load_arrays, resumed_step
 
 UNITS = {"s": 1, "m": 60, "h": 3600}  # seconds
 MAY_DIFFER = ("epochs", "device")  # in a run that goes on: it may get longer, or move
+FUNCTION = "a function"  # what the file has for a step size that is one
 MAX_FRAMES = 60  # a longer run keeps every second epoch, or every fourth, ...
 
 
@@ -48,20 +49,36 @@ class EarlyStopping:
 class RunFile:
     """A callback that writes the state of a run to a file; it resumes the run if the file exists.
 
-    Raises InputError if the file is of a run with other data or settings. A step size that is a
-    function cannot be compared.
+    Raises InputError if the file is of a run with other data or settings, before anything changes.
+    Two step sizes that are functions cannot be compared. Raises OSError if the first write fails;
+    after a later one that fails, the earlier file is whole, and the run continues with a warning.
     """
 
     def __init__(self, path: str | Path, trainer: Any) -> None:
         self.path = Path(expanded(path))
         if self.path.suffix.lower() != ".npz":
             raise InputError(f"the checkpoint file {self.path} must end in .npz")
+        self.failed = False  # whether the last write failed
         if self.path.exists():
             self.resume(trainer)
         else:
-            self(trainer)
+            self.write(trainer)
+        self.step: int = trainer.step  # of the state in the file
 
     def __call__(self, trainer: Any, record: Record | None = None) -> None:
+        try:
+            self.write(trainer)
+            self.failed, self.step = False, trainer.step
+        except OSError as error:  # a full disk may have space again later
+            if not self.failed:
+                warn(
+                    f"step {trainer.step} cannot be saved ({error.strerror or error}): {self.path} "
+                    f"is the last good checkpoint, of step {self.step}; the run continues"
+                )
+            self.failed = True
+
+    def write(self, trainer: Any) -> None:
+        """Write the state of the run. Raises OSError; then an earlier file is unchanged."""
         numbers, arrays = trainer.state()
         run = numbers | {"training": _settings(trainer)}
         trainer.model.save(self.path, run=run, arrays=arrays)
@@ -70,25 +87,38 @@ class RunFile:
         """Give the trainer and its model the state in the file."""
         model, (meta, arrays) = trainer.model, checkpoint.read(self.path)
         with refusing(self.path, CheckpointError):
-            run = dict(meta["run"])
-            then = _flat({name: meta[name] for name in model.describe()}, run.get("training"))
-            now = _flat(model.describe(), _settings(trainer))
+            run, settings = dict(meta["run"]), _settings(trainer)
+            if "training" not in run:
+                kind = "a checkpoint of the command train" if run else "a saved model"
+                raise UnreadableFile(
+                    f"is {kind}, not the state of a run from Python: name another file"
+                )
+            # files of earlier versions have neither v0 nor a step size that is a function
+            training = {"lr": FUNCTION, "v0": settings["v0"]} | dict(run["training"])
+            then = _flat({name: meta[name] for name in model.describe()}, training)
+            now = _flat(model.describe(), settings)
             for name in now | then:  # the kind of model first
                 if then.get(name) != now.get(name):
                     raise InputError(
                         f"the run in it has {name} {then.get(name)!r}, not {now.get(name)!r}: "
                         "go on with the same, or name another file"
                     )
-            model.history_ = history_of(meta["history"])
-            load_arrays({f"param/{name}": a for name, a in model.params_.items()}, arrays)
+            # all checks come before the first assignment
+            history, (numbers, state) = history_of(meta["history"]), trainer.state()
+            own = numbers["rows"], numbers["data"], len(history), trainer.steps_per_epoch
+            resumed_step(run, *own)
+            parameters = {f"param/{name}": a for name, a in model.params_.items()}
+            check_arrays(parameters | state, arrays)
+            model.history_ = history
+            load_arrays(parameters, arrays)
             trainer.resume(run, arrays)
 
 
 def _settings(trainer: Any) -> dict[str, Any]:
-    """The settings of a run that change its result, as far as they are numbers or names."""
-    adam = {name: getattr(trainer.adam, name) for name in ("beta1", "beta2", "eps")}
+    """The settings of a run that change its result; of a function, only that it is one."""
+    adam = {name: getattr(trainer.adam, name) for name in ("beta1", "beta2", "eps", "v0")}
     own = {name: getattr(trainer, name) for name in TRAINING}
-    return adam | {name: value for name, value in own.items() if not callable(value)}
+    return adam | {name: FUNCTION if callable(value) else value for name, value in own.items()}
 
 
 def _flat(about: dict[str, Any], training: Any) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Adam:
         v0: float = 0.0,
     ) -> None:
         xp = array_module(p)
-        self.lr, self.beta1, self.beta2, self.eps = lr, beta1, beta2, eps
+        self.lr, self.beta1, self.beta2, self.eps, self.v0 = lr, beta1, beta2, eps, v0
         self.t = 0
         self.m, self.v = (empty(xp, p.shape, p.dtype) for _ in range(2))
         self.m.fill(0)

@@ -63,8 +63,7 @@ def resumed_step(
     if numbers.get("rows") != rows:
         raise InputError(
             f"the run was trained on {numbers.get('rows')} examples, but the data now hold "
-            f"{rows}: resume with the same data, or let a new run begin with this one's parameters "
-            "(--init-from)"
+            f"{rows}: resume with the same data, or let a new run begin with this one's parameters"
         )
     if numbers.get("data", data) != data:
         raise InputError(
@@ -97,10 +96,16 @@ def history_of(records: Any) -> list[dict[str, float]]:
     return history
 
 
-def load_arrays(own: Mapping[str, Array], arrays: Mapping[str, Any]) -> None:
-    """Copy a checkpoint's arrays into the run's own. Raises InputError if one does not fit."""
+def check_arrays(own: Mapping[str, Array], arrays: Mapping[str, Any]) -> None:
+    """Raises InputError unless a checkpoint's arrays fit the run's own, and are finite."""
     for name, live in own.items():
         a = np.asarray(arrays.get(name))
         if a.shape != live.shape or a.dtype != live.dtype or not np.isfinite(a).all():
             raise InputError(f"the checkpoint holds no valid {name}: the run cannot be resumed")
-        live[...] = array_module(live).asarray(a)
+
+
+def load_arrays(own: Mapping[str, Array], arrays: Mapping[str, Any]) -> None:
+    """Copy a checkpoint's arrays into the run's own: all, or none if it raises InputError."""
+    check_arrays(own, arrays)
+    for name, live in own.items():
+        live[...] = array_module(live).asarray(arrays[name])

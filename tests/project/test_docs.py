@@ -197,6 +197,37 @@ def test_links_lead_to_files_that_exist(page):
             assert (page.parent / target).exists(), target
 
 
+PLACEHOLDER = re.compile(r"\bM2[A-Z]{3,}|\b(?:TODO|FIXME|TBD|XXX)\b")
+
+
+def placeholders(text):
+    return PLACEHOLDER.findall(text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_no_number_is_still_to_be_filled_in(page):
+    assert placeholders(page.read_text()) == []
+
+
+def test_placeholders_are_found():
+    assert placeholders("| M2 | M2PIXELS3 | M2CODES % TODO: M1+M2, `examples/recipes/m2.py`") == [
+        *("M2PIXELS", "M2CODES", "TODO")
+    ]
+
+
+def absent_images(page):
+    """The pictures that a page names, in a link or a command, and that are not there."""
+    named = re.findall(r"[\w./-]+\.(?:png|gif|svg|jpg)\b", page.read_text())
+    inside = [name for name in named if name.startswith(("images/", "docs/images/"))]
+    return [name for name in inside if not (ROOT / "docs" / name.removeprefix("docs/")).exists()]
+
+
+def test_the_images_of_the_results_exist(tmp_path):
+    assert absent_images(ROOT / "docs" / "results.md") == []
+    (tmp_path / "page.md").write_text("![x](images/no.png) `--out docs/images/none.gif`")
+    assert absent_images(tmp_path / "page.md") == ["images/no.png", "docs/images/none.gif"]
+
+
 DERIVATIONS = {page.stem: page for page in ROOT.glob("docs/ops/*.md") if page.stem != "index"}
 
 

@@ -9,8 +9,9 @@ import pytest
 from support.idx_files import idx_bytes
 from support.interruptions import Killed, interrupt
 
-from scratchvae import load_model
+from scratchvae import VAE, load_model
 from scratchvae.data import idx
+from scratchvae.train import Trainer
 
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 STEPS = 5  # of an epoch of 100 images in batches of 20, or of 500 in batches of 100
@@ -60,6 +61,34 @@ def test_static_mnist_goes_on(recipe, tmp_path, monkeypatch, step, rate):
     assert len(load_model(tmp_path / "run.npz").history_) == step // STEPS
     for _ in range(2):  # and again, when it is over
         assert recipe(*options, "--checkpoint", "run.npz", LR=rate) == straight
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_the_best_epoch_is_restored(tmp_path, monkeypatch, rng, from_file):
+    """From memory; or, by a process that went on after that epoch, from the file beside the run."""
+    monkeypatch.syspath_prepend(RECIPES)
+    from recipe_tools import BestEpoch
+
+    X, X_test, after = rng.random((60, 9)), rng.random((12, 9)), []
+    vae, file = VAE(2, (8,)).build_from(X), tmp_path / "run.npz"
+    best = BestEpoch(file if from_file else None)
+
+    def lr(epoch):  # too large from the fourth epoch on
+        return 1e-3 if epoch < 3 else 1.0
+
+    def keep(trainer, record):
+        after.append(trainer.model.params_.array.copy())
+
+    Trainer(vae, X, X_test, lr=lr, batch_size=20).run(6, callbacks=[keep, best])
+    losses = [record["test_loss"] for record in vae.history_]
+    at = losses.index(min(losses))
+    assert 0 < at < 5, "neither the first nor the last"
+    record = (BestEpoch(file) if from_file else best).restore(vae)
+    assert record["epoch"] == at + 1
+    np.testing.assert_array_equal(vae.params_.array, after[at])
+    assert (after[at] != after[-1]).any()
+    trainer = Trainer(vae, X, X_test)
+    assert trainer.measure(trainer.X_test)["loss"] == losses[at]
 
 
 @pytest.mark.parametrize("step", [3, 2 * STEPS + 2])

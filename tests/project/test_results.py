@@ -137,6 +137,27 @@ def test_a_number_that_differs(checkout, capsys, value):
     assert "ok       two nll" in out
 
 
+@pytest.mark.parametrize(
+    ("error", "error_now", "tolerance", "allowed"),
+    [
+        (0.5, 0.75, 0.01, 0.75),
+        (0.75, 0.5, 0.01, 0.75),
+        (0.5, None, 0.01, 0.5),
+        (None, 0.5, 0.01, 0.5),
+        (None, None, 0.25, 0.25),
+    ],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_larger_of_both_errors_is_allowed(error, error_now, tolerance, allowed, sign):
+    """That of the record, and that of the run; the tolerance only where there is neither."""
+    row = {"id": "one", "ours": {"nll": [80.0, error]}, "tolerance": tolerance, "digits": 2}
+    for change, ok in ((allowed, True), (allowed + 2**-10, False)):
+        (line,), same = results.compare(row, {"nll": [80.0 + sign * change, error_now]})
+        assert same is ok
+        assert line.startswith("ok" if ok else "differs")
+        assert line.endswith(f"recorded 80.00, allowed {allowed:.2f}")
+
+
 def test_a_number_without_an_error_has_a_tolerance(checkout, capsys):
     edit(checkout / "examples" / "recipes" / "two.py", "[1.0, null]", "[1.011, null]")
     assert call(checkout, "two", "--data-dir", str(checkout)) == 1

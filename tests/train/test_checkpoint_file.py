@@ -1,5 +1,7 @@
 """A run from Python that keeps its state in a file: killed anywhere, it ends in the same bytes."""
 
+import errno
+
 import numpy as np
 import pytest
 from support.interruptions import STEPS, Killed, hook, interrupt
@@ -130,6 +132,11 @@ def test_a_model_that_was_trained_before(X, tmp_path, monkeypatch):
         ({}, {"binarize": "none"}, "binarize 'dynamic', not 'none'"),
         ({}, {"kl_warmup": 0}, "kl_warmup 2, not 0"),
         ({}, {"adam": {"beta1": 0.99}}, "beta1 0.9, not 0.99"),
+        ({}, {"adam": {"v0": 0.25}}, "v0 0.0, not 0.25"),
+        ({"beta": 2.0}, {}, "beta 1.0, not 2.0"),
+        ({}, {"lr": 0.01}, "lr 0.001, not 0.01"),
+        ({}, {"clip_norm": 5.0}, "clip_norm None, not 5.0"),
+        ({}, {"lr": lr}, "lr 0.001, not 'a function'"),
     ],
 )
 def test_a_file_of_another_run_is_refused(X, tmp_path, config, settings, said):
@@ -141,6 +148,49 @@ def test_a_file_of_another_run_is_refused(X, tmp_path, config, settings, said):
         model.fit(X, **SETTINGS | settings, checkpoint_file=file)
     assert file.read_bytes() == before
     assert not hasattr(model, "params_"), "fit raises before the model changes"
+
+
+@pytest.mark.parametrize(
+    ("cls", "config", "settings", "said"),
+    [
+        (IWAE, {"k": 3}, {}, "k 5, not 3"),
+        (SemiSupervisedVAE, {"alpha": 7.0}, {}, r"alpha [\d.]+, not 7.0"),
+        (VAE, {}, {"kl_cycle": 3}, "kl_cycle 0, not 3"),
+    ],
+)
+def test_a_file_of_the_same_model_with_another_setting_is_refused(
+    X, y, tmp_path, cls, config, settings, said
+):
+    file = tmp_path / "run.npz"
+    small(cls).fit(X, y, epochs=1, checkpoint_file=file)
+    with pytest.raises(InputError, match=f"run.npz: the run in it has {said}"):
+        small(cls, **config).fit(X, y, epochs=1, **settings, checkpoint_file=file)
+
+
+def test_a_step_size_that_is_a_function_is_no_number(X, tmp_path):
+    """Of a function the file has only that it is one, so it is not held against another."""
+    file = tmp_path / "run.npz"
+    small().fit(X, epochs=1, lr=lr, checkpoint_file=file)
+    with pytest.raises(InputError, match=r"has lr 'a function', not 0.001: go on with the same"):
+        small().fit(X, epochs=2, lr=1e-3, checkpoint_file=file)
+    small().fit(X, epochs=2, lr=lambda epoch: 0.01, checkpoint_file=file)
+
+
+@pytest.mark.parametrize(("then", "other"), [(lr, 1e-3), (1e-3, lr)])
+def test_a_file_of_an_earlier_version(X, tmp_path, then, other):
+    """It has no v0, and no step size where that was a function."""
+    file = tmp_path / "run.npz"
+    small().fit(X, epochs=1, lr=then, checkpoint_file=file)
+    meta, arrays = checkpoint.read(file)
+    meta.pop("version")
+    del meta["run"]["training"]["v0"]
+    if callable(then):
+        del meta["run"]["training"]["lr"]
+    checkpoint.write(file, meta, arrays)
+    with pytest.raises(InputError, match="the run in it has lr"):
+        small().fit(X, epochs=2, lr=other, checkpoint_file=file)
+    again = small().fit(X, epochs=2, lr=then, checkpoint_file=file)
+    assert state(again) == state(small().fit(X, epochs=2, lr=then))
 
 
 def test_other_data_or_another_model_is_refused(X, tmp_path):
@@ -160,12 +210,115 @@ def test_files_that_are_no_checkpoint_of_a_run(X, tmp_path):
     assert file.read_bytes() == b"PK"
     file.unlink()
     small().fit(X, epochs=1).save(file)
-    with pytest.raises(CheckpointError, match=r"run.npz"):
-        small().fit(X, epochs=1, checkpoint_file=file)
+    for run, kind in (({}, "a saved model"), ({"step": 7}, "a checkpoint of the command train")):
+        small().fit(X, epochs=1).save(file, run=run)
+        said = f"run.npz is {kind}, not the state of a run from Python: name another file$"
+        with pytest.raises(CheckpointError, match=said):
+            small().fit(X, epochs=1, checkpoint_file=file)
     with pytest.raises(InputError, match=r"the checkpoint file .*run.pt must end in .npz"):
         small().fit(X, checkpoint_file=tmp_path / "run.pt")
     with pytest.raises(InputError, match="a function as hyper-parameter lr cannot be saved"):
         small(lr=lr).fit(X, checkpoint_file=tmp_path / "other.npz")
+
+
+def damage(meta, arrays, part):
+    """Damage the last array, or a number, or leave an array out, or change the history."""
+    if part == "step":
+        meta["run"]["step"] = 99
+    elif part == "history":
+        meta["history"][-1]["rec"] = "x"
+    elif part == "absent":
+        del arrays["param/head_W"]
+    else:
+        arrays[part] = np.full_like(arrays[part], np.nan)
+
+
+@pytest.mark.parametrize(
+    "part", [None, "step", "history", "absent", "adam_m", "adam_v", "sums", "param/head_W"]
+)
+def test_a_refused_file_changes_nothing(X, tmp_path, part):
+    """A model that was trained before keeps what it learned, and its history."""
+    file = tmp_path / "run.npz"
+    Trainer(small().build_from(X), X, checkpoint_file=file).run(2)
+    meta, arrays = checkpoint.read(file)
+    meta.pop("version")
+    if part:
+        damage(meta, arrays, part)
+        checkpoint.write(file, meta, arrays)
+    fitted = small().fit(X, epochs=3)
+    learned, history = state(fitted), fitted.history_
+    with pytest.raises(InputError, match=r"run\.npz") as refused:
+        Trainer(fitted, X if part else X[::-1], checkpoint_file=file)
+    assert ("trained on other data" in str(refused.value)) == (part is None)
+    assert state(fitted) == learned
+    assert fitted.history_ is history
+
+
+def test_no_array_is_loaded_unless_all_fit(X):
+    trainer = Trainer(small().build_from(X), X)
+    own = trainer.state()[1]
+    arrays = {name: np.ones_like(a) for name, a in own.items()} | {"sums": np.full(4, np.nan)}
+    with pytest.raises(InputError, match="no valid sums"):
+        trainer.resume({"rows": len(X), "step": 0}, arrays)
+    assert not any(a.any() for a in own.values())
+
+
+def test_python_users_are_told_of_no_option_of_the_command(X, tmp_path):
+    file = tmp_path / "run.npz"
+    small().fit(X, epochs=1, checkpoint_file=file)
+    with pytest.raises(InputError, match="trained on 54 examples, but the data now hold 53") as e:
+        small().fit(X[1:], epochs=1, checkpoint_file=file)
+    assert "--" not in str(e.value)
+
+
+def test_a_full_disk_does_not_end_the_run(X, tmp_path, monkeypatch, capsys):
+    """A warning for the first write that fails; the run ends as if nothing had been."""
+    straight = small().fit(X, **SETTINGS)
+    file, saved, original = tmp_path / "run.npz", [], atomic.os.fsync
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def fsync(handle):
+        if len(saved) == 2:  # the first write, and that of the first epoch
+            raise full
+        return original(handle)
+
+    def count(trainer, record):
+        saved.append(load_model(file).history_)
+
+    monkeypatch.setattr(atomic.os, "fsync", fsync)
+    model = small().fit(X, **SETTINGS | {"epochs": 3}, callbacks=count, checkpoint_file=file)
+    assert [len(history) for history in saved] == [0, 1, 1]
+    assert len(load_model(file).history_) == 3, "there is space again"
+    err = capsys.readouterr().err
+    step = 2 * STEPS
+    assert err == (
+        f"scratchvae: warning: step {step} cannot be saved (No space left on device): {file} is "
+        f"the last good checkpoint, of step {STEPS}; the run continues\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
+    again = small().fit(X, **SETTINGS, checkpoint_file=file)
+    assert len(model.history_) == 3
+    assert state(again) == state(straight)
+
+
+def test_a_disk_that_stays_full_is_told_once(X, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "run.npz"
+    small().fit(X, **SETTINGS | {"epochs": 1}, checkpoint_file=file)
+    before = file.read_bytes()
+
+    def fsync(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(atomic.os, "fsync", fsync)
+    model = small().fit(X, **SETTINGS, checkpoint_file=file)
+    assert len(model.history_) == EPOCHS
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"step {2 * STEPS} cannot be saved" in line
+    assert f"of step {STEPS};" in line
+    assert file.read_bytes() == before
+    with pytest.raises(OSError, match="No space left on device"):
+        small().fit(X, **SETTINGS, checkpoint_file=tmp_path / "new.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
 
 
 @pytest.mark.parametrize("name", ["adam_m", "sums", "param/head_W"])
