@@ -88,6 +88,13 @@ def test_a_run_that_is_over_is_not_trained_again_and_may_get_longer(X, tmp_path,
     assert state(small().fit(X, **longer, checkpoint_file=file)) == state(straight)
 
 
+def test_epochs_of_the_model_may_differ_too(X, tmp_path):
+    file = tmp_path / "run.npz"
+    small(epochs=2).fit(X, checkpoint_file=file)
+    again = small(epochs=3).fit(X, checkpoint_file=file)
+    assert state(again) == state(small(epochs=3).fit(X))
+
+
 def test_within_an_epoch_too(X, tmp_path, monkeypatch):
     straight = small().build_from(X)
     Trainer(straight, X, batch_size=8).run(2)
@@ -299,6 +306,19 @@ def test_a_full_disk_does_not_end_the_run(X, tmp_path, monkeypatch, capsys):
     again = small().fit(X, **SETTINGS, checkpoint_file=file)
     assert len(model.history_) == 3
     assert state(again) == state(straight)
+
+
+def test_a_disk_that_is_full_again_is_told_again(X, tmp_path, monkeypatch, capsys):
+    """A file that is older than the run is never left without a word."""
+    file, told = tmp_path / "run.npz", []
+    trainer = Trainer(small().build_from(X), X, checkpoint_file=file)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    for nth in (1, 9, 1):  # of the writes: the first one fails, or none
+        with monkeypatch.context() as patch:
+            hook(patch, atomic.os, "replace", full, nth)
+            trainer.run(trainer.epoch + 1)
+        told.append("cannot be saved" in capsys.readouterr().err)
+    assert told == [True, False, True]
 
 
 def test_a_disk_that_stays_full_is_told_once(X, tmp_path, monkeypatch, capsys):
