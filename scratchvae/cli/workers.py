@@ -289,6 +289,8 @@ def attached(comm: Any) -> Iterator[Callable[[int], int]]:
     if address is None:
         yield lambda code: code
         return
+    for number in SIGNALS:  # the MPI library may have installed its own, unseen by Python
+        signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
     line = socket.socket(socket.AF_UNIX)
     line.connect(address)
     line.sendall(json.dumps([comm.rank, comm.size, os.getpid()]).encode())
@@ -298,8 +300,6 @@ def attached(comm: Any) -> Iterator[Callable[[int], int]]:
     # not descriptors 1 and 2, to which the MPI library writes
     sys.stdout = sys.__stdout__ = _taken_over(sys.stdout, fds[0])  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _taken_over(sys.stderr, fds[1])  # type: ignore[misc]
-    for number in SIGNALS:  # the MPI library may have installed its own, unseen by Python
-        signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
     if comm.rank == 0:
         threading.Thread(target=_stop_without, args=[line], daemon=True).start()
     reported = False
