@@ -292,16 +292,6 @@ def attached(comm: Any) -> Iterator[Callable[[int], int]]:
     for number in SIGNALS:  # the MPI library may have installed its own, unseen by Python
         signal.signal(number, signal.getsignal(number) or signal.SIG_DFL)
     line = socket.socket(socket.AF_UNIX)
-    line.connect(address)
-    line.sendall(json.dumps([comm.rank, comm.size, os.getpid()]).encode())
-    _, fds, *_ = socket.recv_fds(line, 1, 2)
-    if not fds:
-        sys.exit(2)
-    # not descriptors 1 and 2, to which the MPI library writes
-    sys.stdout = sys.__stdout__ = _taken_over(sys.stdout, fds[0])  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = _taken_over(sys.stderr, fds[1])  # type: ignore[misc]
-    if comm.rank == 0:
-        threading.Thread(target=_stop_without, args=[line], daemon=True).start()
     reported = False
 
     def report(code: int) -> int:
@@ -314,9 +304,19 @@ def attached(comm: Any) -> Iterator[Callable[[int], int]]:
         return code
 
     try:
+        line.connect(address)
+        line.sendall(json.dumps([comm.rank, comm.size, os.getpid()]).encode())
+        _, fds, *_ = socket.recv_fds(line, 1, 2)
+        if not fds:
+            sys.exit(2)
+        # not descriptors 1 and 2, to which the MPI library writes
+        sys.stdout = sys.__stdout__ = _taken_over(sys.stdout, fds[0])  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = _taken_over(sys.stderr, fds[1])  # type: ignore[misc]
+        if comm.rank == 0:
+            threading.Thread(target=_stop_without, args=[line], daemon=True).start()
         yield report
     except KeyboardInterrupt:  # not in the run, which returns an exit code
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends this process, and so the others
         signal.raise_signal(signal.SIGINT)
     finally:
         if not reported:
