@@ -5,19 +5,18 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
-from support.command_line import refused
+from support.command_line import SMALL, refused, runs_of
 from support.run_folders import contents
 
 from scratchvae import VAE, cli, load_data, load_model
 from scratchvae.evaluate.outliers import threshold
 from scratchvae.models import MODELS
-from scratchvae.pictures import gallery, plots
+from scratchvae.pictures import plots
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
 KINDS = ("ae", "vae", "iwae", "cvae", "m2")
 NAMES = np.array(["left", "middle", "right, far"])
-SMALL = ("--latent-dim", "2", "--hidden", "8", "--epochs", "2", "--batch-size", "16", "--quiet")
 
 
 def call(*argv):
@@ -48,13 +47,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
-    """A run of each model, without pictures."""
-    root = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gallery, "leave", lambda *a: ({}, {}))
-        for kind in KINDS:
-            call("train", "--data", data, "--model", kind, *SMALL, "--out", root / kind)
-    return {kind: root / kind for kind in KINDS}
+    return runs_of(tmp_path_factory.mktemp("runs"), data, KINDS)
 
 
 # ------------------------------------------------------------------------------------ the endings

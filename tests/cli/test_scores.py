@@ -4,16 +4,14 @@ import csv
 
 import numpy as np
 import pytest
-from support.command_line import refused
+from support.command_line import SMALL, refused, runs_of
 
 from scratchvae import cli, load_data, load_model
 from scratchvae.evaluate.outliers import threshold
 from scratchvae.models.scores import KINDS
-from scratchvae.pictures import gallery
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
-SMALL = ("--latent-dim", "2", "--hidden", "8", "--epochs", "2", "--batch-size", "16", "--quiet")
 MODELS = ("ae", "vae", "cvae")
 
 
@@ -37,12 +35,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
-    root = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gallery, "leave", lambda *a: ({}, {}))
-        for kind in MODELS:
-            call("train", "--data", data, "--model", kind, *SMALL, "--out", root / kind)
-    return {kind: root / kind for kind in MODELS}
+    return runs_of(tmp_path_factory.mktemp("runs"), data, MODELS)
 
 
 def scores_of(run, data, split, score, k=None):
