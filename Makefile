@@ -60,7 +60,7 @@ lint: .venv/dev
 
 lint-js:  ## lint the explorer's scripts; needs npx, which downloads ESLint
 	mkdir -p build
-	cd scratchvae/pictures/explorer && sed '/^"use strict";$$/d' decode.js explorer.js gradient.js > ../../../build/explorer.js
+	cd scratchvae/pictures/explorer && sed '/^"use strict";$$/d' decode.js plane.js explorer.js gradient.js > ../../../build/explorer.js
 	npx --yes eslint@9 -c tests/eslint.config.mjs build/explorer.js
 
 dist: .venv-tools/installed  ## build sdist and wheel into dist/, and test them outside the checkout

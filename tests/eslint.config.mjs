@@ -8,7 +8,7 @@ export default [
       globals: names(
         "document window location performance matchMedia getComputedStyle atob devicePixelRatio " +
           "addEventListener requestAnimationFrame cancelAnimationFrame setTimeout clearTimeout " +
-          "ResizeObserver ImageData Option"
+          "ResizeObserver ImageData Image Option"
       ),
     },
     linterOptions: { reportUnusedDisableDirectives: "error" },

@@ -4,7 +4,7 @@ The commands draw one picture each; `train` draws all that apply to its model an
 that shows them. `plots.py` and `animation.py` do the drawing, and are imported on use.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +18,13 @@ from ..files.atomic import write_atomically
 from ..models import Labelled, Model, SemiSupervisedVAE
 from ..train.callbacks import LatentFrames
 from . import ROWS, SHOWN
-from .page import page
+from .page import page, with_explorer
 from .walks import interpolated, plane, quantiles, slerped, traversed
 
 DRAWN = ", drawn from p(x|z)"  # rather than its means
 ACROSS = 2.5  # standard deviations by which a traversal moves a unit, in both directions
+FIRST = ("samples.png", "reconstructions.png", "loss.png", "unit_kl.png")  # on the page
+KEPT = "surrogateescape"  # bytes of a page that are no UTF-8 are written as they were read
 OF_IMAGES = ("manifold.png", "traversals.png", "interpolations.png")
 
 
@@ -296,14 +298,16 @@ def leave(
 
 
 def page_of(
-    model: Model, numbers: str, pictures: dict[str, str], absent: dict[str, str],
-    settings: dict[str, Any], folder: Path, data: str,
+    model: Model, numbers: Sequence[tuple[str, str, str]], protocol: str, pictures: dict[str, str],
+    absent: dict[str, str], settings: dict[str, Any], defaults: dict[str, Any], folder: Path,
+    data: str, program: Sequence[str],
 ) -> str:  # fmt: skip
     """The page of the run in the folder, as text: its numbers, its pictures, the next commands.
 
-    pictures and absent are those of `leave`.
+    numbers and protocol are those of an Evaluation, pictures and absent those of `leave`; defaults
+    are those of the settings, and program the words before the name of a command.
     """
-    run, epochs = str(folder), len(model.history_)
+    run, history, epochs = str(folder), model.history_, len(model.history_)
     title = f"{type(model).__name__} {model.widths} on {data}, {epochs} epoch{'s' * (epochs != 1)}"
     images = model.rows_.image_shape is not None
     plane = images and model.latent_dim > 1
@@ -318,9 +322,18 @@ def page_of(
         (plane, ["explore", run]),
         (not isinstance(model, SemiSupervisedVAE), ["diagram", run]),
     ]
-    lines = [["scratchvae", *words] for applies, words in commands if applies]
-    return page(title, numbers, model.history_, pictures, absent, settings, lines)
+    lines = [[*program, *words] for applies, words in commands if applies]
+    shown = {name: pictures[name] for name in (*FIRST, *pictures) if name in pictures}
+    text = page(title, numbers, protocol, history, shown, absent, settings, defaults, lines)
+    return with_explorer(text) if (folder / runs.EXPLORER).exists() else text
 
 
 def write_page(folder: Path, text: str) -> None:
-    write_atomically(folder / runs.INDEX, lambda f: f.write(text.encode()))
+    write_atomically(folder / runs.INDEX, lambda f: f.write(text.encode("utf-8", KEPT)))
+
+
+def link_explorer(folder: Path) -> None:
+    """Add a link to the explorer to the page of the run in the folder, if it has none."""
+    text = (folder / runs.INDEX).read_text("utf-8", KEPT)
+    if (linked := with_explorer(text)) != text:
+        write_page(folder, linked)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
@@ -27,6 +27,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..errors import InputError
 from ..files.atomic import write_atomically
+from . import class_colours
 from .texts import captions, font_size, measured, plain
 from .tiles import checked, grid, on_white, padded, per_row, stacked
 
@@ -191,8 +192,9 @@ def latent_plane(
         figure.colorbar(dots, ax=axes, shrink=0.5, anchor=(0, 1)).outline.set_visible(False)
     else:
         classes, index = np.unique(labels, return_inverse=True)
-        norm = BoundaryNorm(np.arange(len(classes) + 1) - 0.5, max(256, len(classes)))
-        dots = axes.scatter(first, second, s=size, c=index, cmap="turbo", norm=norm, linewidths=0)
+        colours = ListedColormap(class_colours(len(classes)))
+        dots = axes.scatter(first, second, s=size, c=index, cmap=colours, linewidths=0)
+        dots.set_clim(-0.5, len(classes) - 0.5)
         names = [plain(label) for label in classes]
         if max(map(len, names)) <= 2:  # longer ones would hide points
             outline = [withStroke(linewidth=2, foreground="white")]
@@ -203,8 +205,7 @@ def latent_plane(
         bar.set_ticks(range(len(names)), labels=names)
         bar.outline.set_visible(False)
     axes.set_aspect("equal", "datalim")
-    axes.set_xlabel(units[0])
-    axes.set_ylabel(units[1])
+    axes.set(xlabel=units[0], ylabel=units[1])
     hide_spines(axes)
     return figure
 
