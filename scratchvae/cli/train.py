@@ -263,7 +263,7 @@ def _run(
     return 0
 
 
-def _program() -> list[str]:
+def program() -> list[str]:
     """The words that call this program as the user called it, for commands to copy."""
     called, python = Path(sys.argv[0]), Path(sys.executable)
     if called.name == "__main__.py" and called.parent.name == "scratchvae":
@@ -290,7 +290,7 @@ def _report(
     protocol = f"{found.protocol()}\n{report}".strip()
     page = gallery.page_of(
         model, found.numbers(), protocol, pictures, absent, own, settings.DEFAULTS, folder,
-        test.name, _program(),
+        test.name, program(),
     )  # fmt: skip
     gallery.write_page(folder, page)
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")

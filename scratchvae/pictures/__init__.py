@@ -11,6 +11,18 @@ ROWS = 2000  # most rows of a table in a picture
 
 
 def class_colours(n: int) -> list[str]:
-    """A colour for each of n classes, around the circle of hues, as #rrggbb."""
-    colours = (hls_to_rgb(i / max(n, 1), 0.6 if i % 2 else 0.44, 0.7) for i in range(n))
-    return [f"#{''.join(f'{round(255 * c):02x}' for c in colour)}" for colour in colours]
+    """A colour for each of n classes, as #rrggbb: hues around the circle, in two shades in turn.
+
+    Both shades can be seen on white and on dark paper: their luminance is at least 0.2 and 0.35.
+    """
+    return [_shade(i / n, 0.35 if i % 2 else 0.2) for i in range(n)]
+
+
+def _shade(hue: float, least: float) -> str:
+    """The darkest colour of this hue with at least this luminance."""
+    shades = (hls_to_rgb(hue, percent / 100, 0.7) for percent in range(101))
+    weights = (0.2126, 0.7152, 0.0722)  # of red, green and blue (Rec. 709)
+    colour = next(
+        rgb for rgb in shades if sum(w * c**2.2 for w, c in zip(weights, rgb, strict=True)) >= least
+    )
+    return f"#{''.join(f'{round(255 * c):02x}' for c in colour)}"

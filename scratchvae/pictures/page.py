@@ -60,12 +60,13 @@ def page(
 
 def with_explorer(text: str) -> str:
     """The text of a page with its link to the explorer, which lies in the same folder."""
-    return text.replace(NO_EXPLORER, f'<p><a href="{EXPLORER}">{LINK}</a></p>')
+    return text.replace(NO_EXPLORER, f'<p><a class="button" href="{EXPLORER}">{LINK}</a></p>')
 
 
 def _tile(number: tuple[str, str, str]) -> str:
-    name, value, words = map(escape, number)
-    return f"<div><dt>{name.strip()}</dt><dd><b>{value}</b> {words}</dd></div>"
+    name, value, words = (escape(text.strip().replace("+-", "±")) for text in number)
+    name, value = (text.replace("-", "\N{MINUS SIGN}") for text in (name, value))
+    return f"<div><dt>{name}</dt><dd><strong>{value}</strong> {words}</dd></div>"
 
 
 def _settings(texts: Mapping[str, str]) -> str:
@@ -86,7 +87,9 @@ def _reasons(absent: Mapping[str, str]) -> str:
     """A line for each reason why pictures were not drawn."""
     of = {why: [n for n, w in absent.items() if w == why] for why in absent.values()}
     return "\n".join(
-        f"<p>No {escape(' or '.join(names))}: {escape(why)}.</p>" for why, names in of.items()
+        f"<p>No {escape(', '.join(names[:-1]))}{' or ' * (len(names) > 1)}{escape(names[-1])}: "
+        f"{escape(why)}.</p>"
+        for why, names in of.items()
     )
 
 

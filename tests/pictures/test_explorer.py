@@ -14,8 +14,10 @@ from support.command_line import refused
 
 from scratchvae import VAE, InputError, cli, load_data, load_model
 from scratchvae.evaluate.units import Data, units_of
+from scratchvae.files.run_folder import COLUMNS
 from scratchvae.models import MODELS, Labelled
 from scratchvae.pictures import explorer
+from scratchvae.pictures.page import page as page_of_run
 
 FOLDER = Path(explorer.__file__).parent
 SIDE, PIXELS = 8, 64
@@ -759,6 +761,44 @@ def test_the_tabs_are_opened_by_keys(opened):
     assert view.js("return document.activeElement.id") == "tab-gradient"
     view.window.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
     assert view.find("space").is_displayed()
+
+
+# ----------------------------------------------------------------------------- the page of a run
+
+
+def test_the_page_of_a_run_fits_a_phone_and_its_commands_are_copied(chromium, tmp_path):
+    numbers = [("ELBO", "-12345.67", "nats per example, +- 0.51 over the examples")] * 5
+    record = dict.fromkeys(COLUMNS, 12345.678)
+    command = ["/a/long/path/to/the/python", "-m", "scratchvae", "explore", "runs/a run"]
+    text = page_of_run(
+        "VAE", numbers, "data   " + 30 * "w", [record], {}, {}, {"seed": 0}, {}, [command] * 2
+    )
+    path = tmp_path / "index.html"
+    path.write_text(text)
+    view = Page(chromium, path)
+    view.resize(360, 700, mobile=True)
+    view.settle()
+    assert view.js("return document.documentElement.scrollWidth") == 360
+    cut = (
+        "return [...document.querySelectorAll('.tiles div')]"
+        ".filter((tile) => tile.scrollWidth > tile.clientWidth).length"
+    )
+    assert view.js(cut) == 0
+    buttons = view.window.find_elements("css selector", ".commands button")
+    line = "/a/long/path/to/the/python -m scratchvae explore 'runs/a run'"
+    assert [button.accessible_name for button in buttons] == [f"copy {line}"] * 2
+    for denied in ("", "navigator.clipboard.writeText = () => Promise.reject(new Error());"):
+        view.js(
+            f"window.copied = []; {denied} document.execCommand = (name) =>"
+            "copied.push([name, getSelection().toString()]);"
+        )
+        if not denied:
+            view.js("navigator.clipboard.writeText = async (text) => copied.push(['clip', text])")
+        buttons[1].click()
+        view.settle()
+        assert view.js("return copied") == [["copy" if denied else "clip", line]]
+        assert buttons[1].text == "copied"
+    assert view.complaints() == []
 
 
 # ------------------------------------------------------------------- the plane and the originals

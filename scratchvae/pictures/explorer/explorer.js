@@ -66,7 +66,7 @@ const $ = (id) => document.getElementById(id);
     if (!wanted) view.behind = null;
     if (!wanted || (key === behind.key && behind.next === behind.cells)) return;
     const side = 46 * sqrt(width / height), across = Math.max(1, Math.round(plane.size() / side));
-    const down = Math.max(1, Math.round((plane.size() * height) / side / width) || 1);
+    const down = Math.max(1, Math.round((across * width) / height));
     if (key !== behind.key) {
       Object.assign(behind, { key, next: 0, cells: across * down });
       view.behind = Object.assign(document.createElement("canvas"),
