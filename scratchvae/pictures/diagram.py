@@ -33,14 +33,14 @@ PIXEL = {  # what y means and the loss of a pixel, by likelihood
 
 
 def diagram(model: Model) -> Figure:
-    """The diagram of a built model: forward solid, every gradient dashed and in another colour.
+    """The diagram of a built model: solid arrows for forward, dashed ones for the gradients.
 
     Raises InputError for a SemiSupervisedVAE.
     """
     if isinstance(model, SemiSupervisedVAE):
         raise InputError(
-            "a SemiSupervisedVAE (m2) is not drawn: it is a classifier and a ConditionalVAE that "
-            "runs once for each class; draw cvae instead"
+            "a SemiSupervisedVAE (m2) cannot be drawn: it is a classifier and a ConditionalVAE "
+            "that runs once per class; draw cvae instead"
         )
     return _Drawing(model).figure
 

@@ -203,7 +203,7 @@ def test_what_cannot_be_shown():
         InputError, match="rows of 10 features are not images: use `reconstruct` and `sample`"
     ):
         page(VAE(latent_dim=2, hidden=(4,)).build(10), np.zeros((3, 10)))
-    with pytest.raises(InputError, match="plane over two latent units, but this model has one"):
+    with pytest.raises(InputError, match="needs two latent units or more, but this model has one"):
         page(VAE(latent_dim=1, hidden=(4,)).build(PIXELS))
 
 

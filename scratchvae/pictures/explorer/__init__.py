@@ -38,11 +38,11 @@ def check(model: Model) -> tuple[int, ...]:
     shape = model.rows_.image_shape
     if shape is None:
         raise InputError(
-            f"the page decodes images, but rows of {model.n_features_} features are not images: "
+            f"the explorer shows images, but rows of {model.n_features_} features are not images: "
             "use `reconstruct` and `sample`, which draw tables"
         )
     if model.latent_dim < 2:
-        raise InputError("the page has a plane over two latent units, but this model has one")
+        raise InputError("the explorer needs two latent units or more, but this model has one")
     return shape
 
 
@@ -99,9 +99,9 @@ def page(model: Model, found: Units, data: Data, in_run: bool = False) -> str:
         ratio=f"{width / height:.4g}",
         across=8 if width < 1.5 * height else 4,  # of the eight samples
         sigma_max=f"{2 * scale[order[0]]:.3g}",
-        sigma_help="this model has no noise of its own"
+        sigma_help="this model has no sigma of its own"
         if found.std is None
-        else f"the encoder's own sigma: {sigma:.2f} on average",
+        else f"sigma of the encoder: {sigma:.2f} on average",
         # a label may hold </script>
         data=text.replace("<", "\\u003c"),
         what=escape(
