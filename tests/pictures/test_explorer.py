@@ -1134,14 +1134,16 @@ def test_the_page_of_digits(chromium, tmp_path):
     path = tmp_path / "strokes.html"
     path.write_text(page(vae, *load_data("strokes", "test"), "strokes"))
     view = Page(chromium, path)
-    view.resize(1120, 810)
+    view.resize(1120, 840)
     before = view.image()
     view.choose("sigma", "0.5")
     view.drag(right=170, up=70)
     assert abs(view.image() - before).max() > 50
     view.shoot("explorer.png")
     view.click("tab-gradient")
-    view.resize(1120, 1210)
+    for _ in range(8):
+        view.click("step")
+    view.resize(1120, 1330)
     view.settle()
     view.shoot("one_gradient.png")
     assert view.complaints() == []

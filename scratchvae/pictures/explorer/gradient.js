@@ -96,7 +96,7 @@
     const place = (loss, i) => [(300 * i) / Math.max(n, 1), 6 + (62 * (most - loss)) / range];
     $("losses").querySelector("polyline").setAttribute("points", losses.map(place).join(" "));
     $("losses").querySelector(".start").textContent = `step 0: loss ${first}`;
-    $("losses").querySelector(".end").textContent = `step ${n}: loss ${last}`;
+    $("losses").querySelector(".end").textContent = n ? `step ${n}: loss ${last}` : "";
     $("losses").setAttribute("aria-label", `The loss, ${first} at first, ${last} after ${n} steps`);
   }
 
