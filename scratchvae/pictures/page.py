@@ -64,7 +64,7 @@ def with_explorer(text: str) -> str:
 
 
 def _tile(number: tuple[str, str, str]) -> str:
-    name, value, words = (escape(text.strip().replace("+-", "±")) for text in number)
+    name, value, words = (escape(text.strip().replace("+- ", "±")) for text in number)
     name, value = (text.replace("-", "\N{MINUS SIGN}") for text in (name, value))
     return f"<div><dt>{name}</dt><dd><strong>{value}</strong> {words}</dd></div>"
 

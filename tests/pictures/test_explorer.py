@@ -854,6 +854,9 @@ def test_the_principal_plane_is_first_and_a_drag_stays_in_it(opened):
     assert np.hypot(*(axes @ moved)) > 0.1
     np.testing.assert_allclose(axes.T @ (axes @ moved), moved, atol=1e-12)
     first, second = axes @ view.z()
+    half = view.js("return explorer.plane.size()") / 2
+    under = view.js("return explorer.plane.coordinates(arguments[0])", [half + 70, half - 60])
+    np.testing.assert_allclose([first, second], under, atol=0.02)
     assert f"first axis = {first:.2f}, second axis = {second:.2f}".replace(
         "-", "\N{MINUS SIGN}"
     ) in (view.find("where").text)
@@ -1134,7 +1137,7 @@ def test_the_page_of_digits(chromium, tmp_path):
     path = tmp_path / "strokes.html"
     path.write_text(page(vae, *load_data("strokes", "test"), "strokes"))
     view = Page(chromium, path)
-    view.resize(1120, 840)
+    view.resize(1120, 870)
     before = view.image()
     view.choose("sigma", "0.5")
     view.drag(right=170, up=70)

@@ -379,7 +379,7 @@ def test_the_page_shows_the_numbers_the_pictures_and_how_to_go_on(data, tmp_path
     lines = out.splitlines()
     (elbo,) = [line.split(maxsplit=2) for line in lines if line.startswith("ELBO")]
     assert shown.tiles[0] == "ELBO"
-    assert " ".join(elbo[1:]).replace("+-", "±") == " ".join(shown.tiles[1:3]).replace(MINUS, "-")
+    assert " ".join(elbo[1:]).replace("+- ", "±") == " ".join(shown.tiles[1:3]).replace(MINUS, "-")
     assert next(line for line in lines if line.startswith("data  ")) in said
     assert shown.links[:4] == ["samples.png"] * 2 + ["reconstructions.png"] * 2
     assert [link for link in shown.links if link in ("loss.png", "unit_kl.png")] == (

@@ -94,7 +94,7 @@ const $ = (id) => document.getElementById(id);
     points.forEach((z, k) => paint(sheets[k], means(z, at.label)));
     const colour = (c) => data.colours[c] || "gray", { z, ends, marked, hidden } = at;
     drawBehind();
-    const faint = data.ink && channels === 1 ? 0.3 : 0.45;
+    const faint = data.ink && channels === 1 ? 0.3 : 0.4;
     plane.draw({ z, points, ends, marked, faint, classes: { labels, y, hidden, colour } });
     clearTimeout(at.saying); // a reader should hear where the point stopped, not each frame
     at.saying = setTimeout(say, 120);

@@ -89,14 +89,19 @@ function latentPlane(canvas, centre, scale, mu) {
     }
     grid(g, side, view.behind ? "transparent" : line, soft);
     const { hidden } = classes, colours = classes.y.map(classes.colour);
-    view.codes.forEach((code, n) => hidden.has(classes.y[n]) || disc(spot(code), 2.4, colours[n]));
+    const radius = min(4.5, max(2.4, 75 / sqrt(mu.length))); // few dots are larger
+    for (const [n, code] of view.codes.entries()) {
+      if (hidden.has(classes.y[n])) continue;
+      if (view.behind) disc(spot(code), radius + 1, paper); // a rim
+      disc(spot(code), radius, colours[n]);
+    }
     Object.assign(g, { font: "bold 13px sans-serif", fillStyle: ink, strokeStyle: paper });
     names(g, side, classes);
     Object.assign(g, { strokeStyle: ink, lineWidth: 1 }).setLineDash([5, 4]);
     g.beginPath(), ends.forEach((end) => g.lineTo(...place(end)));
     g.stroke();
     g.setLineDash([]);
-    if (marked >= 0) disc(spot(view.codes[marked]), 5, colours[marked]), g.stroke();
+    if (marked >= 0) disc(spot(view.codes[marked]), radius + 2, colours[marked]), g.stroke();
     Object.assign(g, { strokeStyle: accent, lineWidth: 3 });
     disc(place(z), 9, paper), g.stroke();
     for (const point of points) disc(place(point), 4.5, paper), disc(place(point), 3, accent);
