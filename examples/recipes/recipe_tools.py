@@ -22,7 +22,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE.npz",
-        help="keep the run in this file, and go on from it if it exists",
+        help="save the run in this file, and continue from it if it exists",
     )  # fmt: skip
 
 

@@ -125,7 +125,7 @@ def main() -> None:
     add_run_options(parser)
     a = parser.parse_args()
     if a.peer and a.checkpoint:
-        parser.error("pythae's trainer does not go on: leave --checkpoint out")
+        parser.error("pythae's trainer cannot resume a run: leave --checkpoint out")
     X, _ = load_data("mnist", "train", a.data_dir)
     X_test, _ = load_data("mnist", "test", a.data_dir)
     n = len(X) * 5 // 6  # 50,000 of 60,000
