@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchvae import SemiSupervisedVAE, load_data
 
-SHARE = 20  # labelled rows are repeated to one in so many, so that each batch has some
+SHARE = 20  # one row in SHARE is labelled, so that each batch has labels
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--labels", type=int, default=100)

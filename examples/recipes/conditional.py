@@ -2,8 +2,8 @@
 
     python examples/recipes/conditional.py DIR --out digits.png
 
-A VAE and a conditional VAE of the same size, 784-400-200-8, are trained alike on images binarized
-anew at each step; prints the importance-weighted NLL of the test split with 500 samples. With few
+A VAE and a conditional VAE of the same size, 784-400-200-8, are trained on dynamically
+binarized images; prints the importance-weighted NLL of the test split with 500 samples. With few
 units and two layers, z leaves the digit to the label; with 784-400-20, many samples show another.
 """
 

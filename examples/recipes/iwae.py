@@ -4,8 +4,8 @@
     python examples/recipes/iwae.py DIR --k 5 --cool k5.npz --out k5_cooled.npz
 
 The authors' protocol, from their code (github.com/yburda/iwae): 784-200-200-50 tanh, Glorot
-weights, output bias at the mean pixel, the first 59,600 training images binarized anew at each
-step, batches of 20; stage i is 3^(i-1) epochs at 1e-4 round(10^(1 - (i-1)/7), 1). Their Adam has
+weights, output bias at the mean pixel, the first 59,600 training images dynamically binarized,
+batches of 20; stage i is 3^(i-1) epochs at 1e-4 round(10^(1 - (i-1)/7), 1). Their Adam has
 beta1 0.99, eps 1e-4 and second moments that start at 1, on gradients summed over the batch; for
 mean gradients, as here, eps is 1e-4/20 and v starts at 1/400. Here batches are shuffled, and the
 encoder outputs log variances, not log standard deviations.

@@ -15,7 +15,7 @@ paper trains 3000 epochs, in batches of one labelled image and 500 others. Here,
    weighs 21 times as much as in the paper;
 3. then the same with beta = 1, while the step size decays to a tenth.
 
-Pixels are grey, except in step 1, where they are binarized anew at each step. Step 3 minimises the
+Pixels are grey, except in step 1, where they are binarized dynamically. Step 3 minimises the
 paper's loss, still over two labels. The accuracy by epoch is that of the 10,000 held-out images.
 
 M1+M2 needs neither the first step, nor another beta, nor a shorter sum, because the codes of a VAE
@@ -41,7 +41,7 @@ PUBLISHED = {
     1000: ("96.40 +- 0.56", "97.60 +- 0.02"),
     3000: ("96.08 +- 0.63", "97.82 +- 0.04"),
 }
-SHARE = 25  # one row in so many is labelled
+SHARE = 25  # one row in SHARE is labelled
 BATCH = 104
 M1 = 30  # epochs of the VAE of M1+M2; the step size decays in the second half
 
