@@ -186,7 +186,7 @@ class _Drawing(Sheet):
         self.box(z, "z", ["mu + exp(logvar/2) eps", *each, "", "reparameterization"])
         for name, up in (("mu", 0.5), ("logvar", -0.5)):
             self.flow([self.head.edge(1, up), z.edge(-1, up)], f"(B,{self.Z})", f"d{name}")
-        eps = self.box(Box(z.x, ABOVE, height=0.72), "eps", ["noise, N(0, 1)"])
+        eps = self.box(Box(z.x, ABOVE, height=0.72), "eps", ["noise, N(0, I)"])
         self.flow([eps.edge(0, -1), z.edge(0, 1)], f"({self.B},{self.Z})")
         return z
 

@@ -153,7 +153,7 @@ def _originals(model: Model, X: np.ndarray) -> dict[str, Any]:
     if model.rows_.ink and sheet.mode == "L":
         sheet = Image.merge("LA", (Image.new("L", shape), sheet))
     file = io.BytesIO()
-    sheet.save(file, "PNG", optimize=True)
+    sheet.save(file, "PNG")
     text = base64.b64encode(file.getvalue()).decode("ascii")
     return {"width": size[0], "height": size[1], "columns": columns, "png": text}
 
