@@ -218,7 +218,7 @@ const $ = (id) => document.getElementById(id);
     fingers.delete(event.pointerId);
     at.pressed = null;
   };
-  canvas.onpointercancel = (event) => fingers.delete(event.pointerId);
+  canvas.onpointercancel = (event) => { fingers.delete(event.pointerId); at.pressed = null; };
   canvas.onpointerleave = () => hover(-1);
 
   // The original of the test example under the mouse, beside it
