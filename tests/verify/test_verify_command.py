@@ -45,7 +45,7 @@ def test_verify_prints_every_op_and_parameter_and_passes(verified):
     for finding in ("gradients after 20 steps", "KL by Monte Carlo", "the update of a step"):
         assert out.count(finding) >= 6
     assert "FAIL" not in out
-    worst = float(out.split("off by ")[1].split(" ")[0])
+    worst = float(out.split("of a gradient is ")[1].split("\n")[0])
     assert worst < 1e-7
 
 
