@@ -85,7 +85,7 @@ def show(seed: int, seen: list[tuple[str, Report]], verbose: bool = False) -> in
     and each finding of a model.
     """
     print(
-        "ops, models and their meaning, in float64: the error found and the smallest detectable one,"
+        "ops, models and their meaning, in float64: the error found, the smallest detectable one;"
     )
     print("relative for gradients, in nats for a bound or a KL\n")
     print(f"{'':44} {'error':>8} {'detectable':>10}")

@@ -143,7 +143,7 @@ def test_a_part_of_a_name_selects_pairs(pairs, capsys):
     assert cli.main(["verify", str(pairs), "-k", "squ"]) == 0
     assert "1 of 1 pairs passed" in capsys.readouterr().out
     assert cli.main(["verify", str(pairs), "-k", "cub"]) == 1
-    refused(capsys, ["verify", pairs, "-k", "none"], "no pair of")
+    refused(capsys, ["verify", pairs, "-k", "none"], "no pair in")
     refused(capsys, ["verify", "-k", "relu"], "-k applies to a file of pairs")
 
 
