@@ -290,6 +290,7 @@ SAYS = {
     "interpolation_gif": "80 frames",
     "numpy_against_cupy": "CuPy:",
     "train_on_digits": "no --mnist DIR was given",
+    "vae_from_scratch": "backward and finite differences differ by",
     "wrong_gradient": "gradients FAIL",
 }
 
@@ -340,7 +341,9 @@ def test_the_example_with_a_gpu_goes_on_to_compare(double, monkeypatch, capsys):
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
 def test_examples_are_short(path):
-    assert len(path.read_text().splitlines()) <= 60
+    """All a VAE needs, without this package, is 107 lines of code, and as much again to read."""
+    lines = len(path.read_text().splitlines())
+    assert lines <= (165 if path.stem == "vae_from_scratch" else 60)
 
 
 @pytest.mark.parametrize(
