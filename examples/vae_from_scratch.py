@@ -35,6 +35,7 @@ def init(D, H, Z, rng):
 
 
 def decode(p, z):
+    """Codes to logits: k and y."""
     k = np.maximum(z @ p["W2"] + p["b2"], 0)
     return k, k @ p["W3"] + p["b3"]
 
@@ -99,14 +100,16 @@ def adam(p, g, m, v, t, lr=1e-3, b1=0.9, b2=0.999, tiny=1e-8):
 
 
 def check(p, x, eps, rng, step=1e-6):
-    """Relative difference of backward and finite differences, in one random direction u."""
+    """Relative error of backward, by the slope of the loss in one random direction u."""
     u = {i: rng.standard_normal(p[i].shape) for i in p}
     above, below = (loss({i: p[i] + s * u[i] for i in p}, x, eps) for s in (step, -step))
+    slope = (above - below) / (2 * step)  # by finite differences
     g = backward(p, forward(p, x, eps)[2])
-    return abs(sum((g[i] * u[i]).sum() for i in p) / ((above - below) / (2 * step)) - 1)
+    return abs(sum((g[i] * u[i]).sum() for i in p) / slope - 1)
 
 
 def train(p, X, epochs, rng, B=128):
+    """Steps of Adam on batches of B images, in another order in each epoch."""
     m, v = ({i: np.zeros_like(p[i]) for i in p} for _ in range(2))
     t = 0
     for epoch in range(1, epochs + 1):
@@ -155,6 +158,7 @@ def main():
     print(f"backward and finite differences differ by {error:.0e}")
     train(p, X, options.epochs, rng)
     out = options.out or Path(tempfile.mkdtemp())
+    out.mkdir(parents=True, exist_ok=True)
     with open(out / "vae_from_scratch.png", "xb") as file:  # x: never over a file that is there
         draw(p, X_test[:16], rng).savefig(file, dpi=110)
     print(file.name)

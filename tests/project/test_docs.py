@@ -341,9 +341,9 @@ def test_the_example_with_a_gpu_goes_on_to_compare(double, monkeypatch, capsys):
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
 def test_examples_are_short(path):
-    """All a VAE needs, without this package, is 107 lines of code, and as much again to read."""
+    """A VAE that needs no other file is 110 lines of code, and half as many around them."""
     lines = len(path.read_text().splitlines())
-    assert lines <= (165 if path.stem == "vae_from_scratch" else 60)
+    assert lines <= (170 if path.stem == "vae_from_scratch" else 60)
 
 
 @pytest.mark.parametrize(
