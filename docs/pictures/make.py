@@ -84,7 +84,7 @@ def autoencoder_to_vae(epochs=10):
         plane.plot(2 * np.cos(circle), 2 * np.sin(circle), "--", color=DARK)
         plane.set_aspect("equal", "datalim")
         bare(plane, f"{name}: codes of the test digits", "first unit", "second unit")
-        picture(row, model.sample(16), 8, f"{name}: z from N(0, 1), decoded")
+        picture(row, model.sample(16), 8, f"{name}: z from N(0, I), decoded")
         spread, inside = codes.std(axis=0), (np.hypot(*codes.T) < 2).mean()
         print(f"{name}: spread of the units {np.round(spread, 2)}, in the circle {inside:.0%}")
     return figure
