@@ -43,7 +43,7 @@ COMMANDS = {  # name: the module that defines the function of that name, and a l
     "export": ("look", "Write the model as a safetensors file, which PyTorch and others read."),
     "verify": (
         "verify",
-        "Check every gradient of this package, or of your file, by finite differences.",
+        "Check every gradient of this package, or of your files, by finite differences.",
     ),
     "diagram": ("look", "Draw a model with its shapes, its loss and every gradient."),
 }

@@ -13,6 +13,7 @@ from support.command_line import refused
 
 from scratchvae import cli
 from scratchvae.backend.registry import OPS
+from scratchvae.gradcheck import Report
 from scratchvae.verify import table
 
 README = Path(__file__).parents[2] / "README.md"
@@ -111,6 +112,22 @@ def test_an_op_that_fails_is_named_before_the_models_that_use_it(capsys, monkeyp
     assert cli.main(["verify"]) == 1
     out, _ = capsys.readouterr()
     assert out.endswith("fix this first: relu; the models that fail may use it\n")
+    assert "relu: FAIL\n  dx " in out
+    assert "as if it used relu" not in out
+    assert len(out.splitlines()) < 50
+    assert cli.main(["verify", "-v"]) == 1
+    assert "as if it used relu" in capsys.readouterr().out
+
+
+def test_of_models_that_fail_alone_the_first_is_reported(capsys, monkeypatch):
+    subjects = {name: table.SUBJECTS["ae"] for name in ("ae", "another")}
+    monkeypatch.setattr(table, "SUBJECTS", subjects)
+    wrong = lambda *a, **k: Report("ae", violations=("wrong",))  # noqa: E731
+    monkeypatch.setattr(table, "check_model", wrong)
+    assert cli.main(["verify"]) == 1
+    out, _ = capsys.readouterr()
+    assert out.count("contract: wrong") == 1
+    assert out.endswith("above is the report on ae; -v prints those of the others\n")
 
 
 PAIRS = """
