@@ -1,17 +1,23 @@
 "use strict";
-// The two checks of the model, both at its weights of the moment with head_b moved by one: so mu
-// and logvar are not near 0, where a missing term would not show.
+// The two checks of a model, at its weights of the moment:
 //   differences   whether backward is the gradient of the loss that forward computes
 //   meaning       whether that loss is the one of a VAE
 
 const STEP = 1e-4, LIMIT = 1e-5, DRAWS = 600, ERRORS = 5;
 
-const moved = (p) => ({ ...p, head_b: p.head_b.map((b, o) => b + (o < Z ? 1 : -1)) });
+// The weights, but with mu near 1 and logvar near -1: at 0 a missing term would not show, and
+// where they are huge, as some bugs make them, rounding would
+function moderate(p, x) {
+  const [, head] = encode(p, x), scale = 1 / Math.max(1, ...head.map(Math.abs));
+  const head_b = p.head_b.map((b, o) => scale * b + (o < Z ? 1 : -1));
+  return { ...p, head_W: p.head_W.map((w) => scale * w), head_b };
+}
+
 const norm = (a) => Math.sqrt(a.reduce((sum, v) => sum + v * v, 0));
 
 // Of each parameter W: (loss(W + h v) - loss(W - h v)) / 2h against dW . v, v a random unit vector
 function differences(weights, x, eps, beta, bug, normal) {
-  const p = moved(weights), g = {};
+  const p = moderate(weights, x), g = {};
   for (const name in p) g[name] = new Float64Array(p[name].length);
   backward(p, g, forward(p, x, eps, beta, bug), beta, bug, normal);
   return Object.keys(p).map((name) => {
@@ -29,7 +35,7 @@ function differences(weights, x, eps, beta, bug, normal) {
 
 // Each part of the loss against its definition, computed in another way
 function meaning(weights, x, eps, bug, normal) {
-  const p = moved(weights), [, head] = encode(p, x), B = eps.length / Z;
+  const p = moderate(weights, x), [, head] = encode(p, x), B = eps.length / Z;
   const loss = (beta) => forward(p, x, eps, beta, bug).loss;
   // the model's samples, and log q(z|x) - log p(z) at samples of N(mu, exp(logvar)) drawn here
   let squares = 0, ratios = 0, ratios2 = 0;

@@ -30,11 +30,11 @@ const BUGS = [
       + "all that lies before logvar disagrees with them.",
   },
   {
-    name: "sign", title: "the sign of the KL in backward", seen: "differences",
-    right: "dkl = +beta / B",
-    wrong: "dkl = -beta / B",
-    why: "The loss is right, but backward climbs the KL. Where only the reconstruction counts, in "
-      + "the decoder, differences agree; in the encoder they do not.",
+    name: "sign", title: "the KL's sign in backward", seen: "differences",
+    right: "dlogvar_kl = dkl * (exp(logvar) - 1) / 2",
+    wrong: "dlogvar_kl = dkl * (1 - exp(logvar)) / 2",
+    why: "Training raises the KL without end, until nothing is left of the noise. Differences "
+      + "agree in the decoder, which the KL does not reach, and in the encoder they do not.",
   },
   {
     name: "dropped", title: "the KL dropped", seen: "meaning",
@@ -46,7 +46,7 @@ const BUGS = [
   {
     name: "mean", title: "a mean over the pixels for their sum", seen: "meaning",
     right: "rec = sum(softplus(y) - x * y) / B",
-    wrong: "rec = mean(softplus(y) - x * y)",
+    wrong: "rec = sum(softplus(y) - x * y) / (B * D)",
     why: "Backward divides by the 196 pixels too, so differences agree. But rec is no longer "
       + "-log p(x|z): beside it the KL weighs 196 times as much, and the codes collapse.",
   },
@@ -55,6 +55,7 @@ const BUGS = [
 // ---------------------------------------------------------------------------------------- ops
 
 const sigmoid = (x) => 0.5 * Math.tanh(0.5 * x) + 0.5;
+const like = (a) => new Float64Array(a.length);
 const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 
 // y = x W + b        x (B,I)   W (I,O)   b (O)   ->   y (B,O)
@@ -71,21 +72,23 @@ function linear(x, W, b) {
   return y;
 }
 
-// dx = dy W^T,  dW = x^T dy,  db = 1^T dy; writes dW and db, and returns dx
-function linearBackward(dy, x, W, dW, db) {
-  const O = db.length, I = W.length / O, dx = new Float64Array(x.length);
+// dx = dy W^T,  dW = x^T dy,  db = 1^T dy        writes dW and db, and into dx unless it is SKIP
+const SKIP = new Float64Array(0);
+
+function linearBackward(dy, x, W, dW, db, dx) {
+  const O = db.length, I = W.length / O;
   dW.fill(0), db.fill(0);
   for (let n = 0; n * I < x.length; n++) {
     const row = dy.subarray(n * O, (n + 1) * O);
     for (let o = 0; o < O; o++) db[o] += row[o];
     for (let i = 0; i < I; i++) {
       const xi = x[n * I + i];
+      if (xi !== 0) for (let o = 0, w = i * O; o < O; o++, w++) dW[w] += xi * row[o];
+    }
+    for (let k = n * I; k < dx.length && k < (n + 1) * I; k++) {
       let sum = 0;
-      for (let o = 0, w = i * O; o < O; o++, w++) {
-        sum += row[o] * W[w];
-        dW[w] += xi * row[o];
-      }
-      dx[n * I + i] = sum;
+      for (let o = 0, w = (k - n * I) * O; o < O; o++, w++) sum += row[o] * W[w];
+      dx[k] = sum;
     }
   }
   return dx;
@@ -139,25 +142,25 @@ function forward(p, x, eps, beta, bug = {}) {
 function backward(p, g, acts, beta, bug = {}, normal) {
   const { x, enc, head, eps, z, dec, y } = acts, B = eps.length / Z, D = p.out_b.length;
   const drec = bug.mean ? 1 / (B * D) : 1 / B;
-  const dkl = bug.dropped ? 0 : bug.sign ? -beta / B : beta / B;
+  const dkl = bug.dropped ? 0 : beta / B;
   // forward: rec = sum_d softplus(y) - x y
   const dy = y.map((l, i) => drec * (sigmoid(l) - x[i]));
   // forward: dec = tanh(z W + b),  y = dec W + b
-  const ddec = linearBackward(dy, dec, p.out_W, g.out_W, g.out_b);
-  const dz = linearBackward(tanhBackward(ddec, dec), z, p.dec0_W, g.dec0_W, g.dec0_b);
+  const ddec = linearBackward(dy, dec, p.out_W, g.out_W, g.out_b, like(dec));
+  const dz = linearBackward(tanhBackward(ddec, dec), z, p.dec0_W, g.dec0_W, g.dec0_b, like(z));
   // forward: z = mu + exp(logvar/2) eps,  kl = (mu^2 + exp(logvar) - 1 - logvar) / 2
-  const dhead = new Float64Array(head.length);
+  const dhead = like(head);
   for (let k = 0; k < eps.length; k++) {
     const at = 2 * k - (k % Z), mu = head[at], logvar = head[at + Z];
     const e = bug.redrawn ? normal() : eps[k];
     const dstd = bug.std ? Math.exp(logvar) : Math.exp(logvar / 2) / (bug.half ? 1 : 2);
     // mu and logvar are used twice, in z and in kl, so their gradients add
     dhead[at] = dz[k] + dkl * mu;
-    dhead[at + Z] = dz[k] * dstd * e + (dkl * Math.expm1(logvar)) / 2;
+    dhead[at + Z] = dz[k] * dstd * e + ((bug.sign ? -dkl : dkl) * Math.expm1(logvar)) / 2;
   }
   // forward: enc = tanh(x W + b),  head = enc W + b
-  const denc = linearBackward(dhead, enc, p.head_W, g.head_W, g.head_b);
-  linearBackward(tanhBackward(denc, enc), x, p.enc0_W, g.enc0_W, g.enc0_b);
+  const denc = linearBackward(dhead, enc, p.head_W, g.head_W, g.head_b, like(enc));
+  linearBackward(tanhBackward(denc, enc), x, p.enc0_W, g.enc0_W, g.enc0_b, SKIP);
   return { dz, dhead };
 }
 
