@@ -2,55 +2,17 @@
 // A VAE that trains: models/vae.py, the ops of ops.py that it needs, and Adam of train/optim.py.
 // Names are theirs: p holds the parameters, g their gradients, dq is the gradient of q. A matrix is
 // a Float64Array, row after row: x (B,D), W (I,O). One hidden layer of tanh on each side, two
-// latent units, Bernoulli pixels. `bug` has the switches of BUGS; without any, the model is right.
+// latent units, Bernoulli pixels. `bug` holds switches; with none of them, the model is right.
+//
+// bug.std      forward and backward   exp(logvar) for exp(logvar/2), as the standard deviation
+// bug.half     backward               the half of the derivative of exp(logvar/2) forgotten
+// bug.redrawn  backward               other noise than in forward
+// bug.sign     backward               the sign of the KL's gradient by logvar
+// bug.dropped  forward and backward   no KL
+// bug.mean     forward and backward   a mean over the pixels for their sum
+// Those of backward alone are what differences see; of the others its gradients are right.
 
 const Z = 2;
-
-// What each switch changes, and which check sees it: `differences` or `meaning` of checks.js
-const BUGS = [
-  {
-    name: "std", title: "exp(logvar) as the standard deviation", seen: "meaning",
-    right: "z = mu + exp(logvar / 2) * eps",
-    wrong: "z = mu + exp(logvar) * eps",
-    why: "Backward differentiates the same wrong line, so differences agree with it. The samples "
-      + "give it away: their spread is not exp(logvar/2), the one that the KL assumes.",
-  },
-  {
-    name: "half", title: "the half forgotten in backward", seen: "differences",
-    right: "dlogvar = dz * exp(logvar / 2) * eps / 2",
-    wrong: "dlogvar = dz * exp(logvar / 2) * eps",
-    why: "The derivative of exp(logvar/2) is exp(logvar/2) / 2. Forward is right and backward is "
-      + "not, so all that lies before logvar disagrees with its differences.",
-  },
-  {
-    name: "redrawn", title: "noise redrawn in backward", seen: "differences",
-    right: "dlogvar = dz * exp(logvar / 2) * eps / 2",
-    wrong: "dlogvar = dz * exp(logvar / 2) * normal() / 2",
-    why: "Backward belongs to another sample than forward. Differences hold the noise fixed, so "
-      + "all that lies before logvar disagrees with them.",
-  },
-  {
-    name: "sign", title: "the KL's sign in backward", seen: "differences",
-    right: "dlogvar_kl = dkl * (exp(logvar) - 1) / 2",
-    wrong: "dlogvar_kl = dkl * (1 - exp(logvar)) / 2",
-    why: "Training raises the KL without end, until nothing is left of the noise. Differences "
-      + "agree in the decoder, which the KL does not reach, and in the encoder they do not.",
-  },
-  {
-    name: "dropped", title: "the KL dropped", seen: "meaning",
-    right: "loss = rec + beta * kl",
-    wrong: "loss = rec",
-    why: "Backward drops it too: the gradient is that of the wrong loss, so differences agree. But "
-      + "one more of beta should cost one KL, and costs nothing.",
-  },
-  {
-    name: "mean", title: "a mean over the pixels for their sum", seen: "meaning",
-    right: "rec = sum(softplus(y) - x * y) / B",
-    wrong: "rec = sum(softplus(y) - x * y) / (B * D)",
-    why: "Backward divides by the 196 pixels too, so differences agree. But rec is no longer "
-      + "-log p(x|z): beside it the KL weighs 196 times as much, and the codes collapse.",
-  },
-];
 
 // ---------------------------------------------------------------------------------------- ops
 
@@ -138,7 +100,7 @@ function forward(p, x, eps, beta, bug = {}) {
 }
 
 // Forward read from the bottom up: writes into g the gradient of the loss; returns dz and dhead.
-// normal() is called by one of the bugs only.
+// normal() is for bug.redrawn.
 function backward(p, g, acts, beta, bug = {}, normal) {
   const { x, enc, head, eps, z, dec, y } = acts, B = eps.length / Z, D = p.out_b.length;
   const drec = bug.mean ? 1 / (B * D) : 1 / B;

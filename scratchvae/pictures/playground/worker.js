@@ -11,7 +11,8 @@ const bytesOf = (logits) => Uint8ClampedArray.from(logits, (l) => 255 * sigmoid(
 function start({ hidden, seed }) {
   const D = digits.D, random = normalFrom(seed), { vector, p } = build(D, hidden, random.uniform);
   const gradient = like(vector), state = { m: like(vector), v: like(vector), t: 0 };
-  now = { ...random, vector, p, gradient, g: views(gradient, D, hidden), state, reach: 3, frame: 0 };
+  const g = views(gradient, D, hidden);
+  now = { ...random, vector, p, gradient, g, state, reach: 3, frame: 0 };
 }
 
 // A batch of random digits, its noise, and the gradients of the loss; an autoencoder has no noise
@@ -22,7 +23,8 @@ function gradients({ batch, beta, noise, bug }) {
     x.set(train.subarray(row * D, (row + 1) * D), n * D);
   }
   const eps = new Float64Array(batch * Z).map(noise ? normal : () => 0);
-  const acts = forward(p, x, eps, beta, bug), { dz, dhead } = backward(p, g, acts, beta, bug, normal);
+  const acts = forward(p, x, eps, beta, bug);
+  const { dz, dhead } = backward(p, g, acts, beta, bug, normal);
   const half = (of) => norm(dhead.filter((_, k) => (k % (2 * Z) < Z) === of));
   now.norms = { z: norm(dz), mu: half(true), logvar: half(false) };
   for (const name in g) now.norms[name] = norm(g[name]);
