@@ -58,7 +58,7 @@ const all = (selector) => [...document.querySelectorAll(selector)];
   // ----------------------------------------------------------------------------------- drawing
 
   const colour = (name) => getComputedStyle(document.body).getPropertyValue(`--${name}`);
-  const hue = (c) => `hsl(${36 * c} 70% ${c % 2 ? 60 : 44}%)`;
+  const hue = (c) => `hsl(${36 * c} 70% ${(c % 2 ? 60 : 44) + 14 * dark.matches}%)`;
   const short = (v) =>
     v >= 0.001 && v < 1e4 ? String(Number(v.toPrecision(2))) : v ? v.toExponential(0) : "0";
 
@@ -188,8 +188,11 @@ const all = (selector) => [...document.querySelectorAll(selector)];
       + `Meaning ${odd ? `fails: ${odd}` : "passes"}.`);
   }
 
-  // a reader should hear of a change, not of each frame
-  const say = (text) => { if ($("verdict").textContent !== text) $("verdict").textContent = text; };
+  // For a screen reader, which should hear of a change, not of each frame
+  function say(text, seen = false) {
+    if ($("verdict").textContent !== text) $("verdict").textContent = text;
+    $("verdict").className = seen ? "" : "unseen";
+  }
 
   // ---------------------------------------------------------------------------------- controls
 
@@ -201,7 +204,7 @@ const all = (selector) => [...document.querySelectorAll(selector)];
 
   function stop() {
     play(false);
-    say("The loss is no longer a finite number: restart, with a smaller learning rate.");
+    say("The loss is no longer a finite number: restart, with a smaller learning rate.", true);
   }
 
   const step = () => { play(false); ask({ steps: 1, check: true }); };
