@@ -231,6 +231,10 @@ def parser() -> Parser:
 
     result(on_run("explore", "runs/mnist"), ".html", runs.EXPLORER)
 
+    g = command("playground", "-o playground.html")
+    name = "playground.html"
+    result(g, ".html", name, f"{name}, here")
+
     a = on_run("anomaly", "runs/mnist --anomalous 3")
     option(a, "-n", "examples in the picture, default {default}", type=count, default=24)
     result(a, ".csv, the picture beside it as .png", runs.SCORES)
