@@ -199,7 +199,7 @@ def test_batches_of_one_are_tried_where_the_shapes_say_which(write):
         ("def f(x): return x\ndef f_backward(dy): return dy", ["f has no inputs", "inputs_f()"]),
         (GOOD.replace('"x": np', '"q": np'), ["cube cannot be called with q"]),
         (GOOD.replace("cube_backward(dy, x)", "cube_backward(dy, q)"), ["asks for q"]),
-        (GOOD.replace("0.5, 2, 6", "np.nan, 2, 6"), ["the input x holds a NaN"]),
+        (GOOD.replace("0.5, 2, 6", "np.nan, 2, 6"), ["the input x contains NaN"]),
         (GOOD.replace('"BD"', '"bd"'), ["'bd'", "capital letter"]),
         (
             GOOD.replace("return dy @ W.T, x.T @ dy", "return dy @ W.T"),
@@ -218,7 +218,7 @@ def test_what_cannot_be_checked_is_one_sentence(write, capsys, text, words):
 
 
 def test_a_file_that_is_not_there(tmp_path, capsys):
-    for name, words in (("none.py", "is no Python file"), (".", "holds no Python file")):
+    for name, words in (("none.py", "is not a Python file"), (".", "holds no Python file")):
         assert cli.main(["verify", str(tmp_path / name)]) == 2
         assert words in capsys.readouterr().err
 
