@@ -326,9 +326,7 @@ def test_a_gradient_that_is_not_summed_or_not_left(draw):
             self.gradients = {"kernel": self.x.T @ dy}
             return dy @ self.parameters["kernel"].T
 
-    assert check_layer(Lost(), draw((5, 3))).violations == (
-        "backward sets no gradient for offset",
-    )
+    assert check_layer(Lost(), draw((5, 3))).violations == ("backward sets no gradient for offset",)
 
     class Short(Buffers):
         def __init__(self):

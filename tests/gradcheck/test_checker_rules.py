@@ -175,8 +175,7 @@ def test_last_bits_that_are_not_linear_in_the_upstream_gradient(x):
     f_backward = lambda dy, x: dy * (1 + 1e-3 * np.abs(dy)) * 2 * x  # noqa: E731
     found = the_violation(square, f_backward, {"x": x}, upstream=1e-12)
     assert (
-        found
-        == "backward is not linear in dy: 2 dy does not double dx, but nearly: for a "
+        found == "backward is not linear in dy: 2 dy does not double dx, but nearly: for a "
         "solver, pass its accuracy as forward_accuracy="
     )
 
@@ -617,9 +616,7 @@ def test_what_is_known_in_low_precision_is_printed(dtype):
     x = {"x": np.array([0.3, 1.5, -2.0], dtype=dtype)}
     report = check(square, square_backward, x)
     assert report.verdict == PASS, report
-    assert re.search(
-        rf"\(in {dtype}, errors above \d\.\de-\d+ of the largest entry\)", str(report)
-    )
+    assert re.search(rf"\(in {dtype}, errors above \d\.\de-\d+ of the largest entry\)", str(report))
 
     def low(dy, x, factor):
         return dy * 2 * x * (x.dtype.type(factor) if x.dtype == dtype else 1)

@@ -183,7 +183,8 @@ def test_inputs_that_require_no_gradient_are_constants(torch):
     assert leaves(check_torch(Product, (x.requires_grad_(), scale))) == {"x": "PASS"}
     assert x.grad is None
     assert (
-        "held constant, as others require a gradient: scale" in check_torch(Product, (x, scale)).notes
+        "held constant, as others require a gradient: scale"
+        in check_torch(Product, (x, scale)).notes
     )
 
 

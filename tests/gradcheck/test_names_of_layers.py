@@ -304,8 +304,7 @@ def test_a_name_that_leaves_something_over_is_none(name):
 def test_a_gradient_that_ignores_dy_may_be_off_by_a_factor_too():
     said = check(lambda x: (x * x).sum(), lambda dy, x: 3 * x, {"x": normal(5)}).leaves[0].message
     assert (
-        said
-        == "the upstream gradient is ignored, and for dy = 1, 1.5 x too large at all 5 entries"
+        said == "the upstream gradient is ignored, and for dy = 1, 1.5 x too large at all 5 entries"
     )
 
 
@@ -334,9 +333,7 @@ def test_a_huge_gradient_does_not_hide_that_the_right_one_is_not_0():
 
 def test_a_large_gradient_shows_its_error_in_the_first_line():
     report = check(lambda W: np.tanh(W), lambda dy, W: dy * (1 - W**2), {"W": normal(80, 60)})
-    assert re.search(
-        r"relative error 1\.\d; 800 of 4800 entries were compared", report.headline
-    )
+    assert re.search(r"relative error 1\.\d; 800 of 4800 entries were compared", report.headline)
 
 
 def test_a_gradient_in_extended_precision_is_diagnosed_too():
@@ -352,9 +349,7 @@ def test_a_gradient_in_extended_precision_is_diagnosed_too():
 def test_a_sentence_comes_before_a_number():
     report = check(lambda x: np.log(softmax(x)), lambda dy, x: 0.1 * dy**2 + softmax(x) ** 3, X)
     assert report.leaves[0].message == ""
-    assert report.headline.endswith(
-        "backward is not linear in dy: 2 dy does not double dx"
-    )
+    assert report.headline.endswith("backward is not linear in dy: 2 dy does not double dx")
 
 
 def with_weights(q, k, v):

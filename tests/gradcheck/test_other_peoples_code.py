@@ -178,10 +178,7 @@ def test_an_epsilon_in_the_forward_is_named_and_may_be_accepted():
     p = {"p": np.random.default_rng(0).uniform(0.1, 0.9, (3, 4))}
     pair = lambda p: -np.log(p + 1e-7), lambda dy, p: -dy / p
     said = check(*pair, p).leaves[0].message
-    assert (
-        said
-        == "consistent with an epsilon of 1e-07 that only the forward adds to p"
-    )
+    assert said == "consistent with an epsilon of 1e-07 that only the forward adds to p"
     accepted = check(*pair, p, accept=1e-5)
     assert accepted.verdict == ACCEPTED
     accepted.raise_if_failed()
@@ -397,9 +394,7 @@ def test_none_claims_zero():
     inputs = {"x": normal(4), "s": np.asarray(2.0)}
     report = check(lambda x, s: x * s, lambda dy, x, s: (dy * s, None), inputs)
     assert [leaf.verdict for leaf in report.leaves] == [PASS, FAIL]
-    assert report.leaves[1].message.startswith(
-        "it is None, which means zero, but the forward does"
-    )
+    assert report.leaves[1].message.startswith("it is None, which means zero, but the forward does")
     assert (
         check(lambda x, s: x * s, lambda dy, x, s: (dy * s, None), inputs, wrt=["x"]).verdict
         == PASS
@@ -518,9 +513,7 @@ def test_a_forward_that_computes_in_less_precision_is_said_to():
     )
     report = check(lambda x: (x.astype("f2") ** 2).astype("f8"), square_backward, x)
     assert report.verdict == INCONCLUSIVE
-    assert report.notes == (
-        "the forward computes in float16: its outputs are no more precise",
-    )
+    assert report.notes == ("the forward computes in float16: its outputs are no more precise",)
 
 
 def test_a_gradient_of_another_dtype_is_compared_all_the_same():

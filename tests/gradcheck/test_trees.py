@@ -123,7 +123,10 @@ def test_parts_without_a_gradient_are_mentioned_and_none_claims_zero(draw):
         ({"p": {"q": 1.0}}, "backward returns a gradient of p.q, which is not an input"),
         ({"p": [1.0, 2.0]}, "the gradient of p must be a dict, like p"),
         ({"p": {"ws": [1.0]}}, "the gradient of p.ws must have 2 parts, like p.ws, got 1"),
-        ({"p": {"ws": np.ones(2)}}, "the gradient of p.ws must have 2 parts, like p.ws, got ndarray"),
+        (
+            {"p": {"ws": np.ones(2)}},
+            "the gradient of p.ws must have 2 parts, like p.ws, got ndarray",
+        ),
     ],
 )
 def test_structures_that_differ_are_told(draw, gradient, message):
@@ -280,7 +283,9 @@ def test_a_method_has_parameters_that_are_not_checked(draw):
         (lambda y, x: 2 * x, "y"),
     ):
         inputs = {"x": draw(3), "w": draw(3)}
-        message = rf"the first argument of <lambda> must be .*, but it is {name}, .* add an argument dy"
+        message = (
+            rf"the first argument of <lambda> must be .*, but it is {name}, .* add an argument dy"
+        )
         with pytest.raises(InputError, match=message):
             check(lambda x, w: w * x, backward, inputs)
     report = check(Layer().forward, Layer().backward, {"x": draw(3)})

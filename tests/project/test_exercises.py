@@ -170,8 +170,10 @@ def test_the_lab_grades_a_class(tmp_path, monkeypatch, capsys):
 
 
 def test_the_lab_has_the_switches_of_the_playground():
-    seen_by = {"differences": "gradients", "meaning": "meaning"}
-    script = FOLDER.parents[1] / "scratchvae" / "pictures" / "playground" / "model.js"
-    switches = re.findall(r'title: "(.+?)", seen: "(\w+)"', script.read_text())
-    rows = [(switch.replace("`", ""), check) for switch, check, _ in table("switch")]
-    assert rows == [(title, seen_by[check]) for title, check in switches]
+    """What is wrong in backward alone is seen by differences, what is wrong in both is not."""
+    folder = FOLDER.parents[1] / "scratchvae" / "pictures" / "playground"
+    switches = re.findall(r'data-bug="(\w+)".*?> (.+?)</label>', (folder / "page.html").read_text())
+    places = dict(re.findall(r"^// bug\.(\w+) +(\w+)", (folder / "model.js").read_text(), re.M))
+    seen_by = {"forward": "meaning", "backward": "gradients"}  # "forward and backward", or backward
+    rows = [(switch, check) for switch, check, _ in table("switch")]
+    assert rows == [(label, seen_by[places[name]]) for name, label in switches]
