@@ -22,8 +22,8 @@ const all = (selector) => [...document.querySelectorAll(selector)];
   });
 
   // One request at a time: what is asked for meanwhile goes into the next
-  function ask(more) {
-    Object.assign(at.todo, more);
+  function ask(wish) {
+    Object.assign(at.todo, wish);
     if (at.busy) return;
     worker.postMessage({ settings: settings(), ...at.todo });
     Object.assign(at, { todo: {}, busy: true });
@@ -154,11 +154,13 @@ const all = (selector) => [...document.querySelectorAll(selector)];
 
   // Every 40th frame is for the checks; with reduced motion, every other of few frames
   function more() {
-    const [every, ms] = calm.matches ? [2, 400] : [40, 10];
+    const [every, ms] = calm.matches ? [2, 400] : [40, 6];
     if (at.playing) ask(at.frames++ % every ? { ms } : { check: true });
   }
 
-  const redraw = () => { if (at.head) at.drawing ||= requestAnimationFrame(draw); };
+  function redraw() {
+    if (at.head) at.drawing ||= requestAnimationFrame(draw);
+  }
 
   // ------------------------------------------------------------------------------------ checks
 
