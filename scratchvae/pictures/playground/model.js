@@ -149,8 +149,8 @@ function views(vector, D, H) {
     dec0_W: Z * H, dec0_b: H, out_W: H * D, out_b: D,
   };
   const p = {};
-  let start = 0;
-  for (const name in sizes) p[name] = vector.subarray(start, (start += sizes[name]));
+  let first = 0;
+  for (const name in sizes) p[name] = vector.subarray(first, (first += sizes[name]));
   return p;
 }
 

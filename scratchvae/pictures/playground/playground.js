@@ -22,8 +22,8 @@ const all = (selector) => [...document.querySelectorAll(selector)];
   });
 
   // One request at a time: what is asked for meanwhile goes into the next
-  function ask(more) {
-    Object.assign(at.todo, more);
+  function ask(wish) {
+    Object.assign(at.todo, wish);
     if (at.busy) return;
     worker.postMessage({ settings: settings(), ...at.todo });
     Object.assign(at, { todo: {}, busy: true });
@@ -73,14 +73,17 @@ const all = (selector) => [...document.querySelectorAll(selector)];
 
   // Images of ink in so many columns, as one picture
   function sheet(images, columns, gap = 0) {
-    const n = images.length / D, pitch = side + gap, image = new ImageData(side, side);
-    const picture = new OffscreenCanvas(columns * pitch, Math.ceil(n / columns) * pitch);
+    const pitch = side + gap, width = columns * pitch;
+    const image = new ImageData(width, Math.ceil(images.length / D / columns) * pitch);
     image.data.fill(dark.matches ? 255 : 0);
-    for (let k = 0; k < n; k++) {
-      for (let i = 0; i < D; i++) image.data[4 * i + 3] = images[k * D + i];
-      picture.getContext("2d").putImageData(
-        image, (k % columns) * pitch, Math.floor(k / columns) * pitch);
-    }
+    for (let i = 3; i < image.data.length; i += 4) image.data[i] = 0;
+    images.forEach((ink, k) => {
+      const n = Math.floor(k / D), i = k % D, across = (n % columns) * pitch + (i % side);
+      const down = Math.floor(n / columns) * pitch + Math.floor(i / side);
+      image.data[4 * (down * width + across) + 3] = ink;
+    });
+    const picture = new OffscreenCanvas(image.width, image.height);
+    picture.getContext("2d").putImageData(image, 0, 0);
     return picture;
   }
 
@@ -151,11 +154,13 @@ const all = (selector) => [...document.querySelectorAll(selector)];
 
   // Every 40th frame is for the checks; with reduced motion, every other of few frames
   function more() {
-    const [every, ms] = calm.matches ? [2, 400] : [40, 10];
+    const [every, ms] = calm.matches ? [2, 400] : [40, 6];
     if (at.playing) ask(at.frames++ % every ? { ms } : { check: true });
   }
 
-  const redraw = () => { if (at.head) at.drawing ||= requestAnimationFrame(draw); };
+  function redraw() {
+    if (at.head) at.drawing ||= requestAnimationFrame(draw);
+  }
 
   // ------------------------------------------------------------------------------------ checks
 
@@ -207,7 +212,7 @@ const all = (selector) => [...document.querySelectorAll(selector)];
     say("The loss is no longer a finite number: restart, with a smaller learning rate.", true);
   }
 
-  const step = () => { play(false); ask({ steps: 1, check: true }); };
+  const step = () => { play(false); ask({ steps: (at.todo.steps || 0) + 1, check: true }); };
   const restart = () => ask({ restart: true, check: true });
 
   function change() {
@@ -241,5 +246,5 @@ const all = (selector) => [...document.querySelectorAll(selector)];
   ask({ given: { train, test, D, shown: SHOWN }, restart: true });
   change();
   if (!calm.matches && location.hash !== "#paused") play(true);
-  window.playground = { at, settings };
+  window.playground = { at, ask, settings };
 })();
