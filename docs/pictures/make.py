@@ -223,8 +223,8 @@ def twice(right, *args, dmu, dlogvar):
 def blind_spots(epochs=6):
     """Samples of a right VAE and of six wrong ones, and which check notices each."""
     X, X_test, _ = digits()
-    small = X[:4].reshape(4, 28, 28)[:, 9:19:2, 9:19:2].reshape(4, 25)  # 5 pixels by 5
-    eps = np.random.default_rng(0).standard_normal((4, 3))
+    small = X[:4].reshape(4, 28, 28)[:, 9:18:3, 9:18:3].reshape(4, 9)  # 3 pixels by 3
+    eps = np.random.default_rng(0).standard_normal((4, 2))
     switches = {
         "no bug": nullcontext,
         "exp(logvar) as the standard deviation": BUGS["exp logvar as standard deviation"],
@@ -242,7 +242,7 @@ def blind_spots(epochs=6):
                 vae.fit(X, epochs=epochs)
             except NonFiniteError:  # this one does not survive its training
                 vae = None
-            twin = VAE(latent_dim=3, hidden=(7,), dtype="float64").build(25)
+            twin = VAE(latent_dim=2, hidden=(4,), dtype="float64").build(9)
             leaves = check_model(twin, small, eps).leaves
             wrong = [f"d{leaf.name}" for leaf in leaves if leaf.verdict not in GOOD]
             findings = meaning.findings(twin, small, eps, None, 0)
