@@ -377,7 +377,7 @@ def test_a_constant_is_passed_through_and_mentioned():
         assert report.verdict == PASS
         assert report.notes == ("not checked: target",)
     with pytest.raises(
-        InputError, match=r"return a dict of the others by name, or name the others with wrt"
+        InputError, match=r"return a dict of the others by name, or list the others in wrt"
     ):
         check(mse, lambda dy, pred, target: dy * (pred - target) / 2, inputs)
 
@@ -394,7 +394,9 @@ def test_none_claims_zero():
     inputs = {"x": normal(4), "s": np.asarray(2.0)}
     report = check(lambda x, s: x * s, lambda dy, x, s: (dy * s, None), inputs)
     assert [leaf.verdict for leaf in report.leaves] == [PASS, FAIL]
-    assert report.leaves[1].message.startswith("it is None, which means zero, but the forward does")
+    assert report.leaves[1].message.startswith(
+        "it is None, which means zero, but the forward depends"
+    )
     assert (
         check(lambda x, s: x * s, lambda dy, x, s: (dy * s, None), inputs, wrt=["x"]).verdict
         == PASS
@@ -449,7 +451,7 @@ def test_tied_entries_are_moved_together(n):
     top = lambda x: x.max()  # noqa: E731
     wrong = check(top, lambda dy, x: dy * (x == x.max()), x)
     assert wrong.verdict == FAIL
-    assert wrong.leaves[0].message.startswith(f"{n} entries tie, and if they are moved together")
+    assert wrong.leaves[0].message.startswith(f"{n} entries tie, and moved together")
     assert check(top, lambda dy, x: dy * 0.7 * (x == x.max()), x, accept=0.01).verdict == FAIL
     assert check(top, lambda dy, x: dy * share(x), x).verdict == KINK
     assert check(top, lambda dy, x: dy * first(x), x).verdict == KINK

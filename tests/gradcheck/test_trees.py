@@ -289,7 +289,7 @@ def test_a_method_has_parameters_that_are_not_checked(draw):
         with pytest.raises(InputError, match=message):
             check(lambda x, w: w * x, backward, inputs)
     report = check(Layer().forward, Layer().backward, {"x": draw(3)})
-    text = "forward is a method: check_layer checks the parameters of its object, too"
+    text = "forward is a method: check_layer also checks the parameters of its object"
     assert (report.verdict, report.notes) == ("PASS", (text,))
 
 

@@ -206,7 +206,7 @@ def test_batches_of_one_are_tried_where_the_shapes_say_which(write):
             ["returned 1 gradients", "x, W"],
         ),
         (GOOD.replace("np.linspace(0.5, 2, 6).reshape(2, 3)", "np.arange(3)"), ["floating point"]),
-        (GOOD.replace('{"x": np.linspace(0.5, 2, 6).reshape(2, 3)}', "{}"), ["not empty"]),
+        (GOOD.replace('{"x": np.linspace(0.5, 2, 6).reshape(2, 3)}', "{}"), ["non-empty"]),
     ],
 )
 def test_what_cannot_be_checked_is_one_sentence(write, capsys, text, words):
@@ -233,7 +233,7 @@ def test_the_decorator_returns_the_function():
 
 def test_a_file_that_ends_by_itself_is_no_success(write, capsys):
     assert cli.main(["verify", str(write(GOOD + "\nimport sys; sys.exit(0)"))]) == 2
-    assert "ends by itself (sys.exit)" in capsys.readouterr().err
+    assert "calls sys.exit" in capsys.readouterr().err
 
 
 def test_pairs_after_one_that_cannot_be_checked_are_checked(write, capsys):
