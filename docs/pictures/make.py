@@ -3,10 +3,9 @@
     python docs/pictures/make.py NAME [--epochs N] [--out docs/images]
 
 NAME is one of from_scratch, autoencoder_to_vae, latent_space, reparameterization, elbo, beta,
-collapse, blind_spots, few_labels. Each writes NAME.png, in place of the one that was there, and
-prints its numbers. All of them use seed 0 and embedded data sets, the digits but for beta, and take
-seconds to two minutes on two cores; few_labels draws what examples/recipes/m2.py wrote (--curve) on
-MNIST.
+collapse, blind_spots, few_labels. Each writes (or replaces) NAME.png and prints its numbers. All
+use seed 0 and embedded data sets (the digits, except for beta), and take seconds to two minutes on
+two cores; few_labels draws what examples/recipes/m2.py wrote (--curve) on MNIST.
 """
 
 import argparse
@@ -29,7 +28,7 @@ from scratchvae.gradcheck import check_model
 from scratchvae.gradcheck.report import GOOD
 from scratchvae.pictures import gallery, plots, walks
 from scratchvae.verify import meaning
-from scratchvae.verify.known_bugs import BUGS, bug_in
+from scratchvae.verify.known_bugs import BUGS, bug_in, kl_gradients_times
 
 DARK, MIDDLE, LIGHT = plots.DARK, plots.MIDDLE, plots.LIGHT
 RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "mig.py"
@@ -68,7 +67,7 @@ def from_scratch(epochs=20):
 
 
 def autoencoder_to_vae(epochs=10):
-    """Where two units put the test digits, and what codes from N(0, 1) become."""
+    """The codes of the test digits with two units, and decoded samples of the prior."""
     X, X_test, y_test = digits()
     figure = Figure(figsize=(9, 5.6), layout="constrained")
     planes, rows = figure.subplots(2, 2, height_ratios=(3.2, 1))
@@ -85,7 +84,7 @@ def autoencoder_to_vae(epochs=10):
         plane.plot(2 * np.cos(circle), 2 * np.sin(circle), "--", color=DARK)
         plane.set_aspect("equal", "datalim")
         bare(plane, f"{name}: codes of the test digits", "first unit", "second unit")
-        picture(row, model.sample(16), 8, f"{name}: z from N(0, 1), decoded")
+        picture(row, model.sample(16), 8, f"{name}: z from N(0, I), decoded")
         spread, inside = codes.std(axis=0), (np.hypot(*codes.T) < 2).mean()
         print(f"{name}: spread of the units {np.round(spread, 2)}, in the circle {inside:.0%}")
     return figure
@@ -106,7 +105,7 @@ def latent_space(epochs=15):
 
 
 def reparameterization(epochs=None):
-    """The noise becomes a sample; and two estimates of one gradient."""
+    """The noise becomes a sample; two estimates of the same gradient."""
     mu, sigma, n = 0.8, 0.5, 100_000
     eps = np.random.default_rng(0).standard_normal(n)
     z = mu + sigma * eps
@@ -163,7 +162,7 @@ def elbo(epochs=None):
 
 
 def beta(epochs=None):
-    """The five units with most KL, each moved alone, at beta 1 and 8; and what each unit tells."""
+    """The five units with the largest KL, traversed, at beta 1 and 8, and what they encode."""
     recipe = runpy.run_path(str(RECIPE))
     X, X_test, factors, names, _ = recipe["read"]("shapes")
     epochs = recipe["EPOCHS"] if epochs is None else epochs
@@ -193,7 +192,7 @@ def beta(epochs=None):
 
 
 def collapse(epochs=15):
-    """The KL of each unit: with units to spare, and after a mean where a sum should be."""
+    """The KL of each unit: with too many units, and with a mean in place of a sum."""
     X, X_test, _ = digits()
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
@@ -230,7 +229,7 @@ def blind_spots(epochs=6):
         "exp(logvar) as the standard deviation": BUGS["exp logvar as standard deviation"],
         "the half forgotten in backward": bug_in(ops, reparameterize_backward=twice),
         "noise redrawn in backward": BUGS["noise redrawn in backward"],
-        "the sign of the KL in backward": BUGS["sign of the kl in backward"],
+        "the sign of the KL in backward": kl_gradients_times(1, -1),
         "the KL dropped": BUGS["kl identically zero"],
         "a mean over the pixels for their sum": BUGS["mean of pixels and sum of units"],
     }
