@@ -162,7 +162,9 @@ def compare(found, vae, x, eps):
     for name, g in found[3]:
         right = gradients[name].ravel()
         assert abs(right).max() > 0, name
-        np.testing.assert_allclose(g, right, rtol=1e-10, atol=1e-12 * abs(right).max(), err_msg=name)
+        np.testing.assert_allclose(
+            g, right, rtol=1e-10, atol=1e-12 * abs(right).max(), err_msg=name
+        )
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.25])
