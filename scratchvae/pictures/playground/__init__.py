@@ -1,4 +1,4 @@
-"""An HTML page in which a small VAE learns: it trains in the browser, without a network or a server.
+"""An HTML page in which a small VAE learns, in the browser, without a network or a server.
 
 `page` fills in `page.html`: the style, the scripts and some digits. `model.js` is `models/vae.py`
 with the ops that it needs, `checks.js` has the finite differences and the tests of meaning, and
@@ -21,7 +21,7 @@ TITLE = "scratchvae playground"
 
 
 def digits() -> dict[str, np.ndarray]:
-    """Digits of 14 x 14 pixels: train (N,196), test (T,196) uint8, y (T,): 0, 1, ... 9, 0, 1, ..."""
+    """train (N,196) and test (T,196) uint8, 14 x 14 pixels; y (T,): 0, 1, ... 9, 0, 1, ..."""
     train, *_ = strokes.generate("train", TRAIN)
     test, y, _ = strokes.generate("test", LOOK_FROM)
     of_class = [np.flatnonzero(y == c)[: TEST // 10] for c in range(10)]

@@ -12,7 +12,8 @@ function start({ hidden, seed }) {
   const D = digits.D, random = normalFrom(seed), { vector, p } = build(D, hidden, random.uniform);
   const gradient = like(vector), state = { m: like(vector), v: like(vector), t: 0 };
   const g = views(gradient, D, hidden);
-  now = { ...random, vector, p, gradient, g, state, reach: 3, frame: 0 };
+  const draw = normalFrom(seed + 1).normal; // the checks' own: they do not change the training
+  now = { ...random, draw, vector, p, gradient, g, state, reach: 3, frame: 0 };
 }
 
 // A batch of random digits, its noise, and the gradients of the loss; an autoencoder has no noise
@@ -32,11 +33,11 @@ function gradients({ batch, beta, noise, bug }) {
 }
 
 function checks({ beta, noise, bug }) {
-  const { p, normal } = now, x = digits.test.subarray(0, 20 * digits.D);
-  const eps = new Float64Array(20 * Z).map(noise ? normal : () => 0);
-  const rows = meaning(p, x, eps, bug, normal);
+  const { p, draw } = now, x = digits.test.subarray(0, 20 * digits.D);
+  const eps = new Float64Array(20 * Z).map(noise ? draw : () => 0);
+  const rows = meaning(p, x, eps, bug, draw);
   return {
-    differences: differences(p, x, eps, beta, bug, normal),
+    differences: differences(p, x, eps, beta, bug, draw),
     meaning: noise ? rows : rows.slice(-1), // without noise nor KL, there is but the last
   };
 }
