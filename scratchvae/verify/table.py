@@ -84,9 +84,7 @@ def show(seed: int, seen: list[tuple[str, Report]], verbose: bool = False) -> in
     The reports are appended to `seen`, which starts empty. verbose: also a line for each gradient
     and each finding of a model, and the report of every failure, not only of ops, or the first.
     """
-    print(
-        "ops, models and their meaning, in float64: the error found, the smallest detectable one;"
-    )
+    print("ops, models and their meaning, in float64: error found, and smallest detectable error;")
     print("relative for gradients, in nats for a bound or a KL\n")
     print(f"{'':44} {'error':>8} {'detectable':>10}")
     failed: list[str] = []
