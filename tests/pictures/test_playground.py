@@ -21,6 +21,7 @@ from scratchvae.verify.known_bugs import BUGS, bug_in, kl_gradients_times
 FOLDER = Path(playground.__file__).parent
 SCRIPTS = ("model.js", "checks.js", "worker.js", "playground.js")
 B, D, H = 5, 196, 7
+LIKELIHOOD = "\N{MINUS SIGN}log p(x|z)"  # a line of the meaning check
 ENCODER = ["enc0_W", "enc0_b", "head_W", "head_b"]
 # what is said to see each bug: differences in these parameters, or these parts of the meaning
 SEEN = {
@@ -318,7 +319,7 @@ class Playground(browser.Page):
         """The names of the lines of each check that are red, and its own colour with them."""
         names = {
             "spread of z / exp(logvar/2)": "samples",
-            "\N{MINUS SIGN}log p(x|z)": "reconstruction",
+            LIKELIHOOD: "reconstruction",
         }
         found = []
         for check in ("differences", "meaning"):
@@ -403,9 +404,7 @@ def test_an_autoencoder_has_points_and_one_part_of_meaning(opened):
     view = opened
     view.click("#noise")
     view.settle()
-    assert [li.text.split("\n")[0] for li in view.find_all("#meaning li")] == [
-        "\N{MINUS SIGN}log p(x|z)"
-    ]
+    assert [li.text.split("\n")[0] for li in view.find_all("#meaning li")] == [LIKELIHOOD]
     assert view.failed() == [[], []]
     view.ask(steps=3)
     loss, rec, kl = view.js("return playground.at.last")

@@ -80,5 +80,5 @@ class Page:
         """A picture of the documents, where SCRATCHVAE_SCREENSHOTS names a folder for them."""
         if folder := os.environ.get("SCRATCHVAE_SCREENSHOTS"):
             picture = Image.open(io.BytesIO(self.window.get_screenshot_as_png())).convert("RGB")
-            small = picture.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+            small = picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
             small.save(Path(folder) / name, optimize=True)
