@@ -24,6 +24,7 @@ NO_FLOATS = "no input is floating point, so there is no gradient"
 INSTALLED = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
 LIBRARIES = ("<", *INSTALLED, str(Path(__file__).parents[1]))
 WIDTH = 100  # of a line of code that is quoted
+NOT_WRITTEN = "is not written yet"  # a NotImplementedError of the function itself
 
 
 class Raised(Exception):
@@ -54,7 +55,7 @@ def called(who: str, f: Callable[..., Any], /, *arguments: Any, **named: Any) ->
             and where.startswith("in line")
             and " of " not in where.split(":")[0]
         ):
-            raise Raised(f"{who} is not written yet" + f": {text}" * bool(text)) from error
+            raise Raised(f"{who} {NOT_WRITTEN}" + f": {text}" * bool(text)) from error
         what = f"{kind}: {text}" if text else kind
         if any(word in text for word in SIZES):
             named = dict.fromkeys(["dy"], *arguments) | named if arguments else named

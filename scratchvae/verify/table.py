@@ -82,12 +82,12 @@ def show(seed: int, seen: list[tuple[str, Report]], verbose: bool = False) -> in
     """Print one table of all checks; return 1 if anything failed, else 0.
 
     The reports are appended to `seen`, which starts empty. verbose: also a line for each gradient
-    and each finding of a model.
+    and each finding of a model, and the report of every failure, not only of ops, or the first.
     """
     print("ops, models and their meaning, in float64: error found, and smallest detectable error;")
     print("relative for gradients, in nats for a bound or a KL\n")
     print(f"{'':44} {'error':>8} {'detectable':>10}")
-    failed = []
+    failed: list[str] = []
     for name, report in reports(seed):
         seen.append((name, report))
         if name in OPS:
@@ -101,7 +101,8 @@ def show(seed: int, seen: list[tuple[str, Report]], verbose: bool = False) -> in
             for finding in report.findings if verbose else ():
                 print(_row(f"  {finding.name}", finding))
         if report.verdict not in GOOD:
-            print(f"\n{report}\n")
+            if verbose or name in OPS or not failed:  # what fails after an op may only use it
+                print(f"\n{report}\n")
             failed.append(name)
     passed = f"{len(seen) - len(failed)} of {len(seen)} ops and models passed"
     worst = max(report.error for _, report in seen)
@@ -112,6 +113,8 @@ def show(seed: int, seen: list[tuple[str, Report]], verbose: bool = False) -> in
     ops = [name for name in failed if name in OPS]
     if ops and len(failed) > len(ops):
         print(f"fix this first: {', '.join(ops)}; the models that fail may use it")
+    elif len(failed) > 1 and not verbose:
+        print(f"above is the report on {failed[0]}; -v prints those of the others")
     return 1 if failed else 0
 
 

@@ -218,9 +218,9 @@ def test_what_cannot_be_checked_is_one_sentence(write, capsys, text, words):
 
 
 def test_a_file_that_is_not_there(tmp_path, capsys):
-    for name in ("none.py", "."):
+    for name, words in (("none.py", "is not a Python file"), (".", "holds no Python file")):
         assert cli.main(["verify", str(tmp_path / name)]) == 2
-        assert "is not a Python file" in capsys.readouterr().err
+        assert words in capsys.readouterr().err
 
 
 def test_the_decorator_returns_the_function():

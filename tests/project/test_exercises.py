@@ -4,6 +4,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scratchvae import cli
@@ -110,3 +111,69 @@ def test_a_mistake_is_named(solve, name, wrong, right, words):
     (report,) = solve(name, SOLUTIONS[name].replace(right, wrong, 1))
     assert report.verdict in ("FAIL", "CONTRACT", "ERROR")
     assert re.search(words, str(report)), report
+
+
+# ------------------------------------------------------------------- the lab, docs/teach.md
+
+LAB = FOLDER.parents[1] / "docs" / "teach.md"
+
+
+def table(heading):
+    """The rows of the lab's table that begins with this heading; code without its marks."""
+    text = LAB.read_text().split(f"\n| {heading} |")[1].split("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.split("\n")[2:]]
+    return [[re.sub(r"^`(.*)`$", r"\1", cell) for cell in row] for row in rows]
+
+
+@pytest.mark.parametrize(("name", "right", "wrong", "words"), table("exercise"))
+def test_the_lab_quotes_the_checker(solve, name, right, wrong, words):
+    assert right in SOLUTIONS[name]
+    (report,) = solve(name, SOLUTIONS[name].replace(right, wrong, 1))
+    assert words in str(report)
+
+
+@pytest.mark.parametrize(("line", "change", "difference", "_"), table("in `backward`"))
+def test_a_change_of_the_one_file_does_what_the_lab_says(line, change, difference, _):
+    text = (FOLDER.parent / "vae_from_scratch.py").read_text()
+    assert text.count(line) == 1
+    names = {"__name__": "vae_from_scratch"}
+    exec(compile(text.replace(line, change), "vae_from_scratch.py", "exec"), names)
+    rng = np.random.default_rng(0)
+    p, x, eps = names["init"](20, 7, 3, rng), rng.random((5, 20)), rng.standard_normal((5, 3))
+    if difference == "an error":
+        with pytest.raises(ValueError, match=r"shape|broadcast|operand"):
+            names["check"](p, x, eps, rng)
+    else:
+        assert difference == "large"
+        assert names["check"](p, x, eps, rng) > 1e-3
+
+
+def test_the_lab_grades_a_class(tmp_path, monkeypatch, capsys):
+    solved = lambda name, text: re.sub(  # noqa: E731
+        r"raise NotImplementedError\(.*\)", text, (FOLDER / f"{name}.py").read_text()
+    )
+    files = {
+        "anna/linear.py": solved("linear", SOLUTIONS["linear"]),
+        "ben/linear.py": solved("linear", SOLUTIONS["linear"].replace("sum", "mean")),
+        "ben/relu.py": (FOLDER / "relu.py").read_text(),
+        "cleo/relu.py": solved("relu", "return dy * (y > 0"),
+    }
+    for name, text in files.items():
+        path = tmp_path / "class" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["verify", "class", "--csv", "grades.csv"]) == 1
+    assert capsys.readouterr().out == LAB.read_text().split("```text\n")[1].split("```")[0]
+    columns = Path("grades.csv").read_text().split("\n")[0].split(",")
+    assert columns == ["file", "verdict", "pairs", "passed", "finding"]
+
+
+def test_the_lab_has_the_switches_of_the_playground():
+    """What is wrong in backward alone is seen by differences, what is wrong in both is not."""
+    folder = FOLDER.parents[1] / "scratchvae" / "pictures" / "playground"
+    switches = re.findall(r'data-bug="(\w+)".*?> (.+?)</label>', (folder / "page.html").read_text())
+    places = dict(re.findall(r"^// bug\.(\w+) +(\w+)", (folder / "model.js").read_text(), re.M))
+    seen_by = {"forward": "meaning", "backward": "gradients"}  # "forward and backward", or backward
+    rows = [(switch, check) for switch, check, _ in table("switch")]
+    assert rows == [(label, seen_by[places[name]]) for name, label in switches]
