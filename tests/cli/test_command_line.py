@@ -119,7 +119,7 @@ def test_the_latent_plane_shows_the_means(train, pictures, monkeypatch):
 def test_the_card_says_what_the_pixels_are(train, capsys):
     for options, said in (
         ((), "grey, in [0, 1]"),
-        (("--binarize", "static"), "training used one binary version too"),
+        (("--binarize", "static"), "training also used one binary version"),
         (("--binarize", "dynamic"), "training used a new binary version each step"),
         (("--likelihood", "gaussian"), "real numbers"),
     ):
@@ -209,7 +209,7 @@ def test_an_option_that_a_model_would_ignore_is_refused(train, capsys):
     capsys.readouterr()
     code, folder = train("--model", "ae", "--beta", "4")
     assert code == 2
-    assert "--beta means nothing for --model ae" in capsys.readouterr().err
+    assert "--beta does not apply to --model ae" in capsys.readouterr().err
     assert not folder.exists()
     assert train("--model", "ae")[0] == 0
 

@@ -369,7 +369,7 @@ def test_an_unbuilt_model_cannot_be_saved(tmp_path):
 def test_parameters_are_not_read_with_other_hyper_parameters(rng, tmp_path, change, call):
     model = VAE(latent_dim=2, hidden=(4,)).build(9)
     model.set_params(**change)
-    with pytest.raises(InputError, match="when this VAE was built, and is now"):
+    with pytest.raises(InputError, match="when this VAE was built, but is now"):
         call(model)
     with pytest.raises(InputError, match="call fit, or set it back"):
         model.save(tmp_path / "m.npz")
@@ -380,7 +380,10 @@ def test_parameters_are_not_read_with_other_hyper_parameters(rng, tmp_path, chan
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epoch": 3}, "fit has no argument 'epoch', perhaps epochs: choose among X_test, y_test,"),
+        (
+            {"epoch": 3},
+            "fit has no argument 'epoch', perhaps epochs: choose among X_test, y_test,",
+        ),
         ({"validation_data": 3}, "'validation_data', perhaps X_test: choose"),
         (
             {"patience": 3},
@@ -452,7 +455,7 @@ def test_a_pair_of_data_and_labels_is_not_the_data(rng, y):
     [
         (
             ".pt",
-            r"is a file of PyTorch, .* safetensors.torch.save_file\(model.state_dict\(\), 'm.s",
+            r"is a PyTorch file, .* safetensors.torch.save_file\(model.state_dict\(\), 'm.s",
         ),
         (".pth", "is a file of PyTorch"),
         (".PT", "is a file of PyTorch"),
@@ -462,9 +465,9 @@ def test_a_pair_of_data_and_labels_is_not_the_data(rng, y):
         (".pickle", "is a pickle"),
         (".joblib", "is a pickle"),
         (".h5", r"is an HDF5 file, .* data, read them with load_data .*; .*model.get_weights\(\)"),
-        (".hdf5", "is an HDF5 file, and no model is saved as one"),
-        (".keras", r"is a file of Keras: .*get_weights\(\), and pass them to load_state_dict und"),
-        (".onnx", r"is a graph of ONNX: .*onnx.numpy_helper.to_array, and pass them to load_state"),
+        (".hdf5", "is an HDF5 file, not a saved model"),
+        (".keras", r"is a Keras file: .*get_weights\(\), and pass them to load_state_dict und"),
+        (".onnx", r"is an ONNX graph: .*onnx.numpy_helper.to_array, and pass them to load_state"),
     ],
 )
 def test_a_file_of_another_program_is_named(tmp_path, suffix, message, capsys):

@@ -273,7 +273,7 @@ class Darker(VAE):
         (Autoencoder, {"kind": "complexity", "k": 3}, "Autoencoder draws no samples of z"),
         (Darker, {"kind": "regret"}, "not that of Darker: choose another kind"),
         (VAE, {"kind": "regret", "k": 0}, "k must be a whole number >= 1, got 0"),
-        (VAE, {"kind": "typicality"}, "'typicality' needs normal, the mean of.*; got None"),
+        (VAE, {"kind": "typicality"}, "'typicality' needs normal, the finite mean of.*; got None"),
         (VAE, {"kind": "typicality", "normal": np.nan}, "a finite number; got nan"),
         (VAE, {"kind": "typicality", "normal": np.ones(4)}, "a finite number; got array"),
         (VAE, {"kind": "typicality", "normal": 1, "groups": [1]}, r"per row, \(4,\), got \(1,\)"),
