@@ -77,13 +77,13 @@ class Parser(argparse.ArgumentParser):
                 return f", separate values by commas, as in {before} A,{unknown}"
             if before == "--data":
                 return ": put the files in a folder, and name that"
-            return f", perhaps --data {unknown}" if "data" in known else ""
+            return f"; did you mean --data {unknown}?" if "data" in known else ""
         from ..models.estimator import OTHER_NAMES  # lazily: it imports NumPy
 
         name = unknown.partition("=")[0].strip("-").replace("-", "_")
         meant = OTHER_NAMES.get(name, name).replace("_", "-")
         near = [meant] if meant in known else get_close_matches(meant, known, 1, 0.8)
-        return f", perhaps --{near[0]}" if near else ""
+        return f"; did you mean --{near[0]}?" if near else ""
 
 
 def without_options() -> tuple[Parser, dict[str, Parser]]:

@@ -46,7 +46,7 @@ def unknown_name(name: str, known: Any, what: str, others: Any, where: str) -> I
     if argument in others:
         return InputTypeError(f"{what} {name!r}: pass {meant} to {where}")
     nearest = [meant] if argument in known else get_close_matches(name, known, 1)
-    hint = f", perhaps {nearest[0]}" if nearest else ""
+    hint = f" (did you mean {nearest[0]}?)" if nearest else ""
     return InputTypeError(f"{what} {name!r}{hint}: choose among {', '.join(known)}")
 
 

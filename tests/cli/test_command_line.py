@@ -316,10 +316,10 @@ def test_evaluate_with_samples_gives_a_tighter_bound(train, capsys):
         (["--resume", "--overwrite"], ["not allowed with"]),
         (["--likelihood", "gaussian", "--binarize", "static"], ["binarize"]),
         (["--tint", "red"], ["unrecognized arguments: --tint red (see scratchvae train --help)"]),
-        (["--learning-rate=1"], ["--learning-rate=1, perhaps --lr"]),
-        (["--num_epochs", "3"], ["--num_epochs 3, perhaps --epochs"]),
-        (["--latnt-dim", "3"], ["--latnt-dim 3, perhaps --latent-dim"]),
-        (["a.npy"], ["unrecognized arguments: a.npy, perhaps --data a.npy (see"]),
+        (["--learning-rate=1"], ["--learning-rate=1; did you mean --lr?"]),
+        (["--num_epochs", "3"], ["--num_epochs 3; did you mean --epochs?"]),
+        (["--latnt-dim", "3"], ["--latnt-dim 3; did you mean --latent-dim?"]),
+        (["a.npy"], ["unrecognized arguments: a.npy; did you mean --data a.npy? (see"]),
     ],
 )
 def test_unusable_options_write_nothing(options, words, tmp_path, capsys, monkeypatch):
