@@ -92,7 +92,7 @@ def train_options(t: Parser) -> None:
     text = "start with the parameters and settings of this run or saved model"
     setting(g, "--init-from RUN", text, type=place)
     either = g.add_mutually_exclusive_group()
-    text = "continue the run in the folder; auto: or start it, or exit with 0 if finished"
+    text = "continue the run in the folder; auto: start it if new, exit 0 if finished"
     option(either, "--resume auto", text, nargs="?", const=True, default=False, choices=(AUTO,))
     switch(either, "--overwrite", "replace the run in the folder")
     either = g.add_mutually_exclusive_group()
@@ -117,7 +117,7 @@ def reading_options(to: Any, *, skips: bool = False) -> None:
     setting(to, "--drop NAME|N[,...]", text)
     text = "tables: fill missing values with the mean of their column"
     if skips:
-        text += " (mean); any: leave rows with missing or infinite values unscored (skip)"
+        text += " (mean); any: skip rows with missing or infinite values (skip)"
     choices = ("mean", "skip") if skips else ("mean",)
     setting(to, "--missing", f"{text}; default: refuse them", choices=choices)
     either = to.add_mutually_exclusive_group()
@@ -158,7 +158,7 @@ def model_options(t: Parser) -> None:
     setting(g, "--objective", text, choices=OBJECTIVES)
     setting(g, "--dreg", "iwae: doubly reparameterized gradient (lower variance)")
     setting(g, "--alpha", "m2: weight of the classifier's loss, default {default}")
-    setting(g, "--top N", "m2: sum over the N most likely classes where the label is unknown")
+    setting(g, "--top N", "m2: sum over the N most likely classes of unlabelled rows")
 
 
 # ---------------------------------------------------------------------------------- all commands
@@ -174,7 +174,7 @@ def parser() -> Parser:
     def on_run(name: str, example: str, data: bool = True) -> Parser:
         sub = command(name, example)
         option(sub, "run_folder RUN", RUN, type=place)
-        option(sub, "--device", "cpu or cuda, default as in the run")
+        option(sub, "--device", "cpu or cuda; default: as in the run")
         option(sub, "--threads N", THREADS, type=count)
         if data:
             text = "data other than the run's: their test split, or all of a file without splits"
@@ -197,7 +197,7 @@ def parser() -> Parser:
 
     s = on_run("sample", "runs/mnist -o new.png", data=False)
     picture(s, 100, "samples.png", kinds=KINDS)
-    option(s, "--seed", "default as in the run", type=index)
+    option(s, "--seed", "default: as in the run", type=index)
     option(s, "--label", "cvae, m2: samples of this label; default each label in turn")
     switch(s, "--draw", "draw from p(x|z) instead of taking its mean")
 
@@ -243,7 +243,7 @@ def parser() -> Parser:
     marked = a.add_mutually_exclusive_group()
     text = "mark scores above the 1 - C quantile of the training scores"
     option(marked, "--contamination C", text, type=fraction)
-    text = "mark scores above this one, such as one from --contamination"
+    text = "mark scores above this value"
     option(marked, "--threshold NATS", text, type=finite)
     text = "split for --contamination: train (default), or test, which the model never saw"
     option(a, "--threshold-from", text, choices=("train", "test"))
