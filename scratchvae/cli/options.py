@@ -1,7 +1,7 @@
 """The names of the commands, the class of their parsers, and the kinds and types of their options.
 
-Importing it does not import NumPy: what `scratchvae --help` needs stands here, and `--threads` is
-read before NumPy is.
+Importing it does not import NumPy: `scratchvae --help` needs no more than this, and `--threads` is
+read before NumPy is imported.
 """
 
 import argparse
@@ -65,7 +65,7 @@ class Parser(argparse.ArgumentParser):
         return namespace, unknown
 
     def _before(self, unknown: str, args: Any) -> str:
-        """The option that was given two places before an unknown argument, if it was one."""
+        """The word two places before an unknown argument: perhaps the option that it belongs to."""
         args = list(sys.argv[1:] if args is None else args)
         at = args.index(unknown) if unknown in args else 0
         return str(args[at - 2]) if at > 1 else ""

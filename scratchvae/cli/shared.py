@@ -46,7 +46,7 @@ def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
     a.hashes = {name: loaded.run.get(name) for name in ("data", "test_data")}  # of the run's data
     if path := getattr(a, "output", None):
         _refuse_to_replace(path, a, settings)
-        if a.command == "anomaly":  # which writes a picture, too
+        if a.command == "anomaly":  # which also writes a picture
             _refuse_to_replace(path.with_suffix(".png"), a, settings)
     return loaded.model, settings or {"binarize": loaded.model.binarize}
 

@@ -45,7 +45,7 @@ def check_table(path: Path) -> None:
 
 
 def write_table(path: Path, table: Table) -> None:
-    """Write a table: a .npy has its values alone, the others what is known of each example too."""
+    """Write a table: a .npy holds only its values, the others also details of each example."""
     values = np.concatenate([*table.values.values()], axis=1)
     suffix = path.suffix.lower()
     if suffix == ".npy":
@@ -67,6 +67,6 @@ def write_table(path: Path, table: Table) -> None:
 
 
 def _there(table: Table, **beside: Any) -> dict[str, Any]:
-    """What is known about the examples, under names that no column of the table has."""
+    """Details of the examples, under names that no column of the table has."""
     known = {name: values for name, values in beside.items() if values is not None}
     return {f"{name}_" if name in table.columns else name: v for name, v in known.items()}

@@ -1,7 +1,7 @@
 """Validate input arrays, and convert mini-batches to floating point.
 
 uint8 images are stored as such and converted one mini-batch at a time, so a data set takes one byte
-per pixel, on the GPU too.
+per pixel, also on the GPU.
 """
 
 from collections.abc import Iterator

@@ -125,7 +125,8 @@ def load_data(
     source = source_of(name, data_dir, options)
     if as_frame and source.kind != "table":
         raise InputError(
-            f"as_frame=True does not apply to {shown_name(name)}, which is no table: leave it out"
+            f"as_frame=True does not apply to {shown_name(name)}, which is not a table: "
+            "leave it out"
         )
     X, y, columns, *_ = _split(source, split, name, verbose)
     if isinstance(means, tuple) and len(means) != X.shape[1]:
@@ -144,7 +145,7 @@ def load_data(
 
 
 def _filling(missing: Any) -> tuple[str | None, tables.Means | None]:
-    """What `missing=` of load_data means: "mean" or None, and the numbers to fill gaps with."""
+    """Parse `missing=` of load_data: "mean" or None, and the numbers to fill gaps with."""
     if missing is None or isinstance(missing, str):
         if missing == "skip":
             raise InputError("missing='skip' is for the command anomaly only: leave it out")

@@ -121,7 +121,7 @@ def source_of(name: str | Path, data_dir: str | Path | None, options: Options) -
         if source.kind not in kinds and getattr(options, field.name) != field.default:
             flag = f"--{field.name.replace('_', '-')}"
             raise InputError(
-                f"{flag} ({field.name}=) does not apply to {shown_name(name)}, which is no "
+                f"{flag} ({field.name}=) does not apply to {shown_name(name)}, which is not a "
                 f"{' or '.join(WORDS[kind] for kind in kinds)}: leave it out"
             )
     return source

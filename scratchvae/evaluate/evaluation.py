@@ -49,7 +49,7 @@ class Evaluation:
     information: float | None = None  # estimate of I(x; z), from at most INFORMATION_ROWS rows
     error: float | None = None  # error rate of the classifier, on rows with a learned label
     labelled: int = 0  # the number of those rows
-    scale: str = "none"  # of the data, of whose scaled values these are the nats
+    scale: str = "none"  # of the data: nats refer to scaled values
     colour: bool = False  # whether the pixels are red, green and blue
     images: bool = True  # whether the rows are images, else a table
     beyond: int = 0  # the number of rows whose cost is infinite

@@ -36,6 +36,6 @@ PUBLISHED = {
 MIN_EXAMPLES = 1000  # for a comparison; the published numbers use 10,000
 PIXELS = {
     "none": "grey pixels",
-    "static": "images binarised once, for training too",
-    "dynamic": "images binarised at random, anew at each training step",
+    "static": "images binarised once, also for training",
+    "dynamic": "images binarised at random, once per training step",
 }

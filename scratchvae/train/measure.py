@@ -39,7 +39,7 @@ def sums_of_losses(model: TrainableModel, X: Array) -> np.ndarray:
 
 
 def summary(sums: np.ndarray, Z: int, n: int) -> dict[str, Any]:
-    """What `losses` returns, from the sums over n rows."""
+    """The result of `losses`, from the sums over n rows."""
     rec, kl, loss, square, *moments = sums / n
     variance = np.array(moments[Z:]) - np.array(moments[:Z]) ** 2
     return {

@@ -54,7 +54,7 @@ def data_hash(*splits: Array | None) -> str:
 def resumed_step(
     numbers: Mapping[str, Any], rows: int, data: str, epochs: int, steps_per_epoch: int
 ) -> tuple[int, int]:
-    """The step of a checkpoint, and how many epochs its model had been trained before the run.
+    """The step of a checkpoint, and the epochs that its model was trained for before the run.
 
     Raises InputError unless its `Trainer.state` numbers fit the run.
 

@@ -361,7 +361,7 @@ def test_the_sheet_of_a_run_is_read_by_later_commands(train, tmp_path, capsys):
     assert "no sheet 'June', unlike the run's file, and reads the sheet 'July'; the others" in told
     plain = table(tmp_path / "t.csv", names=("a", "b"), kinds=False, n=5)
     assert scored(str(plain)) == (5, "")
-    refused(capsys, ["anomaly", run, "--data", plain, "--sheet", "May"], "is no Excel file")
+    refused(capsys, ["anomaly", run, "--data", plain, "--sheet", "May"], "is not an Excel file")
     refused(capsys, ["anomaly", run, "--data", months, "--sheet", "Mai"], "no sheet 'Mai'")
     refused(capsys, ["train", "--data", "strokes", "--sheet", "May"], "no table")
 

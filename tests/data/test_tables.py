@@ -907,7 +907,9 @@ def test_a_sheet_is_chosen_by_name_or_number(read, tmp_path):
     is_refused(read, content, "has no sheet 'june': did you mean 'June'?", name="t.xlsx",
                sheet="june")  # fmt: skip
     is_refused(read, content, "has no sheet '3': it has 'May', 'June', '0'", name="t.xlsx", sheet=3)
-    is_refused(read, "a\n1\n", "is no Excel file, so --sheet (sheet=) does not apply", sheet="May")
+    is_refused(
+        read, "a\n1\n", "is not an Excel file, so --sheet (sheet=) does not apply", sheet="May"
+    )
     with pytest.raises(InputError, match="sheet must be a whole number"):
         read(content, "t.xlsx", sheet=1.5)
     # where it need not be there, the first is read, and that is said

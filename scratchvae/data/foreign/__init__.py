@@ -103,7 +103,7 @@ def of_hdf5(path: Path) -> Arrays:
 
 
 def _hdf5(path: Path, transposed: bool) -> Arrays:
-    """transposed: the file is MATLAB's, whose axes stand in reversed order."""
+    """transposed: the file is MATLAB's, whose axes are reversed."""
     (h5py,) = installed("h5py")
     names: list[str] = []
     texts: list[str] = []
@@ -179,7 +179,7 @@ def _of_reference(name: str, i: int, item: Any) -> Any:
 
 
 def _texts(name: str, data: Any, at_once: int) -> np.ndarray:
-    """Labels from texts of variable length, read so many at once."""
+    """Labels from texts of variable length, read in blocks."""
     n = prod(data.shape or ())
     if not data.shape or n != max(data.shape):
         raise UnreadableFile(

@@ -78,7 +78,7 @@ class Elements:
 
 
 class Array(NamedTuple):
-    """An array of a file, and where it stands."""
+    """An array of a file, and its position."""
 
     header: Header
     start: int

@@ -48,7 +48,7 @@ class Asked(NamedTuple):
 def number_of(text: str, commas: bool = False) -> float | None:
     """The number that a value represents, NaN if it is missing, None if it is text.
 
-    commas: whether 1,5 is a number too.
+    commas: whether 1,5 is also a number.
     """
     if commas and DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")

@@ -140,7 +140,7 @@ def _numbers(lines: list[str], separator: str) -> int:
 
 
 def _split(text: Iterator[str], separator: str, skipped: int) -> Rows:
-    """The rows in lines of CSV, after so many skipped lines."""
+    """The rows in lines of CSV; skipped: the number of lines before them."""
     reader = csv.reader(text, delimiter=separator, strict=True, skipinitialspace=True)
     try:
         for row in reader:

@@ -148,7 +148,9 @@ def _content_of(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> Content:
     """The content of an open file with this name."""
     size = regular(f)
     if asked.sheet is not None and asked.sheet_required and not name.endswith(".xlsx"):
-        raise UnreadableFile("is no Excel file, so --sheet (sheet=) does not apply: leave it out")
+        raise UnreadableFile(
+            "is not an Excel file, so --sheet (sheet=) does not apply: leave it out"
+        )
     if name.endswith(".parquet"):
         return _from_frame(parquet_frame(f), asked)
     if name.endswith(".xlsx"):
