@@ -297,4 +297,4 @@ def test_the_command_names_the_row_of_the_file_that_cannot_be_scored(tmp_path, r
     np.save(tmp_path / "x.npy", X)
     argv = ["evaluate", str(tmp_path / "m.npz"), "--data", str(tmp_path / "x.npy")]
     assert cli.main(argv) == 0
-    assert "infinite: 1 of the 60 examples, first row 9, lie" in capsys.readouterr().out
+    assert "infinite: 1 of the 60 examples, first row 9, have" in capsys.readouterr().out
