@@ -95,8 +95,8 @@ class Labelled(Model):
             )
         if y.dtype.kind == "u" and not self.needs_labels and (y == np.iinfo(y.dtype).max).any():
             raise InputError(
-                f"y is {y.dtype}, where -1 becomes {np.iinfo(y.dtype).max}: convert it with "
-                "y.astype(int) before you set a label to -1"
+                f"y is {y.dtype}, where -1 becomes {np.iinfo(y.dtype).max}: use y.astype(int) "
+                "before setting a label to -1"
             )
         if y.dtype.kind in "UO" and (y == str(UNLABELLED)).any():
             raise InputError(

@@ -585,7 +585,7 @@ def test_a_threshold_needs_the_data_of_the_training(train, tmp_path, capsys):
     new = table(tmp_path / "new.csv")
     refused(capsys, [*argv, "--data", new], "is not what", "--init-from")
     path.unlink()
-    refused(capsys, [*argv, "--data", new], "is gone, and --contamination", "--training-data")
+    refused(capsys, [*argv, "--data", new], "is gone, but --contamination", "--training-data")
     scores = (tmp_path / "s.csv").read_text()
     (tmp_path / "moved.csv").write_text(content)
     call = [*argv, "--data", tmp_path / "moved.csv", "--split", "test", "--training-data"]

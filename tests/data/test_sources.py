@@ -452,7 +452,7 @@ def test_numbers_that_fill_gaps_are_taken_by_the_names_of_their_columns(tmp_path
     assert load_data(path, "all", missing=pandas.Series([7, 8]))[0].tolist() == [[1, 2], [7, 4]]
     told = "has no column 2, but missing= has a value for it"
     assert told in refused(path, DataError, missing={0: 1, 1: 2, 2: 3})
-    told = "has column 1 (counted from 0), to which missing= gives no number"
+    told = "has column 1 (counted from 0), but missing= has no value for it"
     assert told in refused(path, DataError, missing={0: 1})
 
 

@@ -1060,7 +1060,7 @@ def test_frames_are_refused_by_the_same_rules(pd, taken):
     is_refused(taken, {"a": [1, 2], "b": pd.Categorical([None, "u"])}, f"holds 'u' {text}")
     typing_error = "holds 'u' in row 59 (counted from 0), column 'b', where other values are"
     is_refused(taken, {"a": range(60), "b": ["1"] * 59 + ["u"]}, typing_error)
-    several = "column 'b', which is not a number, and text in one other column: choose one by "
+    several = "column 'b', which is not a number, and text in one other column: choose one with "
     is_refused(taken, {"a": [1, 2], "b": ["t", "u"], "c": dates}, several)
     columns = {"a": [1, 2], "b": ["t", "u"], "c": dates}
     is_table(taken(columns, drop=["c"], label_column="b"), [[1], [2]], ["t", "u"], ("a",))

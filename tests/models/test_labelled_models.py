@@ -402,7 +402,7 @@ def test_equal_logits_are_one_label():
 
 def test_an_unsigned_minus_one_is_refused(rng):
     y = np.array([0, 1, 2, 255], dtype=np.uint8)
-    with pytest.raises(InputError, match=r"uint8, where -1 becomes 255: pass y.astype\(int\)"):
+    with pytest.raises(InputError, match=r"uint8, where -1 becomes 255: use y.astype\(int\)"):
         SemiSupervisedVAE(**SMALL).fit(rng.random((4, 9)), y)
 
 
