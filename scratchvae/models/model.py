@@ -143,7 +143,7 @@ class Model(Parametric):
         those of `scratchvae.train.Trainer` (lr, checkpoint_file, ...), default to the
         hyper-parameters of the same names; `callbacks` are those of its `run`. Ctrl-C keeps
         what was learned. Raises InputError for invalid input, and NonFiniteError at a NaN, after
-        restoring the last finite parameters.
+        restoring the parameters from before that step.
         """
         self.check_fit_settings(settings)
         epochs = whole_number(self.epochs if epochs is None else epochs, "epochs")

@@ -91,7 +91,7 @@ class Ranks:
         return np.ndarray(shape, dtype, self._memory(prod(shape) * dtype.itemsize))
 
     def _memory(self, size: int) -> memoryview:
-        """Zero bytes that the ranks of this machine share: an unnamed file.
+        """This many bytes, zeroed, that the ranks of this machine share: an unnamed file.
 
         MPI's own windows are in /dev/shm, which has 64 MB in a Docker container. Raises OSError
         on all of these ranks if one cannot open the file.

@@ -42,7 +42,7 @@ class Trainer:
                   called for all steps of an epoch before the first one
     adam          other settings of `optim.Adam`: beta1, beta2, eps, v0
     kl_warmup     epochs over which the weight of the KL term (or the capacity) ramps up from 0
-    kl_cycle      instead, restart the ramp after this many epochs, and reach 1 halfway
+    kl_cycle      instead, epochs after which the ramp restarts; it reaches 1 halfway
     binarize      "none"; "static": binarise grey pixels once; "dynamic": sample them at each step
     clip_norm     upper bound of the norm of each step's gradient, which is scaled down to it
     cuda_graphs   on a GPU, replay each step as one CUDA graph instead of launching its kernels
