@@ -184,7 +184,7 @@ def export(a: argparse.Namespace) -> None:
     if path.suffix != safetensors.SUFFIX:
         raise InputError(f"{path} must end in {safetensors.SUFFIX}")
     if path.resolve() == source.resolve():
-        raise InputError(f"{path} would overwrite the exported model: choose another -o")
+        raise InputError(f"{path} would overwrite the model to export: choose another -o")
     safetensors.package()  # before the model is read, which takes longer
     load_model(source, "cpu").save(path)
     print(path)

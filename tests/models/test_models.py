@@ -285,7 +285,7 @@ def meta(path, change):
             "version 5, but .* reads 1, 2, 3 and 4",
         ),
         (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(version=0))), "version 0, but"),
-        (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(model="x"))), "the kinds are ae, vae"),
+        (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(model="x"))), "kinds are ae, vae"),
         (lambda p: rewrite(p, meta=meta(p, lambda m: m.pop("config"))), "must map names to values"),
         (
             lambda p: rewrite(p, meta=meta(p, lambda m: m["config"].update(colour=1))),
