@@ -326,9 +326,9 @@ def test_the_objective_of_a_warm_start_may_change(train_run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--latent-dim 3", ["the parameters of --latent-dim 2", "cannot have 3"]),
-        ("--hidden 8,4", ["--hidden (8,)", "cannot have (8, 4)", "leave --hidden out"]),
-        ("--model m2", ["--model vae", "cannot have m2"]),
+        ("--latent-dim 3", ["was trained with --latent-dim 2", "cannot use 3"]),
+        ("--hidden 8,4", ["--hidden (8,)", "cannot use (8, 4)", "leave out --hidden"]),
+        ("--model m2", ["--model vae", "cannot use m2"]),
         ("--model ae --beta 1", ["--model vae"]),
         ("--activation tanh", ["--activation relu"]),
         ("--likelihood gaussian", ["--likelihood bernoulli"]),
