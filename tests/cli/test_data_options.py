@@ -313,7 +313,7 @@ def test_what_is_skipped_is_said_by_every_command_that_reads_a_folder(train, tmp
     for command in ("anomaly", "encode", "reconstruct", "evaluate"):
         capsys.readouterr()
         assert cli.main([command, run, "--data", str(new)]) == 0
-        told = "skipped: 3, such as 'a/IMG_1.HEIC'; HEIC is not, so convert to JPEG: 1"
+        told = "not pictures: 3, such as 'a/IMG_1.HEIC'; convert HEIC to JPEG: 1"
         assert capsys.readouterr().err.count(told) == 1, command
     splits = tmp_path / "splits"
     photos(splits / "train")
@@ -322,7 +322,7 @@ def test_what_is_skipped_is_said_by_every_command_that_reads_a_folder(train, tmp
     (splits / "test" / "a" / "notes.txt").write_text("")
     capsys.readouterr()
     assert cli.main(["encode", run, "--data", str(splits), "--split", "all"]) == 0
-    assert capsys.readouterr().err.count("were skipped") == 1
+    assert capsys.readouterr().err.count("skipped files") == 1
 
 
 def test_the_sheet_of_a_run_is_read_by_later_commands(train, tmp_path, capsys):
@@ -363,7 +363,7 @@ def test_the_sheet_of_a_run_is_read_by_later_commands(train, tmp_path, capsys):
     assert scored(str(plain)) == (5, "")
     refused(capsys, ["anomaly", run, "--data", plain, "--sheet", "May"], "is not an Excel file")
     refused(capsys, ["anomaly", run, "--data", months, "--sheet", "Mai"], "no sheet 'Mai'")
-    refused(capsys, ["train", "--data", "strokes", "--sheet", "May"], "no table")
+    refused(capsys, ["train", "--data", "strokes", "--sheet", "May"], "not a table")
 
 
 def test_images_keep_their_shape_and_names_may_be_written_in_any_case(train, tmp_path):

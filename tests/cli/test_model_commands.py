@@ -641,7 +641,7 @@ def test_scores_of_data_without_labels_or_pictures(tmp_path, capsys, rng):
         ("--free-bits 1 --capacity 1", ["exclude each other"]),
         ("--kl-warmup 1 --kl-cycle 1", ["exclude each other"]),
         ("--init zero", ["invalid choice: 'zero'", "glorot"]),
-        ("--likelihood continuous_bernoulli --binarize static", ["--binarize static", "no bound"]),
+        ("--likelihood continuous_bernoulli --binarize static", ["--binarize static", "unbounded"]),
         ("--likelihood continuous_bernoulli --binarize dynamic", ["--binarize dynamic"]),
         ("--leave-out 4", ["label '4'", "0, 1, 2"]),
         ("--leave-out 0,1,2", ["no example to train on"]),

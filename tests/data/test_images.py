@@ -595,7 +595,7 @@ def test_what_is_not_a_picture_is_skipped_and_counted(tmp_path, capsys):
     read_images(tmp_path, verbose=True)
     assert capsys.readouterr().err == (
         f"scratchvae: warning: {tmp_path}: skipped files that are not pictures: 2, such as "
-        "'a\\x1b[31m.txt'; HEIC is not, so convert to JPEG: 1\n"
+        "'a\\x1b[31m.txt'; convert HEIC to JPEG: 1\n"
     )
     read_images(tmp_path)
     assert capsys.readouterr() == ("", "")
@@ -618,7 +618,7 @@ def test_a_folder_without_pictures_says_what_it_holds(tmp_path):
         (tmp_path / "cat" / name).write_bytes(b"x")
     assert refused(tmp_path) == (
         f"{tmp_path} holds no pictures (other files: 3, such as cat/b.heic): {remedy}; "
-        "HEIC is not, so convert to JPEG: 3"
+        "convert HEIC to JPEG: 3"
     )
     save(tmp_path / "train" / "a.png")
     (tmp_path / "test").mkdir()

@@ -524,7 +524,7 @@ def test_a_folder_of_photos_that_are_not_read(tmp_path):
     (tmp_path / "cats" / "a.HEIC").write_bytes(b"x")
     told = "holds no pictures (other files: 1, such as cats/a.HEIC): PNG, JPEG, GIF, BMP, TIFF, We"
     assert told in refused(tmp_path, DataError)
-    assert refused(tmp_path, DataError).endswith("; HEIC is not, so convert to JPEG: 1")
+    assert refused(tmp_path, DataError).endswith("; convert HEIC to JPEG: 1")
     table(tmp_path / "train.csv")
     table(tmp_path / "test.csv")
     assert source_of(tmp_path, None, Options()).kind == "table"

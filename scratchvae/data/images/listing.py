@@ -97,7 +97,7 @@ def _is_unread(name: str) -> bool:
 def _to_convert(names: list[str]) -> str:
     """The rest of a sentence, about unread photos among these files; "" if there are none."""
     n = sum(map(_is_unread, names))
-    return f"; HEIC is not, so convert to JPEG: {n:,}" if n else ""
+    return f"; convert HEIC to JPEG: {n:,}" if n else ""
 
 
 def _mixed(folder: Path, loose: str, deeper: str) -> DataError:
