@@ -3,9 +3,9 @@
     python docs/pictures/make.py NAME [--epochs N] [--out docs/images]
 
 NAME is one of autoencoder_to_vae, latent_space, reparameterization, elbo, beta, collapse,
-few_labels. Each writes NAME.png, in place of the one that was there, and prints its numbers. All
-of them use seed 0 and embedded data sets, the digits but for beta, and take seconds to two minutes
-on two cores; few_labels draws what examples/recipes/m2.py wrote (--curve) on MNIST.
+few_labels. Each writes (or replaces) NAME.png and prints its numbers. All use seed 0 and embedded
+data sets (the digits, except for beta), and take seconds to two minutes on two cores; few_labels
+draws what examples/recipes/m2.py wrote (--curve) on MNIST.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def digits():
 
 
 def autoencoder_to_vae(epochs=10):
-    """Where two units put the test digits, and what codes from N(0, 1) become."""
+    """The codes of the test digits with two units, and decoded samples of the prior."""
     X, X_test, y_test = digits()
     figure = Figure(figsize=(9, 5.6), layout="constrained")
     planes, rows = figure.subplots(2, 2, height_ratios=(3.2, 1))
@@ -86,7 +86,7 @@ def latent_space(epochs=15):
 
 
 def reparameterization(epochs=None):
-    """The noise becomes a sample; and two estimates of one gradient."""
+    """The noise becomes a sample; two estimates of the same gradient."""
     mu, sigma, n = 0.8, 0.5, 100_000
     eps = np.random.default_rng(0).standard_normal(n)
     z = mu + sigma * eps
@@ -143,7 +143,7 @@ def elbo(epochs=None):
 
 
 def beta(epochs=None):
-    """The five units with most KL, each moved alone, at beta 1 and 8; and what each unit tells."""
+    """The five units with the largest KL, traversed, at beta 1 and 8, and what they encode."""
     recipe = runpy.run_path(str(RECIPE))
     X, X_test, factors, names, _ = recipe["read"]("shapes")
     epochs = recipe["EPOCHS"] if epochs is None else epochs
@@ -173,7 +173,7 @@ def beta(epochs=None):
 
 
 def collapse(epochs=15):
-    """The KL of each unit: with units to spare, and after a mean where a sum should be."""
+    """The KL of each unit: with too many units, and with a mean in place of a sum."""
     X, X_test, _ = digits()
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))

@@ -335,7 +335,7 @@ def test_the_example_with_a_gpu_goes_on_to_compare(double, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert re.search(r"NumPy: test loss \d+\.\d+, an epoch in", out)
     assert re.search(r"CuPy:  test loss \d+\.\d+, an epoch in", out)
-    assert re.search(r"differ\nby 0.0e\+00 on average, of \d", out)
+    assert re.search(r"differ\nby 0.0e\+00 on average, with mean size \d", out)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
