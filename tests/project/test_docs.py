@@ -143,7 +143,7 @@ def test_the_nightly_guide_does_what_it_says(follow):
     """Its blocks in turn, and then its script, in two nights."""
     said, text, _ = follow("nightly.md")
     assert "a score above" in said[2]
-    assert "beginning with the parameters of" in said[4]
+    assert "starting from the parameters of" in said[4]
     rows = rows_of("scores.csv")
     assert rows[0] == ["row", "score", "anomaly"]
     assert [row[0] for row in rows[1:]] == [str(i) for i in range(100)]
