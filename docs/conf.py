@@ -1,4 +1,4 @@
-"""The site: `make docs` builds it into build/docs. What Sphinx lacks for it stands in `_site`."""
+"""The site: `make docs` builds it into build/docs. Its own extensions are in `_site`."""
 
 import re
 import sys
@@ -23,7 +23,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3  # links to headings, as GitHub has them
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # docstrings give the shapes, which types cannot
+autodoc_typehints = "none"  # docstrings give shapes, which types cannot express
 python_display_short_literal_types = True
 
 html_theme = "furo"
@@ -35,7 +35,7 @@ html_copy_source = False
 
 
 def without_empty_globs(app, docname, source):
-    """A section of the contents may be empty, and fill as pages come: not worth a warning."""
+    """Do not warn about empty sections of the contents."""
     source[0] = re.sub(
         r"^\w+/\*\n", lambda m: m[0] if [*DOCS.glob(m[0].strip())] else "", source[0], flags=re.M
     )

@@ -1,9 +1,9 @@
-"""Find digits of a kind that the model has never seen.
+"""Find digits of a class that the model has never seen.
 
     python examples/anomalies.py [--unseen 3] [--latent-dim 8] [--epochs 10] [--out DIR]
 
-A VAE learns the embedded digits without one of them. Then every test digit gets a score, the
-negative ELBO: how many nats it costs to describe. A digit that was never seen should cost more.
+A VAE is trained on the embedded digits without one class. Every test digit is then scored by the
+negative ELBO: the nats it costs to describe. Digits of the unseen class should cost more.
 """
 
 import argparse
@@ -20,7 +20,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--unseen", type=int, choices=range(10), default=3, metavar="DIGIT")
 parser.add_argument("--latent-dim", type=int, default=8)
 parser.add_argument("--epochs", type=int, default=10)
-parser.add_argument("--out", type=Path, help="folder; default a new temporary one")
+parser.add_argument("--out", type=Path, help="folder; default: a new temporary one")
 options = parser.parse_args()
 
 X, y = load_data("strokes")
@@ -48,6 +48,6 @@ worst, best = (
 )
 out = options.out or Path(tempfile.mkdtemp(prefix="anomalies-"))
 out.mkdir(parents=True, exist_ok=True)
-with (out / "anomalies.png").open("xb") as f:  # x: never over a file that is there
+with (out / "anomalies.png").open("xb") as f:  # x: never overwrite a file
     plots.anomalies(worst, best).savefig(f, dpi=110)
 print(out / "anomalies.png")

@@ -1,9 +1,8 @@
-"""A layer of your own: its gradient is wrong, the checker says where, and then it is right.
+"""A layer of your own: the checker finds its wrong gradient, and passes the right one.
 
     python examples/check_your_gradient.py
 
-The layer is a layer normalization with a gain. It keeps what backward needs in itself, as layers
-often do.
+The layer is a layer normalization with a gain. As layers often do, it stores what backward needs.
 """
 
 import numpy as np
@@ -21,7 +20,7 @@ class LayerNorm:
         return gain * self.normal
 
     def backward(self, dy):
-        """Wrong: the mean and the std depend on x too, and that was forgotten."""
+        """Wrong: ignores that the mean and the std depend on x, too."""
         return dy * self.gain / self.std, (dy * self.normal).sum(axis=0)
 
 

@@ -1,7 +1,7 @@
-"""Read the weights of a PyTorch module, and hand gradients back by its names.
+"""Load the weights of a PyTorch module, and return gradients under its names.
 
-`state` stands for `module.state_dict()` of a module with `encoder`, `fc_mu`, `fc_logvar` and
-`decoder`, as in many tutorials. Arrays and CPU tensors are both read.
+`state` stands for the `state_dict()` of a module with `encoder`, `fc_mu`, `fc_logvar` and
+`decoder`, as in many tutorials. Its values may be arrays or CPU tensors.
 """
 
 import numpy as np

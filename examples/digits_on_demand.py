@@ -1,10 +1,10 @@
-"""A conditional VAE draws the digit that it is asked for, and a given hand writes another digit.
+"""A conditional VAE draws requested digits, and other digits in a given handwriting.
 
     python examples/digits_on_demand.py [--epochs 20] [--out DIR]
 
-new.png: new digits, a column for each label. same_hand.png: the code of a test digit (its slant,
-its thickness) decoded as each of the ten labels. Few units leave the digit to the label: with many,
-the code says the digit too, and may contradict the label.
+new.png: new digits, one column per label. same_hand.png: the code of a test digit (its slant, its
+thickness) decoded with each of the ten labels. Use few units: with many, the code encodes the
+digit, too, and may contradict the label.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from scratchvae.pictures import plots
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--epochs", type=int, default=20)
-parser.add_argument("--out", type=Path, help="folder; default a new temporary one")
+parser.add_argument("--out", type=Path, help="folder; default: a new temporary one")
 options = parser.parse_args()
 
 X, y = load_data("strokes")
@@ -27,7 +27,7 @@ cvae = ConditionalVAE(latent_dim=3, hidden=(200, 100), seed=0).fit(X, y, epochs=
 print(f"test ELBO given the label: {cvae.score(X_test, y_test):.1f} nats per digit")
 
 labels = np.arange(10)
-new = cvae.sample(60)  # without y, the labels take turns
+new = cvae.sample(60)  # without y, labels are cycled
 rows = []
 for i in range(4):
     mu, _ = cvae.encode(X_test[i : i + 1], y_test[i : i + 1])
@@ -36,9 +36,9 @@ for i in range(4):
 out = options.out or Path(tempfile.mkdtemp(prefix="on-demand-"))
 out.mkdir(parents=True, exist_ok=True)
 for name, images, title, columns in (
-    ("new.png", new, "new digits of each label", 10),
-    ("same_hand.png", np.concatenate(rows), "a test digit, and its code as each label", 11),
+    ("new.png", new, "new digits for each label", 10),
+    ("same_hand.png", np.concatenate(rows), "a test digit, and its code under each label", 11),
 ):
-    with (out / name).open("xb") as f:  # x: never over a file that is there
+    with (out / name).open("xb") as f:  # x: never overwrite a file
         plots.samples(cvae.rows_.images(images), title, columns).savefig(f, dpi=110)
     print(out / name)

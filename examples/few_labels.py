@@ -1,10 +1,10 @@
-"""Learn to tell ten digits apart from few labels and many images without one.
+"""Learn to classify ten digits from few labels and many unlabelled images.
 
     python examples/few_labels.py [--labels 100] [--epochs 8]
 
-The semi-supervised VAE (M2) sees 4,000 images, and the labels of a few. Beside it, the same model
-that sees the labelled images only, as many steps. On digits as regular as these the unlabelled
-ones add nothing; docs/results.md has MNIST, where they are worth twenty percentage points.
+The semi-supervised VAE (M2) sees 4,000 images and a few of their labels. For comparison, the same
+model is trained on the labelled images alone, for as many steps. These digits are so regular that
+unlabelled images add nothing; docs/results.md has MNIST, where they add twenty percentage points.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchvae import SemiSupervisedVAE, load_data
 
-SHARE = 20  # labelled rows are repeated until they are one in so many, to be in each batch
+SHARE = 20  # one row in SHARE is labelled, so that each batch has labels
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--labels", type=int, default=100)
@@ -26,7 +26,7 @@ kept = np.concatenate([np.flatnonzero(y == digit)[: options.labels // 10] for di
 few = np.full(len(y), -1)  # -1: unknown
 few[kept] = y[kept]
 again = np.tile(kept, max(1, len(X) // (SHARE * len(kept))))
-print(f"{len(kept)} labels, as many of each digit; {len(X) - len(kept)} images without one")
+print(f"{len(kept)} labels, equally many per digit; {len(X) - len(kept)} unlabelled images")
 
 
 def accuracy(rows, labels):
@@ -36,5 +36,5 @@ def accuracy(rows, labels):
 
 both = np.concatenate((again, np.arange(len(X))))
 alone = np.resize(kept, len(both))
-print(f"with the others  {accuracy(X[both], few[both]):.1%} of the test labels right")
-print(f"labels alone     {accuracy(X[alone], few[alone]):.1%}")
+print(f"with unlabelled images  {accuracy(X[both], few[both]):.1%} test accuracy")
+print(f"labels alone            {accuracy(X[alone], few[alone]):.1%}")

@@ -1,8 +1,8 @@
-"""A GIF in which one digit turns into the next.
+"""A GIF in which each digit turns into the next.
 
     python examples/interpolation_gif.py [--digits 3175] [--epochs 10] [--out digits.gif]
 
-The codes on the way from one test digit to another are decoded, one a frame.
+It interpolates between the codes of test digits and decodes one code per frame.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from scratchvae.pictures import gallery
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--digits", default="3175")
-parser.add_argument("--frames", type=int, default=20, help="from one digit to the next")
+parser.add_argument("--frames", type=int, default=20, help="frames from one digit to the next")
 parser.add_argument("--epochs", type=int, default=10)
 parser.add_argument("--out", type=Path, help="default: digits.gif in a new temporary folder")
 options = parser.parse_args()
@@ -35,6 +35,6 @@ images = [
 ]
 
 out = options.out or Path(tempfile.mkdtemp(prefix="gif-")) / "digits.gif"
-with out.open("xb") as f:  # x: never over a file that is there
+with out.open("xb") as f:  # x: never overwrite a file
     images[0].save(f, "gif", save_all=True, append_images=images[1:], duration=50, loop=0)
 print(f"{out}: {len(images)} frames")

@@ -1,9 +1,9 @@
-"""Train a VAE on MNIST, or without it on the embedded digits, and draw what it learned.
+"""Train a VAE on MNIST or on the embedded digits, and draw what it learned.
 
     python examples/train_on_digits.py [--mnist DIR] [--epochs 5] [--out DIR]
 
-DIR of --mnist holds the four original files, plain or gzipped. The pictures go to the folder that
---out names, or to a new temporary one; pictures that are there already are not written over.
+--mnist DIR is the folder with the four original files, plain or gzipped. The pictures go to --out,
+or to a new temporary folder; existing pictures are not overwritten.
 """
 
 import argparse
@@ -21,7 +21,7 @@ options = parser.parse_args()
 
 name = "mnist" if options.mnist else "strokes"
 if not options.mnist:
-    print("no --mnist DIR was given, so this trains on the embedded digits")
+    print("no --mnist DIR was given: training on the embedded digits")
 X, _ = load_data(name, "train", options.mnist)
 X_test, y_test = load_data(name, "test", options.mnist)
 
@@ -40,6 +40,6 @@ pictures = {
 out = options.out or Path(tempfile.mkdtemp(prefix="digits-"))
 out.mkdir(parents=True, exist_ok=True)
 for file, figure in pictures.items():
-    with (out / file).open("xb") as f:  # x: never over a file that is there
+    with (out / file).open("xb") as f:  # x: never overwrite a file
         figure.savefig(f, dpi=110)
     print(out / file)

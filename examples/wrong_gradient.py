@@ -1,9 +1,9 @@
-"""A VAE with a wrong gradient still draws digits; a check of its gradients is not fooled.
+"""A VAE with a wrong gradient still draws digits; a gradient check is not fooled.
 
     python examples/wrong_gradient.py [--epochs 6] [--out DIR]
 
-In several public VAEs, backward draws the noise again instead of keeping that of forward. With this
-bug and without it, a figure shows reconstructed test digits, and the error of each gradient.
+In several public VAEs, backward draws new noise instead of reusing forward's. For the VAE with this
+bug and without it, a figure shows reconstructed test digits and the error of each gradient.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from scratchvae.verify import BUGS
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--epochs", type=int, default=6)
-parser.add_argument("--out", type=Path, help="folder; default a new temporary one")
+parser.add_argument("--out", type=Path, help="folder; default: a new temporary one")
 options = parser.parse_args()
 
 X, X_test = load_data("strokes")[0], load_data("strokes", split="test")[0]
@@ -45,15 +45,15 @@ for name, what, switch in (
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     left.imshow(plots.grid(vae.rows_.images(digits), 10), cmap="gray_r", vmin=0, vmax=1)
     left.set_axis_off()
-    title = f"{what}: test ELBO {elbo:.1f} nats\ntest digits, each above what it makes of it"
+    title = f"{what}: test ELBO {elbo:.1f} nats\ntest digits above their reconstructions"
     left.set_title(title, fontsize=10, loc="left")
     errors = [min(max(leaf.error, 1e-13), 10) for leaf in report.leaves]
     colours = [plots.LIGHT if leaf.verdict == "PASS" else plots.MIDDLE for leaf in report.leaves]
     right.barh([f"d{leaf.name}" for leaf in report.leaves], errors, left=1e-14, color=colours)
     right.set(xscale="log", xlim=(1e-14, 10), ylim=(len(errors) - 0.5, -0.5))
-    right.set_title("error of each gradient, of its size", fontsize=10, loc="left")
+    right.set_title("relative error of each gradient", fontsize=10, loc="left")
     for y, leaf in enumerate(report.leaves):
         right.text(2e-14, y, leaf.verdict, va="center", fontsize=8)
-    with (out / name).open("xb") as f:  # x: never over a file that is there
+    with (out / name).open("xb") as f:  # x: never overwrite a file
         figure.savefig(f, dpi=110)
     print(f"{what}: test ELBO {elbo:.2f} nats, gradients {report.verdict}; {out / name}")

@@ -1,26 +1,29 @@
-"""Anomaly detection: the scores of a VAE beside other detectors, by their AUROC.
+"""Anomaly detection: the AUROC of VAE scores and of other detectors.
 
     python examples/recipes/anomaly.py DIR               MNIST, one digit left out of training
     python examples/recipes/anomaly.py DIR --digits 1,9 --peers       two digits, more detectors
     python examples/recipes/anomaly.py --tables          the tables that scikit-learn ships
-    python examples/recipes/anomaly.py DIR --pair fashion-mnist mnist     learn A, tell B from it
+    python examples/recipes/anomaly.py DIR --pair fashion-mnist mnist     learn A, detect B
 
 MNIST: for each digit, a VAE with two units is trained on the other nine, and the test images are
-ranked. Published for the negative ELBO of a VAE with two units (Tonnaer, PhD thesis, TU/e, table
-3.3; the architecture is not stated): mean 0.855, and 1, 4, 7, 9 are hard.
+ranked. The published mean for the negative ELBO of a VAE with two units is 0.855, and 1, 4, 7, 9
+are hard (Tonnaer, PhD thesis, TU/e, table 3.3; the architecture is not stated).
 
-Columns: ELBO, rec, regret, complex, typical: the scores of `score_samples`. x10: of ten images of
-one kind, the mean of the negative ELBO, and its distance from the training mean (typicality).
-per ink: a score of our own, the negative ELBO less the entropy of the grey pixels, which no model
-can save, over the square root of the ink. AE: an autoencoder's cost of the pixels. PCA: its squared
-error. Peers (in another environment: pip install scikit-learn pyod torch tqdm): IForest and LOF of
-scikit-learn, and AutoEncoder and VAE of PyOD, all at their defaults. PyOD's VAE at its defaults has
-capacity=0, which clamps its KL to 0, so that no KL is trained. LOF and PyOD learn from 10,000
-random rows at most, the others from all.
+Columns:
+ELBO, rec, regret, complex, typical: the scores of `score_samples`.
+x10: for ten images of the same class, the mean of the negative ELBO, and its distance from the
+training mean (typicality).
+per ink: our own score, the negative ELBO minus the entropy of the grey pixels, which no model can
+avoid, over the square root of the ink.
+AE: the pixel cost of an autoencoder. PCA: its squared error.
+Peers (in another environment: pip install scikit-learn pyod torch tqdm): IForest and LOF of
+scikit-learn, AutoEncoder and VAE of PyOD, all at their defaults. PyOD's VAE then has capacity=0,
+which clamps its KL to 0, so no KL is trained. LOF and PyOD learn from at most 10,000 random rows,
+the others from all.
 
-Tables: each class of wine, digits and iris is left out in turn, of breast_cancer the smaller one.
-Half of the other rows is for training, half for the test; columns are standardised by the training
-rows. Means over the classes, and the standard error over the seeds.
+Tables: each class of wine, digits and iris is left out in turn, for breast_cancer only the smaller
+one. Half of the other rows are for training, half for testing; columns are standardised by the
+training rows. Means over the classes, and the standard error over the seeds.
 """
 
 import argparse
@@ -40,28 +43,28 @@ kept: list[VAE] = []  # the one model of --control
 parser = argparse.ArgumentParser(
     description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
 )
-parser.add_argument("data_dir", nargs="?", help="the folder of MNIST's files")
-text = "instead, the tables of scikit-learn, or some of them"
+parser.add_argument("data_dir", nargs="?", help="folder containing the MNIST files")
+text = "use the tables of scikit-learn instead, or some of them"
 parser.add_argument("--tables", nargs="?", const=TABLES, metavar="NAME,...", help=text)
-parser.add_argument("--pair", nargs=2, metavar=("A", "B"), help="train on A, and tell B from it")
-parser.add_argument("--digits", default="0,1,2,3,4,5,6,7,8,9", help="those to leave out in turn")
+parser.add_argument("--pair", nargs=2, metavar=("A", "B"), help="train on A, detect B")
+parser.add_argument("--digits", default="0,1,2,3,4,5,6,7,8,9", help="digits to leave out in turn")
 parser.add_argument("--methods", default="vae,ae,pca", help=f"some of {','.join(METHODS)}")
-parser.add_argument("--scores", default="rec,regret,complex,typical,x10,ink", help="beside ELBO")
-parser.add_argument("--binary", action="store_true", help="pixels above the middle are 1, others 0")
-parser.add_argument("--control", action="store_true", help="train on all digits, none left out")
+parser.add_argument("--scores", default="rec,regret,complex,typical,x10,ink", help="besides ELBO")
+parser.add_argument("--binary", action="store_true", help="round pixels to 0 or 1")
+parser.add_argument("--control", action="store_true", help="train on all digits")
 parser.add_argument("--peers", action="store_true", help="add peers to the methods")
 parser.add_argument("--latent-dim", type=int, default=2)
 parser.add_argument("--hidden", default="400", help="widths, such as 400 or 400,200")
 parser.add_argument("--likelihood", default="bernoulli", help="of the images")
 parser.add_argument("--epochs", type=int, default=20, help="of the images")
-parser.add_argument("--rows", type=int, help="train on so many random rows only")
+parser.add_argument("--rows", type=int, help="train on this many random rows")
 parser.add_argument("--seed", type=int, default=0)
 a = parser.parse_args()
 methods = [*a.methods.split(","), *(["peers"] if a.peers else [])]
 if set(methods) - set(METHODS):
     parser.error(f"--methods takes some of {','.join(METHODS)}, got {a.methods}")
 if not a.tables and a.data_dir is None:
-    parser.error("DIR, the folder of MNIST's files, is needed without --tables")
+    parser.error("without --tables, DIR (the folder containing the MNIST files) is required")
 
 
 def imported(name, package):
@@ -108,7 +111,7 @@ def pca_error(X, X_test, units):
 
 
 def peers(X, X_test, seed):
-    """scikit-learn's and PyOD's detectors at their defaults, of floating-point rows."""
+    """The scores of scikit-learn's and PyOD's detectors at their defaults, on float rows."""
     ensemble = imported("sklearn.ensemble", "scikit-learn")
     neighbors = imported("sklearn.neighbors", "scikit-learn")
     auto_encoder, vae = (imported(f"pyod.models.{n}", "PyOD") for n in ("auto_encoder", "vae"))
@@ -123,7 +126,7 @@ def peers(X, X_test, seed):
 
 
 def aurocs(X, X_test, odd, seed, scaled, **settings):
-    """The AUROC of each column; scaled(X) are the rows for all but the VAE, which has its own."""
+    """The AUROC of each column; scaled(X) scales rows for all but the VAE, which scales itself."""
     found = {}
     if "vae" in methods:
         found |= vae_scores(X, X_test, odd, seed, **settings)
@@ -152,7 +155,7 @@ def show(first, values):
 
 
 def of_images():
-    """Settings of the models of images, and their rows in [0, 1]."""
+    """Settings of the image models, and the scaling of rows to [0, 1]."""
     widths = tuple(int(n) for n in a.hidden.split(","))
     return {
         "latent_dim": a.latent_dim, "hidden": widths, "likelihood": a.likelihood,

@@ -1,10 +1,10 @@
-"""What the label is worth: the NLL of MNIST with and without it, and digits on demand.
+"""The value of a label: the NLL of MNIST with and without it, and digits on demand.
 
     python examples/recipes/conditional.py DIR --out digits.png
 
-A VAE and a conditional VAE of the same size, 784-400-200-8, trained alike on images that are made
-binary anew at each step; the importance-weighted NLL of the test split with 500 samples. Few units
-and two layers make z leave the digit to the label: with 784-400-20 many samples are another digit.
+A VAE and a conditional VAE of the same size, 784-400-200-8, are trained on dynamically
+binarized images; prints the importance-weighted NLL of the test split with 500 samples. With few
+units and two layers, z leaves the digit to the label; with 784-400-20, many samples show another.
 """
 
 import argparse
@@ -34,9 +34,9 @@ for cls in (VAE, ConditionalVAE):
     )
     print(f"{cls.__name__}\n{found}\n", flush=True)
     nll[cls], error[cls] = -found.log_likelihood, found.standard_error
-title = "samples of each digit, ten a column"
+title = "samples of each digit, one column per digit"
 plots.samples(model.rows_.images(model.sample(100)), title).savefig(a.out)  # each class in turn
-print("expected   a lower NLL given the label (a label holds up to log 10 = 2.30 nats)")
+print("expected   a lower NLL given the label (a label carries up to log 10 = 2.30 nats)")
 print(f"ours       {nll[ConditionalVAE]:.2f} given the label, {nll[VAE]:.2f} without; {a.out}")
 print_result(
     given=(nll[ConditionalVAE], error[ConditionalVAE]), without=(nll[VAE], error[VAE]),

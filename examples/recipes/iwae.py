@@ -4,16 +4,15 @@
     python examples/recipes/iwae.py DIR --k 5 --cool k5.npz --out k5_cooled.npz
 
 The authors' protocol, from their code (github.com/yburda/iwae): 784-200-200-50 tanh, Glorot
-weights, output bias at the mean pixel, the first 59,600 training images made binary anew at each
-step, batches of 20; stage i is 3^(i-1) epochs at 1e-4 round(10^(1 - (i-1)/7), 1). Their Adam has
-beta1 0.99, eps 1e-4 and second moments that begin at 1, on gradients that are summed over the
-batch: on means, as here, eps is 1e-4/20 and v begins at 1/400. Here batches are shuffled, and the
-encoder says log variances, not log standard deviations.
+weights, output bias at the mean pixel, the first 59,600 training images dynamically binarized,
+batches of 20; stage i is 3^(i-1) epochs at 1e-4 round(10^(1 - (i-1)/7), 1). Their Adam has
+beta1 0.99, eps 1e-4 and second moments that start at 1, on gradients summed over the batch; for
+mean gradients, as here, eps is 1e-4/20 and v starts at 1/400. Here batches are shuffled, and the
+encoder outputs log variances, not log standard deviations.
 
-Eight stages are 3280 epochs. Where only six are affordable, the step size has not come down: --cool
-trains a model on for 60 epochs, from the rate of stage 6 down to a twentieth of it. If the file
---out exists, the model in it is measured, and not trained again; with --checkpoint, its run goes on
-where it was killed.
+Eight stages are 3280 epochs. After only six, the step size is still large: --cool trains a model
+for 60 more epochs, decaying from the rate of stage 6 to a twentieth of it. If the file --out
+exists, its model is measured without training; with --checkpoint, a killed run is continued.
 """
 
 import argparse
@@ -57,9 +56,9 @@ def main() -> None:
     parser.add_argument("data_dir")
     parser.add_argument("--k", type=int, default=1, choices=(1, 5, 50))
     parser.add_argument("--stages", type=int, default=6, help="6 stages are 364 epochs")
-    parser.add_argument("--cool", type=Path, metavar="MODEL", help="train this model on")
+    parser.add_argument("--cool", type=Path, metavar="MODEL", help="continue training this model")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--examples", type=int, default=1000, help="of the test split, at random")
+    parser.add_argument("--examples", type=int, default=1000, help="random test images")
     parser.add_argument("--seed", type=int, default=0)
     add_run_options(parser)
     a = parser.parse_args()

@@ -3,23 +3,23 @@
     python examples/recipes/m2.py DIR --labels 100              M2, on pixels
     python examples/recipes/m2.py DIR --labels 100 --codes      M1+M2: M2 on the codes of a VAE
     python examples/recipes/m2.py DIR --labels 100 --plain      the paper's batches and nothing else
-    python examples/recipes/m2.py DIR --labels 100 --first 0    without step 1 of those below
+    python examples/recipes/m2.py DIR --labels 100 --first 0    without step 1 below
 
-The paper's 784-500-50 with softplus, 50,000 training images, as many labels of each class. The
-paper trains 3000 epochs, in batches of one labelled image and 500 others. Here
+The paper's 784-500-50 with softplus, 50,000 training images, equally many labels per class. The
+paper trains 3000 epochs, in batches of one labelled image and 500 others. Here,
 
 1. the classifier first learns from the labelled rows alone, for about 200 steps;
-2. then all rows, with beta = 4 on the KL of code and label: a code that is dear leaves to the label
-   what the label can say. The unknown label is summed over its two most likely values. Labelled
+2. then from all rows, with beta = 4 on the KL of code and label: the more expensive the code, the
+   more is left to the label. Unknown labels are summed over the two most likely values. Labelled
    rows are repeated, so that about four of a batch of 104 are labelled, and each of 100 labels
    weighs 21 times as much as in the paper;
-3. then the same with beta = 1, while the step size falls to a tenth.
+3. then the same with beta = 1, while the step size decays to a tenth.
 
-Pixels are grey but in step 1, where they are made binary anew at each step. Step 3 minimises the
-paper's loss, still over two labels. The accuracy by epoch is that of the 10,000 images left over.
+Pixels are grey, except in step 1, where they are binarized dynamically. Step 3 minimises the
+paper's loss, still over two labels. The accuracy by epoch is that of the 10,000 held-out images.
 
-M1+M2 needs neither the first step, nor another beta, nor a shorter sum: the codes of a VAE lie in
-groups already. Its M2 has relu, and half the step size. M1 gives the mean of q(z|x), not a sample.
+M1+M2 needs neither the first step, nor another beta, nor a shorter sum, because the codes of a VAE
+are already clustered. Its M2 uses relu and half the step size. M1 outputs the mean of q(z|x).
 """
 
 import argparse
@@ -41,13 +41,13 @@ PUBLISHED = {
     1000: ("96.40 +- 0.56", "97.60 +- 0.02"),
     3000: ("96.08 +- 0.63", "97.82 +- 0.04"),
 }
-SHARE = 25  # one row in so many is labelled
+SHARE = 25  # one row in SHARE is labelled
 BATCH = 104
-M1 = 30  # epochs of the VAE whose codes M1+M2 takes; the step size falls in the second half
+M1 = 30  # epochs of the VAE of M1+M2; the step size decays in the second half
 
 
 def kept_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """The rows of n labels, as many of each class."""
+    """The rows of n labels, equally many per class."""
     rng, classes = np.random.default_rng(seed), np.unique(y)
     each = n // len(classes)
     return np.concatenate([
@@ -58,7 +58,7 @@ def kept_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
 def repeated(
     X: np.ndarray, y: np.ndarray, kept: np.ndarray, share: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The kept rows with their labels, repeated to be one in `share`; then all without a label."""
+    """The kept rows with labels, repeated to be one row in `share`; then all rows unlabelled."""
     times = max(1, round(len(X) / (share - 1) / len(kept)))
     return (
         np.concatenate((*[X[kept]] * times, X)),
@@ -69,7 +69,7 @@ def repeated(
 def stages(
     a: argparse.Namespace, X: np.ndarray, y: np.ndarray, kept: np.ndarray
 ) -> Iterator[tuple[dict, int, tuple, dict]]:
-    """Of each stage: what it sets in the model, epochs, rows with labels, settings of training."""
+    """For each stage: model settings, epochs, rows with labels, training settings."""
     if a.plain:
         yield {}, a.epochs, repeated(X, y, kept, len(X)), {"batch_size": 501, "lr": 3e-4}
         return
@@ -86,7 +86,7 @@ def stages(
 def train(
     a: argparse.Namespace, X: np.ndarray, y: np.ndarray, valid: tuple, seed: int, curve: list
 ) -> SemiSupervisedVAE:
-    """Train on as many labels as asked for, drawn with this seed."""
+    """Train on `a.labels` labels, drawn with this seed."""
     model = SemiSupervisedVAE(
         latent_dim=50, hidden=(500,), activation="relu" if a.codes else "softplus", alpha=a.alpha,
         likelihood="gaussian" if a.codes else "bernoulli", seed=seed, device=a.device,
@@ -117,11 +117,11 @@ def main() -> None:
     parser.add_argument("--codes", action="store_true", help="M1+M2")
     parser.add_argument("--plain", action="store_true", help="the paper's batches, nothing else")
     parser.add_argument("--alpha", type=float, default=50.0)
-    parser.add_argument("--first", type=int, metavar="EPOCHS", help="of step 1, on labelled rows")
-    parser.add_argument("--beta", type=float, default=4.0, help="of steps 1 and 2, on pixels")
+    parser.add_argument("--first", type=int, metavar="EPOCHS", help="epochs of step 1")
+    parser.add_argument("--beta", type=float, default=4.0, help="beta of steps 1 and 2, on pixels")
     parser.add_argument("--top", type=int, default=2, help="classes to sum over, on pixels")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="draws of labels")
-    parser.add_argument("--epochs", type=int, default=12, help="of each stage with all rows")
+    parser.add_argument("--epochs", type=int, default=12, help="epochs of each stage with all rows")
     parser.add_argument("--curve", type=Path, metavar="FILE.csv", help="the accuracy by epoch")
     add_run_options(parser)
     a = parser.parse_args()

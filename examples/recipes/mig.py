@@ -1,15 +1,15 @@
-"""How well single units tell the true factors of images, as beta grows: MIG and SAP.
+"""How well single units encode the true factors of images, as beta grows: MIG and SAP.
 
     python examples/recipes/mig.py [--control equal|far] [--save DIR]
 
-The embedded data sets `shapes` and `strokes` are drawn from five known factors, and so is dSprites
-(--data FILE, its .npz as published), so two scores of disentanglement can be measured for VAEs of
+The embedded data sets `shapes` and `strokes`, and dSprites (--data FILE, the published .npz), are
+generated from five known factors. This recipe measures two scores of disentanglement on them for
 several beta and seeds: the Mutual Information Gap (Chen et al., arXiv:1802.04942) and the Separated
 Attribute Predictability (Kumar et al., arXiv:1711.00848). There is no published number for the
-embedded data sets. --control draws `shapes` with other ranges: with those of x and y equal, or
-smaller shapes that move farther. The last line compares the best beta with beta 1: in `best`,
-`one` and `ratio`, collapsed units count as constant; `all_best`, `all_one` and `all_ratio` are of
-the common MIG, of all units. With --save, a model that is in DIR is not trained again.
+embedded data sets. --control draws `shapes` with other ranges: equal ones for x and y, or smaller
+shapes that move farther. The last line compares the best beta with beta 1: in `best`, `one` and
+`ratio`, collapsed units count as constant; `all_best`, `all_one` and `all_ratio` use the usual MIG
+of all units. With --save, models already in DIR are not trained again.
 """
 
 import argparse
@@ -37,7 +37,7 @@ CONTROLS = {
     "equal": {"x": shapes.FACTORS["y"]},
     "far": {"scale": (4.0, 8.0), "x": (-8.5, 8.5), "y": (-5.5, 5.5)},
 }
-TEST = 10_000  # rows of dSprites that are kept for the test, at most a tenth
+TEST = 10_000  # test rows of dSprites, at most a tenth
 
 
 def mig(mu, factors, bins=20):
@@ -62,7 +62,7 @@ def mig(mu, factors, bins=20):
 def mutual_information(mu, factors, bins=20):
     """The mutual information of each unit with each factor (Z,F), and each factor's entropy (F,).
 
-    Estimated as `mig` says, whose arguments and errors it has; in nats.
+    In nats; the estimate, arguments and errors are those of `mig`.
     """
     bins = whole_number(bins, "bins", least=2)
     mu, factors = _checked(mu, factors)
@@ -208,9 +208,8 @@ def fitted(X, label, beta, seed, epochs, device="cpu", save=None):
 def used(mu):
     """The codes (N,Z) with 0 for the units that are not active.
 
-    A collapsed unit's mean still varies a little with the image. A histogram of it, from minimum to
-    maximum, does not show how little, so `mig` would take it for a unit that tells something; in
-    arXiv:1811.12359 it does.
+    A collapsed unit's mean still varies a little with the image. Its histogram, from minimum to
+    maximum, hides how little, so `mig` would count it as informative, as in arXiv:1811.12359.
     """
     return mu * active_units(mu)
 
@@ -244,7 +243,7 @@ def main(argv=None):
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--control", choices=CONTROLS, help="draw shapes with other ranges")
-    parser.add_argument("--save", type=Path, help="folder of the models: go on where it ended")
+    parser.add_argument("--save", type=Path, help="folder of models, to continue a run")
     a = parser.parse_args(argv)
     try:
         X, X_test, factors, names, categorical = read(a.data, a.control)
@@ -260,7 +259,7 @@ def main(argv=None):
                 for seed in a.seeds
             ])  # fmt: skip
             mean, n = runs.mean(axis=0), len(runs)
-            # of one seed there is no standard error
+            # one seed has no standard error
             errors = runs.std(axis=0, ddof=1) / n**0.5 if n > 1 else ()
             gaps[beta], gaps_of_all[beta] = (
                 (mean[i], errors[i] if n > 1 else None) for i in (0, 2)

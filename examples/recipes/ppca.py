@@ -2,10 +2,10 @@
 
     python examples/recipes/ppca.py      (half a minute)
 
-With linear encoder and decoder and a Gaussian likelihood, the best ELBO is the likelihood of
-probabilistic PCA, which is known in closed form (Lucas et al., arXiv:1911.02469). And p(x) of any
-such decoder is Gaussian, so the importance-weighted bound can be held against what it converges to,
-here at an encoder that was made worse on purpose.
+With linear encoder and decoder and a Gaussian likelihood, the optimal ELBO is the likelihood of
+probabilistic PCA, which has a closed form (Lucas et al., arXiv:1911.02469). The p(x) of any such
+decoder is Gaussian, so the importance-weighted bound can be compared with its limit, here for a
+deliberately degraded encoder.
 """
 
 import numpy as np

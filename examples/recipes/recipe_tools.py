@@ -1,4 +1,4 @@
-"""What several recipes share: options of a long run, its best epoch, the line with its numbers.
+"""Code shared by recipes: options of long runs, the best epoch, the line with the numbers.
 
     parser = argparse.ArgumentParser()
     add_run_options(parser)                              # --device, --checkpoint
@@ -6,8 +6,8 @@
     VAE(device=a.device).fit(X, X_test=X_test, checkpoint_file=a.checkpoint, callbacks=best)
     print_result(nll=(value, standard_error))
 
-A run with --checkpoint that is killed goes on when the same command is given again, and ends with
-the same numbers as one that was not.
+After a kill, the same command with --checkpoint continues the run, which then gives the same
+numbers as an uninterrupted one.
 """
 
 import argparse
@@ -22,14 +22,14 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE.npz",
-        help="keep the run in this file, and go on from it if it exists",
+        help="save the run in this file, and continue from it if it exists",
     )  # fmt: skip
 
 
 class BestEpoch:
     """A callback that keeps the parameters of the epoch with the lowest test loss so far.
 
-    With a checkpoint, also in a file beside it, for a run that goes on.
+    With a checkpoint, they are also saved in a file beside it, for a continued run.
     """
 
     def __init__(self, checkpoint: Path | None) -> None:
@@ -48,7 +48,7 @@ class BestEpoch:
         return min(model.history_, key=lambda record: record["test_loss"])
 
     def restore(self, model: TrainableModel) -> Record:
-        """Give the model the parameters of the best epoch, and return its record."""
+        """Load the parameters of the best epoch into the model, and return its record."""
         from scratchvae import load_model  # lazily: it loads every model
 
         record = self.epoch_of(model)

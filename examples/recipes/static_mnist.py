@@ -1,14 +1,14 @@
-"""The NLL of a small VAE on MNIST that was made binary once.
+"""The NLL of a small VAE on statically binarized MNIST.
 
     python examples/recipes/static_mnist.py DIR
     python examples/recipes/static_mnist.py DIR --hidden 400 400    two hidden layers on each side
     python examples/recipes/static_mnist.py DIR --peer              pythae's model instead
 
 The protocol of pythae's reproduction of a VAE (89.78, 200 samples): 784-400-40-400-784 ReLU, batch
-100, 500 epochs at 1e-4, less by 10^(-1/5) from epochs 200 and 350 on; 50,000 images to train,
-10,000 to choose the epoch, 10,000 to test. The binary images are a draw of our own, since the file
-of Larochelle & Murray is not at hand. --peer trains and measures on the same ones by pythae's own
-model, trainer and get_nll; it needs `pip install pythae torch==2.13.0`.
+100, 500 epochs at 1e-4, times 10^(-1/5) from epochs 200 and 350 on; 50,000 images to train,
+10,000 to choose the epoch, 10,000 to test. The binary images are our own draw, because the file of
+Larochelle & Murray was not available. --peer uses pythae's own model, trainer and get_nll on the
+same images; it needs `pip install pythae torch==2.13.0`.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def ours(a: argparse.Namespace, X: np.ndarray, X_valid: np.ndarray, X_test: np.n
 
 
 def peer(a: argparse.Namespace, X: np.ndarray, X_valid: np.ndarray, X_test: np.ndarray) -> None:
-    """Train pythae's VAE on the binary images that ours has, and print its NLL."""
+    """Train pythae's VAE on the same binary images as ours, and print its NLL."""
     try:
         import torch
         from pythae.data.preprocessors import DataProcessor
@@ -125,7 +125,7 @@ def main() -> None:
     add_run_options(parser)
     a = parser.parse_args()
     if a.peer and a.checkpoint:
-        parser.error("pythae's trainer does not go on: leave --checkpoint out")
+        parser.error("pythae's trainer cannot resume a run: leave --checkpoint out")
     X, _ = load_data("mnist", "train", a.data_dir)
     X_test, _ = load_data("mnist", "test", a.data_dir)
     n = len(X) * 5 // 6  # 50,000 of 60,000

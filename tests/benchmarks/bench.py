@@ -513,8 +513,8 @@ def footprint(a):
                     measured = (peaks[n][i] / peaks[0][i],)
                     rows.append(Row(f"{what}, {kind}", "one process", "128", measured))
     text = (
-        f"An epoch of 50,000 rows of a .npy file of {X.nbytes / 1e6:.0f} MB. Own is what no other "
-        "process shares and no file holds; in the sum, a page that several share counts once."
+        f"An epoch of 50,000 rows of a .npy file of {X.nbytes / 1e6:.0f} MB. Own memory is neither "
+        "shared with other processes nor backed by a file; in the sum, shared pages count once."
     )
     head = ["", "own memory of the largest process, MB", "sum of all processes, MB"]
     return rows, f"{text}\n\n{table(head, *lines)}"

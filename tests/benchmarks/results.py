@@ -24,8 +24,9 @@ A recipe prints its numbers as one last line, `result {"name": [value, standard 
 Two runs of a row have the same seed and the same test images, so they differ only by what a machine
 rounds, which training magnifies: the values agree if they differ by no more than the larger of
 their standard errors, or than the tolerance. --record stores a digest of the code of each module of
-the package that the command loaded, without docstrings, comments and positions: a change of wording
-leaves a row as it is. Rows without one were measured before the record was kept.
+the package that the command loaded, without docstrings, comments, positions and strings that hold
+a space (messages): a change of wording leaves a row as it is. Rows without a digest were measured
+before the record was kept.
 """
 
 import argparse
@@ -59,7 +60,9 @@ class Failed(Exception):
 
 
 def tree(node):
-    """A syntax tree as text, without docstrings and positions; the same in all Pythons."""
+    """A syntax tree as text, without wording and positions; the same in all Pythons."""
+    if is_prose(node):
+        return "(prose)"
     if isinstance(node, list):
         return f"[{' '.join(map(tree, node))}]"
     if not isinstance(node, ast.AST):
@@ -76,6 +79,13 @@ def tree(node):
 def documented(node):
     kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None
+
+
+def is_prose(node):
+    """Whether a node is a string, formatted or not, with a space in it: a message."""
+    pieces = node.values if isinstance(node, ast.JoinedStr) else [node]
+    texts = [piece.value for piece in pieces if isinstance(piece, ast.Constant)]
+    return any(isinstance(text, str) and " " in text for text in texts)
 
 
 def digest(path):

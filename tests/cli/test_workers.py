@@ -23,6 +23,13 @@ from scratchvae.cli.settings import DEFAULTS
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals for processes")
 LIMIT = 60  # seconds, after which a job counts as hanging
 TRAIN = (sys.executable, "-m", "scratchvae", "train", "--hidden", "8", "--latent-dim", "2")
+HANGUP = pytest.param(
+    signal.SIGHUP,
+    marks=pytest.mark.skipif(
+        signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="SIGHUP is ignored, as by nohup"
+    ),
+)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, HANGUP)
 
 
 def run(*command):
@@ -173,7 +180,7 @@ def test_another_number_of_workers_goes_on(endless, image_file, capsys, no_pictu
 # ------------------------------------------------------------------------- signals, and the end
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_stops_all_and_saves_the_run(endless, number):
     process, folder = endless
     process.send_signal(number)
@@ -244,7 +251,7 @@ def test_a_signal_before_training_leaves_nothing(mpi, image_file, tmp_path):
     assert not processes(tmp_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_while_the_workers_read_the_data(mpi, tmp_path, number):
     options = ("--workers", "2", "--epochs", "1000000", "--out", str(tmp_path / "run"))
     with tempfile.TemporaryDirectory() as place:

@@ -20,6 +20,7 @@ MODULE = '''"""A module."""
 
 def number():
     """A docstring."""  # a comment
+    message = "a message", f"a message of {{1}}"
     return {value}
 '''
 
@@ -226,6 +227,9 @@ def test_what_is_recorded(checkout, capsys):
         ("scratchvae/a.py", '"""A module."""\n', "\n\n\n", []),
         ("scratchvae/b.py", "    return", "\n    # why\n    return", []),
         ("examples/recipes/one.py", '"""one"""', '"""One."""', []),
+        ("scratchvae/a.py", '"a message"', '"other words"', []),
+        ("scratchvae/a.py", 'f"a message of {1}"', 'f"{1}: other words"', []),
+        ("scratchvae/a.py", '"a message"', '"word"', ["one"]),
     ],
 )
 def test_a_row_is_out_of_date_when_code_that_it_loads_changes(
