@@ -353,6 +353,11 @@ def test_200_steps_lower_the_loss_and_the_same_seed_gives_the_same(opened):
     assert losses[0, 0] == pytest.approx(196 * np.log(2), rel=0.05)
     assert losses[-20:, 0].mean() < 0.5 * losses[0, 0]
     assert view.find("#loss").text == f"{losses[-1, 0]:.2f}"
+    drawn = np.reshape(view.js("return [...playground.at.images]"), (10, D))
+    likeness = [
+        np.corrcoef(a, b)[0, 1] for a, b in zip(drawn, playground.digits()["test"], strict=False)
+    ]
+    assert np.mean(likeness) > 0.6
     view.click("#restart")
     view.settle()
     assert view.step() == 0

@@ -45,7 +45,7 @@ def page() -> str:
     parts = {name.replace(".", "_"): here.joinpath(name).read_text("utf-8") for name in PARTS}
     return Template(here.joinpath("page.html").read_text("utf-8")).substitute(
         parts,
-        shared_css=beside.joinpath("style.css").read_text("utf-8"),
+        palette_css=beside.joinpath("palette.css").read_text("utf-8"),
         title=TITLE,
         data=json.dumps(content, separators=(",", ":")),
     )
