@@ -178,8 +178,12 @@ def explore(a: argparse.Namespace) -> None:
     _check_html(path)
     explorer.check(model)
     data = data_of(a, model, settings)
-    text = explorer.page(model, units_of(model, data, settings), data)
+    folder = Path(a.run_folder)
+    in_run = path.parent.resolve() == folder.resolve() and (folder / runs.INDEX).exists()
+    text = explorer.page(model, units_of(model, data, settings), data, in_run)
     write_atomically(path, lambda f: f.write(text.encode()))
+    if in_run and path.name == runs.EXPLORER:
+        gallery.link_explorer(folder)
     print(path)
 
 
