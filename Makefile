@@ -66,10 +66,11 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lint-js:  ## lint the explorer's scripts; needs npx, which downloads ESLint
+lint-js:  ## lint the scripts of the explorer and the playground; needs npx, which downloads ESLint
 	mkdir -p build
 	cd scratchvae/pictures/explorer && sed '/^"use strict";$$/d' decode.js plane.js explorer.js gradient.js > ../../../build/explorer.js
-	npx --yes eslint@9 -c tests/eslint.config.mjs build/explorer.js
+	cd scratchvae/pictures/playground && sed '/^"use strict";$$/d' model.js checks.js worker.js playground.js > ../../../build/playground.js
+	npx --yes eslint@9 -c tests/eslint.config.mjs build/explorer.js build/playground.js
 
 dist: .venv-tools/installed  ## build sdist and wheel into dist/, and test them outside the checkout
 	.venv-tools/bin/python tests/project/dist.py

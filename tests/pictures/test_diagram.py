@@ -192,7 +192,7 @@ def test_the_command_draws_the_model_of_a_run(tmp_path, monkeypatch):
     [
         ("-o x.gif", ["x.gif must end in .png, .svg, or .pdf"]),
         ("--model m2", ["m2) cannot be drawn", "draw cvae"]),
-        ("--model ae --beta 2", ["--beta means nothing for --model ae"]),
+        ("--model ae --beta 2", ["--beta does not apply to --model ae"]),
         ("--latent-dim 0", ["latent_dim"]),
         ("--data none.npy", ["there is no file"]),
         ("--data x.npy --model cvae", ["x.npy has no labels"]),
