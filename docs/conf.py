@@ -15,7 +15,7 @@ version = release = scratchvae.__version__
 
 extensions = [
     *("myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"),
-    *("command_line", "docstrings", "mathml", "project_files"),  # of _site
+    *("command_line", "docstrings", "mathml", "playground", "project_files"),  # of _site
 ]
 exclude_patterns = ["_site"]
 

@@ -32,6 +32,7 @@ TOGETHER = (
     "cli/test_workers.py",
     "pictures/test_explorer.py",
     "pictures/test_gallery.py",
+    "pictures/test_playground.py",
     "train/test_parallel.py",
     "verify/test_known_bugs.py",
     "verify/test_verify_command.py",

@@ -1,4 +1,5 @@
-// For the scripts of the explorer's page, which stand in it one after another: `make lint-js`.
+// For the scripts of the explorer and the playground, which stand in their pages one after another:
+// `make lint-js`.
 const names = (text) => Object.fromEntries(text.split(" ").map((name) => [name, "readonly"]));
 
 export default [
@@ -8,7 +9,7 @@ export default [
       globals: names(
         "document window location performance matchMedia getComputedStyle atob devicePixelRatio " +
           "addEventListener requestAnimationFrame cancelAnimationFrame setTimeout clearTimeout " +
-          "ResizeObserver ImageData Option"
+          "ResizeObserver ImageData Image Option OffscreenCanvas Worker Blob URL self"
       ),
     },
     linterOptions: { reportUnusedDisableDirectives: "error" },

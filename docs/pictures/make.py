@@ -2,10 +2,10 @@
 
     python docs/pictures/make.py NAME [--epochs N] [--out docs/images]
 
-NAME is one of autoencoder_to_vae, latent_space, reparameterization, elbo, beta, collapse,
-few_labels. Each writes (or replaces) NAME.png and prints its numbers. All use seed 0 and embedded
-data sets (the digits, except for beta), and take seconds to two minutes on two cores; few_labels
-draws what examples/recipes/m2.py wrote (--curve) on MNIST.
+NAME is one of from_scratch, autoencoder_to_vae, latent_space, reparameterization, elbo, beta,
+collapse, blind_spots, few_labels. Each writes (or replaces) NAME.png and prints its numbers. All
+use seed 0 and embedded data sets (the digits, except for beta), and take seconds to two minutes on
+two cores; few_labels draws what examples/recipes/m2.py wrote (--curve) on MNIST.
 """
 
 import argparse
@@ -13,19 +13,26 @@ import csv
 import io
 import runpy
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from scratchvae import VAE, Autoencoder, load_data
+from scratchvae import VAE, Autoencoder, load_data, ops
+from scratchvae.errors import NonFiniteError
 from scratchvae.evaluate.collapse import collapse_report
 from scratchvae.evaluate.metrics import active_units, unit_kl
+from scratchvae.gradcheck import check_model
+from scratchvae.gradcheck.report import GOOD
 from scratchvae.pictures import gallery, plots, walks
+from scratchvae.verify import meaning
+from scratchvae.verify.known_bugs import BUGS, bug_in, kl_gradients_times
 
 DARK, MIDDLE, LIGHT = plots.DARK, plots.MIDDLE, plots.LIGHT
 RECIPE = Path(__file__).parents[2] / "examples" / "recipes" / "mig.py"
+FROM_SCRATCH = Path(__file__).parents[2] / "examples" / "vae_from_scratch.py"
 sys.path.append(str(RECIPE.parent))  # for what it imports
 
 
@@ -47,6 +54,18 @@ def digits():
     return X, *load_data("strokes", split="test")
 
 
+def from_scratch(epochs=20):
+    """What examples/vae_from_scratch.py draws."""
+    file = runpy.run_path(str(FROM_SCRATCH))
+    X, X_test, _ = (a / 255 for a in digits())
+    rng = np.random.default_rng(0)
+    p = file["init"](784, 200, 8, rng)
+    error = file["check"](p, X[:10], rng.standard_normal((10, 8)), rng)
+    print(f"backward and finite differences differ by {error:.0e}")
+    file["train"](p, X, epochs, rng)
+    return file["draw"](p, X_test[:16], rng)
+
+
 def autoencoder_to_vae(epochs=10):
     """The codes of the test digits with two units, and decoded samples of the prior."""
     X, X_test, y_test = digits()
@@ -65,7 +84,7 @@ def autoencoder_to_vae(epochs=10):
         plane.plot(2 * np.cos(circle), 2 * np.sin(circle), "--", color=DARK)
         plane.set_aspect("equal", "datalim")
         bare(plane, f"{name}: codes of the test digits", "first unit", "second unit")
-        picture(row, model.sample(16), 8, f"{name}: z from N(0, 1), decoded")
+        picture(row, model.sample(16), 8, f"{name}: z from N(0, I), decoded")
         spread, inside = codes.std(axis=0), (np.hypot(*codes.T) < 2).mean()
         print(f"{name}: spread of the units {np.round(spread, 2)}, in the circle {inside:.0%}")
     return figure
@@ -193,6 +212,53 @@ def collapse(epochs=15):
     return figure
 
 
+def twice(right, *args, dmu, dlogvar):
+    """The half forgotten: backward of `reparameterize` with twice its dlogvar."""
+    dmu, dlogvar = right(*args, dmu=dmu, dlogvar=dlogvar)
+    dlogvar *= 2
+    return dmu, dlogvar
+
+
+def blind_spots(epochs=6):
+    """Samples of a right VAE and of six wrong ones, and which check notices each."""
+    X, X_test, _ = digits()
+    small = X[:4].reshape(4, 28, 28)[:, 9:18:3, 9:18:3].reshape(4, 9)  # 3 pixels by 3
+    eps = np.random.default_rng(0).standard_normal((4, 2))
+    switches = {
+        "no bug": nullcontext,
+        "exp(logvar) as the standard deviation": BUGS["exp logvar as standard deviation"],
+        "the half forgotten in backward": bug_in(ops, reparameterize_backward=twice),
+        "noise redrawn in backward": BUGS["noise redrawn in backward"],
+        "the sign of the KL in backward": kl_gradients_times(1, -1),
+        "the KL dropped": BUGS["kl identically zero"],
+        "a mean over the pixels for their sum": BUGS["mean of pixels and sum of units"],
+    }
+    figure = Figure(figsize=(9, 6.3), layout="constrained")
+    for axes, (name, switch) in zip(figure.subplots(7, 1), switches.items(), strict=True):
+        with switch():
+            vae = VAE(latent_dim=8, hidden=(200,), seed=0)
+            try:
+                vae.fit(X, epochs=epochs)
+            except NonFiniteError:  # this one does not survive its training
+                vae = None
+            twin = VAE(latent_dim=2, hidden=(4,), dtype="float64").build(9)
+            leaves = check_model(twin, small, eps).leaves
+            wrong = [f"d{leaf.name}" for leaf in leaves if leaf.verdict not in GOOD]
+            findings = meaning.findings(twin, small, eps, None, 0)
+            found = [finding.name for finding in findings if finding.verdict not in GOOD]
+        picture(axes, np.zeros((20, 784)) if vae is None else vae.sample(20), 20, name)
+        for x, check, seen in ((0.65, "differences", wrong), (0.84, "meaning", found)):
+            text, colour = (f"{check}: FAIL", MIDDLE) if seen else (f"{check}: PASS", LIGHT)
+            box = {"boxstyle": "round,pad=0.25", "fc": colour, "ec": "none"}
+            where = {"transform": axes.transAxes, "fontsize": 10, "bbox": box}
+            axes.text(x, 1.16, text, color="white", **where)
+        if vae is None:
+            axes.text(8, 17, "training overflowed in the first epoch", fontsize=11, color=DARK)
+        elbo = "none" if vae is None else f"{vae.score_samples(X_test).mean():.1f} nats"
+        print(f"{name}: test ELBO {elbo}; {', '.join(wrong + found) or 'all checks pass'}")
+    return figure
+
+
 def few_labels(epochs=None):
     """The accuracy of M2 on MNIST with 100 labels, by epoch."""
     figure = Figure(figsize=(7, 3.6), layout="constrained")
@@ -216,7 +282,10 @@ def few_labels(epochs=None):
     return figure
 
 
-MAKERS = (autoencoder_to_vae, latent_space, reparameterization, elbo, beta, collapse, few_labels)
+MAKERS = (
+    *(from_scratch, autoencoder_to_vae, latent_space, reparameterization, elbo, beta),
+    *(collapse, blind_spots, few_labels),
+)
 
 if __name__ == "__main__":
     makers = {maker.__name__: maker for maker in MAKERS}

@@ -16,6 +16,8 @@ from ..files import safetensors
 from ..files.atomic import write_atomically
 from ..models import MODELS, Labelled, Model, load_model
 from ..pictures import ROWS, SHOWN, explorer, gallery
+from ..pictures.playground import TITLE as PLAYGROUND
+from ..pictures.playground import page as playground_page
 from ..train.measure import ACTIVE
 from .parser import STEPS, STEPS_OF_GIF
 from .settings import DEFAULTS, flag, model_config, reading, refuse_what_does_not_apply
@@ -164,15 +166,34 @@ def manifold(a: argparse.Namespace) -> None:
     print(picture.words)
 
 
+def _check_html(path: Path) -> None:
+    if path.suffix.lower() != ".html":
+        raise InputError(f"{path} must end in .html: it is a page for a browser")
+
+
 def explore(a: argparse.Namespace) -> None:
     """Write a page for exploring the latent space in a browser, offline."""
     model, settings = open_run(a)
     path = output(a)
-    if path.suffix.lower() != ".html":
-        raise InputError(f"{path} must end in .html: it is a page for a browser")
+    _check_html(path)
     explorer.check(model)
     data = data_of(a, model, settings)
-    text = explorer.page(model, units_of(model, data, settings), data)
+    folder = Path(a.run_folder)
+    in_run = path.parent.resolve() == folder.resolve() and (folder / runs.INDEX).exists()
+    text = explorer.page(model, units_of(model, data, settings), data, in_run)
+    write_atomically(path, lambda f: f.write(text.encode()))
+    if in_run and path.name == runs.EXPLORER:
+        gallery.link_explorer(folder)
+    print(path)
+
+
+def playground(a: argparse.Namespace) -> None:
+    """Write a page in which a small VAE learns; an earlier one is replaced, another file is not."""
+    path = a.output or Path(a.result)
+    _check_html(path)
+    if path.is_file() and f"<title>{PLAYGROUND}</title>".encode() not in path.read_bytes():
+        raise InputError(f"{path} exists and is not a playground: choose another -o")
+    text = playground_page()
     write_atomically(path, lambda f: f.write(text.encode()))
     print(path)
 

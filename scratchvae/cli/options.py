@@ -39,11 +39,15 @@ COMMANDS = {  # name: the module that defines the function of that name, and a l
         "look",
         "Write a web page to explore the latent plane, and one gradient in numbers.",
     ),
+    "playground": (
+        "look",
+        "Write a page for the browser: a small VAE that learns, and bugs to switch on.",
+    ),
     "anomaly": ("anomaly", "Score examples by how unlikely they are, and draw the extremes."),
     "export": ("look", "Write the model as a safetensors file for PyTorch and others."),
     "verify": (
         "verify",
-        "Check every gradient of this package, or of your file, by finite differences.",
+        "Check every gradient of this package, or of your files, by finite differences.",
     ),
     "diagram": ("look", "Draw a model with its shapes, its loss and every gradient."),
 }

@@ -231,6 +231,10 @@ def parser() -> Parser:
 
     result(on_run("explore", "runs/mnist"), ".html", runs.EXPLORER)
 
+    g = command("playground", "-o playground.html")
+    name = "playground.html"
+    result(g, ".html", name, f"{name}, here")
+
     a = on_run("anomaly", "runs/mnist --anomalous 3")
     option(a, "-n", "examples in the picture, default {default}", type=count, default=24)
     result(a, ".csv, the picture beside it as .png", runs.SCORES)
@@ -257,15 +261,18 @@ def parser() -> Parser:
     result(o, ".safetensors", runs.EXPORT, f"RUN/{runs.EXPORT}, or beside a saved model")
 
     v = command("verify", "my_layers.py")
-    text = "check each pair f, f_backward in it; inputs from inputs_f() or a decorator"
-    option(v, "file FILE.py", text, type=file, nargs="?")
+    text = "check each pair f, f_backward in it; inputs from inputs_f() or a decorator; of a "
+    text += "folder, grade every Python file, with one line each"
+    option(v, "file FILE.py|FOLDER", text, type=file, nargs="?")
     text = "instead, plant bugs in every gradient, and report whether the checks detect them"
     switch(v, "--teeth", text)
-    option(v, "-v/--verbose", "also print every gradient of every model", action="store_true")
+    text = "print every gradient of every model, and every report"
+    option(v, "-v/--verbose", text, action="store_true")
     text = "check the pairs whose name contains TEXT"
     option(v, "-k/--only TEXT", text, default="")
     switch(v, "--json", "print the reports on FILE.py as JSON instead")
     option(v, "--junit FILE.xml", "also write the reports on FILE.py for a CI server", type=file)
+    option(v, "--csv GRADES.csv", "also write the line of each file in FOLDER", type=file)
     option(v, "--seed", "seed of the random inputs, default {default}", type=index, default=0)
     option(v, "--threads N", THREADS, type=count)
     text = "also draw the error of every gradient: .png, .svg or .pdf"

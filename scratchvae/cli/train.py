@@ -263,14 +263,34 @@ def _run(
     return 0
 
 
+def program() -> list[str]:
+    """The words that call this program as the user called it, for commands to copy."""
+    called, python = Path(sys.argv[0]), Path(sys.executable)
+    if called.name == "__main__.py" and called.parent.name == "scratchvae":
+        if shutil.which(python.name) == str(python):
+            python = Path(python.name)
+        elif python.is_relative_to(Path.cwd()):
+            python = python.relative_to(Path.cwd())
+        return [str(python), "-m", "scratchvae"]
+    known = shutil.which("scratchvae") or "/"
+    if called.stem == "scratchvae" and Path(known).parent != called.absolute().parent:
+        return [str(called)]  # not on the PATH
+    return ["scratchvae"]
+
+
 def _report(
     model: Model, test: Data, chosen: dict[str, Any], folder: Path,
     frames: LatentFrames | None, tell: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Evaluate a finished run, draw its pictures and write its page."""
-    text = f"{measure(model, test, chosen)}\n{collapse(model, test, chosen, SPARE)}"
+    found, report = measure(model, test, chosen), collapse(model, test, chosen, SPARE)
+    text = f"{found}\n{report}"
     pictures, absent = gallery.leave(model, test, chosen, folder, frames)
     own = {n: v for n, v in chosen.items() if not settings.is_ignored(chosen["model"], n)}
-    page = gallery.page_of(model, text, pictures, absent, own, folder, test.name)
+    protocol = f"{found.protocol()}\n{report}".strip()
+    page = gallery.page_of(
+        model, found.numbers(), protocol, pictures, absent, own, settings.DEFAULTS, folder,
+        test.name, program(),
+    )  # fmt: skip
     gallery.write_page(folder, page)
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")

@@ -59,7 +59,8 @@ class Evaluation:
     def elbo(self) -> float:
         return -self.rec - self.kl
 
-    def __str__(self) -> str:
+    def numbers(self) -> list[tuple[str, str, str]]:
+        """The name, the value and an explanation of each number, as printed."""
         rows: list[tuple[str, Any, str]] = []
         if self.model == "Autoencoder":
             rows.append(("-log p(x|z)", self.rec, "the code is a point: no bound"))
@@ -74,10 +75,19 @@ class Evaluation:
             n = min(self.n, INFORMATION_ROWS)
             text = f"mutual information, estimated; {n:,} examples show at most {log(n):.2f}"
             rows.append(("I(x; z)", self.information, text))
-        lines = [f"{name:14}{value:11.2f}   {text}".rstrip() for name, value, text in rows]
+        found = [(name, f"{value:.2f}", text) for name, value, text in rows]
         if self.error is not None:
             of = f"of the {self.labelled:,} examples with a label that the model knows"
-            lines.append(f"wrong labels  {self.error:11.2%}   {of}")
+            found.append(("wrong labels", f"{self.error:.2%}", of))
+        return found
+
+    def __str__(self) -> str:
+        lines = [f"{name:14}{value:>11}   {text}".rstrip() for name, value, text in self.numbers()]
+        return "\n".join([*lines, self.protocol()])
+
+    def protocol(self) -> str:
+        """The lines that say on which data, and how, the numbers were measured."""
+        lines = []
         if self.beyond:
             lines.append(
                 f"infinite: {self.beyond:,} of the {self.n:,} examples, first row "

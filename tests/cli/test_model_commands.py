@@ -420,7 +420,7 @@ def test_the_manifold_stands_at_the_quantiles_of_the_prior(trained, data, tmp_pa
     model = load_model(trained["vae"])
     found = numbers(tmp_path, "manifold", trained["vae"], "-n", "4", "--units", "2", "0")
     assert (
-        "unit 2 (to the right) and unit 0 (up), at quantiles of the prior, the others at 0"
+        "unit 2 (horizontal) and unit 0 (vertical), at quantiles of the prior, the others at 0"
         in capsys.readouterr().out
     )
     low, high = -1.1503494, 0.3186394  # of N(0, 1), at 1/8 and 5/8
@@ -429,7 +429,7 @@ def test_the_manifold_stands_at_the_quantiles_of_the_prior(trained, data, tmp_pa
     mu, logvar = model.encode(load_data(data, "test")[0])
     first, second, _ = np.argsort(-(mu**2 + np.exp(logvar) - logvar - 1).mean(axis=0))
     call("manifold", trained["vae"])
-    assert f"unit {first} (to the right) and unit {second} (up)" in capsys.readouterr().out
+    assert f"unit {first} (horizontal) and unit {second} (vertical)" in capsys.readouterr().out
 
 
 def test_the_manifold_of_a_label_and_of_a_plain_autoencoder(trained, data, tmp_path, capsys):
@@ -447,7 +447,7 @@ def test_the_manifold_of_a_label_and_of_a_plain_autoencoder(trained, data, tmp_p
     assert capsys.readouterr().out.endswith(", the others at their means\n")
     least, middle, _ = np.argsort(codes.var(axis=0))
     numbers(tmp_path, "manifold", trained["ae"], "-n", "1", "--units", least, middle)
-    assert f"unit {least} (to the right) and unit {middle} (up)" in capsys.readouterr().out
+    assert f"unit {least} (horizontal) and unit {middle} (vertical)" in capsys.readouterr().out
 
 
 def test_m2_is_told_the_labels_that_it_knows_and_predicts_the_rest(trained, data):

@@ -155,7 +155,7 @@ def test_the_latent_plane_is_that_of_the_two_most_informative_units(model):
     (axes, _) = picture.figure(plots).axes
     j = found.order[0]
     assert axes.get_xlabel() == f"unit {j} (KL {found.information[j]:.2f})"
-    assert "in its two most informative units, coloured by label" in picture.words
+    assert "in the two most informative units, coloured by label" in picture.words
 
 
 # -------------------------------------------------------------------------------- the commands

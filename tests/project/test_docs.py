@@ -61,8 +61,8 @@ def test_the_python_of_the_documents_runs(code, tmp_path, monkeypatch, capsys):
     names = {}
     exec(compile(code, "document", "exec"), names)
     out = capsys.readouterr().out
-    if "return dy * x  " in code:
-        assert "2 x too small at all 15 entries" in out
+    if "wrong: the sum should" in code:
+        assert f"```text\n{out}```" in (ROOT / "README.md").read_text()
     if "m2.score(" in code:
         assert names["m2"].classes_.tolist() == list(range(10))
         assert names["m2"].score(names["X"][2000:], names["y"][2000:]) > 0.8
@@ -276,6 +276,12 @@ def test_formulas_survive_markdown(page):
         assert not re.search(r"\\[^a-zA-Z]|[^\w\s]_|\*", formula), formula
 
 
+def test_the_readme_is_short():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 120
+    assert max(map(len, lines)) <= 150
+
+
 def test_the_contributing_guide_is_short():
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) < 60
 
@@ -290,6 +296,7 @@ SAYS = {
     "interpolation_gif": "80 frames",
     "numpy_against_cupy": "CuPy:",
     "train_on_digits": "no --mnist DIR was given",
+    "vae_from_scratch": "backward and finite differences differ by",
     "wrong_gradient": "gradients FAIL",
 }
 
@@ -340,7 +347,9 @@ def test_the_example_with_a_gpu_goes_on_to_compare(double, monkeypatch, capsys):
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
 def test_examples_are_short(path):
-    assert len(path.read_text().splitlines()) <= 60
+    """A VAE that needs no other file is 110 lines of code, and half as many around them."""
+    lines = len(path.read_text().splitlines())
+    assert lines <= (170 if path.stem == "vae_from_scratch" else 60)
 
 
 @pytest.mark.parametrize(
@@ -370,9 +379,10 @@ UNDERSTAND = sorted((ROOT / "docs" / "understand").glob("*.md"))
 def test_guides_and_pages_are_short():
     guides = sorted((ROOT / "docs" / "guides").glob("*.md"))
     assert len(guides) >= 7
-    assert len(UNDERSTAND) == 6
+    assert len(UNDERSTAND) == 8
     for pages, least, most in ((guides, 25, 110), (UNDERSTAND, 30, 70)):
         for page in pages:
+            most = 110 if page.stem == "from_scratch" else most  # it walks through a whole program
             assert least <= len(page.read_text().splitlines()) <= most, page
 
 
@@ -382,6 +392,19 @@ def made(name, folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", argv)
     runpy.run_path(str(MAKER), run_name="__main__")
     return capsys.readouterr().out, folder / f"{name}.png"
+
+
+def verdicts(page, out):
+    """Of each bug of the blind spots, two columns of the page, and what its maker prints."""
+    table = [line.strip("| ").split("|") for line in page.splitlines() if line.startswith("|")]
+    lines = re.findall(r"^(.+): test ELBO [^;]+; (.+)$", out, re.MULTILINE)
+    told = {row[0].strip().replace("`", ""): "|".join(row[2:4]).strip() for row in table}
+    found = {}
+    for name, names in lines:
+        meaning = any(check in names for check in ("spread", "KL by Monte Carlo", "-log p(x|z)"))
+        failed = ("denc0_W" in names, meaning)
+        found[name] = " | ".join("**FAIL**" if bad else "pass" for bad in failed)
+    return told, found
 
 
 @pytest.mark.parametrize("page", UNDERSTAND, ids=lambda p: p.name)
@@ -401,3 +424,7 @@ def test_each_page_has_a_picture_that_its_command_makes(page, tmp_path, monkeypa
     }.get(picture, ()):
         assert number in out
         assert number in text
+    if picture == "blind_spots":
+        told, found = verdicts(text, out)
+        assert len(found) == 7
+        assert {name: told[name] for name in found} == found
