@@ -17,9 +17,17 @@ COMPILE = .venv-tools/bin/uv pip compile --quiet --upgrade --python-version 3.11
 
 .PHONY: demo test test-lowest test-newest test-frameworks docs lint lint-js verify bench results soak dist audit lock format clean
 
-demo: .venv/installed  ## train the default VAE on the embedded data set; pictures, ELBO and a page to play with
-	$(BIN)/scratchvae train --data strokes --epochs 30 --seed 0 --out runs/demo --overwrite
+demo: .venv/installed  ## train two VAEs on the embedded digits, with 2 and 32 latent units, and draw their pages
+	$(BIN)/scratchvae train --latent-dim 2 --epochs 30 --seed 0 --out runs/demo-2d --overwrite
+	$(BIN)/scratchvae explore runs/demo-2d
+	$(BIN)/scratchvae train --epochs 30 --seed 0 --out runs/demo --overwrite
 	$(BIN)/scratchvae explore runs/demo
+	@echo
+	@echo 'Open these pages in a browser:'
+	@echo '  $(CURDIR)/runs/demo-2d/explorer.html   two latent units: drag through the digits'
+	@echo '  $(CURDIR)/runs/demo/index.html         32 latent units: samples, reconstructions, loss'
+	@echo 'Make the command scratchvae available in this shell:'
+	@echo '  source $(BIN)/activate'
 
 test: .venv/dev  ## every test that this machine can run
 	$(BIN)/python $(PYTEST)
@@ -60,7 +68,7 @@ lint: .venv/dev
 
 lint-js:  ## lint the scripts of the explorer and the playground; needs npx, which downloads ESLint
 	mkdir -p build
-	cd scratchvae/pictures/explorer && sed '/^"use strict";$$/d' decode.js explorer.js gradient.js > ../../../build/explorer.js
+	cd scratchvae/pictures/explorer && sed '/^"use strict";$$/d' decode.js plane.js explorer.js gradient.js > ../../../build/explorer.js
 	cd scratchvae/pictures/playground && sed '/^"use strict";$$/d' model.js checks.js worker.js playground.js > ../../../build/playground.js
 	npx --yes eslint@9 -c tests/eslint.config.mjs build/explorer.js build/playground.js
 

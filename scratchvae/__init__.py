@@ -37,7 +37,7 @@ gradcheck.provide(
 )
 
 
-if not TYPE_CHECKING:  # a type checker would take any name for a public one
+if not TYPE_CHECKING:  # otherwise a type checker accepts any name
     __getattr__ = importer(__name__, _HOMES, _ROOMS)
 
 

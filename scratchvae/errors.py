@@ -21,7 +21,7 @@ class InputError(ValueError):
 
 
 class InputTypeError(InputError, TypeError):
-    """Invalid input of a kind for which Python raises TypeError: an unknown argument, no number."""
+    """Invalid input where Python raises TypeError: an unknown argument, or not a number."""
 
 
 class _FileError(InputError):
@@ -49,7 +49,7 @@ class DataWarning(UserWarning):
 
 
 class RowWarning(DataWarning):
-    """A DataWarning whose text, with {} for it, names a row: that of this number, from 0."""
+    """A DataWarning about the row of this number, from 0, whose name replaces {} in the text."""
 
     def __init__(self, text: str, row: int) -> None:
         super().__init__(text.replace("{}", f"row {row} (counted from 0)", 1))
@@ -61,7 +61,7 @@ class CheckpointWarning(UserWarning):
 
 
 class NonFiniteError(ArithmeticError):
-    """A NaN or an infinity in training. The message names epoch, step and first tensor."""
+    """A NaN or infinity in training. The message names the epoch, step and first tensor."""
 
 
 MAX_COUNT = 2**31 - 1
@@ -108,7 +108,7 @@ def tinted(text: str, colour: int, stream: TextIO | None = None) -> str:
 
 
 def warn_of_data(text: str, row: int | None = None) -> None:
-    """A DataWarning, of a row a RowWarning, at the line outside this package that called it."""
+    """A DataWarning, or for a row a RowWarning, at the line outside this package that led to it."""
     from inspect import currentframe  # lazily: slow to import, and rarely needed
 
     level, frame = 1, currentframe()
@@ -124,7 +124,7 @@ def warn(text: str) -> None:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print a line (default: to stdout). Ignores a closed pipe or a full disk: training goes on."""
+    """Print a line (default: to stdout). A closed pipe or a full disk does not stop training."""
     stream = stream or sys.stdout
     try:
         print(text, file=stream, flush=True)

@@ -1,4 +1,4 @@
-"""A multilayer perceptron, forward and backward: a stack of linear layers with an activation each.
+"""A multilayer perceptron, forward and backward: linear layers, each followed by an activation.
 
 Layer i of the stack "enc" has the tensors `enc{i}_W` and `enc{i}_b`. Read the first part of
 `models/losses.py` next.

@@ -12,7 +12,7 @@ On a first reading, ignore these five:
   @fused("...")        the body as one formula, which a GPU computes in one kernel
   ws("name", ...)      in `nets.py` and the models: a workspace buffer, reused at each step
 
-Ops that only one likelihood or model needs are defined with it, to keep this file short: the other
+To keep this file short, ops that only one likelihood or model needs are defined with it: the other
 densities, log_mean_exp and softmax_cross_entropy in `models/losses.py`, linear_each_class in
 `models/m2.py`. Sizes: B batch, I inputs, O outputs, D pixels, H hidden, Z latents. Read `nets.py`
 next.
@@ -54,7 +54,7 @@ def linear_backward(dy, x, W, *, dx=None, dW=None, db=None):
 
 
 # -------------------------------------------------------------------------------------- activations
-# Backward reads only the output: forward may overwrite its input (out=x), backward its dy (dx=dy).
+# Backward reads only the output, so forward may overwrite x (out=x) and backward dy (dx=dy).
 
 
 def relu(x, *, out=None):
@@ -65,7 +65,7 @@ def relu(x, *, out=None):
 @backward_of(relu, x="BH away from 0")
 @fused("dx = dy * (y > 0)")
 def relu_backward(dy, y, *, dx=None):
-    """dy/dx = 1 where x > 0, else 0. At x = 0, which has no derivative, 0 is used by convention."""
+    """dy/dx = 1 where x > 0, else 0. At x = 0 there is no derivative; by convention, use 0."""
     # forward: y = max(x, 0), so the gradient passes where y > 0
     return _times(dy, y > 0, dx)
 
@@ -129,10 +129,10 @@ def _log1p_exp_minus_abs(x):
 
 @fused("y = exp(logvar / 2) * eps + mu")
 def reparameterize(mu, logvar, eps, *, out=None):
-    """z = mu + exp(logvar/2) eps: a sample of N(mu, exp(logvar)) if eps is one of N(0, 1). (B,Z)
+    """z = mu + exp(logvar/2) eps, a sample of N(mu, exp(logvar)) if eps ~ N(0, 1).        (B,Z)
 
     The noise is an argument, so z is a deterministic, differentiable function of mu and logvar
-    (Kingma & Welling, arXiv:1312.6114, section 2.4). logvar is the log of a variance: hence the
+    (Kingma & Welling, arXiv:1312.6114, section 2.4). logvar is the log of the variance, hence the
     half.
     """
     xp = module(mu)
@@ -213,7 +213,7 @@ def bce_with_logits(logits, t, *, out=None):
     """
     xp = module(logits)
     term = xp.maximum(logits, 0)
-    term -= logits * t  # leaves exactly 0 where l > 0 and t = 1: no digits of the rest are lost
+    term -= logits * t  # exactly 0 where l > 0 and t = 1, so the last term keeps all its digits
     term += _log1p_exp_minus_abs(logits)
     return xp.sum(term, axis=1, out=out)
 

@@ -1,5 +1,5 @@
-"""What is settled before NumPy is imported: names that wait until they are asked for, and how many
-cores the linear algebra (BLAS) of a process may use."""
+"""Set up before NumPy is imported: public names that are imported on first access, and the number
+of cores that a process's linear algebra (BLAS) may use."""
 
 import os
 import sys
@@ -8,8 +8,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-QUOTA = "/sys/fs/cgroup/cpu.max"  # of the processor time of a container, on Linux
-AUTO = "auto"  # so many workers as there are usable cores
+QUOTA = "/sys/fs/cgroup/cpu.max"  # CPU quota of a container, on Linux
+AUTO = "auto"  # as many workers as usable cores
 # read when NumPy loads its BLAS: OpenBLAS, which its wheels contain, or another
 VARIABLES = (
     "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
@@ -36,7 +36,7 @@ def importer(
 
 
 def usable_cores() -> int:
-    """The number of cores that this process may use, also by the quota of a container."""
+    """The number of cores that this process may use, within the quota of a container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with suppress(OSError, ValueError), open(QUOTA) as file:
         quota, period = map(int, file.read().split())  # "max" is no number: there is no quota
@@ -45,5 +45,5 @@ def usable_cores() -> int:
 
 
 def threads(n: int) -> dict[str, str]:
-    """The variables that give a process n threads, to be set before it imports NumPy."""
+    """The variables that give a process n BLAS threads, to be set before it imports NumPy."""
     return dict.fromkeys(VARIABLES, str(n))

@@ -9,7 +9,7 @@ export default [
       globals: names(
         "document window location performance matchMedia getComputedStyle atob devicePixelRatio " +
           "addEventListener requestAnimationFrame cancelAnimationFrame setTimeout clearTimeout " +
-          "ResizeObserver ImageData Option OffscreenCanvas Worker Blob URL self"
+          "ResizeObserver ImageData Image Option OffscreenCanvas Worker Blob URL self"
       ),
     },
     linterOptions: { reportUnusedDisableDirectives: "error" },

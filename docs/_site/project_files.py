@@ -8,6 +8,7 @@ not exist stays as it is, and Sphinx warns of it.
 import os
 import re
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 from docutils import nodes
@@ -97,6 +98,10 @@ def folder(path, page):
 def markdown(path, page, highlight):
     md = MarkdownIt("commonmark").enable("table")
     tokens = md.parse(path.read_text(encoding="utf-8"))
+    for heading, inline in pairwise(tokens):  # links to headings, as GitHub has them
+        if heading.type == "heading_open":
+            name = re.sub(r"[^\w -]", "", inline.content.lower()).replace(" ", "-")
+            heading.attrSet("id", name)
     for token in [t for parent in tokens for t in (parent, *(parent.children or ()))]:
         if token.type in STYLES:
             token.attrSet("class", STYLES[token.type])

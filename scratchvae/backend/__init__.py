@@ -44,7 +44,7 @@ def standing_in(**functions: Any) -> Iterator[None]:
 
 
 def namespace(device: str) -> ModuleType:
-    """The array module for "cpu" or "cuda". Raises InputError if there is none, with the remedy."""
+    """The array module for "cpu" or "cuda". Raises InputError, with a remedy, if there is none."""
     if device == "cpu":
         return np
     if device != "cuda":
@@ -58,7 +58,7 @@ def namespace(device: str) -> ModuleType:
         ) from None
     if not cupy.is_available():
         raise InputError(
-            "device 'cuda' needs an NVIDIA GPU with a working driver, and CuPy finds none: check "
+            "device 'cuda' needs an NVIDIA GPU with a working driver, but CuPy finds none: check "
             f"that nvidia-smi runs, reinstall with {pip}, or use device 'cpu'"
         )
     return cupy

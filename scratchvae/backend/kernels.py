@@ -2,7 +2,7 @@
 
 A kernel is a formula of assignments, valid in both CUDA C and Python, so that tests without a GPU
 can evaluate the text that a GPU compiles. `fused` attaches such a formula to an op. NumPy runs the
-body of the op, of a large batch in blocks of rows, and the formula must compute the same.
+op's body, for a large batch in blocks of rows, and the formula must compute the same.
 """
 
 import re
@@ -23,7 +23,7 @@ typedef unsigned long long word;
 
 
 # On the CPU a large batch is computed in blocks of rows of about this size, so that the temporary
-# arrays of an op stay in the cache, and their memory with the process.
+# arrays of an op stay in the cache, and the process keeps their memory.
 IN_CACHE = 131_072  # numbers
 
 
@@ -47,7 +47,7 @@ def _row_sum(kernel: Any, name: str, inputs: str, formula: str) -> Any:
 
 
 def _in_blocks(op: Callable[..., Any], args: Any, named: Mapping[str, Array]) -> None:
-    """Call op for one block of the rows of all arrays after another."""
+    """Call op on one block of rows of all arrays after another."""
     n, blocks = len(args[0]), -(-max(a.size for a in args) // IN_CACHE)
     rows = -(-n // blocks)
     for block in (slice(start, start + rows) for start in range(0, n, rows)):
@@ -58,7 +58,7 @@ def fused(formula: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: on a GPU the op runs as one kernel of this formula; `sum` is over each row.
 
     The formula uses the op's argument names, and `y` for the output of forward. If a gradient is
-    not needed or dtypes are mixed, the GPU runs the body too.
+    not needed or dtypes are mixed, the GPU also runs the body.
     """
 
     def decorate(op: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,7 +67,7 @@ def fused(formula: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         outputs = ", ".join(f"T {'y' if name == 'out' else name}" for name in outs)
 
         def fits(args: Any, named: Any) -> bool:
-            """Whether all arrays have as many rows, and results go to given destinations."""
+            """Whether all arrays have equally many rows, and all results have destinations."""
             arrays = [*args, *named.values()]
             whole = set(named) == set(outs) and not any(a is None or a is SKIP for a in arrays)
             return whole and len({len(a) for a in arrays}) == 1
@@ -103,7 +103,7 @@ def fused(formula: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 # ------------------------------------------------------------------------------ random numbers
 
-# Philox4x32-10, as `noise.philox`: c0 to c3 become the random words of a row's `block`
+# Philox4x32-10, as in `noise.philox`: c0 to c3 become the random words of a row's `block`
 _ROUND = """
 p0 = c0 * 0xD2511F53; p1 = c2 * 0xCD9E8D57;
 c0 = (p1 >> 32) ^ c1 ^ k0; c1 = p1 & 0xFFFFFFFF; c2 = (p0 >> 32) ^ c3 ^ k1; c3 = p0 & 0xFFFFFFFF;
@@ -145,7 +145,7 @@ def random(kind: str, y: Array, *, seed: int, stream: int, step: Any = 0, row: A
     xp = array_module(y)
     kernel = elementwise(xp.ElementwiseKernel, kind, inputs, f"{dtype} y", formula)
     width = y.shape[1]
-    each = int(np.ndim(row) == 0)  # rows are numbered from `row` on, or have a key each
+    each = int(np.ndim(row) == 0)  # rows are numbered from `row`, or each has a key
     row = row if each else row[:, None]
     kernel(seed, stream, step, row, each, width, -(-width // 4), y)
     return y

@@ -32,10 +32,10 @@ class Flat(Mapping[str, Any]):
 
     array: Array
     shapes: Shapes
-    constants: dict[str, Array]  # `p.name` too, but no parameters: not in the mapping or the vector
+    constants: dict[str, Array]  # also `p.name`, but not in the mapping or the vector
 
     def __init__(self, shapes: Shapes, xp: Any, dtype: Any, array: Array | None = None) -> None:
-        """array: memory for the tensors, which else is allocated, as zeros."""
+        """array: memory for the tensors; by default, new zeros."""
         if array is None:
             array = empty(xp, (sum(map(prod, shapes.values())),), dtype)
             array.fill(0)
@@ -59,11 +59,11 @@ class Flat(Mapping[str, Any]):
         self.constants.update(constants)
 
     def like(self, xp: Any, array: Array | None = None) -> "Flat":
-        """A `Flat` of the same names, shapes and dtype: zeros, or views of the given array."""
+        """A `Flat` with the same names, shapes and dtype: zeros, or views of the given array."""
         return Flat(self.shapes, xp, self.array.dtype, array)
 
     def move_to(self, array: Array) -> None:
-        """Copy the vector to this memory, and use that from now on."""
+        """Copy the vector to this memory, and use the copy from now on."""
         array[...] = self.array
         constants = self.constants
         self._name(self.shapes, array)

@@ -1,7 +1,7 @@
 """Counter-based random numbers: a pure function of seed, stream, step and row.
 
 There is no generator state to save. A resumed run uses the same numbers as an uninterrupted one,
-and a mini-batch that is split over several processes, or moved to a GPU, uses the same noise. The
+and a mini-batch split over several processes or moved to a GPU uses the same noise. The
 generator is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
 ten rounds of multiply-and-swap that turn a 128-bit counter and a 64-bit key into 128 bits.
 """
@@ -54,7 +54,7 @@ def bits(
 
 
 def uniform(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: Any) -> Array:
-    """Uniform in [0, 1), (n, width): multiples of 2**-24, exact in float32 and float64 alike."""
+    """Uniform in [0, 1), (n, width): multiples of 2**-24, exact in both float32 and float64."""
     if xp is not np:
         return kernels.random("uniform", xp.empty((n, width), dtype), **key)
     return ((bits(n, width, **key) >> 8) * 2.0**-24).astype(dtype)
@@ -79,18 +79,18 @@ def normal(n: int, width: int, *, dtype: str = "float32", xp: Any = np, **key: A
 class Ahead:
     """`normal` for the steps of a run: on the CPU it draws the numbers of several steps at once.
 
-    A draw costs about a hundred calls of NumPy: few large draws are quicker than many small ones.
+    A draw makes about a hundred NumPy calls: few large draws are faster than many small ones.
     """
 
-    SIZE = 32_768  # numbers of one draw, about: more would not stay in the cache
+    SIZE = 32_768  # numbers per draw, approximately: more would not stay in the cache
 
     def __init__(self) -> None:
-        self._key: tuple[Any, ...] = ()  # of the numbers that are kept, but for the step
+        self._key: tuple[Any, ...] = ()  # of the numbers that are kept, except for the step
         self._step = 0  # the first step of them
         self._kept: Any = ()  # (steps, n, width)
 
     def normal(self, n: int, width: int, *, step: Any, row: int, xp: Any, **rest: Any) -> Array:
-        """What `normal` returns, with a number for the row."""
+        """Like `normal`, but row must be a number."""
         if xp is not np:
             return normal(n, width, step=step, row=row, xp=xp, **rest)
         key = n, width, row, *rest.items()
@@ -107,7 +107,7 @@ class Ahead:
 def row_keys(x: Array) -> Array:
     """A key of each row's values: x (N,D)  ->  uint64 (N,), < 2**32.
 
-    Rows that are equal as float32 have the same key on every device, wherever they stand. It is the
+    Rows that are equal as float32 have the same key on every device, at any position. It is the
     upper half of sum_d a_d x_d mod 2**64, with x_d as 32 bits and random a_d: multilinear hashing
     (Lemire & Kaser, arXiv:1202.4961).
     """

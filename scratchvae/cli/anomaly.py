@@ -1,7 +1,7 @@
 """The command `anomaly`: score examples by how unlikely they are, and evaluate the ranking.
 
-The score is the negative of `score_samples`, in nats, so larger is more anomalous: by default, of
-the lower bound of log p(x).
+The score is the negative of `score_samples`, in nats, so larger is more anomalous. By default that
+is the negative lower bound on log p(x).
 """
 
 import argparse
@@ -51,17 +51,17 @@ def anomaly(a: argparse.Namespace) -> None:
     if a.contamination is not None:
         needs = "--contamination"
     if a.training_data and not needs:
-        raise InputError("--training-data means nothing without --contamination: leave it out")
+        raise InputError("--training-data has no effect without --contamination: leave it out")
     if a.threshold_from and a.contamination is None:
-        raise InputError("--threshold-from means nothing without --contamination: leave it out")
+        raise InputError("--threshold-from has no effect without --contamination: leave it out")
     if a.group > 1 and a.score != "typicality":
-        raise InputError("--group means nothing without --score typicality: leave it out")
+        raise InputError("--group has no effect without --score typicality: leave it out")
     check_score(model, a.score, a.samples)
     complete = complete_rows(every.X)
     data = every if complete.all() else _without_gaps(a, every, complete)
     X, y = data.X, data.y
     if a.group > len(X):
-        raise InputError(f"--group {a.group} is more than the {len(X):,} rows of {data.name}")
+        raise InputError(f"--group {a.group} exceeds the {len(X):,} rows of {data.name}: lower it")
     named = _anomalous(a, settings, data)
     splits = _splits(a, model, settings, needs) if needs else None
     normal = None
@@ -102,14 +102,14 @@ def anomaly(a: argparse.Namespace) -> None:
         _draw(model, data, scores, inf if limit is None else limit, a.n, named, picture)
     what = meaning(model, a.score, a.samples, normal)
     if a.group > 1:
-        what += f"; a row has the score of its group, {a.group} rows that follow one another"
+        what += f"; each row has the score of its group of {a.group} consecutive rows"
     if settings.get("binarize", "none") != "none":
         what += "; pixels binarised once, at random"
     print(_summary(f"{what}; seed {model.seed}", data, scores, a.score))
     if n := int((~complete).sum()):
         of = f"{n:,} of {len(complete):,} rows"
         first = every.called(complete.argmin())
-        print(f"no score: {of} have gaps or infinities, first {first}")
+        print(f"not scored: {of} (missing or infinite), first {first}")
     if marks:
         print(marks)
     if named and y is not None:
@@ -117,16 +117,13 @@ def anomaly(a: argparse.Namespace) -> None:
 
 
 def _check_output(path: Path, model: Model) -> None:
-    """Raises InputError unless scores, and their picture, may be written there."""
+    """Raises InputError unless the scores and their picture can be written there."""
     if path.suffix.lower() != ".csv":
-        raise InputError(
-            f"{path} must end in .csv: it is a table of row, score and label, with a picture beside"
-        )
+        raise InputError(f"{path} must end in .csv: it is a table of row, score and label")
     picture = path.with_suffix(".png")
     if model.rows_.image_shape and picture.exists() and not path.exists():
         raise InputError(
-            f"{picture} is there already, and the picture beside {path} would replace it: choose "
-            "another -o"
+            f"{picture} exists, and the picture beside {path} would overwrite it: choose another -o"
         )
 
 
@@ -149,12 +146,12 @@ def _scores(
 
 
 def _without_gaps(a: argparse.Namespace, data: Data, complete: np.ndarray) -> Data:
-    """The complete rows, where --missing skip asks for them; else raises InputError."""
+    """The complete rows. Raises InputError without --missing skip."""
     if getattr(a, "missing", None) != "skip":
         n, first = (~complete).sum(), data.called(complete.argmin())
         raise InputError(
             f"{data.name} has missing or infinite values in {n:,} of {len(complete):,} rows, first "
-            f"in {first}: --missing skip scores the others"
+            f"in {first}: score the others with --missing skip"
         )
     if not complete.any():
         raise InputError(
@@ -176,8 +173,8 @@ def _splits(
     """The rows of the run's training, and its test split without the labels left out."""
     if "data" not in settings:
         raise InputError(
-            f"{a.run_folder} does not name the data of its training, whose scores {flag} needs: "
-            "leave it out, or name the folder of the run"
+            f"{a.run_folder} does not name its training data, which {flag} needs: leave it out, or "
+            "name the folder of the run"
         )
     if given := a.training_data:
         if not known_name(given) and not os.path.exists(given):
@@ -185,8 +182,8 @@ def _splits(
         settings = settings | {"data": known_name(given) or given}
     if settings["data"] not in NAMED and not os.path.exists(settings["data"]):
         raise InputError(
-            f"{a.run_folder} was trained on {settings['data']}, which is gone, and {flag} needs "
-            "the scores of its training rows: say where it is with --training-data"
+            f"{a.run_folder} was trained on {settings['data']}, which is gone, but {flag} scores "
+            "the training rows: name its new path with --training-data"
         )
     moved = {} if a.data_dir is None else {"data_dir": a.data_dir}
     rows, test = data_splits(settings | moved)
@@ -197,7 +194,7 @@ def _splits(
 def _threshold(
     a: argparse.Namespace, settings: dict[str, Any], splits: Any, scored: Callable[..., np.ndarray]
 ) -> tuple[float, str]:
-    """The 1 - contamination quantile of the scores of a split of the run, and what it is."""
+    """The 1 - contamination quantile of the scores of a split of the run, and its description."""
     rows, test = splits
     quantile = f", the {1 - a.contamination:g} quantile of the"
     of_group = f" in groups of {a.group}" if a.group > 1 else ""
@@ -237,14 +234,14 @@ def _check_that_they_are_the_training_data(
     test: Data,
     flag: str,
 ) -> None:
-    """Raises InputError unless these splits have the hash that the checkpoint keeps."""
+    """Raises InputError unless these splits have the hash in the checkpoint."""
     X = as_trained(model, settings, rows, test=False)
     X_test = as_trained(model, settings, test, test=True)
     if a.hashes["data"] not in (None, data_hash(X, X_test)):
         raise InputError(
-            f"{settings['data']} does not hold what {a.run_folder} was trained on, and {flag} "
-            "needs the scores of those rows: put the data back, name them with --training-data, or "
-            "train on the new ones (--init-from)"
+            f"{settings['data']} is not what {a.run_folder} was trained on, and {flag} scores the "
+            "training rows: restore the data, name them with --training-data, or train on the new "
+            "ones (--init-from)"
         )
 
 
@@ -257,7 +254,7 @@ def _anomalous(a: argparse.Namespace, settings: dict[str, Any], data: Data) -> l
         named = [there[text] for text in settings.get("leave_out") or () if text in there]
         return named if len(set(named)) < len(known) else []
     if y is None:
-        raise InputError(f"{name} has no labels, so --anomalous means nothing: leave it out")
+        raise InputError(f"{name} has no labels, so --anomalous has no effect: leave it out")
     named = labels_named(rejoined(a.anomalous, by_text(known)), known)
     if len(set(named)) == len(known):
         raise InputError(

@@ -39,7 +39,7 @@ from .tables import SUFFIXES, Table, check_table, decoded_rows, write_table
 
 def evaluate(a: argparse.Namespace) -> None:
     if a.workers is not None and a.samples is None:
-        raise InputError("--workers share the bound of --samples K: add that, or leave them out")
+        raise InputError("--workers applies to --samples K only: add that, or leave --workers out")
     model, settings = open_run(a)
     data = data_of(a, model, settings)
     found = measure(model, data, settings, k=a.samples, examples=a.examples, workers=a.workers or 1)
@@ -62,23 +62,22 @@ def sample(a: argparse.Namespace) -> None:
 
 
 def _label(model: Model, text: str | None) -> dict[str, Any]:
-    """The argument y= for a label as the user wrote it: the first one if None, and {} if none."""
+    """The argument y= for a label as text: the first label if None; {} for other models."""
     if isinstance(model, Labelled):
         return {"y": model.classes_[0] if text is None else labels_named([text], model.classes_)[0]}
     if text is not None:
         raise InputError(
-            f"--label means nothing for a {type(model).__name__}, which knows no labels: "
-            "leave it out"
+            f"--label does not apply to a {type(model).__name__}, which has no labels: leave it out"
         )
     return {}
 
 
 def _need_images(model: Model, path: Path) -> None:
-    """Raises InputError if a picture of images is to be drawn of rows that are none."""
+    """Raises InputError if the path is a picture, but the rows are not images."""
     if path.suffix.lower() in (*DRAWN, ".gif") and model.rows_.image_shape is None:
         raise InputError(
-            f"rows of {model.n_features_} features are not images, so there is nothing to draw: "
-            "-o FILE.npy writes the numbers"
+            f"rows of {model.n_features_} features are not images and cannot be drawn: "
+            "write the numbers with -o FILE.npy"
         )
 
 
@@ -96,7 +95,7 @@ def reconstruct(a: argparse.Namespace) -> None:
 
 
 def _about(data: Data, n: int | None = None) -> dict[str, Any]:
-    """Which examples the first n rows of the data are, for a table."""
+    """The files, numbers and label name of the first n rows, for a table."""
     files, numbers = data.files and data.files[:n], data.row_numbers[:n]
     return {"files": files, "numbers": numbers, "label": data.label}
 
@@ -126,8 +125,8 @@ def interpolate(a: argparse.Namespace) -> None:
     steps = a.steps or (STEPS_OF_GIF if path.suffix.lower() == ".gif" else STEPS)
     pairs = gallery.pairs(a.n, X, labels)
     if len(pairs) == 0:
-        kind = " of one label" if labels else ""
-        raise InputError(f"the {split} of {name} have no two examples{kind} to go between")
+        kind = " of the same label" if labels else ""
+        raise InputError(f"interpolation needs two examples{kind} in the {split} of {name}")
     with naming_rows(data, pairs.ravel()):
         picture = gallery.interpolations(model, X, labels, pairs, steps, a.slerp)
     write(path, picture)
@@ -158,7 +157,7 @@ def manifold(a: argparse.Namespace) -> None:
         units = (0, 1)
     if units is not None and (max(units) >= Z or units[0] == units[1]):
         given = " ".join(map(str, units))
-        raise InputError(f"--units {given}: two different ones are needed, from 0 to {Z - 1}")
+        raise InputError(f"--units {given}: name two different units from 0 to {Z - 1}")
     if units is None or not model.noisy:
         found = units_of(model, data_of(a, model, settings), settings)
         mu, units = found.mu, units or found.order[:2].tolist()
@@ -173,14 +172,18 @@ def _check_html(path: Path) -> None:
 
 
 def explore(a: argparse.Namespace) -> None:
-    """Write a page to explore the latent space in a browser, without a network."""
+    """Write a page for exploring the latent space in a browser, offline."""
     model, settings = open_run(a)
     path = output(a)
     _check_html(path)
     explorer.check(model)
     data = data_of(a, model, settings)
-    text = explorer.page(model, units_of(model, data, settings), data)
+    folder = Path(a.run_folder)
+    in_run = path.parent.resolve() == folder.resolve() and (folder / runs.INDEX).exists()
+    text = explorer.page(model, units_of(model, data, settings), data, in_run)
     write_atomically(path, lambda f: f.write(text.encode()))
+    if in_run and path.name == runs.EXPLORER:
+        gallery.link_explorer(folder)
     print(path)
 
 
@@ -202,18 +205,18 @@ def export(a: argparse.Namespace) -> None:
     if path.suffix != safetensors.SUFFIX:
         raise InputError(f"{path} must end in {safetensors.SUFFIX}")
     if path.resolve() == source.resolve():
-        raise InputError(f"{path} would replace the model that it comes from: choose another -o")
+        raise InputError(f"{path} would overwrite the model to export: choose another -o")
     safetensors.package()  # before the model is read, which takes longer
     load_model(source, "cpu").save(path)
     print(path)
 
 
 def diagram(a: argparse.Namespace) -> None:
-    """Draw the model of a run, or the one that `train` would begin with."""
+    """Draw the model of a run, or the one that `train` would start with."""
     given = {name: getattr(a, name) for name in DEFAULTS if hasattr(a, name)}
     if given and a.run_folder is not None:
         names = ", ".join(map(flag, given))
-        raise InputError(f"{a.run_folder} defines its own model: leave {names} out, or the run")
+        raise InputError(f"{a.run_folder} defines its own model: leave out {names} or the run")
     path = output(a)
     check_picture(path)
     model = _untrained(given) if a.run_folder is None else open_run(a)[0]
@@ -223,7 +226,7 @@ def diagram(a: argparse.Namespace) -> None:
 
 
 def _untrained(given: dict[str, Any]) -> Model:
-    """The model that `train` would begin with, given these options."""
+    """The model that `train` would start with, given these options."""
     settings = DEFAULTS | given
     refuse_what_does_not_apply(settings["model"], given)
     kind = MODELS[settings["model"]]

@@ -1,7 +1,7 @@
 """The names of the commands, the class of their parsers, and the kinds and types of their options.
 
-Importing it does not import NumPy: what `scratchvae --help` needs stands here, and `--threads` is
-read before NumPy is.
+Importing it does not import NumPy: `scratchvae --help` needs no more than this, and `--threads` is
+read before NumPy is imported.
 """
 
 import argparse
@@ -24,30 +24,30 @@ COMMANDS = {  # name: the module that defines the function of that name, and a l
     "train": ("train", "Train a model, and save it with its metrics and pictures in a folder."),
     "evaluate": (
         "look",
-        "Print the ELBO of the test split, its terms, and the protocol of its measurement.",
+        "Print the ELBO of the test split, its terms, and how it was measured.",
     ),
     "sample": ("look", "Decode new examples."),
     "reconstruct": ("look", "Encode and decode test examples."),
     "encode": ("look", "Write the code of each row: mu and logvar of q(z|x)."),
     "interpolate": (
         "look",
-        "Decode the codes between pairs of test examples; of one label each, for cvae and m2.",
+        "Decode points between the codes of two test examples (cvae, m2: of the same label).",
     ),
-    "traverse": ("look", "Move each active unit alone around the code of a test example."),
+    "traverse": ("look", "Vary one active unit at a time around the code of a test example."),
     "manifold": ("look", "Decode a grid over two latent units, at the quantiles of the prior."),
     "explore": (
         "look",
-        "Write a page for the browser: a latent plane to drag in, and a gradient in numbers.",
+        "Write a web page to explore the latent plane, and one gradient in numbers.",
     ),
     "playground": (
         "look",
         "Write a page for the browser: a small VAE that learns, and bugs to switch on.",
     ),
     "anomaly": ("anomaly", "Score examples by how unlikely they are, and draw the extremes."),
-    "export": ("look", "Write the model as a safetensors file, which PyTorch and others read."),
+    "export": ("look", "Write the model as a safetensors file for PyTorch and others."),
     "verify": (
         "verify",
-        "Check every gradient of this package, or of your file, by finite differences.",
+        "Check every gradient of this package, or of your files, by finite differences.",
     ),
     "diagram": ("look", "Draw a model with its shapes, its loss and every gradient."),
 }
@@ -55,7 +55,7 @@ LISTS = ("--drop", "--hidden", "--leave-out", "--anomalous")  # options of sever
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises InputError for whatever it cannot parse; of an unknown option, names the nearest."""
+    """Raises InputError for what it cannot parse, and suggests the nearest option."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} (see {self.prog} --help)")
@@ -69,7 +69,7 @@ class Parser(argparse.ArgumentParser):
         return namespace, unknown
 
     def _before(self, unknown: str, args: Any) -> str:
-        """The option that was given two places before an unknown argument, if it was one."""
+        """The word two places before an unknown argument: perhaps the option that it belongs to."""
         args = list(sys.argv[1:] if args is None else args)
         at = args.index(unknown) if unknown in args else 0
         return str(args[at - 2]) if at > 1 else ""
@@ -81,20 +81,20 @@ class Parser(argparse.ArgumentParser):
                 return f", separate values by commas, as in {before} A,{unknown}"
             if before == "--data":
                 return ": put the files in a folder, and name that"
-            return f", perhaps --data {unknown}" if "data" in known else ""
+            return f"; did you mean --data {unknown}?" if "data" in known else ""
         from ..models.estimator import OTHER_NAMES  # lazily: it imports NumPy
 
         name = unknown.partition("=")[0].strip("-").replace("-", "_")
         meant = OTHER_NAMES.get(name, name).replace("_", "-")
         near = [meant] if meant in known else get_close_matches(meant, known, 1, 0.8)
-        return f", perhaps --{near[0]}" if near else ""
+        return f"; did you mean --{near[0]}?" if near else ""
 
 
 def without_options() -> tuple[Parser, dict[str, Parser]]:
-    """The parser of the command line, and those of its commands, which have no options yet."""
+    """The parser of the command line, and those of its commands, still without options."""
     top = Parser(
         prog=PROG,
-        description="A variational autoencoder with hand-written, proven gradients.",
+        description="A variational autoencoder with hand-written, checked gradients.",
         epilog=f"example: {PROG} train --epochs 30 --out runs/first",
     )
     top.add_argument("--version", action="version", version=f"{PROG} {__version__}")
@@ -190,7 +190,7 @@ FROM_TEXT = {
 
 
 class Extend(argparse.Action):
-    """Add the values of an option that is given again to those before it: a tuple."""
+    """Append the values of a repeated option to the earlier ones, as a tuple."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         before = getattr(namespace, self.dest, None) or ()
@@ -230,7 +230,7 @@ def setting(to: Any, usage: str, text: str, **more: Any) -> None:
 
 
 def _written(default: Any) -> str:
-    """A default in the syntax of the command line."""
+    """A default, as written on the command line."""
     if isinstance(default, tuple):
         return ",".join(map(str, default))
     return f"{default:g}" if isinstance(default, float) else str(default)
@@ -254,5 +254,5 @@ def picture(
 def split(to: Any) -> None:
     from ..data.load import SPLITS  # lazily: it imports NumPy
 
-    text = "rows to take, default test; all of a file in --data that has no splits"
+    text = "rows to take, default test, or all if --data is a file without splits"
     option(to, "--split", text, choices=tuple(SPLITS))

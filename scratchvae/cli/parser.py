@@ -50,7 +50,7 @@ DATA_KINDS = (
 )
 DATA_DIR = "folder of the mnist or fashion-mnist files"
 # read by `threads.limit` before this module is imported
-THREADS = "threads of the linear algebra (BLAS), of each worker; default: all cores / workers"
+THREADS = "BLAS threads of each worker; default: all cores / workers"
 
 
 # ------------------------------------------------------------------------------ options of train
@@ -65,7 +65,7 @@ def train_options(t: Parser) -> None:
     text = "first download the missing files of mnist or fashion-mnist, and verify them"
     switch(g, "--download", text)
     setting(g, "--binarize", "make grey pixels binary", choices=BINARIZE)
-    text = "m2: keep N labels of the training split, equally many per class; default all"
+    text = "m2: keep N training labels, the same number of each class; default all"
     setting(g, "--labels N", text, type=count)
     text = "train without these labels (not cvae); the test split keeps them (see anomaly)"
     setting(g, "--leave-out LABEL[,LABEL...]", text)
@@ -80,19 +80,19 @@ def train_options(t: Parser) -> None:
     setting(g, "--patience P", "stop after P epochs without a better test loss")
     every = signature(Trainer.run).parameters["checkpoint_every"].default
     text = "also save within an epoch: every N steps, or every 90s, 10m, 1h; default {default}, "
-    option(g, "--checkpoint-every N|TIME", f"{text}with --resume too", default=every)
-    text = "keep the last K checkpoints, and the best one; default {default}, with --resume too"
+    option(g, "--checkpoint-every N|TIME", f"{text}also with --resume", default=every)
+    text = "keep the last K checkpoints and the best one; default {default}, also with --resume"
     option(g, "--keep K", text, type=count, default=2)
-    text = "check the output of every op, to find where a NaN comes from; slow"
+    text = "check the output of every op, to find where a NaN arises; slow"
     switch(g, "--detect-anomaly", text)
     setting(g, "--seed", "seed of all random numbers, default {default}")
     setting(g, "--device", "cpu or cuda, default {default}")
     option(g, "--threads N", THREADS, type=count)
     option(g, "--out DIR", "folder of the run, default runs/MODEL-DATA", type=place)
-    text = "a new run, with the parameters and settings of this run or saved model"
+    text = "start with the parameters and settings of this run or saved model"
     setting(g, "--init-from RUN", text, type=place)
     either = g.add_mutually_exclusive_group()
-    text = "continue the run in the folder; auto: or start it, and succeed if it is finished"
+    text = "continue the run in the folder; auto: start it if new, exit 0 if finished"
     option(either, "--resume auto", text, nargs="?", const=True, default=False, choices=(AUTO,))
     switch(either, "--overwrite", "replace the run in the folder")
     either = g.add_mutually_exclusive_group()
@@ -103,25 +103,25 @@ def train_options(t: Parser) -> None:
 
 
 def reading_options(to: Any, *, skips: bool = False) -> None:
-    """How to read the data; each option is for one kind of data. skips: also --missing skip."""
+    """How to read the data; each option applies to one kind. skips: also --missing skip."""
     setting(to, "--size HxW", "pictures: resize all, such as 32 (32 x 32) or 32x48 (height 32)")
     either = to.add_mutually_exclusive_group()
-    setting(either, "--grey", "pictures: read as grey; default: in colour, if one has colour")
+    setting(either, "--grey", "pictures: read as grey; default: in colour if any has colour")
     text = "pictures: read in colour"
     option(either, "--colour", text, action="store_false", dest="grey", default=argparse.SUPPRESS)
     text = ".npz, .mat, HDF5: the array that holds the rows; default: X, images, data, ..."
     setting(to, "--array NAME", text)
-    text = "tables: the labels, by name or number from 0; arrays: by name; default: label, y, ..."
+    text = "the labels: a name, or for tables a number from 0; default: label, y, ..."
     setting(to, "--label-column NAME|N", text)
-    text = "tables: leave these columns out, by name or number from 0"
+    text = "tables: ignore these columns, by name or number from 0"
     setting(to, "--drop NAME|N[,...]", text)
     text = "tables: fill missing values with the mean of their column"
     if skips:
-        text += " (mean); any: give rows with missing or infinite values no score (skip)"
+        text += " (mean); any: skip rows with missing or infinite values (skip)"
     choices = ("mean", "skip") if skips else ("mean",)
     setting(to, "--missing", f"{text}; default: refuse them", choices=choices)
     either = to.add_mutually_exclusive_group()
-    text = "tables: the first row has the names of the columns; default: by its content"
+    text = "tables: the first row holds the column names; default: detected"
     setting(either, "--header", text)
     text = "tables: the first row is data"
     option(
@@ -129,7 +129,7 @@ def reading_options(to: Any, *, skips: bool = False) -> None:
     )
     text = "Excel files: the sheet to read, by name or number from 0; default: the first"
     setting(to, "--sheet NAME|N", text)
-    setting(to, "--transpose", "IDX files: exchange rows and columns of images, as EMNIST needs")
+    setting(to, "--transpose", "IDX files: transpose the images, as EMNIST needs")
 
 
 def model_options(t: Parser) -> None:
@@ -154,11 +154,11 @@ def model_options(t: Parser) -> None:
     setting(g, "--kl-warmup E", "epochs over which the KL weight ramps up")
     setting(g, "--kl-cycle E", "instead, restart the ramp every E epochs")
     setting(g, "--k K", "iwae: samples of z, default {default}")
-    text = "iwae: the bound of K samples (iwae), or the mean bound of one (vae)"
+    text = "iwae: the K-sample bound (iwae), or the mean one-sample bound (vae)"
     setting(g, "--objective", text, choices=OBJECTIVES)
-    setting(g, "--dreg", "iwae: doubly reparameterized gradient, which has less variance")
+    setting(g, "--dreg", "iwae: doubly reparameterized gradient (lower variance)")
     setting(g, "--alpha", "m2: weight of the classifier's loss, default {default}")
-    setting(g, "--top N", "m2: sum over the N most likely classes where the label is unknown")
+    setting(g, "--top N", "m2: sum over the N most likely classes of unlabelled rows")
 
 
 # ---------------------------------------------------------------------------------- all commands
@@ -174,10 +174,10 @@ def parser() -> Parser:
     def on_run(name: str, example: str, data: bool = True) -> Parser:
         sub = command(name, example)
         option(sub, "run_folder RUN", RUN, type=place)
-        option(sub, "--device", "cpu or cuda, default that of the run")
+        option(sub, "--device", "cpu or cuda; default: as in the run")
         option(sub, "--threads N", THREADS, type=count)
         if data:
-            text = "other data than the run's: their test split, or all of a file without splits"
+            text = "data other than the run's: their test split, or all of a file without splits"
             option(sub, "--data NAME|PATH", text, type=place)
             option(sub, "--data-dir DIR", DATA_DIR, type=place)
             reading_options(sub, skips=name == "anomaly")
@@ -187,22 +187,22 @@ def parser() -> Parser:
     train_options(command("train", example))
 
     e = on_run("evaluate", "runs/mnist --samples 100")
-    text = "also the importance-weighted bound of log p(x) of K samples; time grows with K"
+    text = "also the K-sample importance-weighted bound on log p(x); time grows with K"
     option(e, "--samples K", text, type=count)
-    text = "share the bound of --samples among N processes; auto: one for each usable core"
+    text = "compute the bound of --samples in N processes; auto: one per usable core"
     option(e, "--workers N|auto", text, type=processes)
     option(e, "--examples N", "evaluate N random examples, drawn by the seed", type=count)
-    text = "compare with this published number, or explain why that is not possible"
+    text = "compare with this published number, or explain why it is not comparable"
     option(e, "--compare", text, choices=tuple(PUBLISHED))
 
     s = on_run("sample", "runs/mnist -o new.png", data=False)
     picture(s, 100, "samples.png", kinds=KINDS)
-    option(s, "--seed", "default that of the run", type=index)
+    option(s, "--seed", "default: as in the run", type=index)
     option(s, "--label", "cvae, m2: samples of this label; default each label in turn")
-    switch(s, "--draw", "draw from p(x|z), rather than take its mean")
+    switch(s, "--draw", "draw from p(x|z) instead of taking its mean")
 
     r = on_run("reconstruct", "runs/mnist")
-    text = f"how many, default {SHOWN}, of a table {ROWS}, or all in a .csv, .npy or .npz"
+    text = f"how many, default {SHOWN}, {ROWS} of a table, or all for a .csv, .npy or .npz"
     picture(r, None, "reconstructions.png", text, KINDS)
     split(r)
 
@@ -227,7 +227,7 @@ def parser() -> Parser:
     picture(m, 20, "manifold.png", "images per side, default {default}")
     text = "default the two most informative"
     option(m, "--units", text, type=index, nargs=2, metavar=("A", "B"))
-    option(m, "--label", "cvae, m2: of this label; default the first")
+    option(m, "--label", "cvae, m2: decode this label; default the first")
 
     result(on_run("explore", "runs/mnist"), ".html", runs.EXPLORER)
 
@@ -241,17 +241,17 @@ def parser() -> Parser:
     split(a)
     text = "what makes an example anomalous, default {default}; typicality reads the training data"
     option(a, "--score", text, choices=SCORES, default="elbo")
-    text = "typicality: score N rows that follow one another together, default {default}"
+    text = "typicality: score N consecutive rows together, default {default}"
     option(a, "--group N", text, type=count, default=1)
     option(a, "--samples K", "score by the K-sample bound, or with K samples of z", type=count)
     marked = a.add_mutually_exclusive_group()
-    text = "mark scores above the 1 - C quantile of those of the training data"
+    text = "mark scores above the 1 - C quantile of the training scores"
     option(marked, "--contamination C", text, type=fraction)
-    text = "mark scores above this one, such as --contamination found"
+    text = "mark scores above this value"
     option(marked, "--threshold NATS", text, type=finite)
-    text = "the data of --contamination: train (default), or the test split, new to the model"
+    text = "split for --contamination: train (default), or test, which the model never saw"
     option(a, "--threshold-from", text, choices=("train", "test"))
-    text = "where the training data are now, if they have moved"
+    text = "path of the training data, if they have moved"
     option(a, "--training-data PATH", text, type=place)
     text = "labels that count as anomalous, default those left out of training"
     option(a, "--anomalous LABEL[,LABEL...]", text, type=names, action=Extend)
@@ -261,22 +261,25 @@ def parser() -> Parser:
     result(o, ".safetensors", runs.EXPORT, f"RUN/{runs.EXPORT}, or beside a saved model")
 
     v = command("verify", "my_layers.py")
-    text = "check each pair f, f_backward in it; inputs from inputs_f() or a decorator"
-    option(v, "file FILE.py", text, type=file, nargs="?")
+    text = "check each pair f, f_backward in it; inputs from inputs_f() or a decorator; of a "
+    text += "folder, grade every Python file, with one line each"
+    option(v, "file FILE.py|FOLDER", text, type=file, nargs="?")
     text = "instead, plant bugs in every gradient, and report whether the checks detect them"
     switch(v, "--teeth", text)
-    option(v, "-v/--verbose", "print every gradient of every model, too", action="store_true")
+    text = "print every gradient of every model, and every report"
+    option(v, "-v/--verbose", text, action="store_true")
     text = "check the pairs whose name contains TEXT"
     option(v, "-k/--only TEXT", text, default="")
     switch(v, "--json", "print the reports on FILE.py as JSON instead")
     option(v, "--junit FILE.xml", "also write the reports on FILE.py for a CI server", type=file)
+    option(v, "--csv GRADES.csv", "also write the line of each file in FOLDER", type=file)
     option(v, "--seed", "seed of the random inputs, default {default}", type=index, default=0)
     option(v, "--threads N", THREADS, type=count)
     text = "also draw the error of every gradient: .png, .svg or .pdf"
     option(v, "-o/--output FILE", text, type=file)
 
     d = command("diagram", "--hidden 400,200 --latent-dim 10 -o vae.svg")
-    text = f"{RUN}; without it, the model that train would begin with"
+    text = f"{RUN}; default: the model that train would start with"
     option(d, "run_folder RUN", text, type=place, nargs="?")
     name = "diagram.svg"
     result(d, ".svg, .png or .pdf", name, f"{name}, in the folder of the run")

@@ -104,7 +104,7 @@ class RunKeeper:
         )
 
     def _save_or_explain(self, trainer: Trainer) -> None:
-        """Save the run. If that fails, warn which checkpoint is left, and raise the OSError."""
+        """Save the run. If that fails, warn, name the last good checkpoint, and raise OSError."""
         try:
             self.save(trainer)
         except OSError as error:
@@ -116,16 +116,16 @@ class RunKeeper:
         if self.retention.step != trainer.step or not self.complete:
             self._save_or_explain(trainer)
         if not self.best_is_saved:
-            warn(f"{self.folder / BEST} is not of the best epoch, which could not be saved")
+            warn(f"{self.folder / BEST} is outdated: the best epoch could not be saved")
 
     def _failure(self, trainer: Trainer, error: OSError) -> str:
-        """A sentence on a failed save, and on the checkpoint that is left."""
+        """A sentence about a failed save and the last good checkpoint."""
         saved = self.retention.step == trainer.step
-        what = "is saved, but not all files beside it" if saved else "cannot be saved"
+        what = "is saved, but not every other file" if saved else "cannot be saved"
         return f"step {trainer.step} {what} ({error.strerror or error}): {self.last_good()}"
 
     def last_good(self) -> str:
-        """The checkpoint that is left after an error, in words."""
+        """The last good checkpoint, in words."""
         found = candidates(self.folder) if self.started else []
         if not found:
             return "the run has no checkpoint"

@@ -70,7 +70,7 @@ DEFAULTS: dict[str, Any] = {
 
 # new values of "data" must name the same data, which their hash shows
 FREE_ON_RESUME = ("data", "data_dir", "epochs", "patience", "device")
-# what the parameters of a model mean; the other settings may change when a run begins with them
+# what the parameters depend on; --init-from may change all other settings
 KEPT_BY_INIT_FROM = (
     *("model", "latent_dim", "hidden", "activation", "likelihood", "x_variance", "init"),
     *("bias_from_data", "scale"),
@@ -100,7 +100,7 @@ def refuse_what_does_not_apply(model: str, given: dict[str, Any]) -> None:
     """Raises InputError for an option that this model would ignore."""
     for name in given:
         if is_ignored(model, name):
-            raise InputError(f"{flag(name)} means nothing for --model {model}: leave it out")
+            raise InputError(f"{flag(name)} does not apply to --model {model}: leave it out")
 
 
 def refuse_binary_pixels_that_are_not(settings: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ def refuse_binary_pixels_that_are_not(settings: dict[str, Any]) -> None:
     if settings["likelihood"] == "continuous_bernoulli" and settings["binarize"] != "none":
         raise InputError(
             f"--binarize {settings['binarize']} makes all pixels 0 or 1, where the density of "
-            "--likelihood continuous_bernoulli has no bound: use --likelihood bernoulli"
+            "--likelihood continuous_bernoulli is unbounded: use --likelihood bernoulli"
         )
 
 
@@ -131,14 +131,14 @@ def of_checkpoint(settings: dict[str, Any]) -> dict[str, Any]:
 def of_run(path: Path | str, loaded: Loaded) -> dict[str, Any]:
     """The settings of a run, from its checkpoint; {} for a model without a run.
 
-    Raises CheckpointError where one is unknown, of the wrong type, or not read by its model.
+    Raises CheckpointError if one is unknown, of the wrong type, or not read by its model.
     """
     model, run = loaded.model, loaded.run
     if not run:
         return {}
     found = run.get("settings")
     if not isinstance(found, dict):
-        raise CheckpointError(f"{path} holds no settings of its run: it is damaged")
+        raise CheckpointError(f"{path} lacks the settings of its run: it is damaged")
     known = of_checkpoint(DEFAULTS)
     for name, value in found.items():
         ignored = name in known and value != known[name] and is_ignored(model.kind, name)
@@ -172,7 +172,7 @@ def _is_a(kind: Any, value: Any) -> bool:
 def to_resume(folder: Path, given: dict[str, Any]) -> tuple[Path, dict[str, Any], Loaded]:
     """The newest intact checkpoint: its path, its settings updated by `given`, its content."""
     if not candidates(folder):
-        raise InputError(f"{folder} holds no checkpoint to resume: begin there without --resume")
+        raise InputError(f"{folder} has no checkpoint to resume: start without --resume")
     path, loaded = load_newest(folder, given.get("device"))
     settings = of_run(path, loaded)
     if not settings:
@@ -190,16 +190,16 @@ def to_resume(folder: Path, given: dict[str, Any]) -> tuple[Path, dict[str, Any]
 
 
 def check_data_of_resumed(path: Path, loaded: Loaded, chosen: dict[str, Any]) -> None:
-    """Raises InputError if the data are gone, or cannot be shown to be those of the checkpoint."""
+    """Raises InputError if the data are gone or cannot be verified against the checkpoint."""
     if loaded.run["version"] < 4 and chosen["binarize"] != "none":
         raise InputError(
-            f"{path} is of an earlier version, which drew the binary pixels of --binarize "
-            f"{chosen['binarize']} otherwise: finish this run with that version, or train again"
+            f"{path} is from an earlier version, which drew the pixels of --binarize "
+            f"{chosen['binarize']} differently: finish this run with that version, or train again"
         )
     if chosen["data"] != of_run(path, loaded)["data"] and "data" not in loaded.run:
         raise InputError(
-            f"{path} is of the first version, which kept no hash of the data, so nothing shows "
-            f"that {chosen['data']} holds the same: leave --data out"
+            f"{path} is from the first version, which kept no hash of the data, so "
+            f"{chosen['data']} cannot be verified: leave --data out"
         )
     check_that_data_exist(chosen, path.parent, chosen["data"] != of_run(path, loaded)["data"])
 
@@ -210,8 +210,8 @@ def to_begin_from(path: str, loaded: Loaded, given: dict[str, Any]) -> dict[str,
     for name in KEPT_BY_INIT_FROM:
         if given.get(name, own[name]) != own[name]:
             raise InputError(
-                f"--init-from {path} has the parameters of {flag(name)} {own[name]}, so the new "
-                f"run cannot have {given[name]}: leave {flag(name)} out, or --init-from"
+                f"--init-from {path} was trained with {flag(name)} {own[name]}, so the new "
+                f"run cannot use {given[name]}: leave out {flag(name)} or --init-from"
             )
     history = loaded.model.history_
     steps = loaded.run.get("step", history[-1]["step"] if history else None)
@@ -223,7 +223,7 @@ def to_begin_from(path: str, loaded: Loaded, given: dict[str, Any]) -> dict[str,
 
 
 def check_that_data_exist(settings: dict[str, Any], run: Path | str, given: bool = False) -> None:
-    """Raises DataError if the data, a run's own or `given` ones, are a path that is not there."""
+    """Raises DataError if the data, the run's own or `given` ones, are a path that is gone."""
     data = settings["data"]
     if data not in NAMED and not os.path.exists(data):
         if given:

@@ -46,7 +46,7 @@ def open_run(a: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
     a.hashes = {name: loaded.run.get(name) for name in ("data", "test_data")}  # of the run's data
     if path := getattr(a, "output", None):
         _refuse_to_replace(path, a, settings)
-        if a.command == "anomaly":  # which writes a picture, too
+        if a.command == "anomaly":  # which also writes a picture
             _refuse_to_replace(path.with_suffix(".png"), a, settings)
     return loaded.model, settings or {"binarize": loaded.model.binarize}
 
@@ -66,8 +66,8 @@ def _refuse_to_replace(path: Path, a: argparse.Namespace, settings: dict[str, An
         own = file.is_dir() and path.resolve().is_relative_to(file.resolve())
         if path.is_file() and (own or file.samefile(path)):
             raise InputError(
-                f"{path} is a file of the data or of the run, which the result would replace: "
-                "choose another -o"
+                f"{path} is a file of the data or the run and would be overwritten: choose another "
+                "-o"
             )
     if path.suffix.lower() in SUFFIXES_OF_PICTURES:
         for source in sources:
@@ -79,8 +79,7 @@ def check_not_among_pictures(path: Path, data: Path, flag: str) -> None:
     within = data.is_dir() and path.resolve().is_relative_to(data.resolve())
     if within and holds_images(data):
         raise InputError(
-            f"{path} is in {data}, whose pictures are data, and what is drawn would become part of "
-            f"them: choose another {flag}"
+            f"{path} is in {data}, where a new picture would be read as data: choose another {flag}"
         )
 
 
@@ -94,7 +93,7 @@ def output(a: argparse.Namespace, name: str | None = None) -> Path:
 def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Data:
     """The test split of the run's data or of --data; all rows of another file without splits.
 
-    A command that has --split takes that, and all rows of any file without splits in --data.
+    A command with --split takes that split, or all rows if --data is a file without splits.
     """
     own = settings.get("data")
     name = a.data or own
@@ -116,7 +115,7 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
     check_columns(model.rows_.columns, rows.columns, type(model).__name__)
     if source.kind == "table" and model.rows_.columns and rows.columns is None:
         names = ", ".join(model.rows_.columns[:5]) + ", ..." * (len(model.rows_.columns) > 5)
-        warn(f"{shown_name(name)} has no names of columns: they are taken to be {names}, in order")
+        warn(f"{shown_name(name)} has no column names: they are assumed to be {names}, in order")
     check_size(model, rows)
     if not len(rows.X):
         raise InputError(f"{shown_name(name)} holds no examples: at least one row is needed")
@@ -133,13 +132,13 @@ def data_of(a: argparse.Namespace, model: Model, settings: dict[str, Any]) -> Da
 
 
 def _check_kind(model: Model, kind: str, name: str, own: str | None) -> None:
-    """Raises InputError for pictures where the model has learned a table, or the other way."""
+    """Raises InputError for pictures if the model was trained on a table, or the reverse."""
     form = model.rows_
     if kind == "pictures" and form.columns and not form.image_shape:
         names = ", ".join(form.columns[:5]) + ", ..." * (len(form.columns) > 5)
         raise InputError(
             f"{name} holds pictures, but the run was trained on a table with the columns {names}: "
-            "name a table of these"
+            "name such a table"
         )
     if kind == "table" and own and own not in NAMED and Path(own).is_dir():
         if holds_images(Path(own)):
@@ -151,7 +150,7 @@ def _check_kind(model: Model, kind: str, name: str, own: str | None) -> None:
 
 @contextmanager
 def naming_rows(data: Data, chosen: np.ndarray | None = None) -> Iterator[None]:
-    """Within it, warnings name rows as their file does; chosen: those that the model is given."""
+    """Within it, warnings name rows as their file does; chosen: the rows given to the model."""
     show = warnings.showwarning
 
     def named(message: Warning | str, *where: Any, **more: Any) -> None:
@@ -166,7 +165,7 @@ def naming_rows(data: Data, chosen: np.ndarray | None = None) -> Iterator[None]:
 
 
 def label_name(settings: dict[str, Any]) -> str | None:
-    """The name of the labels' column that the run was told; None if it was none, or a number."""
+    """The label column named by --label-column; None without one, or if it is a number."""
     name = settings.get("label_column") or ""
     return None if name.isdecimal() else name or None
 
@@ -183,7 +182,7 @@ def check_size(model: Model, rows: DataSet) -> None:
 
 
 def _size(shape: tuple[int, ...]) -> str:
-    """The size of images of this shape, as the option --size has it."""
+    """The size of images of this shape, as written for --size."""
     return f"{shape[0]}x{shape[1]}"
 
 
@@ -208,7 +207,7 @@ def data_splits(chosen: dict[str, Any], verbose: bool = False) -> tuple[DataSet,
         need_labels(kind, y, name)
     if chosen["leave_out"] is not None:
         if y is None:
-            raise InputError(f"{name} has no labels, so --leave-out means nothing: leave it out")
+            raise InputError(f"{name} has no labels, so --leave-out has no effect: leave it out")
         kept, y = leave_out(np.arange(len(X)), y, chosen["leave_out"])
         X, numbers, lines = X[kept], train.numbers, train.lines
         train = train._replace(
@@ -239,7 +238,7 @@ def as_trained(model: Model, settings: dict[str, Any], data: Any, *, test: bool)
 def _reading(
     a: argparse.Namespace, model: Model, settings: dict[str, Any], kind: str | None, other: bool
 ) -> Options:
-    """How to read data of this kind (None: any): as told, else as the run's own data were read."""
+    """How to read data of this kind (None: any): by the options, else as the run's own data."""
     told = {name: getattr(a, name) for name in KINDS_OF if hasattr(a, name)}
     if told.get("missing") == "skip" and kind in ("array", "arrays"):
         del told["missing"]  # arrays are read with their gaps

@@ -16,7 +16,7 @@ SUFFIXES = (".csv", ".npy", ".npz")
 class Table(NamedTuple):
     """Numbers of examples.
 
-    values      arrays (N,...), by their names in a .npz; they stand side by side in other files
+    values      arrays (N,...), by their names in a .npz; side by side in other files
     columns     the names of all their columns
     y           the labels (N,), or None
     files       the file of each example (N,), or None
@@ -45,7 +45,7 @@ def check_table(path: Path) -> None:
 
 
 def write_table(path: Path, table: Table) -> None:
-    """Write a table: a .npy has its values alone, the others what is known of each example too."""
+    """Write a table: a .npy holds only its values, the others also details of each example."""
     values = np.concatenate([*table.values.values()], axis=1)
     suffix = path.suffix.lower()
     if suffix == ".npy":
@@ -67,6 +67,6 @@ def write_table(path: Path, table: Table) -> None:
 
 
 def _there(table: Table, **beside: Any) -> dict[str, Any]:
-    """What is known of the examples, by names that no column of the table has."""
+    """Details of the examples, under names that no column of the table has."""
     known = {name: values for name, values in beside.items() if values is not None}
     return {f"{name}_" if name in table.columns else name: v for name, v in known.items()}

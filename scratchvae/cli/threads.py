@@ -14,8 +14,8 @@ from .options import count
 def limit(line: Sequence[str]) -> None:
     """Set the variables for `--threads N` in the line, before NumPy is imported.
 
-    The parser of the whole line imports NumPy, for the options of the models; it is that which
-    refuses a value that is not a number. Raises InputError if NumPy is loaded already.
+    The full parser, which refuses values that are not numbers, imports NumPy for the models'
+    options. Raises InputError if NumPy is loaded already.
     """
     only = argparse.ArgumentParser(add_help=False)
     only.add_argument("--threads", nargs="?")
@@ -26,7 +26,7 @@ def limit(line: Sequence[str]) -> None:
         return
     if "numpy" in sys.modules and not wanted.items() <= os.environ.items():
         raise InputError(
-            f"--threads {given} comes too late, because NumPy is loaded: set OPENBLAS_NUM_THREADS "
+            f"--threads {given} has no effect once NumPy is loaded: set OPENBLAS_NUM_THREADS "
             "in the environment instead"
         )
     os.environ.update(wanted)

@@ -36,12 +36,12 @@ from .shared import check_not_among_pictures, check_size, collapse, data_splits,
 
 
 class Start(NamedTuple):
-    """How a run begins: new, or from its own checkpoint, or with the parameters of another."""
+    """How a run starts: new, from its own checkpoint, or with the parameters of another run."""
 
     settings: dict[str, Any]
     folder: Path
-    source: Path | None = None  # the checkpoint that it resumes from
-    loaded: Loaded | None = None  # the content of that
+    source: Path | None = None  # the checkpoint to resume from
+    loaded: Loaded | None = None  # its content
     origin: Loaded | None = None  # the content of --init-from
     finished: bool = False  # whether nothing is left to do
 
@@ -116,7 +116,7 @@ def _train(
             keeper.resume(source, trainer)
             tell(f"resuming from {source}: {epochs_of(trainer)} complete, step {trainer.step}")
             if chosen["data"] != settings.of_run(source, loaded)["data"]:
-                tell(f"{chosen['data']} holds the data of the run, by their SHA-256")
+                tell(f"{chosen['data']} holds the data of the run (same SHA-256)")
             if trainer.epoch < epochs:  # the page becomes outdated
                 (folder / runs.INDEX).unlink(missing_ok=True)
     labelled = ""
@@ -131,7 +131,7 @@ def _train(
         tell(text if len(text) <= room and len(names) <= 200 else f"{text[: room - 4]} ...")
     if start.origin is not None:
         of = "" if chosen["init_steps"] is None else f" after step {chosen['init_steps']}"
-        tell(f"beginning with the parameters of {chosen['init_from']}{of}")
+        tell(f"starting from the parameters of {chosen['init_from']}{of}")
     callbacks = [*filter(None, [frames, keeper, stopping])]
     code = _run(a, trainer, epochs, callbacks, keeper)
     if code or not keeper:
@@ -156,7 +156,7 @@ def _train(
 
 
 def _model(start: Start, rows: DataSet) -> Model:
-    """The model of the run, with its first parameters."""
+    """The model of the run, with its initial parameters."""
     if begun := start.loaded or start.origin:
         check_columns(begun.model.rows_.columns, rows.columns, type(begun.model).__name__)
         check_size(begun.model, rows)
@@ -177,7 +177,7 @@ def _model(start: Start, rows: DataSet) -> Model:
 
 
 def _prepare(a: argparse.Namespace, writes: bool, stack: ExitStack) -> Start:
-    """How the run begins; its data are fetched."""
+    """How the run starts. Downloads its data if asked."""
     given = {name: getattr(a, name) for name in settings.DEFAULTS if hasattr(a, name)}
     if known := known_name(given.get("data", "")):
         given["data"] = known
@@ -190,7 +190,7 @@ def _prepare(a: argparse.Namespace, writes: bool, stack: ExitStack) -> Start:
             given[name] = str(Path(value).resolve())  # independent of the working directory
     if origin := given.get("init_from"):
         if not a.out:
-            raise InputError("--init-from begins a new run: name its folder with --out")
+            raise InputError("--init-from starts a new run: name its folder with --out")
         given["init_from"] = str(Path(origin).resolve())
     chosen = settings.DEFAULTS | given
     folder = Path(a.out or f"runs/{chosen['model']}-{Path(chosen['data']).stem}")
@@ -231,7 +231,7 @@ def _prepare(a: argparse.Namespace, writes: bool, stack: ExitStack) -> Start:
 
 
 def _is_over(loaded: Loaded, chosen: dict[str, Any]) -> bool:
-    """Whether the run had all its epochs, or early stopping has ended it."""
+    """Whether the run has all its epochs, or early stopping ended it."""
     history, patience = loaded.model.history_, chosen["patience"]
     if len(history) >= chosen["epochs"]:
         return True
@@ -243,7 +243,7 @@ def _run(
     a: argparse.Namespace, trainer: Trainer, epochs: int, callbacks: list[Any],
     keeper: RunKeeper | None,
 ) -> int:  # fmt: skip
-    """Train until done; the exit code where a signal stopped it, else 0."""
+    """Train until done. Returns the exit code: 0, or that of the signal that stopped it."""
     with interruptible():
         try:
             trainer.run(
@@ -263,14 +263,34 @@ def _run(
     return 0
 
 
+def program() -> list[str]:
+    """The words that call this program as the user called it, for commands to copy."""
+    called, python = Path(sys.argv[0]), Path(sys.executable)
+    if called.name == "__main__.py" and called.parent.name == "scratchvae":
+        if shutil.which(python.name) == str(python):
+            python = Path(python.name)
+        elif python.is_relative_to(Path.cwd()):
+            python = python.relative_to(Path.cwd())
+        return [str(python), "-m", "scratchvae"]
+    known = shutil.which("scratchvae") or "/"
+    if called.stem == "scratchvae" and Path(known).parent != called.absolute().parent:
+        return [str(called)]  # not on the PATH
+    return ["scratchvae"]
+
+
 def _report(
     model: Model, test: Data, chosen: dict[str, Any], folder: Path,
     frames: LatentFrames | None, tell: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Evaluate a finished run, draw its pictures and write its page."""
-    text = f"{measure(model, test, chosen)}\n{collapse(model, test, chosen, SPARE)}"
+    found, report = measure(model, test, chosen), collapse(model, test, chosen, SPARE)
+    text = f"{found}\n{report}"
     pictures, absent = gallery.leave(model, test, chosen, folder, frames)
     own = {n: v for n, v in chosen.items() if not settings.is_ignored(chosen["model"], n)}
-    page = gallery.page_of(model, text, pictures, absent, own, folder, test.name)
+    protocol = f"{found.protocol()}\n{report}".strip()
+    page = gallery.page_of(
+        model, found.numbers(), protocol, pictures, absent, own, settings.DEFAULTS, folder,
+        test.name, program(),
+    )  # fmt: skip
     gallery.write_page(folder, page)
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")

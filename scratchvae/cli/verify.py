@@ -1,15 +1,17 @@
-"""The command `verify`: check the gradients of this package, or of a user's file."""
+"""The command `verify`: check the gradients of this package, of a user's file, or of a folder."""
 
 import argparse
 import json
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, check_seed
-from ..files.atomic import write_atomically
+from ..files.atomic import write_atomically, write_csv
 from ..gradcheck import Report, check_file
-from ..gradcheck.report import GOOD, folded
+from ..gradcheck.report import GOOD, PASS, coloured, folded
 from ..gradcheck.suites.files import Refused
+from ..startup import usable_cores
 from .shared import check_picture, save_picture
 
 OF_A_FILE = {"only": "-k", "json": "--json", "junit": "--junit"}  # options
@@ -21,6 +23,10 @@ def verify(a: argparse.Namespace) -> int:
         raise InputError("--teeth applies to the checks of this package: leave the file out")
     if a.file is None and (given := [OF_A_FILE[name] for name in OF_A_FILE if getattr(a, name)]):
         raise InputError(f"{given[0]} applies to a file of pairs: name one, as in verify FILE.py")
+    if a.file is not None and a.file.is_dir():
+        return _verify_folder(a)
+    if a.csv is not None:
+        raise InputError("--csv applies to a folder of files: name one, as in verify FOLDER")
     if a.output is not None:
         if a.teeth:
             raise InputError("--teeth draws nothing: leave --output out")
@@ -63,6 +69,29 @@ def _verify_file(a: argparse.Namespace, seen: list[tuple[str, Report]]) -> int:
     if refused is not None:
         raise refused
     return 0 if good == len(seen) else 1
+
+
+def _verify_folder(a: argparse.Namespace) -> int:
+    """Print one line for each file: 0 if all pass, else 1."""
+    given = [flag for name, flag in (OF_A_FILE | {"output": "-o"}).items() if getattr(a, name)]
+    if given:
+        raise InputError(f"{given[0]} applies to one file, not to a folder: leave it out")
+    if a.csv is not None and (a.csv.suffix.lower() != ".csv" or not a.csv.parent.is_dir()):
+        raise InputError(f"{a.csv} must end in .csv, and lie in a folder that exists")
+    from ..gradcheck.suites.folders import Grade, check_folder  # lazily: for a folder only
+
+    grades = []
+    for grade in check_folder(a.file, seed=a.seed, processes=usable_cores()):
+        grades.append(grade)
+        count = f"{grade.passed} of {grade.pairs} pairs; " if 1 < grade.pairs > grade.passed else ""
+        line = f"{grade.file:30}  {grade.verdict:15}  {count}{grade.finding}"
+        print(coloured(line), flush=True)
+    passed = sum(grade.verdict == PASS for grade in grades)
+    print(f"\n{passed} of {len(grades)} files passed", flush=True)
+    if a.csv is not None:
+        columns = [field.name for field in fields(Grade)]
+        write_csv(a.csv, columns, map(astuple, grades))
+    return 0 if passed == len(grades) else 1
 
 
 def _as_json(file: Path, seen: list[tuple[str, Report]], reasons: Any) -> dict[str, Any]:

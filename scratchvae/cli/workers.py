@@ -1,10 +1,10 @@
-"""`train --workers N`: several processes of this machine, which split each mini-batch over MPI.
+"""`train --workers N`: processes on this machine that split each mini-batch over MPI.
 
 The command becomes a supervisor. It starts N workers, each the same command, under the `mpiexec` of
 this environment, and gives each its share of the cores for the linear algebra. A worker connects to
 the supervisor through a socket and takes over its standard output and error, so that a terminal, a
-file and a pipe see what one process would write. What mpiexec and the MPI library print themselves
-is kept back. The supervisor passes signals to the worker of rank 0, and exits with its exit code.
+file and a pipe see what one process would write. Output of mpiexec and the MPI library is hidden.
+The supervisor passes signals to the worker of rank 0, and exits with its exit code.
 """
 
 import json
@@ -50,17 +50,17 @@ HYDRA = {"HYDRA_LAUNCHER": "fork", "HYDRA_RMK": "user"}  # this machine, in a cl
 
 
 def number_of_workers(wanted: int | str, settings: dict[str, Any]) -> int:
-    """How many workers to start for a run of these settings. Raises InputError if it cannot."""
+    """How many workers to start for these settings. Raises InputError if it cannot."""
     batch = settings["batch_size"]
     most = max(1, min(startup.usable_cores(), batch // LEAST_ROWS))
     n = most if wanted == startup.AUTO else int(wanted)
     if settings["device"] != "cpu":
         raise InputError(
-            f"--workers is for the CPU, and this run is on {settings['device']}: leave it out, or "
-            "start one rank for each GPU with mpiexec and --mpi"
+            f"--workers is for the CPU, but this run uses {settings['device']}: leave it out, or "
+            "start one rank per GPU with mpiexec and --mpi"
         )
     if n > batch:
-        raise InputError(f"--workers {n} is more than a mini-batch of {batch} has rows: lower it")
+        raise InputError(f"--workers {n} exceeds the batch size of {batch}: lower it")
     if n > 1 and not hasattr(socket, "AF_UNIX"):
         raise InputError("--workers needs Linux or macOS: use mpiexec and --mpi")
     if n > 1 and (find_spec("mpi4py") is None or mpiexec() is None):
@@ -69,12 +69,12 @@ def number_of_workers(wanted: int | str, settings: dict[str, Any]) -> int:
 
 
 def mpiexec() -> str | None:
-    """The mpiexec of this Python's environment, else that of PATH."""
+    """The mpiexec of this Python's environment, or else the one on PATH."""
     return shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which("mpiexec")
 
 
 def shared_files(pid: int) -> set[str]:
-    """The files of /dev/shm that a process maps; none where there is no /proc."""
+    """The files of /dev/shm that a process maps; empty without /proc."""
     with suppress(OSError), open(f"/proc/{pid}/maps") as lines:
         return {line.split()[-1] for line in lines if " /dev/shm/" in line}
     return set()
@@ -100,7 +100,7 @@ def supervise(argv: Sequence[str], n: int, folder: Path) -> int:
 
 
 class Job:
-    """The workers of a run and their mpiexec, as far as the supervisor knows of them."""
+    """The workers of a run and their mpiexec, as the supervisor sees them."""
 
     def __init__(self, argv: Sequence[str], n: int, door: socket.socket) -> None:
         self.n, self.door = n, door
@@ -143,7 +143,7 @@ class Job:
         self._send(signal.SIGCONT, self.pids)
 
     def kill(self) -> None:
-        """End what still runs."""
+        """Kill what still runs."""
         self._send(signal.SIGKILL, self.pids)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -195,7 +195,7 @@ class Job:
                             self._release(key.fileobj)
 
     def _admit(self, line: socket.socket) -> int | None:
-        """Give a worker that has connected the standard output and error; its rank."""
+        """Hand stdout and stderr to a worker that has connected, and return its rank."""
         greeting = line.recv(100)
         if not greeting:  # it has died
             return None
@@ -213,7 +213,7 @@ class Job:
         return int(rank)
 
     def _hear(self, line: Any, rank: int) -> bool:
-        """Read a worker's report. False: it has ended."""
+        """Read a worker's report. Returns False once the worker has ended."""
         try:
             report = line.recv(10)
         except ConnectionResetError:
@@ -241,8 +241,8 @@ class Job:
         if self.apart:
             raise InputError(
                 f"{mpiexec()} started {self.n} workers that do not see each other, because mpi4py "
-                "uses another MPI than this mpiexec: put the mpiexec of its MPI first in PATH, or "
-                f"install both again: {INSTALL}"
+                "and mpiexec belong to different MPIs: put the matching mpiexec first in PATH, or "
+                f"reinstall both: {INSTALL}"
             )
         if self.started < self.n:
             raise InputError(
@@ -260,7 +260,7 @@ class Job:
         raise InputError(f"{what}; {kept}")
 
     def _reason(self) -> str:
-        """The line that says why the job did not start, of what has been printed."""
+        """The line of the printed text that says why the job did not start."""
         lines = [line.strip(" -=.") for line in self.text.decode(errors="replace").splitlines()]
         lines = list(filter(None, lines)) or ["it printed nothing"]
         mark = "scratchvae: error: "
@@ -280,10 +280,10 @@ def is_worker() -> bool:
 
 @contextmanager
 def attached(comm: Any) -> Iterator[Callable[[int], int]]:
-    """Context manager: print where the supervisor does; gives what reports the exit code.
+    """Context manager: print where the supervisor does; yields a function to report the exit code.
 
-    Of a process that has no supervisor, it does nothing. Rank 0 is asked to stop, as by SIGTERM, if
-    its supervisor dies. The others wait for the end of rank 0, which draws the pictures.
+    Does nothing in a process without a supervisor. If the supervisor dies, rank 0 is asked to stop,
+    as by SIGTERM. The others wait for the end of rank 0, which draws the pictures.
     """
     address = os.environ.pop(SOCKET, None)
     if address is None:
@@ -324,7 +324,7 @@ def attached(comm: Any) -> Iterator[Callable[[int], int]]:
 
 
 def _taken_over(stream: Any, fd: int) -> Any:
-    """A stream as this one, that writes to another file descriptor."""
+    """A stream like this one that writes to another file descriptor."""
     buffering = 1 if os.isatty(fd) or stream is sys.stderr else -1
     return open(fd, "w", buffering=buffering, encoding=stream.encoding, errors=stream.errors)
 

@@ -1,4 +1,4 @@
-"""Named arrays: which of them are the data and the labels of a split, by the names in common use.
+"""Named arrays: find the data and the labels of a split by commonly used names.
 
 The arrays come from a .npy, .npz, .mat or HDF5 file, or from several files of one array each. Only
 the arrays of a split are read.
@@ -18,7 +18,7 @@ from ..files.npz import names_in, read_npy, read_npz
 from ..files.reading import UnreadableFile, refusing
 from .labels import checked
 
-X_NAMES = ("x", "images", "imgs", "image", "img", "data")  # in this order, where several are there
+X_NAMES = ("x", "images", "imgs", "image", "img", "data")  # in order of preference
 Y_NAMES = ("y", "labels", "label", "targets", "target")
 TEST = ("test", "val", "valid", "validation")  # likewise
 ROLE = re.compile(
@@ -53,7 +53,7 @@ def of_file(path: Path) -> Arrays:
 
 
 def of_file_and_partners(path: Path) -> Arrays:
-    """The arrays of a file, or of the data set of which a .npz file is a part, as in KMNIST."""
+    """The arrays of a file, or of the data set that a .npz file is part of, as in KMNIST."""
     found = of_file(path)
     parts = partners(path) if len(found.names) == 1 else {}
     named = [(*name.partition("_")[::2], part) for name, part in parts.items()]
@@ -70,7 +70,7 @@ def of_folder(parts: dict[str, Path], files: Iterable[Path]) -> Arrays:
 
 
 def partners(path: Path) -> dict[str, Path]:
-    """The .npz files of the data set of which this one is a part by its name, itself included."""
+    """The .npz files of the data set that this one is part of by its name, itself included."""
     match = ROLE.fullmatch(path.stem)
     if path.suffix.lower() != ".npz" or not (match and _split(match)):
         return {}
@@ -89,8 +89,8 @@ def of_files(files: dict[str, Path]) -> Arrays:
                 arrays = of_file(files[name])
                 if len(arrays.names) != 1:
                     raise UnreadableFile(
-                        f"should hold one array, but holds {shown(arrays.names)}: read it by "
-                        "itself, and name the array of the rows with --array NAME (array=)"
+                        f"should hold one array, but holds {shown(arrays.names)}: load this "
+                        "file alone, and name the array of the rows with --array NAME (array=)"
                     )
                 (found[name],) = arrays.read(arrays.names).values()
         return found
@@ -125,10 +125,10 @@ def chosen(
     found: Arrays, array: str | None, labels: str | int | None, needs: tuple[bool, bool],
     labelled: str | None = None,
 ) -> dict[str, Pair]:  # fmt: skip
-    """`pairs_of` the arrays, or {"all": ...} as told: the names of the rows and of the labels.
+    """`pairs_of` the arrays, or {"all": ...} if named: the names of the rows and of the labels.
 
-    labels: "" for none. needs: whether a name that is not there is an error, for each; else it
-    counts as not told. labelled: the rows of these labels in a run; other rows have others.
+    labels: "" for none. needs: whether each name must exist; if not, a missing one is ignored.
+    labelled: the rows of these labels in a run; other rows have others.
     """
     texts, every = set(found.texts), [*found.names, *found.texts]
     if not isinstance(array, str | None):
@@ -162,7 +162,7 @@ def chosen(
         raise UnreadableFile(_no_array(array, found.names, " of numbers" * (array in found.texts)))
     if array == labels:
         raise UnreadableFile(
-            f"has one array {array!r}, which cannot be both rows and labels: name two "
+            f"has one array {array!r}, which cannot be both rows and labels: name two arrays "
             "with --array and --label-column (array=, label_column=)"
         )
     if labels is None:
@@ -179,8 +179,8 @@ def _of_another_group(name: str | None, names: Collection[str]) -> str | None:
 
 
 def _labels_beside(array: str, labels: str, found: Arrays) -> str | None:
-    """What the labels of a run are to these rows: those in their group that have the same name, or
-    are of their set and split. "" for none, None if names may tell."""
+    """The labels of these rows that match those of a run: in the same group, with the same name or
+    of the same set and split. "" for none, None if names may decide."""
     group = array[: array.rfind("/") + 1]
     every = [n.removeprefix(group) for n in (*found.names, *found.texts) if n.startswith(group)]
     rows, own = ROLE.fullmatch(array.removeprefix(group)), labels.rpartition("/")[2]
@@ -197,7 +197,7 @@ def _key(match: re.Match[str]) -> tuple[str, str]:
 
 
 def _labels_of(array: str, found: Arrays) -> str | None:
-    """The labels whose name goes with that of the rows: of its set and split."""
+    """The labels whose name matches that of the rows: of the same set and split."""
     match = ROLE.fullmatch(array)
     if match and match["set"]:
         parts = ((name, ROLE.fullmatch(name)) for name in (*found.names, *found.texts))
@@ -224,8 +224,8 @@ def pairs_of(
 ) -> dict[str, Pair]:
     """The names of data and labels of "train" and "test", or of "all" rows if there are no splits.
 
-    texts: names of arrays of text, which can only be labels. Raises UnreadableFile unless the
-    names tell.
+    texts: names of arrays of text, which can only be labels. Raises UnreadableFile if the names
+    do not decide.
     """
     roles = _unambiguous_roles(names, texts)
     tests = [split for split in TEST if (split, True) in roles]
@@ -247,9 +247,9 @@ def pairs_of(
             return {"all": POSITIONAL}
     beside = ""
     if not (labels or labels_told) and len([*names, *texts]) > 1:
-        beside = ", and that of the labels, if any, with --label-column NAME (label_column=)"
+        beside = ", and any labels with --label-column NAME (label_column=)"
     raise UnreadableFile(
-        "should hold X (and y), or x_train and x_test, or such names as images, data, labels; it "
+        "should hold X (and y), or x_train and x_test, or names like images, data, labels; it "
         f"holds {shown([*names, *texts]) or 'nothing'}: name the array of the rows with --array "
         f"NAME (array=){beside}"
     )
@@ -277,7 +277,7 @@ def _unambiguous_roles(
     every = [*names, *labels.values()]
     if len({name.lower() for name in every}) < len(every):
         raise UnreadableFile(
-            "holds arrays whose names differ only in upper and lower case: name those to be read "
+            "holds arrays whose names differ only in case: name those to be read "
             "with --array and --label-column (array=, label_column=)"
         )
     return labels | _roles(names)
@@ -288,7 +288,7 @@ def read_split(
     examples: Collection[tuple[int, ...]] = (),
 ) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
     """`checked` rows and labels of a split. examples: shapes of an array that is one row; verbose:
-    say what is not read, and what is decided."""
+    print what is ignored and what is assumed."""
 
     def tell(text: str) -> None:
         if verbose:
@@ -298,7 +298,7 @@ def read_split(
     wanted = [name] if labels is None else [name, labels]
     if rest := {*found.names, *found.texts} - {n for pair in pairs.values() for n in pair if n}:
         what = " and ".join(shown([n]) for n in wanted)
-        tell(f"reading {what}; other arrays, not read: {shown(rest)}")
+        tell(f"reading {what}; other arrays are ignored: {shown(rest)}")
     with refusing(path, DataError, MemoryError):
         content = found.read(wanted)
         X, y = content[name], None if labels is None else content[labels]
@@ -312,9 +312,9 @@ def read_split(
 def _rows_first(
     X: np.ndarray, name: str, labels: str | None, found: Arrays, tell: Callable[[str], None]
 ) -> np.ndarray:
-    """MATLAB's data, whose last axis may count the rows, as the number of labels tells.
+    """MATLAB's data with the rows first: the number of labels shows which axis counts them.
 
-    Labels whose name goes with that of the data tell it even if they are not read.
+    Labels whose name matches that of the data count even if they are not read.
     """
     if labels is None:
         with suppress(UnreadableFile):
@@ -324,11 +324,11 @@ def _rows_first(
     if X.ndim < 2 or len(X) == n != X.shape[-1]:
         return X
     if len(X) != n == X.shape[-1]:
-        tell(f"the last axis of {axes} counts its rows, as the labels {shown([labels or ''])} tell")
+        tell(f"the last axis of {axes} counts its rows, as the labels {shown([labels or ''])} show")
         return np.moveaxis(X, -1, 0)
     tell(
-        f"no labels tell which axis of {axes} {X.shape} counts its rows, so the first one does; if "
-        "it is the last, transpose the array in the file"
+        f"the first axis of {axes} {X.shape} is assumed to count its rows, as no labels show it; "
+        "if it is the last, transpose the array in the file"
     )
     return X
 

@@ -1,7 +1,7 @@
 """Validate input arrays, and convert mini-batches to floating point.
 
 uint8 images are stored as such and converted one mini-batch at a time, so a data set takes one byte
-per pixel, on the GPU too.
+per pixel, also on the GPU.
 """
 
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
     """Images or rows as an array (N,D) of finite numbers.
 
     (N, height, width) is flattened. `n_features` is the width that `model` expects. Raises
-    InputError for anything else; some messages use the wording that scikit-learn's estimator checks
-    require.
+    InputError for anything else; some messages follow the wording that scikit-learn's estimator
+    checks require.
     """
     kind = type(X).__name__
     if isinstance(X, tuple) and [getattr(part, "ndim", 0) > 1 for part in X] == [True, False]:
@@ -84,7 +84,7 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
 
 
 def _culprit(names: tuple[str, ...] | None, X: np.ndarray) -> str:
-    """The first column with a name that holds something else than numbers, in words."""
+    """The first named column that holds something other than numbers, in words."""
     columns = zip(names or (), X.T, strict=False)
     bad = (name for name, column in columns if not all(isinstance(v, Real) for v in column))
     return f" (column {name!r})" if (name := next(bad, None)) else ""
@@ -117,7 +117,7 @@ def column_names(X: Any) -> tuple[str, ...] | None:
 
 
 def check_columns(known: tuple[str, ...] | None, given: tuple[str, ...] | None, model: str) -> None:
-    """Raises InputError if both are named, and not alike; in scikit-learn's words.
+    """Raises InputError, in scikit-learn's words, if both are named and differ.
 
     Warns if only the given ones are named.
     """
@@ -148,7 +148,7 @@ def check_columns(known: tuple[str, ...] | None, given: tuple[str, ...] | None, 
 
 
 def check_codes(z: Any, width: int, name: str, n: int | None = None) -> np.ndarray:
-    """Codes or noise of shape (n, width), any n if None. Raises InputError if not so, or NaN."""
+    """Finite codes or noise of shape (n, width), any n if None. Raises InputError otherwise."""
     z = _array(z, name)
     wanted = (len(z) if z.ndim and n is None else n, width)
     if z.shape != wanted or z.dtype.kind not in "biuf" or not np.isfinite(z).all():

@@ -100,13 +100,13 @@ def fetch_missing(name: str, folder: Path, *, verbose: bool = True) -> None:
             raise DataError(
                 f"{name} could not be downloaded ({file}.gz: {failure}): try again later, put "
                 f"{', '.join(f'{a.file}.gz' for a in source.archives)} into {folder} by hand, or "
-                "use strokes, a data set that is embedded"
+                "use the embedded data set strokes"
             ) from None
         except OSError as error:
             raise DataError(
                 f"{name} was downloaded, but {file}.gz cannot be written to {folder} "
                 f"({error.strerror or error}): check the folder and the disk, name another folder "
-                "with --data-dir (data_dir=), or use strokes, a data set that is embedded"
+                "with --data-dir (data_dir=), or use the embedded data set strokes"
             ) from None
 
 
@@ -175,7 +175,7 @@ class _Body(io.BytesIO):
 
     def write(self, data: Any) -> int:
         if self.tell() + len(data) > self.bar.total:
-            raise _Failure(f"sends more than {self.bar.total} bytes", final=True)
+            raise _Failure(f"sent more than {self.bar.total} bytes", final=True)
         self.bar.update(len(data))
         return super().write(data)
 
@@ -201,7 +201,7 @@ def _download(get: Any, mirror: str, archive: Archive, verbose: bool) -> bytes:
     if len(data) < archive.length:
         raise _Failure(f"stopped after {len(data)} of {archive.length} bytes")
     if hashlib.sha256(data).hexdigest() != archive.sha256:
-        raise _Failure("sent another file (its SHA-256 is wrong)", final=True)
+        raise _Failure("sent a wrong file (its SHA-256 differs)", final=True)
     return data
 
 
@@ -209,14 +209,14 @@ def _reason(error: BaseException, handled: BaseException | None) -> str:
     """A fixed description of the error; the server's own text is not trusted."""
     response = getattr(error, "response", None)
     if response is not None:
-        return f"answers with HTTP status {response.status_code}"
+        return f"returned HTTP status {response.status_code}"
     cause: BaseException | None = error
     while cause is not None and cause is not handled:
         if isinstance(cause, TimeoutError):
-            return "is too slow"
+            return "timed out"
         if isinstance(cause, (http.client.IncompleteRead, http.client.RemoteDisconnected)):
-            return "closes the connection"
+            return "closed the connection"
         if isinstance(cause, OSError) and cause.strerror:
-            return f"fails ({cause.strerror})"
+            return f"failed ({cause.strerror})"
         cause = cause.__context__
-    return f"gives no usable answer ({type(error).__name__})"
+    return f"gave no usable response ({type(error).__name__})"

@@ -29,7 +29,7 @@ SUFFIXES = ("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")
 OWN_NAME = re.compile(r".*([-.]idx[1-4]-ubyte|\.idx)(\.gz)?", re.IGNORECASE)  # of a file by itself
 RAW = {name: f"{name}/raw" for name in ("MNIST", "FashionMNIST", "KMNIST", "EMNIST")}  # torchvision
 RAW_OF = {"mnist": RAW["MNIST"], "fashion-mnist": RAW["FashionMNIST"]}
-TRANSPOSED = "emnist"  # its images are stored with rows and columns exchanged
+TRANSPOSED = "emnist"  # its images are stored transposed
 
 Files = dict[tuple[str, str], Path]  # by split and "images" or "labels"
 
@@ -53,7 +53,7 @@ def _home() -> Path:
 
 
 def read_idx(path: Path, *ndims: int) -> np.ndarray:
-    """The uint8 array in an IDX file, of one of these numbers of dimensions."""
+    """The uint8 array in an IDX file, with one of these numbers of dimensions."""
     with refusing(path, DataError), opened(path) as (f, size, gzipped):
         return _read(f, ndims, size, gzipped)
 
@@ -79,15 +79,13 @@ def _read(
     ndim = head[3]
     sizes = f.read(4 * ndim)
     if len(sizes) < 4 * ndim:
-        raise UnreadableFile("should hold its sizes, but is truncated: get the file again")
+        raise UnreadableFile("is truncated within its sizes: get the file again")
     shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, 4 * ndim, 4))
     claim, size = " x ".join(map(str, shape)), prod(shape)
     if gzipped:
         check_expansion(on_disk, size)
     elif size > on_disk:
-        raise UnreadableFile(
-            f"should hold {claim} bytes, but is truncated: the file is too small for them"
-        )
+        raise UnreadableFile(f"should hold {claim} bytes, but is truncated: get the file again")
     return np.frombuffer(read_bytes(f, size), dtype=np.uint8).reshape(shape)
 
 
@@ -122,7 +120,7 @@ def read_split(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Images (N,H,W) and labels (N,) of "train" or "test".
 
-    labels: whether the set must have labels; None are returned if no split of it has any. Raises
+    labels: whether the set must have labels; otherwise y is None if no split has any. Raises
     FileNotFoundError, with MNIST's name for the file, if one is missing.
     """
     labelled = labels or any(kind == "labels" for _, kind in files)

@@ -1,5 +1,5 @@
-"""Labels: those that fit rows, the classes in y, labels given as text, and training with some
-labels removed."""
+"""Labels: match them to rows, find the classes in y, read them from text, and remove some for
+training."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,8 +20,8 @@ def checked(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows and their labels (N,). Labels may be (N,1), or (N,C) one-hot, which become classes.
 
-    Raises UnreadableFile if X is no rows, or the labels do not fit. others: whether the file may
-    hold further arrays.
+    Raises UnreadableFile if X does not hold rows, or the labels do not fit. others: whether the
+    file may hold further arrays.
     """
     if X.ndim < 2:
         another = ", or name another one with --array NAME (array=)" if others else ""
@@ -37,7 +37,7 @@ def checked(
     remedy = "name another array of labels, or '' for none, with --label-column (label_column=)"
     if y.ndim == 1 and len(y) in X.shape:
         axis = X.shape.index(len(y))
-        remedy = f"save the data, {X.shape}, with axis {axis} first, if that counts the rows"
+        remedy = f"if axis {axis} of the data, {X.shape}, counts the rows, save it first"
     raise UnreadableFile(f"holds {len(X)} rows of data, but labels of shape {y.shape}: {remedy}")
 
 
@@ -50,7 +50,7 @@ def _is_one_hot(y: np.ndarray) -> bool:
 def warn_of_others(
     path: Any, pair: tuple[str, str | None], array: str | None, labels: Any, labelled: str | None
 ) -> None:
-    """Warn where a run has the rows `labelled` and labels, and these are read instead: `pair`."""
+    """Warn if `pair` is read instead of the run's own rows `labelled` and their labels."""
     if labelled is None or pair[0] == labelled:
         return
     if array == labelled:
@@ -59,8 +59,8 @@ def warn_of_others(
         warn(f"{path} has no array {array!r}, as the run has: {there} read instead{without}")
     elif labels and pair[1] is None:
         warn(
-            f"{path} has no labels that go with {pair[0]!r} as {labels!r} goes with {labelled!r}, "
-            "the rows of the run, so none are read: --label-column names others"
+            f"{path} has no labels that match {pair[0]!r} as {labels!r} matches {labelled!r}, the "
+            "rows of the run, so none are read: name them with --label-column"
         )
 
 
@@ -94,9 +94,8 @@ def missing(y: np.ndarray) -> np.ndarray:
 
 
 def whole(y: np.ndarray) -> np.ndarray:
-    """Labels that are whole numbers as int64: unsigned ones, so that -1 can mean unlabelled, and
-    those that a program such as MATLAB keeps as floating point, with NaN, which is no label, as -1.
-    Others stay as they are."""
+    """Whole-number labels as int64: unsigned ones, so that -1 can mean unlabelled, and
+    floating-point ones, as MATLAB stores them, with NaN (no label) as -1. Others are unchanged."""
     if y.dtype.kind == "f":
         gaps = np.isnan(y)
         known = y[~gaps]
@@ -113,8 +112,8 @@ def by_text(known: Any) -> dict[str, Any]:
 
 
 def rejoined(parts: Sequence[Any], known: Iterable[str]) -> list[Any]:
-    """Names that stood in one text, which was split at its commas: parts that make up a known name
-    are that name again, unless each of them is a name by itself."""
+    """Undo the splitting of names at commas: parts that make up a known name become that name,
+    unless each of them is a name by itself."""
     names = set(known)
     with_commas = {tuple(map(str.strip, name.split(","))): name for name in names if "," in name}
     longest = max(map(len, with_commas), default=1)
@@ -128,7 +127,7 @@ def rejoined(parts: Sequence[Any], known: Iterable[str]) -> list[Any]:
 
 
 def labels_named(names: Sequence[str], known: Any) -> list[Any]:
-    """The labels with these texts. Raises InputError if one is not a known label."""
+    """The labels with these texts. Raises InputError if one is unknown."""
     there = by_text(known)
     for name in names:
         if name not in there:
@@ -138,24 +137,22 @@ def labels_named(names: Sequence[str], known: Any) -> list[Any]:
 
 
 def keep_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Keep n labels of y, equally many of each class, at random by the seed; set others to -1."""
+    """Keep n random labels of y, the same number of each class, by the seed; set others to -1."""
     if y.dtype.kind not in "iufU":
-        raise InputError(
-            f"--labels keeps some of the labels, which must be whole numbers or text, not {y.dtype}"
-        )
+        raise InputError(f"--labels needs labels that are whole numbers or text, not {y.dtype}")
     classes, counts = np.unique(y[~missing(y)], return_counts=True)
     if len(classes) == 0:
-        raise InputError("--labels keeps some of the labels, but no row has a label")
+        raise InputError("--labels needs labels, but no row has one")
     if n % len(classes):
         raise InputError(
-            f"--labels keeps equally many of each of the {len(classes)} classes, but {n} is not a "
-            f"multiple of {len(classes)}: choose {len(classes)}, {2 * len(classes)}, ..."
+            f"--labels keeps the same number for each of the {len(classes)} classes, but {n} is "
+            f"not a multiple of {len(classes)}: choose {len(classes)}, {2 * len(classes)}, ..."
         )
     each = n // len(classes)
     if each > counts.min():
         raise InputError(
-            f"--labels {n} asks for {each} of each class, but label {classes[counts.argmin()]} "
-            f"has only {counts.min()}"
+            f"--labels {n} needs {each} of each class, but label {classes[counts.argmin()]} "
+            f"has only {counts.min()}: lower it"
         )
     words = noise.bits(len(y), 1, seed=noise.check_seed(seed), stream=noise.LABELS)[:, 0]
     order = np.argsort(words, kind="stable")
@@ -167,7 +164,7 @@ def keep_labels(y: np.ndarray, n: int, seed: int) -> np.ndarray:
 
 
 def leave_out(X: np.ndarray, y: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """X and y without rows of these labels. Raises InputError if a label is unknown or all go."""
+    """X and y without rows of these labels. Raises InputError if one is unknown or none is left."""
     keep = ~np.isin(y, labels_named(names, known_labels(y)))
     if not keep.any():
         raise InputError(f"--leave-out {','.join(names)} leaves no example to train on")

@@ -12,13 +12,13 @@ from .images.shape import mostly_lowest, name_pixels
 from .rows import BINARY, MAX_SIZE, NUMBERS, RowFormat, check_scale
 
 DARK = 64  # uint8 pixels that are all below this were probably meant to have another white
-COLUMNS = 1000  # of a table, at most, in which values far from all others are looked for
+COLUMNS = 1000  # tables with more columns are not searched for outliers
 FAR = 100.0  # interquartile ranges from the median: a value that decides the scale of its column
-SEVERAL = 24.0  # likewise, of a value without others near it
+SEVERAL = 24.0  # likewise, of an isolated value
 WIDER = 4.0  # times the standard deviation of its column without it
 CODES = [-1.0, -9.0, *(sign * (10.0**n - 1) for n in range(2, 7) for sign in (-1, 1))]  # -999, ...
-KINDS = 5  # different values, at least, beside which -1 or -9 is a code, and no class or rank
-SOME = 10_000  # rows of which quartiles are taken
+KINDS = 5  # distinct other values, at least, for -1 or -9 to be a code rather than a class or rank
+SOME = 10_000  # rows that quartiles are taken from
 LARGE = 20.0  # a Gaussian likelihood, which starts with variance 1, learns larger numbers badly
 
 
@@ -28,9 +28,9 @@ def learn_format(
 ) -> RowFormat:  # fmt: skip
     """The format of X, from its shape, its column names and its values.
 
-    unit_interval says that the likelihood is one of pixels in [0, 1]; where(i) names row i in
-    messages. Warns of values that a model would learn badly. Raises InputError for data that are
-    not rows of numbers.
+    unit_interval: the likelihood is one of pixels in [0, 1]; where(i) names row i in messages.
+    Warns of values that a model would learn badly. Raises InputError for data that are not rows of
+    numbers.
     """
     check_scale(scale)
     where = where or "row {} (counted from 0)".format
@@ -62,8 +62,8 @@ def learn_format(
             return replace(found, white=BINARY)
         if high < DARK:
             warn_of_data(
-                f"the largest of these uint8 pixels is {high:g}, and 255 is white: if {high:g} "
-                "is, pass scale='minmax' (--scale minmax)"
+                f"the largest of these uint8 pixels is {high:g}, but white is 255: if white is "
+                f"{high:g}, pass scale='minmax' (--scale minmax)"
             )
         return replace(found, high=255.0 if scale == "bytes" else 1.0)
     if scale == "bytes":
@@ -73,7 +73,7 @@ def learn_format(
             _warn_of_large_numbers(rows, columns)
         return found if 0 <= low and high <= 1 else replace(found, low=low, high=top)
     if unit_interval and columns and found.image_shape is None:
-        warn_of_data(f"a likelihood of pixels fits columns of numbers badly: use {NUMBERS}")
+        warn_of_data(f"a pixel likelihood fits columns of numbers badly: use {NUMBERS}")
     if found.image_shape is None and D <= COLUMNS:
         _warn_of_outliers(found, rows, where)
     return replace(_scaling(found, rows), low=low, high=top)
@@ -98,7 +98,7 @@ def _warn_of_outliers(form: RowFormat, rows: np.ndarray, where: Callable[[int], 
         n = int(same.sum())
         others = f" and {n - 1:,} more" if n > 1 else ""
         names = ", ".join(form.column(k) for k in [*codes][1:6]) + ", ..." * (len(codes) > 6)
-        likewise = f"; likewise column {names}" if names else ""
+        likewise = f"; also column {names}" if names else ""
         warn_of_data(
             f"column {form.column(j)} holds {value:.10g} in {where(int(same.argmax()))}{others}, "
             f"far from its other values{likewise}: if that is a code for a missing value, {empty}, "
@@ -135,7 +135,7 @@ def _is_code(column: np.ndarray, value: float) -> bool:
 
 
 def _is_alone(column: np.ndarray, value: float, gap: float) -> bool:
-    """Whether all other values lie further off than the gap, and vary far less without this one."""
+    """Whether all other values are further away than the gap, and vary far less on their own."""
     column = column.astype(float)
     rest = column[column != value]
     return bool(np.abs(rest - value).min() > gap and column.std() > WIDER * rest.std())
@@ -165,6 +165,6 @@ def _warn_of_large_numbers(rows: np.ndarray, columns: tuple[str, ...] | None) ->
     worst = int(sizes.argmax())
     name = f"column {repr(columns[worst]) if columns else worst}"
     warn_of_data(
-        f"{name} reaches {sizes[worst]:g}, and a gaussian likelihood learns numbers of about unit "
+        f"{name} reaches {sizes[worst]:g}, but a gaussian likelihood expects numbers of about unit "
         "size: pass scale='standard' (--scale standard)"
     )

@@ -51,26 +51,26 @@ def load_data(
                                   the true factors)
       "mnist", "fashion-mnist"    the four IDX files, plain or .gz, in `data_dir`, else in the
                                   folder that the variable SCRATCHVAE_DATA names, else in the user's
-                                  cache; there directly, in a folder of the data set's name, or in
+                                  cache: directly, in a folder named like the data set, or in
                                   torchvision's MNIST/raw or FashionMNIST/raw. "MNIST" and
                                   "fashion_mnist" mean the same
       a folder of pictures        or one: PNG, JPEG, GIF, BMP, TIFF, WebP, PPM; X is (N,H,W), or
                                   (N,H,W,3) with colour, uint8
       a folder of IDX files       or MNIST/raw below it, or one of the files: X (N,D) uint8, or
                                   (N,H,W) if the images are not square; y is None if there are no
-                                  files of labels. A file of another name, my-idx3-ubyte or my.idx,
-                                  also .gz, is a data set by itself, without splits and labels
+                                  label files. A file with another name, my-idx3-ubyte or my.idx,
+                                  also .gz, is a data set by itself, without splits or labels
       a table                     .csv, .tsv, .amat, also .gz; .parquet, .xlsx (pandas): X (N,D)
       a .npz, .mat or HDF5 file   (.h5, .hdf5; by SciPy or h5py): x_train, x_test, y_train, y_test,
-                                  or X and y; other names in use are known, and a single array may
-                                  have any name. Labels in a .mat file may be a cell array of
+                                  or X and y; other common names are known, and a single array can
+                                  have any name. Labels in a .mat file can be a cell array of
                                   strings, or a matrix of char
       a .npy or .npy.gz file      one array (N,D), (N,H,W) or (N,H,W,3)
       a folder of such files      train.csv and test.csv, or X_train.npy, y_train.npy, ...
 
-    A folder of pictures may have sub-folders train/ and test/, and below them, or without them,
-    one sub-folder for each class. Validation data, val/ or x_val, are the test split where there is
-    no test split, and not read otherwise. If there are no splits, a fixed random tenth of the rows
+    A folder of pictures can have sub-folders train/ and test/, and below them, or without them,
+    one sub-folder per class. Validation data, val/ or x_val, are the test split if there is
+    no test split, and ignored otherwise. If there are no splits, a fixed random tenth of the rows
     is "test" and the rest "train"; "all" returns all rows in order. Labels that are whole numbers,
     unsigned or in floating point, become int64; labels (N,1) become (N,), and one-hot labels
     (N,C) become classes.
@@ -78,36 +78,36 @@ def load_data(
     Options, each for one kind of data:
       size          pictures: resize all to 32 x 32 (32), or height 32 and width 48 ((32, 48),
                     "32x48")
-      grey          pictures: True for grey, False for colour; default: colour if one has colour
-      array         named arrays: which one holds the rows, such as "spectrograms" or, in a group
+      grey          pictures: True for grey, False for colour; default: colour if any has colour
+      array         named arrays: the one that holds the rows, such as "spectrograms" or, in a group
                     of an HDF5 file, "recordings/spectrograms"; then there are no splits
-      label_column  tables: the labels' column, by name or number; default: the one named label,
-                    labels, class, target or y; "": none. Named arrays: the array of the labels, by
-                    name; default: the one whose name says so; "": none
+      label_column  tables: the label column, by name or number; default: the one named label,
+                    labels, class, target or y; "": none. Named arrays: the array of labels, by
+                    name; default: the one with a common name; "": none
       drop          tables: columns to leave out, by name or number (from 0)
       missing       tables: "mean" fills missing values with the mean of their column in this file,
-                    or in the training split where there are splits; D numbers fill those of each
-                    column with its own, such as `model.rows_.means`, the means of the table that
-                    the model was fitted on; a pandas Series or a dict has them by the names of the
-                    columns; default: refuse them
-      header        tables: whether the first row has the names of the columns; default: by its
-                    content, with a warning where numbers may be names, such as years
+                    or in the training split if there are splits; D numbers are the fill values of
+                    the columns, such as `model.rows_.means`, the means of the table that
+                    the model was fitted on; a pandas Series or a dict has them by column name;
+                    default: refuse them
+      header        tables: whether the first row holds the column names; default: detected, with
+                    a warning if numbers could be names, such as years
       sheet         Excel files: the sheet to read, by name or number (from 0); default: the first,
                     with a warning that names the others, if any has content
-      as_frame      tables: X as a pandas DataFrame, with the names of the columns
-      transpose     IDX files: exchange rows and columns of each image, as EMNIST needs
+      as_frame      tables: X as a pandas DataFrame with the column names
+      transpose     IDX files: transpose each image, as EMNIST needs
 
-    verbose: say what was skipped or is worth a note, with a progress bar for many pictures.
+    verbose: report what was skipped or assumed, with a progress bar for many pictures.
 
-    download=True (pip install 'scratchvae[download]') first downloads the missing ones of the four
-    files of mnist or fashion-mnist and verifies their checksums. They go to the folder of the data
-    set's name in `data_dir`, else in SCRATCHVAE_DATA, else in the cache. Without download=True the
+    download=True (pip install 'scratchvae[download]') first downloads missing files of mnist or
+    fashion-mnist and verifies their checksums. They go to a folder named like the data set in
+    `data_dir`, else in SCRATCHVAE_DATA, else in the cache. Without download=True the
     network is not used.
 
     Raises DataError (an InputError) if a file is missing, damaged, inconsistent, too large when
     decompressed (the variable SCRATCHVAE_MAX_BYTES; default 8 GiB, or half of the machine's memory
     if that is less) or cannot be downloaded, or if a package that reads it is not installed;
-    InputError for an unknown name, an option that means nothing for these data, a name that cannot
+    InputError for an unknown name, an option that does not apply to these data, a name that cannot
     be downloaded, or without pooch.
     """
     if split not in SPLITS:
@@ -125,15 +125,16 @@ def load_data(
     source = source_of(name, data_dir, options)
     if as_frame and source.kind != "table":
         raise InputError(
-            f"as_frame=True means nothing for {shown_name(name)}, which is no table: leave it out"
+            f"as_frame=True does not apply to {shown_name(name)}, which is not a table: "
+            "leave it out"
         )
     X, y, columns, *_ = _split(source, split, name, verbose)
     if isinstance(means, tuple) and len(means) != X.shape[1]:
         raise InputError(
             f"missing= has {len(means)} numbers, but {shown_name(name)} has {X.shape[1]} columns: "
-            "give one for each"
+            "give one per column"
         )
-    # square images are rows, as always; of others, nothing could restore the shape
+    # square images become rows, as always; the shape of others could not be restored
     if source.kind in ("embedded", "idx") and X.ndim == 3 and X.shape[1] == X.shape[2]:
         X = X.reshape(len(X), -1)
     if as_frame:
@@ -144,23 +145,21 @@ def load_data(
 
 
 def _filling(missing: Any) -> tuple[str | None, tables.Means | None]:
-    """What `missing=` of load_data means: "mean" or None, and the numbers to fill gaps with."""
+    """Parse `missing=` of load_data: "mean" or None, and the numbers to fill gaps with."""
     if missing is None or isinstance(missing, str):
         if missing == "skip":
-            raise InputError("missing='skip' is for the command anomaly alone: leave it out")
+            raise InputError("missing='skip' is for the command anomaly only: leave it out")
         return missing, None
     named = dict(missing.items()) if hasattr(missing, "items") else None  # a Series too
     if named is not None and np.ndim(missing) < 2 and len(named) < len(missing):
-        raise InputError("missing= has two numbers for one column: give one for each")
+        raise InputError("missing= has two numbers for one column: give one per column")
     try:
         numbers = np.asarray(missing if named is None else [*named.values()], np.float64)
     except (TypeError, ValueError):
         numbers = np.empty(())
     if numbers.ndim != 1 or not np.isfinite(numbers).all() or named == {}:
         got = repr(missing) if named is None else f"a {type(missing).__name__} of other values"
-        raise InputError(
-            f"missing= must be 'mean', or one finite number for each column, got {got}"
-        )
+        raise InputError(f"missing= must be 'mean' or one finite number per column, got {got}")
     values = numbers.tolist()
     return "mean", tuple(values) if named is None else dict(zip(named, values, strict=True))
 
@@ -170,7 +169,7 @@ def data_set(
 ) -> DataSet:
     """A split as it is stored, images as images, with the names of its columns.
 
-    Of a folder of pictures, it says what is skipped, with a progress bar if there are many.
+    For a folder of pictures, reports skipped files, with a progress bar for many pictures.
     """
     source = source_of(name, data_dir, options)
     return _split(source, split, name, source.kind == "pictures")
@@ -195,7 +194,7 @@ def fetch(name: str | Path, data_dir: str | Path | None = None, *, verbose: bool
     known = known_name(name)
     if known not in IDX_SETS:
         raise InputError(
-            f"--download (download=True) means nothing for {name}: only {' and '.join(IDX_SETS)} "
+            f"--download (download=True) does not apply to {name}: only {' and '.join(IDX_SETS)} "
             "can be downloaded, so leave it out"
         )
     from .download import fetch_missing  # lazily: nothing else may reach the network
@@ -243,5 +242,5 @@ def _part(rows: DataSet, split: str, name: str | Path) -> DataSet:
 
 
 def _signed(data: DataSet) -> DataSet:
-    """With labels that are whole numbers as signed ones."""
+    """The data set with whole-number labels as signed ones."""
     return data if data.y is None else data._replace(y=whole(data.y))

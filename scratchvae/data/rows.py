@@ -1,7 +1,7 @@
-"""What a row of a model's data is: its shape, the names of its columns, and their scale.
+"""The format of a model's rows: their shape, the names of their columns, and their scale.
 
-`learning.py` learns it from the training data; it is saved with the model, and applied to all data
-that the model meets later. Models compute with scaled rows; what they decode is scaled back.
+`learning.py` learns it from the training data; it is saved with the model and applied to all later
+data. Models compute with scaled rows; what they decode is scaled back.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,9 +39,9 @@ class RowFormat:
                 a constant column divides by 1, and what is decoded is that constant
     means       of columns with names, to fill missing values with; else empty
     low, high   the range of decoded values, for pictures
-    ink         whether grey images are drawn as ink on paper, `low` white and `high` black: those
-                of which more than half of all training values equal the smallest one, their
-                background. Others are drawn as they are, `low` black
+    ink         whether grey images are drawn as ink on paper, `low` white and `high` black: if more
+                than half of all training values equal the smallest one, the background. Others
+                are drawn with `low` black
     """
 
     n_features: int
@@ -79,7 +79,7 @@ class RowFormat:
             )
         if self.scale == UNLEARNED:
             raise InputError(
-                f"this {model} has not learned the scale of its data: call fit, or build_from(X)"
+                f"this {model} has not learned the scale of its data: call fit or build_from(X)"
             )
         check_columns(self.columns, column_names(X), model)
         return check_rows(X, self.n_features, model)
@@ -108,7 +108,7 @@ class RowFormat:
             scaled = rows.astype(dtype)
         elif binary or self.white == BINARY:
             if rows.max(initial=0) > 1:
-                raise InputError("the model was fitted on pixels that are 0 or 1, as these must be")
+                raise InputError("the model was fitted on pixels that are 0 or 1: pass such pixels")
             scaled = rows * np.uint8(255)
         else:
             scaled = rows
@@ -119,25 +119,25 @@ class RowFormat:
         return scaled
 
     def _warn_of_scaled(self, rows: np.ndarray) -> None:
-        """Warn of images in [0, 1] where the model has learned bytes, which it scales itself."""
+        """Warn of images in [0, 1] if the model has learned bytes, which it scales itself."""
         learned_bytes = self.image_shape is not None and 0 <= self.low and self.high > 100
         if not learned_bytes or rows.dtype.kind != "f" or not rows.size:
             return
         if rows.min() >= 0 and rows.max() <= 1 and ((rows > 0) & (rows < 1)).any():
             warn_of_data(
                 f"these pixels lie in [0, 1], but the model has learned pixels up to {self.high:g},"
-                " which it scales itself: pass them as they were, not divided by 255"
+                " which it scales itself: pass the original pixels, not divided by 255"
             )
 
     def _clipped(self, rows: np.ndarray, scaled: np.ndarray) -> np.ndarray:
-        """Scaled rows in [0, 1], with a warning of values that were not."""
+        """Scaled rows, clipped to [0, 1] with a warning."""
         outside = (scaled < -ROUNDING) | (scaled > 1 + ROUNDING)
         if outside.any():
             i, j = np.argwhere(outside)[0]
             warn_of_data(
                 f"{outside.sum():,} values, such as {rows[i, j]:g} in {{}}, column "
                 f"{self.column(j)}, lie outside the range of the training data, which "
-                "scale='minmax' maps to [0, 1], and count as its ends",
+                "scale='minmax' maps to [0, 1], and are clipped to it",
                 row=int(i),
             )
         return np.clip(scaled, 0, 1, out=scaled)
@@ -150,7 +150,7 @@ class RowFormat:
             text = f"scale={self.scale!r} makes these reach from {scaled.min():.6g}"
             raise InputError(f"pixels must lie in [0, 1], but {text} to {scaled.max():.6g}")
         if not learning:
-            remedy = "scale them as the training data were"
+            remedy = "scale them like the training data"
             if self.white == BYTES and 0 <= low and 100 < high <= BYTES:
                 remedy = "pass uint8, which counts from 0 to 255, or divide them by 255"
         elif self.columns and self.image_shape is None:
@@ -169,7 +169,7 @@ class RowFormat:
     def unscaled(self, x: np.ndarray) -> np.ndarray:
         """Decoded rows (N,D) in the units of the data; pixels of uint8 data stay in [0, 1].
 
-        In float64 where there is an offset, beside which a float32 might have no digits left.
+        In float64 if there is an offset, which might leave a float32 no digits.
         """
         if self.fitted:
             return x * np.array(self.factor) + np.array(self.offset)
@@ -202,7 +202,7 @@ class RowFormat:
         return np.clip(self.arranged(x), 0, 1)
 
     def arranged(self, x: np.ndarray) -> np.ndarray:
-        """Values (...,D), one for each feature, in the places of an image: (...,H,W[,3]).
+        """Values (...,D), one per feature, arranged as an image: (...,H,W[,3]).
 
         Raises InputError if the rows are not images.
         """
@@ -236,7 +236,7 @@ class RowFormat:
         return found
 
     def _checks(self) -> Iterator[tuple[str, Callable[[], bool]]]:
-        """Each field, and whether it is what a file may say of it."""
+        """Each field, and whether its value from a file is valid."""
         D, shape, columns = self.n_features, self.shape, self.columns
 
         def numbers(values: Any) -> bool:
@@ -289,6 +289,6 @@ def check_scale(scale: Any) -> None:
 
 
 def _limited(x: np.ndarray) -> np.ndarray:
-    """x, without numbers that would be infinite in single precision."""
+    """x, clipped to numbers that are finite in single precision."""
     large = x.size and max(-float(x.min()), float(x.max())) > MAX_SIZE
     return np.clip(x, -MAX_SIZE, MAX_SIZE) if large else x

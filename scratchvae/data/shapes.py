@@ -1,4 +1,4 @@
-"""An embedded data set: 32x32 grey images of a square, an ellipse or a heart, made to measure
+"""An embedded data set: 32x32 grey images of a square, an ellipse or a heart, for measuring
 disentanglement.
 
 Each image has five independent factors, which `generate` also returns: the shape, its scale, its
@@ -6,13 +6,13 @@ rotation, and the position of its centre, as in dSprites (Matthey et al., 2017),
 A shape is a signed distance (in pixels, negative inside), so its edge is anti-aliased: a pixel is
 covered by half a pixel minus the distance. All of it is array arithmetic, keyed by (seed, row).
 
-So that the factors mean the same for each shape: shapes of one scale have one area, the position is
+The factors mean the same for each shape: shapes of equal scale have equal area, the position is
 the centre of mass, and the rotation stays within +-0.7 (40 degrees). A square looks the same again
 after 90 degrees and an ellipse after 180, so a wider range would give one image two rotations; at
-+-45 degrees, the two ends of the range would be one square.
++-45 degrees, both ends of the range would give the same square.
 
-A shape moves by about its own width, so that images of most positions overlap: those that do not
-are all equally unlike, whatever their distance.
+A shape moves by about its own width, so that images of most positions overlap: images that do not
+overlap are all equally far apart, whatever the distance of their shapes.
 """
 
 from collections.abc import Mapping
@@ -51,10 +51,10 @@ def generate(
     """Images (n, 1024) uint8, labels (n,) uint8 (the shape, in the order of `NAMES`), factors
     (n, 5) float32 in the order of `FACTORS`.
 
-    n defaults to 20,000 for "train" and 4,000 for "test"; image i does not depend on n. ranges:
-    others than those of `FACTORS`, by name, as {"x": (-4, 4)}; what lies outside the image is cut
-    off. Raises InputError for another split, an n that is no positive whole number, an invalid
-    seed, or a range that is not two numbers in order (for the scale, at least 1).
+    n defaults to 20,000 for "train" and 4,000 for "test"; image i does not depend on n. ranges
+    replaces ranges of `FACTORS` by name, as in {"x": (-4, 4)}; shapes are cut off at the edge of
+    the image. Raises InputError for another split, an n that is no positive whole number, an
+    invalid seed, or a range that is not two numbers in order (for the scale, at least 1).
     """
     if split not in SIZES:
         raise InputError(f"split must be one of {', '.join(SIZES)}, got {split!r}")
@@ -95,7 +95,7 @@ def _checked(ranges: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
 
 
 def _turned(rotation: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where pixels lie beside a shape's centre, along its own axes: (n, 1024) each, in pixels."""
+    """Offsets of pixels from a shape's centre, along its own axes: (n, 1024) each, in pixels."""
     grid = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
     right, down = np.tile(grid, SIDE) - x, np.repeat(grid, SIDE) - y
     cos, sin = np.cos(rotation), np.sin(rotation)
@@ -122,7 +122,7 @@ def _ellipse(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return f * (f - 1) / np.maximum(slope, 1e-6)
 
 
-# The heart is a square of side h that stands on a corner, and half a disc on each upper side: its
+# The heart is a square of side h that stands on a corner, with half a disc on each upper side: its
 # area is h^2 (1 + pi / 4) = 1. The mass of the half-discs lies 2 h / (3 pi) outside their sides.
 H = np.sqrt(1 / (1 + np.pi / 4)).item()
 ABOVE = np.sqrt(0.5).item() * H**3 * (np.pi / 8 + 1 / 6)  # centre of mass above the square's middle

@@ -1,5 +1,5 @@
-"""What a data set is, by its name: embedded, IDX files, pictures, a table, or named arrays. A
-`Source` says whether the data have splits of their own, and reads one."""
+"""Find out what kind of data a name means: embedded, IDX files, pictures, a table, or named
+arrays. A `Source` says whether the data have their own splits, and reads one."""
 
 import os
 import re
@@ -92,7 +92,7 @@ class Source(NamedTuple):
 
 
 def known_name(name: str | Path) -> str | None:
-    """The data set that is meant by "MNIST" or "fashion_mnist"; None if it is none, or a path."""
+    """The data set meant by a name such as "MNIST" or "fashion_mnist"; None if none is."""
     if name in NAMED:
         return str(name)
     if not isinstance(name, str) or os.path.exists(name):
@@ -112,7 +112,7 @@ def shown_name(name: str | Path) -> str:
 def source_of(name: str | Path, data_dir: str | Path | None, options: Options) -> Source:
     """The data set of this name, or at this path.
 
-    Raises InputError for an unknown name, or an option that means nothing for this kind of data,
+    Raises InputError for an unknown name, or an option that does not apply to this kind of data,
     and DataError if a file is invalid.
     """
     source = find_source(name, data_dir, options)
@@ -121,18 +121,18 @@ def source_of(name: str | Path, data_dir: str | Path | None, options: Options) -
         if source.kind not in kinds and getattr(options, field.name) != field.default:
             flag = f"--{field.name.replace('_', '-')}"
             raise InputError(
-                f"{flag} ({field.name}=) means nothing for {shown_name(name)}, which is no "
+                f"{flag} ({field.name}=) does not apply to {shown_name(name)}, which is not a "
                 f"{' or '.join(WORDS[kind] for kind in kinds)}: leave it out"
             )
     return source
 
 
 def find_source(name: str | Path, data_dir: str | Path | None, options: Options) -> Source:
-    """As `source_of`, but options for other kinds of data are ignored."""
+    """Like `source_of`, but ignores options for other kinds of data."""
     if not isinstance(name, str | os.PathLike):
         raise InputError(f"the data set must be a name or a path, got {type(name).__name__}")
     if not str(name):
-        raise InputError("the name of the data set is empty: use strokes, or name one")
+        raise InputError("the name of the data set is empty: name one, such as strokes")
     known = known_name(name)
     if known in EMBEDDED:
         return Source("embedded", True, lambda split, _: _drawn(EMBEDDED[known], split))
@@ -174,7 +174,7 @@ def _idx_source(folders: list[Path], name: str, of_set: str, options: Options) -
                 continue
             if verbose and of_set.startswith(idx.TRANSPOSED) and not options.transpose:
                 say(
-                    f"{name}: EMNIST stores its images with rows and columns exchanged; "
+                    f"{name}: EMNIST stores its images transposed; "
                     "--transpose (transpose=True) turns them upright"
                 )
             return DataSet(_upright(X, options), y)
@@ -182,8 +182,8 @@ def _idx_source(folders: list[Path], name: str, of_set: str, options: Options) -
         remedy = "download them with train --download (download=True), " if name in IDX_SETS else ""
         raise DataError(
             f"{name}: no file {file}(.gz) in {' or '.join(map(str, folders))}: {remedy}put the "
-            "four IDX files there, name their folder with --data-dir (data_dir=), or use --data "
-            "strokes, which is embedded"
+            "four IDX files there, name their folder with --data-dir (data_dir=), or use the "
+            "embedded --data strokes"
         ) from None
 
     return Source("idx", True, read)
@@ -290,11 +290,11 @@ def _in_file(path: Path, name: str, options: Options) -> Source:
         return _array_source(path, lambda: of(path), options)
     if lower.endswith(PICKLED):
         raise InputError(
-            f"{name} may hold pickled objects, which can run code when they are read: save its "
+            f"{name} may hold pickled objects, which can run code when loaded: save its "
             "arrays with numpy.savez, as X and y"
         )
     if lower.endswith(PACKED):
-        raise InputError(f"{name} is an archive: unpack it, and name the folder")
+        raise InputError(f"{name} is an archive: unpack it and name the folder")
     known = f"{', '.join(ENDINGS)}, and those of pictures, such as .png and .jpg"
     if suffix == ".txt" and _holds_tabs(path):
         raise InputError(f"{name} has the ending '.txt', which is not read: rename it to .tsv")
@@ -310,7 +310,7 @@ def _holds_tabs(path: Path) -> bool:
 
 
 def _missing(path: Path, name: str) -> InputError:
-    """The error for a path that is not there, and is not the name of a data set."""
+    """The error for a path that does not exist and is not the name of a data set."""
     near: str | Path | None = nearest(path)
     remedy = f"did you mean {near}?" if near else "check the path"
     if path.name.lower().endswith(ENDINGS):
@@ -320,7 +320,7 @@ def _missing(path: Path, name: str) -> InputError:
     near = near or next(iter(get_close_matches(name.lower(), NAMED, 1)), None)
     hint = f" Did you mean {near}?" if near else ""
     return InputError(
-        f"unknown data set {name!r}, and no file or folder: choose one of {', '.join(NAMED)}, "
+        f"unknown data set {name!r}, and no such file or folder: choose one of {', '.join(NAMED)}, "
         f"{KINDS}.{hint}"
     )
 

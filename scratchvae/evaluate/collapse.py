@@ -24,8 +24,8 @@ NEGLIGIBLE, INFORMATIVE = 0.25, 1.0
 MAX_ROWS = 1000  # rows for the mutual information, which compares all pairs
 MIN_ROWS = 10
 SAMPLES = 64  # decoded samples from the prior
-# a run of fewer optimiser steps has hardly begun, as long as its training loss still falls: in the
-# last epoch by at least this share of the mean fall
+# a run with fewer optimiser steps has barely started if its training loss still falls: in the last
+# epoch by at least this share of the mean fall
 BEGUN, FALLING = 100, 0.1
 
 
@@ -55,7 +55,7 @@ class CollapseReport:
 
 
 def _setting(model: Model, name: str) -> Any:
-    """A hyper-parameter, or its neutral value for a model that has none."""
+    """A hyper-parameter, or its neutral value for a model without it."""
     return getattr(model, name, {"beta": 1.0, "free_bits": 0.0}.get(name))
 
 
@@ -72,7 +72,7 @@ def _rises(loss: np.ndarray) -> bool:
 
 
 def _hardly_begun(model: Model) -> Iterator[str]:
-    """What a run says that is too short to show a cause."""
+    """The report on a run that is too short to show a cause."""
     loss, history = _series(model, "train_loss"), model.history_
     steps, falls = history[-1]["step"] if history else BEGUN, -np.diff(loss)
     falling = not len(falls) or 0 < FALLING * falls.mean() <= falls[-1]
@@ -80,16 +80,16 @@ def _hardly_begun(model: Model) -> Iterator[str]:
         epochs = f"{len(loss)} epoch{'s' * (len(loss) > 1)}"
         still = ", and its training loss still falls" * bool(len(falls))
         yield (
-            f"the run has hardly begun: it took {steps} optimiser steps ({epochs}){still}: train "
-            f"longer, for {ceil(BEGUN * len(loss) / steps)} epochs or more; so few steps show no "
-            "other cause"
+            f"the run has barely started: it took {steps} optimiser steps ({epochs}){still}: train "
+            f"for {ceil(BEGUN * len(loss) / steps)} epochs or more; so few steps show no other "
+            "cause"
         )
 
 
 def _settings(
     model: Model, report: CollapseReport, x: np.ndarray, x_hat: np.ndarray
 ) -> Iterator[str]:
-    """The settings to blame, from rows x (n,D), floating point, and their reconstructions."""
+    """The settings to blame, from floating-point rows x (n,D) and their reconstructions."""
     beta, capacity, variance = (_setting(model, n) for n in ("beta", "capacity", "x_variance"))
     full, kl, Z, D = report.verdict == FULL, report.unit_kl.sum(), len(report.active), x.shape[1]
     if beta > (1 if full else 1.5) and (capacity or 0) <= kl and not any(_free(model, report)):
@@ -109,8 +109,8 @@ def _settings(
         if (encoded := (components > beta * variance).sum()) < Z:
             yield (
                 f"x_variance is {variance:g} and divides the gradient of rec, but the mean "
-                f"variance of a feature is {own:.2g}, and {encoded} principal components have more "
-                "than beta times x_variance: try a smaller one, or None, which learns it"
+                f"variance of a feature is {own:.2g}, and {encoded} principal components exceed "
+                "beta times x_variance: try a smaller one, or None, which learns it"
             )
 
     rec = _series(model, "rec")
@@ -120,12 +120,12 @@ def _settings(
         if rec[-1] < 3 * cost / D:
             yield (
                 f"rec in the history ends at {rec[-1]:.3f}, but reconstructions cost {cost:.1f}: "
-                f"perhaps rec was averaged over {D} features but the KL summed (a beta of {D})"
+                f"perhaps rec was averaged over {D} features, but the KL summed (a beta of {D})"
             )
 
 
 def _training(model: Model, report: CollapseReport) -> Iterator[str]:
-    """What the history and the present KL say of the training."""
+    """What the history and the current KL say about the training."""
     full, loss, kl = report.verdict == FULL, _series(model, "train_loss"), _series(model, "kl")
     rises = np.diff(loss)
     if _rises(loss):
@@ -168,9 +168,9 @@ def _unexplained(model: Model, report: CollapseReport) -> str:
             "kl_warmup or free_bits"
         )
     if epochs:
-        return f"neither settings nor history ({epochs} epochs) explain it: perhaps train longer"
+        return f"neither settings nor history ({epochs} epochs) explain it: train longer"
     return (
-        "no history: the model is untrained, or was perhaps trained elsewhere, on a loss that "
+        "no history: the model is untrained, or was trained elsewhere, perhaps on a loss that "
         f"averages rec (a beta of {model.n_features_})"
     )
 
@@ -182,7 +182,7 @@ def _spare(report: CollapseReport) -> Iterator[str]:
         yield (
             f"the active {on.sum()} units carry the information, with a KL of {kl[on].mean():.2f} "
             f"nats each (dead ones: {kl[~on].mean():.3f}); perhaps the data need no more units: "
-            "this is normal for a large latent_dim, and not a collapse"
+            "this is normal for a large latent_dim, not a collapse"
         )
 
 

@@ -49,7 +49,7 @@ class Evaluation:
     information: float | None = None  # estimate of I(x; z), from at most INFORMATION_ROWS rows
     error: float | None = None  # error rate of the classifier, on rows with a learned label
     labelled: int = 0  # the number of those rows
-    scale: str = "none"  # of the data, of whose scaled values these are the nats
+    scale: str = "none"  # of the data: nats refer to scaled values
     colour: bool = False  # whether the pixels are red, green and blue
     images: bool = True  # whether the rows are images, else a table
     beyond: int = 0  # the number of rows whose cost is infinite
@@ -59,7 +59,8 @@ class Evaluation:
     def elbo(self) -> float:
         return -self.rec - self.kl
 
-    def __str__(self) -> str:
+    def numbers(self) -> list[tuple[str, str, str]]:
+        """The name, the value and an explanation of each number, as printed."""
         rows: list[tuple[str, Any, str]] = []
         if self.model == "Autoencoder":
             rows.append(("-log p(x|z)", self.rec, "the code is a point: no bound"))
@@ -74,14 +75,23 @@ class Evaluation:
             n = min(self.n, INFORMATION_ROWS)
             text = f"mutual information, estimated; {n:,} examples show at most {log(n):.2f}"
             rows.append(("I(x; z)", self.information, text))
-        lines = [f"{name:14}{value:11.2f}   {text}".rstrip() for name, value, text in rows]
+        found = [(name, f"{value:.2f}", text) for name, value, text in rows]
         if self.error is not None:
-            of = f"of the {self.labelled:,} examples with one of the labels that the model knows"
-            lines.append(f"wrong labels  {self.error:11.2%}   {of}")
+            of = f"of the {self.labelled:,} examples with a label that the model knows"
+            found.append(("wrong labels", f"{self.error:.2%}", of))
+        return found
+
+    def __str__(self) -> str:
+        lines = [f"{name:14}{value:>11}   {text}".rstrip() for name, value, text in self.numbers()]
+        return "\n".join([*lines, self.protocol()])
+
+    def protocol(self) -> str:
+        """The lines that say on which data, and how, the numbers were measured."""
+        lines = []
         if self.beyond:
             lines.append(
                 f"infinite: {self.beyond:,} of the {self.n:,} examples, first row "
-                f"{self.first_beyond}, lie beyond what the model can score: leave them out"
+                f"{self.first_beyond}, have an infinite cost: leave them out"
             )
         return "\n".join([*lines, "", *self._card()])
 
@@ -90,11 +100,11 @@ class Evaluation:
         shade = "" if not self.images else "colour, " if self.colour else "grey, "
         pixels = {
             "none": f"{shade}in [0, 1]" if self.likelihood != "gaussian" else "real numbers",
-            "static": "binarised once, at random; training used one binary version too",
+            "static": "binarised once, at random; training also used one binary version",
             "dynamic": "binarised once, at random; training used a new binary version each step",
         }[self.pixels]
         if self.scale != "none":
-            pixels = f"scaled ({self.scale}); the nats are those of the scaled values"
+            pixels = f"scaled ({self.scale}); nats refer to the scaled values"
         samples = self.draws if self.k is None else f"{self.k} samples for the bound"
         lines = [
             f"data        {self.split} of {self.data}, {self.n:,} examples",
@@ -136,10 +146,10 @@ def evaluate(
     """The ELBO of X (N,D) and its terms; with k, also the importance-weighted bound of log p(x).
 
     y (N,) are labels: the input of a ConditionalVAE, and the targets for a SemiSupervisedVAE's
-    classifier. binarize "static" or "dynamic" first replaces grey pixels by one fixed binary sample
-    each. `examples` evaluates so many random rows. `data`, `split` and `left_out` (labels excluded
-    from training) are names for the printed protocol, `numbers` (N,) those of the rows. `workers`
-    processes share the rows of the bound; "auto" means one for each usable core.
+    classifier. binarize "static" or "dynamic" first replaces grey pixels with one fixed binary
+    sample. `examples` evaluates that many random rows. `data`, `split` and `left_out` (labels
+    excluded from training) are names for the printed protocol, `numbers` (N,) those of the rows.
+    `workers` processes share the rows of the bound; "auto" means one per usable core.
     """
     model = model.view()
     given = model.needs_labels
@@ -156,9 +166,9 @@ def evaluate(
         beyond = _beyond(model, rows)
     if np.isnan(found["loss"]):
         raise InputError(
-            f"some rows of {data} lie so far from the training data that the numbers overflow, "
-            f"{beyond.sum():,} of {len(rows):,}, first row {numbers[beyond.argmax()]}: leave out "
-            "those to which score_samples gives -inf (anomaly: inf)"
+            f"{beyond.sum():,} of {len(rows):,} rows of {data}, first row "
+            f"{numbers[beyond.argmax()]}, are so far from the training data that numbers overflow: "
+            "leave out rows that score_samples scores -inf (anomaly: inf)"
         )
     if k is not None:
         scores = bounds_of_rows(model, rows, k, model.seed, workers)
@@ -202,26 +212,26 @@ def _beyond(model: Model, rows: np.ndarray) -> np.ndarray:
 
 
 def comparable(found: Evaluation, row: Row) -> str:
-    """ "" if both numbers have the same protocol, else the reason why they are not comparable."""
+    """ "" if both numbers have the same protocol, else why they are not comparable."""
     if found.model == "Autoencoder":
-        return "it is a bound of log p(x), and an autoencoder has none"
+        return "it is a bound on log p(x), but an autoencoder has none"
     if found.data != "mnist":
-        return f"it is for the data set mnist, and these data are {found.data}"
+        return f"it is for the data set mnist, but these data are {found.data}"
     if "test split" not in found.split:
-        return f"it is for the test split, and this is for {found.split}"
+        return f"it is for the test split, but this is for {found.split}"
     if found.left_out:
-        return f"it is for all digits, and this model was trained without label {found.left_out}"
+        return f"it is for all digits, but this model was trained without label {found.left_out}"
     if found.likelihood != "bernoulli":
-        return f"it has a Bernoulli likelihood, and this model a {found.likelihood} one"
+        return f"it has a Bernoulli likelihood, but this model a {found.likelihood} one"
     if found.given_labels:
-        return "it is a bound of log p(x), and this one of log p(x|y) or log p(x, y)"
+        return "it is a bound on log p(x), but this one on log p(x|y) or log p(x, y)"
     if found.pixels != row.pixels:
-        return f"it is for {PIXELS[row.pixels]}, and this is for {PIXELS[found.pixels]}"
+        return f"it is for {PIXELS[row.pixels]}, but this is for {PIXELS[found.pixels]}"
     if row.k and not found.k:
-        return f"it is a log-likelihood from {row.k} importance samples, and this an ELBO: pass k"
+        return f"it is a log-likelihood from {row.k} importance samples, but this an ELBO: pass k"
     if found.n < MIN_EXAMPLES:
         return (
-            f"it is for 10,000 images, and this is for {found.n}: evaluate {MIN_EXAMPLES:,} or more"
+            f"it is for 10,000 images, but this is for {found.n}: evaluate {MIN_EXAMPLES:,} or more"
         )
     return ""
 

@@ -114,7 +114,7 @@ def mutual_information(mu: Any, logvar: Any, z: Any) -> float:
 
 
 def _codes(mu: Any, *others: Any) -> list[np.ndarray]:
-    """Codes as float64 (N,Z). Raises InputError unless finite, and all of the first one's shape."""
+    """Codes as float64 (N,Z). Raises InputError unless all are finite and of one shape."""
     shape = np.shape(mu)
     if len(shape) != 2 or 0 in shape:
         raise InputError(f"codes must be (N,Z), at least one row of one unit, got {shape}")

@@ -1,4 +1,4 @@
-"""Outliers in scikit-learn's words: a model, and a threshold on the scores of its rows."""
+"""Outlier detection with scikit-learn's interface: a model, and a threshold on its scores."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -14,21 +14,20 @@ from ..models.scores.regret import SAMPLES
 
 @dataclass(eq=False, repr=False)
 class AnomalyDetector(HyperParameters):
-    """Finds outliers: rows that a model gives a lower `score_samples` than most training rows.
+    """Finds outliers: rows whose `score_samples` is lower than that of most training rows.
 
     model           any model of scratchvae; `fit` trains a copy of it. None: VAE()
-    contamination   the share of the training rows that count as outliers, in (0, 0.5]. Of new,
-                    normal rows it is a larger one where the model knows its training rows by
-                    heart; then take a quantile of the scores of rows that `fit` did not see
+    contamination   the share of training rows that count as outliers, in (0, 0.5]. If the model
+                    has memorised its training rows, more new, normal rows are outliers; then
+                    take a quantile of the scores of rows that `fit` did not see
     k               samples of z for each score, as in the model's `score_samples`; None: the ELBO
     kind            the score: "elbo", "reconstruction", "regret", "complexity" or "typicality", as
                     in the model's `score_samples`; the last compares with the training rows' mean
 
     Learned by `fit`: `model_`, the trained copy, `offset_`, the threshold, in nats, and `normal_`,
-    the mean bound of the training rows, which is None unless kind is "typicality". A row has one
-    score, so it gets the same verdict alone as among others. `pickle` and `joblib` save a
-    detector; `model_.save` saves its model. y holds labels, which only a model that needs them
-    reads when it scores rows.
+    the mean bound of the training rows, None unless kind is "typicality". A row has the same score
+    and verdict alone and among others. `pickle` and `joblib` save a detector; `model_.save` saves
+    its model. y holds labels; only a model that needs them reads them when it scores rows.
     """
 
     model: Model | None = None
@@ -79,11 +78,11 @@ class AnomalyDetector(HyperParameters):
 
     @property
     def feature_names_in_(self) -> np.ndarray:
-        """The column names of the training data, if they had some: (D,), of text."""
+        """The column names of the training data, if any: (D,), text."""
         return self._fitted()[0].feature_names_in_
 
     def _untrained(self) -> Model:
-        """A copy of the model without parameters. Raises InputError if it is no model."""
+        """A copy of the model without parameters. Raises InputError if it is not a model."""
         model = VAE() if self.model is None else self.model
         if not isinstance(model, Model):
             shown = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
@@ -120,20 +119,20 @@ class AnomalyDetector(HyperParameters):
 def threshold(scores: np.ndarray, contamination: float) -> float:
     """The score (nats, larger is more normal) below which that fraction of the rows lies.
 
-    It is the score of a row: interpolation between two would be NaN if one were infinite.
+    It is the score of a row: interpolating between two would give NaN if one were infinite.
     """
     return float(np.quantile(scores, contamination, method="higher"))
 
 
 def meaning(model: Model, kind: str, k: int | None, normal: float | None = None) -> str:
-    """What minus the score of `score_samples` is, in words, with its unit and samples of z."""
+    """The negative of `score_samples` in words, with its unit and samples of z."""
     p = "log p(x given its label)" if model.needs_labels else "log p(x)"
     cost = "the negative ELBO" if k is None else "the negative importance-weighted bound"
     cost = f"{cost} of {p}" if model.noisy else "the reconstruction error"
     what = {
         "elbo": cost,
         "reconstruction": "-log p(x|z)",
-        "regret": "the likelihood regret, which refining q(z|x) takes off the negative ELBO",
+        "regret": "the likelihood regret: how much refining q(z|x) lowers the negative ELBO",
         "complexity": f"{cost} minus the length of the row compressed by zlib",
         "typicality": f"the distance of {cost} from {-(normal or 0):.2f}, the training mean",
     }[kind]

@@ -1,6 +1,6 @@
 """Published numbers, each with its protocol and its source.
 
-`evaluation.py` compares a model with them, if the protocols agree.
+`evaluation.py` compares a model with them if the protocols agree.
 """
 
 from dataclasses import dataclass
@@ -36,6 +36,6 @@ PUBLISHED = {
 MIN_EXAMPLES = 1000  # for a comparison; the published numbers use 10,000
 PIXELS = {
     "none": "grey pixels",
-    "static": "images binarised once, for training too",
-    "dynamic": "images binarised at random, again at each training step",
+    "static": "images binarised once, also for training",
+    "dynamic": "images binarised at random, once per training step",
 }

@@ -29,7 +29,7 @@ class Data(NamedTuple):
         return np.arange(len(self.X)) if self.numbers is None else self.numbers
 
     def called(self, i: Any, *more: str, explained: bool = True) -> str:
-        """Row i in messages: its number, its place in the file, and more of it.
+        """Row i in messages: its number, its place in the file, and further details.
 
         explained: say that the number is counted from 0.
         """
@@ -42,7 +42,7 @@ def need_labels(model: type[Model], y: Any, name: str) -> None:
     """Raises InputError if y is None, for a model that needs labels."""
     if y is None:
         raise InputError(
-            f"{name} has no labels, and a {model.__name__} needs them: name them with "
+            f"{name} has no labels, but a {model.__name__} needs them: name them with "
             "--label-column (label_column=), or use data with labels, such as a .npz file with X "
             "and y"
         )
@@ -69,7 +69,7 @@ def means(model: Model, X: Any, labels: dict[str, Any]) -> tuple[np.ndarray, np.
 
 
 def pixels(model: Model, X: Any, labels: dict[str, Any], settings: dict[str, Any]) -> np.ndarray:
-    """The rows as `evaluate` uses them: binarised, if the run's settings say so."""
+    """The rows as `evaluate` uses them: binarised if the run's settings say so."""
     binarize = settings.get("binarize", "none")
     if binarize == "none":
         return X

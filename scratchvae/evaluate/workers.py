@@ -1,8 +1,8 @@
-"""The importance-weighted bound, its rows shared among processes of this machine.
+"""The importance-weighted bound, with its rows shared among processes of this machine.
 
 NumPy computes most of it on one core; processes keep all of them busy. They exchange nothing: each
-gets the model and its rows, and returns their bounds. A row has the bound that one process gives it
-with as many threads of the BLAS.
+gets the model and its rows, and returns their bounds. The bounds equal those of one process with as
+many BLAS threads.
 """
 
 import multiprocessing
@@ -30,11 +30,11 @@ Child = tuple[BaseProcess, Connection]
 def bounds_of_rows(
     model: Model, rows: np.ndarray, k: int, seed: int, workers: int | str = 1
 ) -> np.ndarray:
-    """`bounds.of_rows` of the validated rows (N,D), computed by so many processes: (N,), nats.
+    """`bounds.of_rows` of the validated rows (N,D), computed by several processes: (N,), nats.
 
-    workers may be "auto": the number of usable cores. The cores are divided among the processes for
-    the threads of the BLAS, unless the environment says otherwise. A script that asks for more than
-    one must begin its work under `if __name__ == "__main__":`, since each process imports it.
+    workers can be "auto": the number of usable cores. The processes divide the cores among their
+    BLAS threads, unless the environment sets the number. A script with more than one worker must
+    do its work under `if __name__ == "__main__":`, since each process imports it.
     Raises InputError if a process ends early.
     """
     if workers == startup.AUTO:
@@ -61,18 +61,18 @@ def bounds_of_rows(
 def check_workers(model: Model, workers: int) -> None:
     """Raises InputError if the model cannot be shared among processes."""
     if workers > 1 and model.xp is not np:
-        raise InputError("workers share the cores of a CPU: leave them out, or use device 'cpu'")
+        raise InputError("workers are for the CPU: leave them out, or use device 'cpu'")
     if workers > 1 and type(model) not in MODELS.values():
         raise InputError(
-            f"workers know the models of scratchvae, not {type(model).__name__}: leave them out"
+            f"workers know only scratchvae's models, not {type(model).__name__}: leave them out"
         )
 
 
 @contextmanager
 def _environment(threads: int) -> Iterator[None]:
-    """What processes that are started here inherit: threads of a BLAS, and a blocked Ctrl-C.
+    """Context manager: processes started here inherit BLAS threads and a blocked Ctrl-C.
 
-    Whoever starts them ends them; signals to this process wait until all have started.
+    The caller ends them; signals to this process wait until all have started.
     """
     new = {k: v for k, v in startup.threads(threads).items() if k not in os.environ}
     os.environ.update(new)
@@ -115,7 +115,7 @@ def _answer(pipe: Connection) -> np.ndarray:
     except EOFError:
         raise InputError(
             "a worker ended before its rows were evaluated: if memory is short, use fewer workers; "
-            'a script must begin its work under `if __name__ == "__main__":`'
+            'a script must do its work under `if __name__ == "__main__":`'
         ) from None
     if isinstance(answer, InputError):
         raise answer
@@ -132,7 +132,7 @@ def _serve(pipe: Connection, model: Model, rows: np.ndarray, k: int, seed: int) 
     except InputError as error:
         answer = error
     except MemoryError:
-        answer = InputError("a worker had not enough memory: use fewer workers")
+        answer = InputError("a worker ran out of memory: use fewer workers")
     with suppress(BrokenPipeError):
         pipe.send(answer)
 

@@ -1,5 +1,5 @@
 """File formats and the disk: atomic writing, readers of untrusted files, the folder of a run.
 
-It handles arrays and JSON, and knows a run's files by their names. What a model, a training loop
-or a figure is, it does not know.
+It handles arrays and JSON, and knows a run's files by their names. It knows nothing of models, the
+training loop or figures.
 """

@@ -1,7 +1,7 @@
 """Atomic writing of files, and a lock on a folder.
 
 A file is written under a temporary name in the same folder, flushed to the disk (fsync), and
-renamed, which is atomic; so after a power cut there is either the old file or the new one.
+renamed, which is atomic: after a power cut, either the old file or the new one exists.
 Temporary files of a killed process are removed by the next process that holds the folder's lock.
 """
 

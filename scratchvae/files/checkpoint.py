@@ -1,11 +1,11 @@
 """Checkpoints: (meta, arrays) in one NumPy .npz file, without pickle, written atomically.
 
 meta is JSON: the description of the model, read by `models/load.py`, and for a run its settings
-and history. It has no durations, so the same run writes the same bytes.
+and history. It holds no durations, so the same run writes the same bytes.
 
 version 1    the history has the seconds of each epoch, and a run has no hash of its data
 version 2    a run's settings repeat the hyper-parameters of its model
-version 3    they do not
+version 3    they no longer do
 version 4    the model has the format of its rows: shape, columns and scale
 """
 
@@ -48,7 +48,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             raise TypeError
     except DAMAGE:
         raise DamagedError(
-            f"{path} is not a readable checkpoint: it is damaged, or was not written by scratchvae"
+            f"{path} is not a readable checkpoint: it is damaged or was not written by scratchvae"
         ) from None
     version = meta.get("version")
     if version not in READABLE:

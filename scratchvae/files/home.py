@@ -1,4 +1,4 @@
-"""Paths as users write them: `~` is the home folder, as in a shell, and a name may be misspelt."""
+"""Paths as users write them: expand `~`, as a shell does, and find misspelt names."""
 
 import os
 from contextlib import suppress
@@ -8,24 +8,22 @@ from pathlib import Path
 
 from ..errors import InputError
 
-MAX_LISTED = 10_000  # names of a folder that `nearest` looks at
+MAX_LISTED = 10_000  # names in a folder that `nearest` compares
 
 
 def expanded(path: str | Path) -> str:
-    """The path with `~` or `~user` at its beginning replaced by that home folder.
+    """The path with a leading `~` or `~user` replaced by that home folder.
 
     An unknown user is left as it is. Raises InputError for `~` if the home folder is unknown.
     """
     text = os.path.expanduser(path)
     if text == "~" or text.startswith("~" + os.sep):
-        raise InputError(
-            f"{text} begins in the home folder, which is unknown: write the whole path"
-        )
+        raise InputError(f"{text} starts in the home folder, which is unknown: write the full path")
     return text
 
 
 def nearest(path: Path) -> Path | None:
-    """What lies in the folder of a path that is not there, under a name close to its own."""
+    """The entry of the folder whose name is closest to that of this missing path, or None."""
     names: dict[str, str] = {}
     with suppress(OSError, ValueError), os.scandir(path.parent) as found:
         for entry in islice(found, MAX_LISTED):

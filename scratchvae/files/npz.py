@@ -44,7 +44,7 @@ def read_npy(path: Path) -> np.ndarray:
 
 
 def names_in(path: Path) -> list[str]:
-    """The names of the arrays in a .npz file. Members that are no arrays are passed over."""
+    """The names of the arrays in a .npz file. Other members are ignored."""
     with _archive(path) as (_, members, _):
         return [_name(m) for m in members if m.filename.endswith(SUFFIX)]
 
@@ -102,7 +102,7 @@ def _check_list(f: IO[bytes], size: int) -> int:
     if mark != b"PK\x05\x06" or comment or zip64:
         raise UnreadableFile("is damaged, or another kind of file")
     if listed > MAX_MEMBERS or length > MAX_MEMBERS * MAX_ENTRY:
-        raise UnreadableFile(f"has more than {MAX_MEMBERS} members, the most that are read")
+        raise UnreadableFile(f"exceeds the limit of {MAX_MEMBERS} members")
     return listed
 
 
@@ -133,16 +133,16 @@ def _array(
         names = ", ".join(list(dtype.fields)[:5])
         raise UnreadableFile(
             f"holds {f'{name!r}, ' if name else ''}an array with the fields {names}: save each as "
-            "an array of a .npz file, numpy.savez(file, NAME=a['NAME'], ...)"
+            "an array in a .npz file, numpy.savez(file, NAME=a['NAME'], ...)"
         )
     if dtype.kind not in "biufUS" or dtype.subdtype or dtype.itemsize == 0:
         raise UnreadableFile(
             f"holds {f'{name!r}, ' if name else ''}an array of dtype {dtype}, but only numbers and "
-            "text are read: convert it by .astype(float), or .astype(str) for names, and save it "
+            "text are read: convert it with .astype(float), or .astype(str) for names, and save it "
             "again"
         )
     if len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
-        raise UnreadableFile(f"claims an array of the invalid shape {shape}")
+        raise UnreadableFile(f"claims an array with the invalid shape {shape}")
     length = prod(shape) * dtype.itemsize
     if gzipped:
         check_expansion(size, length)
@@ -175,7 +175,7 @@ def _header(f: IO[bytes] | gzip.GzipFile) -> tuple[np.dtype, bool, tuple[int, ..
     prefix = f.read(width)
     length = int.from_bytes(prefix, "little")
     if length > MAX_HEADER:
-        raise UnreadableFile(f"has a header of {length:,} bytes, where NumPy writes 128")
+        raise UnreadableFile(f"has a header of {length:,} bytes, but NumPy writes 128")
     with without_warnings():  # about headers written by Python 2
         try:
             shape, fortran, dtype = parse(BytesIO(prefix + f.read(length)))

@@ -73,7 +73,7 @@ def max_bytes() -> int:
     """The bytes that a compressed file may expand to: SCRATCHVAE_MAX_BYTES.
 
     Default: 8 GiB, or half of the machine's memory if that is less. Raises InputError if the
-    variable is no whole number.
+    variable is not a whole number.
     """
     if text := os.environ.get(LIMIT):
         if not text.isdecimal():
@@ -88,7 +88,7 @@ def max_bytes() -> int:
 def check_expansion(size: int, expanded: int, ratio: int = DEFLATE) -> None:
     """Raises UnreadableFile unless a compressed file of `size` bytes may expand to `expanded`.
 
-    ratio: the most that its compression can reach.
+    ratio: the highest possible compression.
     """
     if expanded > ratio * size:
         raise UnreadableFile(
@@ -99,7 +99,7 @@ def check_expansion(size: int, expanded: int, ratio: int = DEFLATE) -> None:
 
 
 def check_memory(expanded: int) -> None:
-    """Raises UnreadableFile unless the content of a file may take so many bytes."""
+    """Raises UnreadableFile if the content of a file exceeds the limit."""
     if expanded > max_bytes():
         raise UnreadableFile(
             f"expands to {expanded:,} bytes, more than the limit of {max_bytes():,}: to read it, "
@@ -120,10 +120,10 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes] | gzip.GzipFile, int, bool]]:
 
 @contextmanager
 def without_warnings() -> Iterator[None]:
-    """Context manager: no warnings of the libraries that read a file.
+    """Context manager: silence the libraries that read a file.
 
-    The filters of Python's warnings belong to all threads: the first reader that enters sets them,
-    and the last one that leaves restores them. Each by itself would restore those of another.
+    All threads share Python's warning filters: the first reader that enters sets them, and the last
+    one that leaves restores them. Otherwise one reader could restore another's filters.
     """
     global _readers
     with _lock:
@@ -140,7 +140,7 @@ def without_warnings() -> Iterator[None]:
 
 
 def read_bytes(f: IO[bytes] | gzip.GzipFile, size: int) -> bytearray:
-    """The remaining bytes, which must be `size`; memory is taken as they arrive.
+    """The remaining bytes, which must be `size`; memory is allocated as they arrive.
 
     Raises UnreadableFile if there are fewer or more.
     """
@@ -168,7 +168,7 @@ def regular(f: IO[bytes]) -> int:
 
 
 def installed(*modules: str) -> list[Any]:
-    """Import optional packages, named by the modules that are needed.
+    """Import optional packages by the names of their modules.
 
     Raises UnreadableFile, with the command that installs them, if one is missing.
     """
@@ -179,7 +179,7 @@ def installed(*modules: str) -> list[Any]:
 
 
 def not_installed(*modules: str) -> UnreadableFile:
-    """The error if the packages of these modules are missing, or too old."""
+    """The error if the packages of these modules are missing or too old."""
     packages = list(dict.fromkeys(name.partition(".")[0] for name in modules))
     return UnreadableFile(
         f"needs {' and '.join(packages)}: pip install --upgrade {' '.join(packages)}"

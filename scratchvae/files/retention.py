@@ -33,14 +33,14 @@ class Retention:
             self.mark_best()
 
     def replace(self, step: int, write: Callable[[Path], Any]) -> None:
-        """Write the first checkpoint of a run that replaces another, whose newest goes last."""
+        """Write the first checkpoint of a run that replaces another; remove its newest one last."""
         write(self.folder / INCOMING)
         run_folder.clear(self.folder)
         move(self.folder / INCOMING, self.folder / NEWEST)
         self.step = step
 
     def save(self, step: int, write: Callable[[Path], Any]) -> None:
-        """Write the checkpoint after `step` steps; at every moment an intact one exists."""
+        """Write the checkpoint after `step` steps; an intact one exists at every moment."""
         newest = self.folder / NEWEST
         before, self.step = self.step, None
         if before not in (None, step) and self.limit > 1:

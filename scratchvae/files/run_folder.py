@@ -4,7 +4,7 @@ checkpoint.npz    the latest state of the run (see `checkpoint.py`)
 checkpoint-N.npz  its state after N steps; best.npz: after the epoch with the lowest test loss
 metrics.csv       one row per epoch; losses are nats per example on the whole split: rec + beta kl,
                   or the bound of an IWAE's k samples
-config.json       every setting, for the reader; a run resumes from the checkpoint alone
+config.json       every setting, for the reader; resuming needs only the checkpoint
 index.html        a page with the pictures and the numbers
 *.png             the pictures that apply, and those that the commands draw
 training.gif      the same latent points decoded after each epoch
@@ -62,13 +62,13 @@ def candidates(folder: Path) -> list[Path]:
 
 
 def refuse_if_taken(folder: Path, overwrite: bool) -> None:
-    """Raises InputError if a run would be overwritten without `overwrite`, or on a wrong path."""
+    """Raises InputError if a run would be overwritten without `overwrite`, or for a wrong path."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file, not a folder: choose another --out")
     there = taken(folder)
     for name in there:
         if (folder / name).is_dir():
-            raise InputError(f"{folder / name} is a folder, where a run has a file: move it away")
+            raise InputError(f"{folder / name} is a folder, not a file of a run: move it away")
     if there and not overwrite:
         what, resume = f"files that a run would replace ({', '.join(there)})", ""
         if candidates(folder):
@@ -127,7 +127,7 @@ def write_config(folder: Path, config: dict[str, Any]) -> None:
 
 
 def write_metrics(folder: Path, history: list[dict[str, float]]) -> None:
-    """Write the whole history, rather than append, so that no row is missing or repeated."""
+    """Write the whole history instead of appending, so that no row is missing or repeated."""
     rows = ([_cell(record[column]) for column in COLUMNS] for record in history)
     write_csv(folder / METRICS, COLUMNS, rows)
 

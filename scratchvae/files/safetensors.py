@@ -78,7 +78,7 @@ class Opened:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Opened]:
-    """Context manager: the open file. Errors within become one sentence with the file's name.
+    """Context manager: the open file. Errors inside become one sentence with the file's name.
 
     Raises CheckpointError if it cannot be read, InputError if safetensors is not installed.
     """
@@ -115,7 +115,7 @@ def _checksum(a: Any, *rest: Any) -> str:
 
 
 def _read_meta(text: str) -> dict[str, Any]:
-    """Parse meta. Raises InputError if it is invalid, or of another version."""
+    """Parse meta. Raises InputError if it is invalid or of another version."""
     meta = json.loads(text)
     if not isinstance(meta, dict) or "version" not in meta:
         raise InputError(f"the {KEY!r} of its metadata does not describe a model")

@@ -1,8 +1,7 @@
 """Convert weights to and from the names and layout of a PyTorch module.
 
 The module has a plain `encoder = Sequential(Flatten, Linear, ReLU, ...)`, heads such as `fc_mu`,
-and a `decoder = Sequential(Linear, ReLU, ..., Linear)`. Its weights are (out, in); ours are (in,
-out).
+and a `decoder = Sequential(Linear, ReLU, ..., Linear)`. Its weights are (out, in), ours (in, out).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -59,7 +58,7 @@ def _tensors(layers: list[Layer], own: Iterable[str]) -> Iterator[tuple[str, str
 
 
 def width(layer: str, arrays: Mapping[str, np.ndarray]) -> int:
-    """The input width of a layer. Raises InputError if the state does not hold it."""
+    """The input width of a layer. Raises InputError if the state does not hold the layer."""
     name = f"{layer}.weight"
     if name not in arrays or arrays[name].ndim != 2:
         raise InputError(f"the state holds no matrix {name!r}; it holds {sorted(arrays)}")
@@ -93,6 +92,6 @@ def from_torch(layers: list[Layer], arrays: Mapping[str, np.ndarray], own: Flat)
 
 
 def write(layers: list[Layer], read: Callable[[str], np.ndarray], own: Flat) -> None:
-    """Read the tensors under PyTorch's names, one at a time, into own tensors of fitting shapes."""
+    """Read the tensors under PyTorch's names, one at a time, into own tensors that fit."""
     for theirs, name, columns in _tensors(layers, own):
         own[name][..., columns] = array_module(own[name]).asarray(read(theirs).T)

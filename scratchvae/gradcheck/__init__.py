@@ -2,8 +2,8 @@
 
 `check(f, f_backward, inputs)` takes no tolerance: it measures how small an error it could detect,
 and reports that with its verdict. This folder imports `backend` and `errors` and nothing else of
-the package, and it knows no op and no model: `check_op`, `check_model` and `draw_inputs` are
-defined in `verify` and handed to `provide`.
+the package, and knows no op and no model: `check_op`, `check_model` and `draw_inputs` are defined
+in `verify` and passed to `provide`.
 """
 
 from importlib import import_module
@@ -71,8 +71,8 @@ _HOMES = {  # public name: the module that defines it, imported when the name is
 def provide(**homes: str) -> None:
     """Add public names to this package, as `name="the.module.that.defines.it"`.
 
-    This is how a package that builds on the checker adds the checks of its own ops and models
-    without being imported from here. A module is imported when its name is first asked for.
+    A package that builds on the checker thus adds checks of its own ops and models without being
+    imported from here. A module is imported when its name is first asked for.
     """
     _HOMES.update(homes)
     __all__.extend(name for name in homes if name not in __all__)

@@ -22,7 +22,7 @@ CONVENTIONS = {"pytorch": False, "jax": True}  # whether complex gradients are c
 
 
 class Options(NamedTuple):
-    """Of `check`, which describes them."""
+    """Options of `check`, described there."""
 
     seed: int
     upstream: float
@@ -51,42 +51,41 @@ def check(
 ) -> Report:
     """Check a hand-written backward against finite differences; no tolerance is needed.
 
-    f(**inputs) returns an output y. f_backward(dy, ...) is called with the inputs, and `y`, that
-    its signature names; if f returns (y, cache), with `cache`. It returns one gradient, a tuple in
+    f(**inputs) returns an output y. f_backward(dy, ...) is called with whatever its signature names
+    of the inputs, `y`, and, if f returns (y, cache), `cache`. It returns one gradient, a tuple in
     the order of its keyword-only `d*` arguments (else of the forward's floating-point inputs), or a
-    dict by input name. None claims that a gradient is zero; an input of which nothing is returned
-    is a constant. Inputs, outputs and gradients may be nested dicts, lists and tuples: dy has the
-    structure of y, each gradient that of its input, and "layers.0.W" is the name of an array within
-    the input `layers`.
+    dict by input name. A gradient of None means zero; an input without a gradient is held constant.
+    Inputs, outputs and gradients may be nested dicts, lists and tuples: dy has the structure of y,
+    each gradient that of its input, and "layers.0.W" names an array within the input `layers`.
 
-    inputs    arrays by name, NumPy's or CuPy's; what is no floating-point or complex array is
-              passed on, but has no gradient
-    wrt       inputs whose gradients are checked: by default all that backward returns
+    inputs    arrays by name, NumPy's or CuPy's; anything but a floating-point or complex array is
+              passed through and has no gradient
+    wrt       inputs whose gradients are checked; by default all that backward returns
     seed      of the upstream gradient and the directions, which also depend on each input's name
-    upstream  the size of the random upstream gradient
-    batch     inputs whose first axis is the batch: batches of one and of none are checked too
+    upstream  size of the random upstream gradient
+    batch     inputs whose first axis is the batch: batch sizes 1 and 0 are checked too
     strict    gradients that share memory with an argument or with one another, and functions that
-              fail for an empty batch, are violations of the contract, and not notes
+              fail for an empty batch, violate the contract instead of causing a note
     forward_accuracy
               relative accuracy of the forward's output, for solvers and other approximations
-    accept    an error of at most this part of the gradient's size is ACCEPTED, not FAIL
-    ignore    inputs whose gradients are not checked, though backward returns them
-    treat_as  gradients that are meant to be others than the forward's, by input name: "constant"
-              for a stop-gradient, which must be zero, or the function, called as f is, whose
-              gradient is wanted in its stead, for a straight-through estimator
+    accept    a relative error of at most this is ACCEPTED, not FAIL
+    ignore    inputs whose gradients are returned but not checked
+    treat_as  gradients that deliberately differ from the forward's, by input name: "constant" for a
+              stop-gradient, which must be zero; for a straight-through estimator the function,
+              called like f, whose gradient is returned instead
     complex_gradients
-              convention for complex numbers: "pytorch" (dL/dRe z + i dL/dIm z) or "jax" (its
-              conjugate), of upstream gradients and of gradients
+              convention for complex gradients, upstream ones included: "pytorch"
+              (dL/dRe z + i dL/dIm z) or "jax" (its conjugate)
 
-    Whether a gradient is right is decided in float64. If inputs are float32, their float32 gradient
-    is then compared with the float64 one. What the functions raise is reported. Raises InputError
-    if there is nothing to check.
+    Gradients are judged in float64. The float32 gradients of float32 inputs are then compared with
+    the float64 ones. Exceptions of the functions are reported. Raises InputError if there is
+    nothing to check.
     """
     finite_number(upstream, "upstream", above=0)
     finite_number(forward_accuracy, "forward_accuracy")
     finite_number(accept, "accept")
     if accept >= 1:
-        raise InputError(f"accept is a part of a gradient's size, below 1: got {accept}")
+        raise InputError(f"accept must be a relative error below 1, got {accept}")
     check_seed(seed)
     if complex_gradients not in CONVENTIONS:
         raise InputError(f"complex_gradients must be pytorch or jax, got {complex_gradients!r}")
@@ -94,7 +93,7 @@ def check(
     if wanted == ():
         raise InputError(f"{name or 'check'}: wrt is empty, so there is nothing to check")
     if treat_as is not None and not isinstance(treat_as, Mapping):
-        raise InputError(f"treat_as must be a dict of input to function, got {treat_as!r}")
+        raise InputError(f"treat_as must map input names to functions, got {treat_as!r}")
     treated = dict(treat_as or {})
     for key, treatment in treated.items():
         if not callable(treatment) and treatment != CONSTANT:
@@ -110,7 +109,7 @@ def check(
         paths = {what: _paths(pair, what, names) for what, names in some.items()}
         twice = [n for name in treated for n in trees.under([name], pair.given)]
         if bad := [n for n in twice if n in paths["ignore"] or twice.count(n) > 1]:
-            raise InputError(f"ignore and treat_as say two things of {bad[0]}")
+            raise InputError(f"ignore and treat_as name {bad[0]} twice")
         try:
             return pair, _checked(pair, how, paths["batch"], paths["ignore"])
         except Raised as error:
@@ -123,27 +122,27 @@ def check(
         if report.verdict == FAIL and pair.has_complex:
             (other,) = CONVENTIONS.keys() - {complex_gradients}
             if checked(other)[1].verdict in GOOD:
-                text = f"right by the other convention: pass complex_gradients={other!r}"
+                text = f"right in the other convention: pass complex_gradients={other!r}"
                 bad = (x if x.verdict in GOOD else replace(x, message=text) for x in report.leaves)
                 report = replace(report, leaves=tuple(bad))
     if pair.twofold and report.verdict not in GOOD and not hasattr(f_backward, "under_test"):
         text = f"{pair.name} returns two outputs, so dy has two parts; if the second is a cache, "
-        text += f"{pair.back} is handed it as an argument named cache"
+        text += f"give {pair.back} an argument named cache"
         report = replace(report, notes=(*report.notes, text))
     return report
 
 
 def _paths(pair: Pair, what: str, names: Iterable[str]) -> tuple[str, ...]:
-    """The arrays that are selected. Raises InputError for a name of none."""
+    """The paths of the selected arrays. Raises InputError for an unknown name."""
     bad = isinstance(names, str) or [n for n in names if not trees.under([n], pair.given)]
     if bad:
         some = ", ".join(dict.fromkeys([*pair.tree, *pair.given]))
-        raise InputError(f"{what} must be a list of some of {some}, got {names!r}")
+        raise InputError(f"{what} must be a list of names among {some}, got {names!r}")
     found = trees.under(names, pair.given)
     if what == "batch" and (bad := [n for n in found if not pair.given[n].ndim]):
-        raise InputError(f"batch: {bad[0]} is one number, and has no first axis")
+        raise InputError(f"batch: {bad[0]} is a scalar and has no first axis")
     if what == "wrt" and (bad := [n for n in found if n in pair.endless]):
-        raise InputError(f"{pair.name}: the input {bad[0]} holds a NaN or an infinity")
+        raise InputError(f"{pair.name}: the input {bad[0]} contains NaN or infinity")
     return found
 
 
@@ -173,20 +172,20 @@ def _checked(pair: Pair, how: Options, batch: tuple[str, ...], ignored: tuple[st
     treated = trees.under(how.treat_as, wrt)
     for name, treatment in how.treat_as.items():
         if callable(treatment) and pair.of(treatment).forward(pair.inputs).shape != y.shape:
-            raise InputError(f"treat_as: the function for {name} has an output of another shape")
+            raise InputError(f"treat_as: the function for {name} has a different output shape")
     found = leaves(asked, gradients, [n for n in wrt if n not in treated])
     right = tuple(leaf.name for leaf in found if leaf.verdict in GOOD)
     for name, treatment in how.treat_as.items():
         paths = trees.under([name], wrt)
         found += leaves(asked.treating(paths, treatment), gradients, paths)
         text = getattr(treatment, "__name__", f"a {CONSTANT}")
-        is_what = "is checked as the gradient of" if paths else "is not returned, as that of"
+        is_what = "is checked as the gradient of" if paths else "is not returned, as for"
         pair.notes.append(f"d{name} {is_what} {text}")
     violations += _batches(asked, right, batch, how.strict)
     if ignored:
         pair.notes.append(f"ignored: {', '.join(ignored)}")
     if pair.endless:
-        pair.notes.append(f"constant, as it is not finite: {', '.join(pair.endless)}")
+        pair.notes.append(f"held constant, as not finite: {', '.join(pair.endless)}")
     if unchecked := [n for n in pair.floats if n not in {*wrt, *ignored, *constant, *pair.broken}]:
         pair.notes.append(f"not checked: {', '.join(unchecked)}")
     return Report(pair.name, found, tuple(violations), notes=tuple(pair.notes))
@@ -199,10 +198,10 @@ def _forward(pair: Pair) -> tuple[Array, Report | None]:
     if wrote:
         return y, Report(pair.name, violations=(wrote,))
     if not np.array_equal(to_numpy(y), to_numpy(pair.forward(pair.inputs)), equal_nan=True):
-        text = "the forward gives other values when called again: pass the noise as an argument"
+        text = "the forward returns other values when called again: pass the noise as an argument"
         return y, Report(pair.name, random=text)
     if not bool(array_module(y).isfinite(y).all()):
-        raise InputError(f"{pair.name} gives NaN or infinity at these inputs: choose others")
+        raise InputError(f"{pair.name} returns NaN or infinity at these inputs: choose others")
     if y.dtype != "float64" and any(pair.given[n].dtype == "float64" for n in pair.floats):
         pair.notes.append(f"the forward computes in {y.dtype}, though its inputs are float64")
     return y, None
@@ -211,7 +210,7 @@ def _forward(pair: Pair) -> tuple[Array, Report | None]:
 def _half_precision(pair: Pair, y: Array) -> float:
     """The relative accuracy of a forward that computes in half precision, else 0.
 
-    It shows in its output: no other computes nothing but float16 numbers, here and nearby.
+    Its outputs give it away: all are float16 numbers, here and nearby.
     """
     near = {n: 0.99 * x if n in pair.floats else x for n, x in pair.inputs.items()}
     try:
@@ -222,7 +221,7 @@ def _half_precision(pair: Pair, y: Array) -> float:
         return 0.0
     if not all(bool((a.astype("float16") == a).all()) for a in (y, moved)):
         return 0.0
-    pair.notes.append("the forward computes in float16: its outputs have no more digits than that")
+    pair.notes.append("the forward computes in float16: its outputs are no more precise")
     return float(np.finfo(np.float16).eps)
 
 
@@ -246,7 +245,7 @@ def _contract(asked: Question, strict: bool) -> tuple[dict[str, Array], list[str
     pair.notes.extend(filter(None, [note]))
     violations = [wrote] if wrote else []
     if pair.changed and not wrote:
-        violations = [f"the backward changes {', '.join(pair.changed)}, which it was given"]
+        violations = [f"the backward modifies its arguments: {', '.join(pair.changed)}"]
     pair.writes = bool(violations)
     if gradients is None:
         return {}, violations
@@ -284,7 +283,7 @@ def _contract(asked: Question, strict: bool) -> tuple[dict[str, Array], list[str
         known = n in pair.coarse or pair.given[n].dtype != "float64"
         if not known and bool(g.any()) and bool((g.astype("float32") == g).all()):
             pair.coarse[n] = float(np.finfo(np.float32).eps)
-            pair.notes.append(f"d{n} has no more digits than float32: the backward computes in it")
+            pair.notes.append(f"d{n} is no more precise than float32: the backward computes in it")
     return exact, violations
 
 

@@ -1,4 +1,4 @@
-"""The contract of a backward, apart from right gradients: checked by calling it several times.
+"""The contract of a backward, beyond correct gradients: checked by calling it several times.
 
 Gradients have the shape, dtype and device of their inputs. A backward does not write to its
 arguments. The same call returns the same bits, and the result is linear in the upstream gradient
@@ -46,20 +46,20 @@ def shapes(gradients: Gradients, inputs: Mapping[str, Array]) -> Iterator[str]:
         elif g.shape != x.shape:
             yield f"d{name} has shape {g.shape}, but {name} has {x.shape}"
         elif array_module(g) is not array_module(x):
-            yield f"d{name} is on another device than {name}"
+            yield f"d{name} and {name} are on different devices"
         elif g.dtype.kind != "f":
             yield f"d{name} is {g.dtype}, but {name} is {x.dtype}"
 
 
 def dtypes(gradients: Gradients, inputs: Mapping[str, Array]) -> Iterator[str]:
-    """Numbers of another dtype than those of the input: they can be compared all the same."""
+    """Gradients whose dtype differs from that of the input; they can still be compared."""
     for name, g in gradients.items():
         if g.dtype != inputs[name].dtype:
             yield f"d{name} is {g.dtype}, but {name} is {inputs[name].dtype}"
 
 
 class Locked(NamedTuple):
-    """What a call with read-only arguments returned, and what is to be said of it."""
+    """What a call with read-only arguments returned, and what it did wrong."""
 
     result: Any = None
     violation: str = ""
@@ -69,10 +69,10 @@ class Locked(NamedTuple):
 def locked(call: Callable[[], Any], arrays: Mapping[str, Array], who: str) -> Locked:
     """Call a function of these arrays, and find out whether it writes into them, and where.
 
-    NumPy arrays are made read-only, so that the line that writes raises. What raises is called
-    again with arrays that may be written: a function that leaves them as they are only refuses
-    read-only memory. The bits are compared in any case: other arrays cannot be made read-only, and
-    the function may handle the error.
+    NumPy arrays are made read-only, so that the line that writes raises. If the call raises, it is
+    repeated with writable arrays: a function that leaves those unchanged only refuses read-only
+    memory. The bits are always compared: other arrays cannot be made read-only, and the function
+    may handle the error.
     """
     before = {name: a.copy() for name, a in arrays.items()}
     numpys = [a for a in arrays.values() if isinstance(a, np.ndarray)]
@@ -98,13 +98,13 @@ def locked(call: Callable[[], Any], arrays: Mapping[str, Array], who: str) -> Lo
             return Locked(result)
         for name in what.split(", "):
             arrays[name][...] = before[name]
-        return Locked(result, f"{who} changes {what}, which it was given")
+        return Locked(result, f"{who} modifies its arguments: {what}")
     result = call()
     if not changed() and not any(refused.what.endswith(words) for words in WRITES):
         return Locked(result, note=f"{who} refuses read-only arguments: {refused.what}")
     for name, a in arrays.items():
         a[...] = before[name]
-    return Locked(violation=f"{who} writes into what it was given, {refused.where}")
+    return Locked(violation=f"{who} writes into its arguments, {refused.where}")
 
 
 def aliases(gradients: Gradients, given: Mapping[str, Array]) -> Iterator[str]:
@@ -145,19 +145,16 @@ def behaviour(
     pair: Pair, inputs: Mapping[str, Array], dy: Array, gradients: Gradients, rounded: Rounded,
     accuracy: float,
 ) -> Iterator[tuple[str, str]]:  # fmt: skip
-    """What shows only when backward is called again: violations and notes, each after its kind.
+    """What shows only when backward is called again: violations and notes, each with its kind.
 
-    accuracy: of an approximation, relative; the gradients of a solver are as linear as it is good.
+    accuracy: relative, of an approximation; a solver's gradients are linear to its accuracy.
     """
     f, backward = pair.forward, pair.backward
     if bad := other_bits(gradients, backward(dy, inputs)):
         if more := adds_up(pair, inputs, dy):
-            yield (
-                ADDS_UP,
-                f"{names(more)} grows with each call: backward adds to its earlier result",
-            )
+            yield ADDS_UP, f"each call adds to {names(more)}: backward accumulates"
         else:
-            yield VIOLATION, f"{names(bad)} differs between two calls with the same arguments"
+            yield VIOLATION, f"two calls with the same arguments return different {names(bad)}"
         return
     twice = backward(2 * dy, inputs)
     half = {n: g / 2 for n, g in twice.items()}
@@ -166,17 +163,17 @@ def behaviour(
         bad = _far(gradients, half, lambda n: accuracy * abs(gradients[n]))
     if bad:
         once = other_bits(gradients, backward(2 * dy, inputs))
-        text = f"{names(bad)} is not linear in the upstream gradient: 2 dy does not give twice"
+        text = f"backward is not linear in dy: 2 dy does not double {names(bad)}"
         if len(once) < len(gradients) and not set(bad) & set(once):
-            text = f"{names(bad)} ignores the upstream gradient: twice dy gives the same"
+            text = f"backward ignores the upstream gradient: 2 dy gives the same {names(bad)}"
         elif not _far(gradients, half, lambda n: SMALL * abs(gradients[n])):
-            text += ", but almost: for a solver, forward_accuracy= says how good it is"
+            text += ", but nearly: for a solver, pass its accuracy as forward_accuracy="
         yield VIOLATION, text
     if not all(np.isfinite(to_numpy(g)).all() for g in gradients.values()):
         return  # the comparisons below would fail on NaN
     zero = backward(0 * dy, inputs)
     if bad := [n for n, g in zero.items() if bool((g != 0).any())]:
-        yield VIOLATION, f"{names(bad)} is not 0 for an upstream gradient of 0"
+        yield VIOLATION, f"an upstream gradient of 0 gives a nonzero {names(bad)}"
     near = {n: 0.99 * x if x.dtype.kind == "f" else x for n, x in inputs.items()}
     for call, what in ((lambda: f(near), "forward"), (lambda: backward(dy, near), "backward")):
         try:
@@ -185,7 +182,7 @@ def behaviour(
             pass  # outside its domain; what it has kept until then counts
         if not (bad := other_bits(gradients, backward(dy, inputs))):
             continue
-        text = f"{names(bad)} changes if {what} is called in between: it depends on hidden state"
+        text = f"calling {what} in between changes {names(bad)}: backward depends on hidden state"
         yield VIOLATION, text
         return
     for how, arrange in LAYOUTS.items():
@@ -234,7 +231,7 @@ def _elsewhere(
         ]
         bad += [n for n in unsure if n not in bad]
     if bad:
-        yield VIOLATION, f"{names(bad)} is another one for {what}"
+        yield VIOLATION, f"backward returns a different {names(bad)} for {what}"
 
 
 def _beyond(
@@ -242,7 +239,7 @@ def _beyond(
 ) -> list[str]:
     """Those of some gradients that differ by more than a last bit of the arguments explains.
 
-    The code may be another one in a wider precision, so that this alone proves no rounding.
+    In a wider precision the code may take another path, so that alone does not prove rounding.
     """
     spread = dict.fromkeys(some, 0.0)
     rng = np.random.default_rng(0)

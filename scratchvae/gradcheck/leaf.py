@@ -1,7 +1,7 @@
 """The verdict on one gradient and, if it is wrong, the name of the bug.
 
-Random directions are probed first. Where they leave doubt, more probes follow: with other steps, in
-groups of entries of similar size, beside x if x may lie at a kink, and entry by entry.
+Random directions are probed first. Doubtful cases get more probes: with other steps, in groups of
+entries of similar size, near x if x may lie at a kink, and entry by entry.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,8 +42,8 @@ NUDGE = 1e-2  # distance from a kink of the points that are checked beside it, r
 def leaves(asked: Question, gradients: Mapping[str, Array], wrt: Iterable[str]) -> tuple[Leaf, ...]:
     """Check each of these gradients.
 
-    Every step costs a whole forward, so that many inputs, one after the other, cost the square of
-    their number. They are moved together first, and one by one only if that shows anything.
+    Every step costs a whole forward, so checking many inputs one by one costs the square of their
+    number. They are moved together first, and one by one only if that shows an error.
     """
     names = tuple(wrt)
     known = _together(asked, gradients, names) if len(names) >= MANY else {}
@@ -102,7 +102,7 @@ def leaf(asked: Question, name: str, g: Array) -> Leaf:
     pair = asked.pair
     x = pair.inputs[name]
     if x.size == 0:
-        return Leaf(name, PASS, resolution=0.0, message="it has no entries")
+        return Leaf(name, PASS, resolution=0.0, message="it is empty")
     claim = asked.claim(name, g, pair.inputs)
     if not bool(array_module(g).isfinite(g).all()):
         return _failed(asked, name, claim, [])
@@ -118,7 +118,7 @@ def leaf(asked: Question, name: str, g: Array) -> Leaf:
         found = _zero(asked, claim, name)
         if found is None:
             return _inconclusive(asked, name, probes, seen)
-        rounds = " but for rounding" if bool(g.any()) else ""
+        rounds = " up to rounding" if bool(g.any()) else ""
         (seen, of), best, claim = found, 0.0, claim._replace(g=0 * g)
     message, wrong = low_precision(pair, name, asked.dy, claim.g, asked.seed)
     if wrong:
@@ -129,10 +129,10 @@ def leaf(asked: Question, name: str, g: Array) -> Leaf:
 
 
 def _zero(asked: Question, claim: Claim, name: str) -> tuple[float, str] | None:
-    """Whether gradient and differences are 0 but for their own rounding, each by itself.
+    """Whether gradient and differences are both 0 up to their own rounding.
 
-    If so, the smallest error that would have been seen, and what that is relative to: the slope
-    beside x, as at a minimum, or else the change of the output if all inputs move.
+    If so, the smallest detectable error, and what that is relative to: the slope near x, as at a
+    minimum, or else the change of the output if all inputs move.
     """
     x, g = claim.x, claim.g
     exact = asked.rounded(claim, name, asked.pair.inputs)
@@ -165,16 +165,16 @@ def _zero(asked: Question, claim: Claim, name: str) -> tuple[float, str] | None:
 
 def _inconclusive(asked: Question, name: str, probes: list[Probe], seen: float) -> Leaf:
     reason = next((p.reason for p in probes if p.reason), "")
-    small = ": the gradient itself is smaller" if seen > 1 else ""
-    what = f"a forward good to {asked.accuracy:.0e}" if asked.accuracy > LESS else "round-off"
-    reason = reason or f"{what} hides errors below {seen:.1g} of its size{small}"
+    small = ", more than the gradient itself" if seen > 1 else ""
+    what = f"a forward accurate to {asked.accuracy:.0e}" if asked.accuracy > LESS else "round-off"
+    reason = reason or f"{what} hides relative errors below {seen:.1g}{small}"
     return Leaf(name, INCONCLUSIVE, resolution=seen, message=reason)
 
 
 def _looks(asked: Question, claim: Claim, name: str) -> tuple[list[Probe], float]:
     """Probes of all entries at once or, if such steps leave the domain, group by group.
 
-    With them comes the smallest error that would have been seen in every group.
+    With them comes the smallest error detectable in every group.
     """
 
     def look(sizes: Array | None) -> list[Probe]:
@@ -205,7 +205,7 @@ def _looks(asked: Question, claim: Claim, name: str) -> tuple[list[Probe], float
 
 
 def _second_look(asked: Question, name: str, claim: Claim, probes: list[Probe]) -> Leaf:
-    """Decide a doubtful case: at a kink, a possible gradient that is right at points beside it."""
+    """Decide a doubtful case: at a kink, the gradient must be a valid choice, and right nearby."""
     worst = max(probes, key=lambda p: p.relative)
     if not any(p.kink for p in probes) and worst.resolution > FAIL_RESOLUTION:
         return _inconclusive(asked, name, probes, worst.resolution)
@@ -228,22 +228,22 @@ def _second_look(asked: Question, name: str, claim: Claim, probes: list[Probe]) 
         seen = max(p.resolution for _, p in found)
         if not seen <= PASS_RESOLUTION:
             return _inconclusive(asked, name, [p for _, p in found], seen)
-        return Leaf(name, PASS, 0.0, seen, "entry by entry, as x is near a kink")
+        return Leaf(name, PASS, 0.0, seen, "checked entry by entry: x is near a kink")
     text = f"at a kink in {len(moved)} of {len(found)} entries"
     if doubtful:
-        text += ", the gradient is none of the possible ones"
+        text += ", the gradient is not a valid choice"
         return _failed(asked, name, claim, probes, text)
-    text += ", the gradient is a possible one in each"
+    text += ", the gradient is a valid choice in each"
     said, wrong = tied(asked, name, claim, apart)
     if wrong:
         return _failed(asked, name, claim, [wrong], said)
     if wrong_beside:
-        text += ", but wrong right beside it"
+        text += ", but wrong nearby"
         return _failed(asked, name, there, again[:1], text)
     if reason := next((p.reason for p in again if p.reason), ""):
         seen = min(p.resolution for p in probes)
-        return Leaf(name, INCONCLUSIVE, resolution=seen, message=f"{text}, but beside it {reason}")
-    return Leaf(name, KINK, 0.0, max(p.resolution for p in again), f"{text}, and right beside it")
+        return Leaf(name, INCONCLUSIVE, resolution=seen, message=f"{text}, but nearby {reason}")
+    return Leaf(name, KINK, 0.0, max(p.resolution for p in again), f"{text}, and right nearby")
 
 
 def _beside(asked: Question, name: str) -> tuple[Claim, list[Probe]]:

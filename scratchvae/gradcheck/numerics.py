@@ -4,11 +4,11 @@ Along a direction u, with phi(t) = <v, f(x + t u)>, the residual
 
     r(h) = [phi(h) - phi(-h) - <g, x+ - x->] / 2h
 
-is 0 for a right gradient g but for truncation, c h^2, and round-off, eps_f / h. Both are measured
-on a ladder of steps h, each a quarter of the one before: Richardson's (16 r(h/4) - r(h)) / 15
-removes c h^2, and the change of that from rung to rung is what is left of it; round-off is what
-makes the smallest steps disagree. The rung with the least estimated error decides. x+ and x- are
-the points that floating point really reached, so that rounding x + h u adds no error.
+is 0 for a right gradient g up to truncation, c h^2, and round-off, eps_f / h. Both are measured on
+a ladder of steps h, each a quarter of the previous one: Richardson's (16 r(h/4) - r(h)) / 15
+removes c h^2, and its change from rung to rung estimates what is left; round-off is estimated from
+how the smallest steps disagree. The rung with the least estimated error decides. x+ and x- are the
+points that floating point actually reached, so that rounding x + h u adds no error.
 """
 
 from collections.abc import Callable
@@ -71,7 +71,7 @@ class Probe(NamedTuple):
         return abs(self.residual) > SURE * self.error
 
     def sees(self, residual: float) -> bool:
-        """Whether an error of this slope, along this direction, would have been called wrong."""
+        """Whether an error of this slope along this direction would have been called wrong."""
         return (SURE + 1) * self.error < abs(residual)
 
     @property
@@ -81,7 +81,7 @@ class Probe(NamedTuple):
 
     @property
     def resolution(self) -> float:
-        """The smallest relative error that would have been seen, were all directions like this."""
+        """The smallest relative error detectable if all directions were like this one."""
         return resolution([self])
 
     @property
@@ -92,10 +92,10 @@ class Probe(NamedTuple):
 
 
 def resolution(probes: list[Probe]) -> float:
-    """The relative error that directions such as these miss together with a chance of MISSED.
+    """The relative error that all of these directions miss with probability MISSED.
 
-    Along a normal direction an error has a normal slope, which is below t of its size with a chance
-    of sqrt(2/pi) t, for small t; it is seen above (SURE + 1) estimated errors.
+    Along a normal direction an error has a normal slope, which is below t of its size with
+    probability sqrt(2/pi) t, for small t; it is detected above (SURE + 1) estimated errors.
     """
     errors = [p.error / p.scale if p.scale else (inf if p.error else 0.0) for p in probes]
     if inf in errors:  # not 0, though another direction be exact
@@ -126,8 +126,8 @@ def direction(x: Array, name: str, seed: int, sizes: Array | None = None) -> Arr
 def groups(x: Array) -> list[Array]:
     """Step sizes relative to each entry, in groups of similar entries: 0 outside the group.
 
-    Such a step keeps an entry inside most domains, and a small slope is not lost beside much larger
-    ones. Entries that are 0 get the smallest step.
+    Such a step keeps an entry inside most domains, and larger slopes do not hide a small one.
+    Entries that are 0 get the smallest step.
     """
     xp = array_module(x)
     own = xp.abs(x)
@@ -266,10 +266,10 @@ def _best(R: Any, error: Any) -> int:
 
 
 def _beside(right: Any, left: Any) -> float:
-    """The slope beside a point where it is 0, at the largest step.
+    """The slope near a point where it is 0, at the largest step.
 
-    It grows with the distance; what grows faster than that, as an exponential, is counted by its
-    smaller steps, and what goes on to one side by the flatter side.
+    It grows with the distance; one that grows faster, like an exponential, is measured at smaller
+    steps, and one that keeps its sign on the flatter side.
     """
     one, two = (np.abs(side[:3]) * RATIO ** np.arange(3) for side in (right, left))
     sides = sorted((float(one.min()), float(two.min())))
@@ -290,9 +290,9 @@ def _kink(h: Any, gap: Any, noise: float, scale: float) -> tuple[bool, int]:
 
 
 def among(claim: Claim, u: Array, apart: Array, seed: int, at: Moved | None = None) -> bool:
-    """Whether the gradient's slope along u is between those at points nearby, as it is at a kink.
+    """Whether the gradient's slope along u lies between those at points nearby, as at a kink.
 
-    apart: how far each entry is moved for that, relative to x. at(w): the forward of x + w.
+    apart: how far each entry is moved to get there, relative to x. at(w): the forward of x + w.
     """
     f, v, x, g, *_ = claim
     xp, at = array_module(x), at or (lambda w: lambda z: f(z + w))

@@ -24,6 +24,7 @@ NO_FLOATS = "no input is floating point, so there is no gradient"
 INSTALLED = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
 LIBRARIES = ("<", *INSTALLED, str(Path(__file__).parents[1]))
 WIDTH = 100  # of a line of code that is quoted
+NOT_WRITTEN = "is not written yet"  # a NotImplementedError of the function itself
 
 
 class Raised(Exception):
@@ -35,7 +36,7 @@ class Raised(Exception):
 
 
 class Changed(Raised):
-    """A backward returned gradients of other inputs, or other shapes, than at the first call."""
+    """A backward returned gradients of other inputs or shapes than on its first call."""
 
 
 def called(who: str, f: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
@@ -54,7 +55,7 @@ def called(who: str, f: Callable[..., Any], /, *arguments: Any, **named: Any) ->
             and where.startswith("in line")
             and " of " not in where.split(":")[0]
         ):
-            raise Raised(f"{who} is not written yet" + f": {text}" * bool(text)) from error
+            raise Raised(f"{who} {NOT_WRITTEN}" + f": {text}" * bool(text)) from error
         what = f"{kind}: {text}" if text else kind
         if any(word in text for word in SIZES):
             named = dict.fromkeys(["dy"], *arguments) | named if arguments else named
@@ -66,9 +67,9 @@ def called(who: str, f: Callable[..., Any], /, *arguments: Any, **named: Any) ->
 
 
 def _line(error: BaseException, f: Callable[..., Any]) -> str:
-    """The innermost line that a user wrote: of the file of f, or of one that is no library's.
+    """The innermost line that a user wrote: in the file of f, or in one outside the libraries.
 
-    f.under_test, where there is one, is the function that f calls for its user.
+    f.under_test, if set, is the user's function that f calls.
     """
     f = getattr(f, "under_test", f)
     frames = extract_tb(error.__traceback__)[1:]  # without that of `called`
@@ -84,15 +85,15 @@ def _line(error: BaseException, f: Callable[..., Any]) -> str:
 class Pair:
     """f and f_backward with the inputs at which they are checked, as functions of arrays by path.
 
-    tree      the inputs as they were given: nested, with what is no array
+    tree      the inputs as given: nested, non-arrays included
     given     their arrays, copied, by path: the name of an input, or "layers.0.W" within one
     inputs    the same with floating-point arrays in float64
-    floats    paths of the floating-point arrays
-    endless   paths of those with a NaN or an infinity, which are constants
+    floats    paths of the finite floating-point arrays
+    endless   paths of those that contain NaN or infinity, which are held constant
     wrt       names of the inputs whose gradients are asked for; None: whatever is returned
     notes     what is worth knowing, but not wrong
     coarse    eps of gradients that are less precise than their inputs, by name
-    nothing   names of the inputs for which backward returned None, which claims zero
+    nothing   names of the inputs for which backward returned None, which means zero
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class Pair:
         self.writes = False  # whether backward writes into what it is given
         self.broken: set[str] = set()  # of gradients that cannot be compared
         if not isinstance(inputs, Mapping) or not inputs:
-            raise InputError(f"{self.name}: inputs must be a dict of name to array, and not empty")
+            raise InputError(f"{self.name}: inputs must be a non-empty dict of name to array")
         self.tree = dict(inputs)
         self.i = -1j if conjugate else 1j  # as it enters upstream gradients and gradients
         self.nested = False  # whether the output is, or is complex
@@ -129,7 +130,7 @@ class Pair:
         self.floats = tuple(n for n in floats if finite[n])
         self.endless = tuple(n for n in floats if not finite[n])  # constants: they cannot be moved
         if not self.floats:
-            what = f"the input {floats[0]} holds a NaN or an infinity" if floats else NO_FLOATS
+            what = f"the input {floats[0]} contains NaN or infinity" if floats else NO_FLOATS
             raise InputError(f"{self.name}: {what}")
         self.wrt = None if wrt is None else trees.under(wrt, self.floats)
         self.heads = [n for n in self.tree if trees.under([n], self.floats)]
@@ -145,7 +146,7 @@ class Pair:
             raise InputError(f"{self.name} cannot be called with {names}: {error}{hint}") from None
         self.needs = self._needs()
         if inspect.ismethod(f) and not isinstance(f.__self__, type):
-            text = f"{self.name} is a method: check_layer checks the parameters of its object, too"
+            text = f"{self.name} is a method: check_layer also checks the parameters of its object"
             self.notes.append(text)
 
     def _needs(self) -> list[str]:
@@ -157,8 +158,8 @@ class Pair:
         if first.name in {*self.tree, "y"} and first.name != "dy":
             what = "an input of the forward" if first.name in self.tree else "the output"
             raise InputError(
-                f"the first argument of {self.back} is {first.name}, {what}, but it is called with "
-                "the upstream gradient first: add an argument dy before it"
+                f"the first argument of {self.back} must be the upstream gradient, but it is "
+                f"{first.name}, {what}: add an argument dy before it"
             )
         known = {*self.tree, "y"}
         takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
@@ -167,8 +168,8 @@ class Pair:
         if missing := [name for name in required if name not in {*known, "cache"}]:
             names = ", ".join(sorted(known))
             raise InputError(
-                f"{self.back} asks for {', '.join(missing)}, but after the upstream gradient, its "
-                f"first argument, there are only {names} (and cache, if forward returns y, cache)"
+                f"{self.back} asks for {', '.join(missing)}, but after the upstream gradient there "
+                f"are only {names} (and cache, if forward returns y, cache)"
             )
         # an argument y with a default is one of theirs, labels for example, and not the output
         asked = [p.name for p in named if p.name in self.tree or p.name in required]
@@ -199,7 +200,7 @@ class Pair:
         elif array_module(y) is np:
             y = np.asanyarray(y)
         if y is None or y.dtype.kind != "f":
-            what = "nothing of that kind" if y is None else y.dtype
+            what = "none" if y is None else y.dtype
             raise InputError(f"{self.name} should return floating-point arrays, got {what}")
         return y.copy()
 
@@ -208,16 +209,16 @@ class Pair:
     ) -> dict[str, Array]:
         """Gradients by input name, copied: backward may use the same memory again.
 
-        Raises Changed if they are of other inputs than at the first call, or have other shapes.
+        Raises Changed if their inputs or shapes differ from those of the first call.
         """
         if self.writes:
             dy, inputs = dy.copy(), {n: a.copy() for n, a in inputs.items()}
         found = self.returned(dy, inputs, y)
         if found.keys() != self.first:
-            raise Changed(f"{self.back} returns other gradients than at the first call")
+            raise Changed(f"{self.back} returns gradients of other inputs than on its first call")
         if bad := [n for n, g in found.items() if g.shape != inputs[n].shape]:
             shape = found[bad[0]].shape
-            raise Changed(f"d{bad[0]} has shape {shape}, where {bad[0]} has {inputs[bad[0]].shape}")
+            raise Changed(f"d{bad[0]} has shape {shape}, but {bad[0]} has {inputs[bad[0]].shape}")
         return {n: g.copy() for n, g in found.items()}
 
     def returned(
@@ -267,7 +268,7 @@ class Pair:
             by_name = {by_d.get(str(n), str(n)): g for n, g in out.items()}
             if len(by_name) < len(out):
                 raise InputError(
-                    f"{self.back} returns two gradients of one input: {', '.join(out)}"
+                    f"{self.back} returns two gradients for one input: {', '.join(out)}"
                 )
             if isinstance(only, Mapping) and not by_name.keys() & {*self.tree, *self.given}:
                 return {self.heads[0]: out}
@@ -287,5 +288,5 @@ class Pair:
         raise InputError(
             f"{self.back} returned {len(values)} gradients, but there should be {len(names)}: "
             f"{', '.join(names)}; if some are constants, return a dict of the others by name, or "
-            "name the others with wrt"
+            "list the others in wrt"
         )

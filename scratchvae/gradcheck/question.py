@@ -36,7 +36,7 @@ class Question:
     instead: Callable[[Mapping[str, Array]], Array] | None = None  # of the pair's own forward
 
     def gradients(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """In float64: what float32 or extended precision adds is not looked at here."""
+        """In float64, also where backward computed them in another precision."""
         return {n: g.astype("float64") for n, g in self.pair.backward(self.dy, inputs).items()}
 
     def treating(self, paths: Iterable[str], how: Callable[..., Any] | str) -> "Question":
@@ -47,7 +47,7 @@ class Question:
         return replace(self, instead=lambda inputs: self.pair.forward({**inputs, **fixed}))
 
     def output(self, inputs: Mapping[str, Array]) -> Array:
-        """What the forward returns: NaN where it raises, as outside its domain."""
+        """What the forward returns; NaN where it raises, as it may outside its domain."""
         try:
             y = (self.instead or self.pair.forward)(inputs)
         except Raised:
@@ -73,14 +73,14 @@ class Question:
         return Claim(f, self.dy, x, g, slack + 0 * x, noise)
 
     def rounded(self, claim: Claim, name: str, inputs: Mapping[str, Array]) -> Claim:
-        """The same claim, with what rounding does to the gradient and to the output."""
+        """The same claim, with the rounding errors of the gradient and of the output."""
         try:
             slack, noise = rounding(self.pair, inputs, name, self.dy, claim.g, self.seed)
         except Raised:
             return claim
         noise = max(claim.noise, noise)
         if not self.accuracy and (dtype := reads_less(claim.f, claim.x, self.seed)):
-            text = f"the forward reads {name} in {dtype}: it has no more digits than that"
+            text = f"the forward rounds {name} to {dtype}"
             self.pair.notes.extend([text] if text not in self.pair.notes else [])
             noise = max(
                 noise,

@@ -1,13 +1,13 @@
-"""What a check found: a verdict, the smallest error it would have found, the name of the bug.
+"""The report of a check: a verdict, the smallest detectable error, the name of the bug.
 
-PASS           the gradient agrees with differences, to the resolution that is printed
+PASS           the gradient agrees with finite differences to the printed resolution
 FAIL           it does not
-KINK           x lies at a kink: the gradient is possible there, and right at points beside it
-INCONCLUSIVE   differences cannot tell, and the reason is given
-ACCEPTED       it differs, by no more than the caller accepts
-RANDOM         the forward gives other values when called again
+KINK           x is at a kink: the gradient is a valid choice there, and right nearby
+INCONCLUSIVE   finite differences cannot tell; the reason is given
+ACCEPTED       its error is within what the caller accepts
+RANDOM         the forward returns different values when called again
 CONTRACT       backward breaks its contract (see `contract.py`), right or not
-ERROR          a function raises: the sentence says what, and in which line
+ERROR          a function raises: the message says what, and in which line
 """
 
 import re
@@ -28,7 +28,7 @@ COLOURS |= dict.fromkeys((INCONCLUSIVE, ACCEPTED), YELLOW)
 
 
 class GradientError(AssertionError):
-    """A gradient did not pass. The message is the report, with what is worst in its first line."""
+    """A gradient did not pass. The message is the report, with the worst finding first."""
 
 
 GradientError.__module__ = __name__.rpartition(".")[0]  # its public home, which tracebacks print
@@ -36,9 +36,9 @@ GradientError.__module__ = __name__.rpartition(".")[0]  # its public home, which
 
 @dataclass(frozen=True)
 class Leaf:
-    """One gradient. error and resolution are relative to its size: a slope along a direction.
+    """The result for one gradient. error and resolution are relative to its size, a slope.
 
-    Those of a gradient that is 0 may be relative to another slope, which `of` says.
+    For a gradient of 0 they may be relative to another slope, named by `of`.
     """
 
     name: str
@@ -52,14 +52,15 @@ class Leaf:
     @property
     def how(self) -> str:
         """The error and the resolution in words."""
-        seen = f"an error above {self.resolution:.1e} of {self.of} would have been seen"
+        limit = f"errors above {self.resolution:.1e}"
         if self.verdict not in (PASS, KINK):
-            return f"off by {self.error:.2g} of its size; {seen}"
+            return f"relative error {self.error:.2g}; {limit} would have been detected"
         if self.resolution == 0:
             return "agrees exactly"
         if self.of != OF_ITSELF:
-            return seen
-        return f"agrees to {max(0.0, -log10(self.resolution)):.1f} digits; {seen}"
+            return f"{limit} of {self.of} would have been detected"
+        digits = f"agrees to {max(0.0, -log10(self.resolution)):.1f} digits"
+        return f"{digits}; relative {limit} would have been detected"
 
     def __str__(self) -> str:
         head = f"d{self.name:<12} {self.verdict:<12} "
@@ -72,13 +73,13 @@ class Leaf:
 
 
 def _severity(leaf: Leaf) -> tuple[int, float]:
-    """The worst first: by verdict and, where it is wrong, by size."""
+    """Worst first: by verdict, and wrong ones by their error."""
     return WORST_FIRST.index(leaf.verdict), -leaf.error if leaf.verdict in (FAIL, ACCEPTED) else 0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a test beyond the gradients found. Its error and resolution share a unit, often nats."""
+    """The result of a test beyond the gradients. error and resolution share a unit, often nats."""
 
     name: str
     verdict: str
@@ -87,13 +88,13 @@ class Finding:
     message: str = ""
 
     def __str__(self) -> str:
-        numbers = f"off by {self.error:.1e}, {self.resolution:.1e} would have been seen"
+        numbers = f"off by {self.error:.1e}, detectable above {self.resolution:.1e}"
         return f"{self.name}: {self.verdict} ({numbers})" + f": {self.message}" * bool(self.message)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was found for each gradient of one subject, and for the subject as a whole."""
+    """The results for each gradient of one subject, and for the subject as a whole."""
 
     name: str
     leaves: tuple[Leaf, ...] = ()
@@ -114,7 +115,7 @@ class Report:
 
     @property
     def resolution(self) -> float:
-        """The smallest error, relative to a gradient's size, that would have been seen in each."""
+        """The smallest relative error that would have been detected in every gradient."""
         return max((leaf.resolution for leaf in self.leaves), default=inf)
 
     @property
@@ -124,7 +125,7 @@ class Report:
 
     @property
     def headline(self) -> str:
-        """The verdict with the worst that was found, in one line."""
+        """The verdict and the worst finding, in one line."""
         worst = sorted(self.leaves, key=_severity)[:1]
         said = [f"d{x.name}: {x.message or x.how}" for x in worst if x.verdict not in GOOD]
         bad = [str(x) for x in self.findings if x.verdict not in GOOD]

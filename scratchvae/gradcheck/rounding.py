@@ -1,10 +1,10 @@
 """What float64 loses in a forward and a backward, measured by running the same code again.
 
 A backward may cancel: p - 1 has few correct digits for a confident prediction, and differences of
-the forward cannot know that. In extended precision the same code loses those digits later, so the
-two results differ by what float64 lost. Where there is no extended precision (some platforms, CuPy,
-code that insists on float64), second differences of the gradient at tiny steps show its rounding:
-less sharp, but of the same order.
+the forward cannot show that. In extended precision the same code loses fewer digits, so the two
+results differ by what float64 lost. Without extended precision (some platforms, CuPy, code that
+insists on float64), second differences of the gradient at tiny steps show its rounding: less
+sharply, but of the same order.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ def rounding(
 def _extended(
     pair: Pair, inputs: Mapping[str, Array], name: str, dy: Array, most: float
 ) -> tuple[Array, float] | None:
-    """The difference that extended precision makes; None if there is none, or it is not used."""
+    """The difference that extended precision makes; None if it is unavailable or unused."""
     if array_module(dy) is not np or not WIDER:
         return None
     wide = {n: a.astype(np.longdouble) if n in pair.floats else a for n, a in inputs.items()}
@@ -76,8 +76,8 @@ def _extended(
 def _erratic(pair: Pair, inputs: Mapping[str, Array], dy: Array, y: Array) -> float:
     """The rounding of <dy, y>, by the output y in extended precision.
 
-    A forward with constants that depend on the dtype is another function there, but not by
-    rounding: the difference is as large beside the inputs, or changes along with them. What exceeds
+    A forward with constants that depend on the dtype is another function there, but not because of
+    rounding: the difference is as large near the inputs, or changes along with them. What exceeds
     the last bits of numbers around 1 counts only as far as it does neither.
     """
 
@@ -107,7 +107,7 @@ def _erratic(pair: Pair, inputs: Mapping[str, Array], dy: Array, y: Array) -> fl
 
 
 def reads_less(f: Callable[[Array], Array], x: Array, seed: int) -> str:
-    """The dtype in which f reads x, if that is less than float32; else ""."""
+    """The dtype to which f rounds x, if it is narrower than float32; else ""."""
     rng, dtype = np.random.default_rng([seed, 4]), "float16"
     for _ in range(2 * DRAWS):
         step = np.finfo(dtype).eps * rng.uniform(-4, 4, x.shape)
@@ -123,7 +123,7 @@ def reads_less(f: Callable[[Array], Array], x: Array, seed: int) -> str:
 def nudged(
     pair: Pair, inputs: Mapping[str, Array], dy: Array, eps: float, rng: "np.random.Generator"
 ) -> tuple[Array, dict[str, Array], Array]:
-    """dy, the inputs, and the output at these, each number moved by a random rounding."""
+    """dy, the inputs, and the output there, each number moved by a random rounding error."""
 
     def moved(a: Array) -> Array:
         return a + eps * a * array_module(a).asarray(rng.standard_normal(a.shape))
@@ -135,8 +135,8 @@ def nudged(
 def low_precision(pair: Pair, name: str, dy: Array, exact: Array, seed: int) -> tuple[str, bool]:
     """Compare a float32 or float16 gradient with the float64 one: a message, and True if wrong.
 
-    They may differ by SPREAD times the effect of rounding inputs, output and upstream, or times
-    what the backward itself rounds.
+    They may differ by SPREAD times the effect of rounding inputs, output and upstream, or of the
+    backward's own rounding.
     """
     dtype = pair.given[name].dtype
     if dtype == np.float64:
@@ -156,6 +156,6 @@ def low_precision(pair: Pair, name: str, dy: Array, exact: Array, seed: int) -> 
         spread = max(spread, eps / EPS * float(to_numpy(lost).max(initial=0)))
     if off <= SPREAD * spread:
         seen = SPREAD * spread / largest if largest else 0.0
-        return f"in {dtype}, an error above {seen:.1e} of the largest entry", False
-    found = f"off by up to {off:.2g}, where rounding explains {spread:.2g}"
+        return f"in {dtype}, errors above {seen:.1e} of the largest entry", False
+    found = f"off by up to {off:.2g}; rounding explains only {spread:.2g}"
     return f"right in float64, but its {dtype} values are {found}", True

@@ -1,7 +1,7 @@
-"""Ties: entries at a kink that must share a gradient, as those of a maximum that are equal.
+"""Ties: entries at a kink that must share a gradient, such as equal largest entries of a maximum.
 
-Each alone may have any share that is possible. Moved together they show no kink, and the slope that
-their gradients give along that line is right or wrong.
+Each alone may have any valid share. Moved together they show no kink, and the slope that their
+gradients give along that line is right or wrong.
 """
 
 from collections.abc import Iterable
@@ -24,9 +24,9 @@ def ones(x: Array, picked: Iterable[tuple[int, ...]]) -> Array:
 
 
 def tied(asked: Question, name: str, claim: Claim, apart: Array) -> tuple[str, Probe | None]:
-    """Move entries at a kink together that tie; what is wrong with the gradient, if it is.
+    """Move tied entries at a kink together; what is wrong with the gradient, or "".
 
-    Entries tie that are equal, but for their sign, within one input, and the same entries of two
+    Entries tie if they are equal up to their sign within one input, or at the same place in two
     inputs, as in maximum(a, b). apart: how far entries at a kink are moved to part them, else 0.
     """
     x, inputs, xp = claim.x, asked.pair.inputs, array_module(claim.x)
@@ -62,8 +62,8 @@ def tied(asked: Question, name: str, claim: Claim, apart: Array) -> tuple[str, P
             if among(moved, u, apart, asked.seed, shifted):
                 continue
             text = (
-                f"{count} entries{of} tie, and if they are moved together the gradient is none of "
-                "the possible ones: those of the tied entries must share it"
+                f"{count} entries{of} tie, and moved together their gradient is not a valid "
+                "choice: tied entries must share it"
             )
             return text, found
     return "", None
@@ -72,8 +72,8 @@ def tied(asked: Question, name: str, claim: Claim, apart: Array) -> tuple[str, P
 def _equal(at_kink: Array, x: Array, z: Array) -> tuple[Array, Array]:
     """1 at the entries of x at a kink that equal some of z, and at those of z; 0 elsewhere.
 
-    Arrays of one shape are compared entry by entry. Of others nobody knows which entries meet:
-    where all of one value move together, those that tie do so, too.
+    Arrays of equal shape are compared entry by entry. For others it is unknown which entries meet,
+    so all entries of one value move together, tied ones among them.
     """
     if z.shape == x.shape:
         equal = at_kink * (z == x)
@@ -85,7 +85,7 @@ def _equal(at_kink: Array, x: Array, z: Array) -> tuple[Array, Array]:
 def _moving(
     asked: Question, names: tuple[str, str], lines: tuple[Array, Array], apart: Array
 ) -> Moved:
-    """The forward as a function of one input, where another one moves with it, each along a line.
+    """The forward as a function of one input while another moves with it, each along a line.
 
     apart: how far the entries of the first are moved to part ties; the other's move as far.
     """

@@ -1,8 +1,8 @@
 """Nested inputs, outputs and gradients as arrays by path, such as "layers.0.W".
 
 A tree is a dict, list or tuple of trees; whatever else it holds is a leaf. Floating-point arrays
-and numbers have gradients. A complex array z counts as two real ones, z.real and z.imag. What is no
-array (an integer, a string, a function, an object) is passed on as it is.
+and numbers have gradients. A complex array z counts as two real ones, z.real and z.imag. Everything
+else (an integer, a string, a function, an object) is passed through unchanged.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
@@ -56,14 +56,14 @@ def walk(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def as_array(leaf: Any, path: str) -> Array | None:
-    """The array that a leaf holds, or None. Raises InputError for those of a framework.
+    """The array that a leaf holds, or None. Raises InputError for arrays of a framework.
 
-    A list of numbers is an array if any of them is a fraction; whole numbers stay as they are.
+    A list of numbers is an array if any of them is a float; a list of integers stays a list.
     """
     framework = type(leaf).__module__.partition(".")[0]
     if framework in ADAPTERS and hasattr(leaf, "shape"):
         raise InputError(
-            f"{path} is a {framework} array: check functions of such arrays with "
+            f"{path} is a {framework} array: check such functions with "
             f"scratchvae.gradcheck.{ADAPTERS[framework]}"
         )
     if array_module(leaf) is not np:
@@ -80,7 +80,7 @@ def as_array(leaf: Any, path: str) -> Array | None:
     try:
         return np.asarray(leaf)
     except ValueError:
-        raise InputError(f"{path} is a list of numbers in rows of different lengths") from None
+        raise InputError(f"{path} is a list of rows of different lengths") from None
 
 
 def parts(array: Array, path: str) -> dict[str, Array]:
@@ -107,12 +107,12 @@ def has_complex(tree: Any) -> bool:
 
 
 def only_numbers(tree: Any) -> bool:
-    """Whether a tree holds no array, and so is no parameter that anyone would train."""
+    """Whether a tree holds only numbers, so that it cannot be a trained parameter."""
     return all(isinstance(leaf, NUMBERS) for _, leaf in walk(tree))
 
 
 def bits(tree: Any) -> list[bytes]:
-    """Those of all arrays."""
+    """The bytes of all arrays."""
     return [to_numpy(a).tobytes() for a in arrays({"": tree}).values()]
 
 
@@ -151,9 +151,9 @@ def split(y: Any, vector: Array, i: complex = 1j) -> Any:
 
 
 def matched(tree: Any, gradient: Any, path: str, i: complex = 1j) -> dict[str, Any]:
-    """A gradient by the paths of the inputs; None, for zero, at each path that it stands for.
+    """A gradient by the paths of the inputs; a None, for zero, stands at each path below it.
 
-    Keys of dicts may be those of the inputs or begin with a d; those that are missing are
+    Keys of dicts may be those of the inputs, with or without a leading d; missing ones are
     constants. Raises InputError if the structures differ.
     """
     if not is_tree(tree):
@@ -174,26 +174,28 @@ def matched(tree: Any, gradient: Any, path: str, i: complex = 1j) -> dict[str, A
     elif isinstance(tree, Mapping):
         if not isinstance(gradient, Mapping):
             what = type(gradient).__name__
-            raise InputError(f"the gradient of {path} must be a dict, as {path} is: got {what}")
+            raise InputError(f"the gradient of {path} must be a dict, like {path}, got {what}")
         plain = {f"d{key}": key for key in children if f"d{key}" not in children}
         found = ((plain.get(str(key), str(key)), g) for key, g in gradient.items())
     else:
         length = len(gradient) if isinstance(gradient, (list, tuple)) else None
         if length != len(children):
-            what = type(gradient).__name__ if length is None else f"{length} gradients"
-            raise InputError(f"the gradient of {path} is {what}, but {path} has {len(children)}")
+            what = type(gradient).__name__ if length is None else str(length)
+            raise InputError(
+                f"the gradient of {path} must have {len(children)} parts, like {path}, got {what}"
+            )
         found = zip(children, gradient, strict=True)
     result: dict[str, Any] = {}
     for key, g in found:
         if key not in children:
             raise InputError(
-                f"backward returns a gradient of {_join(path, key)}, which is no input"
+                f"backward returns a gradient of {_join(path, key)}, which is not an input"
             )
         result |= matched(children[key], g, _join(path, key), i)
     return result
 
 
 def under(names: Iterable[str], paths: Iterable[str]) -> tuple[str, ...]:
-    """The paths that have one of these names, or lie below it, in their order."""
+    """The paths that equal one of these names or lie below it, in order."""
     names = tuple(names)
     return tuple(p for p in paths if any(p == n or p.startswith(f"{n}.") for n in names))

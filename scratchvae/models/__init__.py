@@ -1,7 +1,7 @@
 """The models, one file each with its forward and backward, and the methods that they share.
 
 Read `vae.py` first. `model.py` has the public methods, `losses.py` the loss terms. Nothing here
-knows the command line, a picture or a published number. Only the modules that take data or return
+knows the command line, pictures or published numbers. Only the modules that take data or return
 results may use NumPy: `model.py`, `labelled.py`, `load.py`, `bounds.py` and
 `scores/__init__.py`.
 """

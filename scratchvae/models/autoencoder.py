@@ -1,7 +1,7 @@
 """The plain autoencoder: the VAE without noise and without a prior, to show what these two do.
 
 The code is a point, not a distribution. Nothing constrains the decoder between the codes, so a
-point there may decode to anything. Compare `forward` and `backward` with those of `vae.py`.
+point there can decode to anything. Compare `forward` and `backward` with those of `vae.py`.
 """
 
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ DECODER = f"{__package__}.vae"  # the module of the decoder that this package's 
 
 
 def check_samples(model: Any, k: int | None) -> None:
-    """Raises InputError if k is no number of samples, or the model draws none."""
+    """Raises InputError if k is not a number of samples, or the model draws none."""
     if k is None:
         return
     whole_number(k, "k")
@@ -39,7 +39,7 @@ def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
 
     Without k, the ELBO, log p(x|z) - KL, with as many samples of z as in training. With k, the
     importance-weighted bound, log (1/k) sum_j p(x, z_j) / q(z_j|x). Memory does not depend on k.
-    It is -inf for a row so far from the training data that the numbers overflow.
+    It is -inf for rows so far from the training data that numbers overflow.
     """
     check_samples(model, k)
     key = {"seed": seed, "stream": noise.SCORE}
@@ -60,19 +60,19 @@ def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
 
 
 def finite_or_minus_inf(model: Any, scores: np.ndarray) -> np.ndarray:
-    """The scores (N,), with -inf for NaN. Raises InputError if the model is what is not finite."""
+    """The scores (N,), with -inf for NaN. Raises InputError if the model itself is not finite."""
     if np.isnan(scores).any() and not np.isfinite(to_numpy(model.params_.array)).all():
-        raise InputError("a parameter of the model is NaN or infinite, so its rows have no scores")
+        raise InputError("a parameter of the model is NaN or infinite, so rows have no scores")
     return np.where(np.isnan(scores), scores.dtype.type(-inf), scores)
 
 
 def _power_of_2(n: int) -> int:
-    """The least power of 2 that is not below n >= 1: of so many rows, a pass takes PAIRS pairs."""
+    """The smallest power of 2 >= n, for n >= 1: with that many rows, a pass has PAIRS pairs."""
     return 1 << (n - 1).bit_length()
 
 
 def row_keys(model: Any, x: Array) -> Array:
-    """The keys of the noise: those of the pixels, so that it is the same with any label."""
+    """The keys of the noise: those of the pixels, so that it is the same for any label."""
     return noise.row_keys(x[:, : model.n_features_])
 
 
@@ -86,7 +86,7 @@ def _log_weights(
             yield model.log_weight(x, codes, model.draw_noise(n, Z, step=j, row=row, **key))
         return
     # pair j n + i is sample j of row i
-    S = max(1, PAIRS // n)  # without a rest: n is a power of 2, like BLOCK of `map_rows` and PAIRS
+    S = max(1, PAIRS // n)  # no remainder: n is a power of 2, like BLOCK of `map_rows` and PAIRS
     x, codes = np.tile(x, (S, 1)), tuple(np.tile(a, (S, 1)) for a in codes)
     weigh: Callable[[Array], Array] = partial(model.log_weight, x, codes)
     if layers is not None:
@@ -135,7 +135,7 @@ def has_columns(model: Any) -> bool:
 
 
 def decoder_layers(model: Any) -> list[np.ndarray]:
-    """The decoder's layers, (O,I+1): W^T, and b as the last column. Those of the logits, halved."""
+    """The decoder's layers, (O,I+1): W^T, with b as the last column; halved for the logits."""
     p, layers = model.params_, []
     names = [name.removesuffix("_W") for name in p if name.startswith("dec") and name[-1] == "W"]
     for name in (*names, "out"):
@@ -152,8 +152,8 @@ class Columns:
 
         -log p(x|z) = sum_d [log(1 + exp(l)) - l t] = sum_d [s m + |m| - log((1 + tanh|m|) / 2)]
 
-    The arguments of the logarithm lie in [1/2, 1], so 16 of them are multiplied first, and one
-    logarithm taken. With the features as rows, these products run over contiguous memory.
+    The arguments of the logarithm lie in [1/2, 1], so 16 of them are multiplied before one
+    logarithm is taken. With the features as rows, these products run over contiguous memory.
     """
 
     def __init__(self, model: Any, layers: list[np.ndarray], x: Array, codes: Any) -> None:

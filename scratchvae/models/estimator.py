@@ -1,7 +1,7 @@
 """The interface of scikit-learn's estimators: hyper-parameters, tags, names of columns.
 
-With it, scikit-learn's `clone`, pipelines, searches and `set_output` work on the models, and it is
-not a dependency.
+With it, scikit-learn's `clone`, pipelines, searches and `set_output` work on the models.
+scikit-learn itself is not a dependency.
 """
 
 import inspect
@@ -32,21 +32,21 @@ OTHER_NAMES = {
 }
 
 
-# arguments of `fit` that are no settings of the `Trainer`, nor hyper-parameters
+# arguments of `fit` that are neither settings of the `Trainer` nor hyper-parameters
 FIT = ("X_test", "y_test", "verbose", "callbacks")
 
 
 def unknown_name(name: str, known: Any, what: str, others: Any, where: str) -> InputError:
-    """The error for an unknown argument: says which of the known ones was probably meant.
+    """The error for an unknown argument, with the known one that was probably meant.
 
-    others are the arguments of `where`, to which it may belong.
+    others are the arguments of `where`, which may be its right place.
     """
     meant = OTHER_NAMES.get(name, name)
     argument = meant.partition("=")[0]
     if argument in others:
         return InputTypeError(f"{what} {name!r}: pass {meant} to {where}")
     nearest = [meant] if argument in known else get_close_matches(name, known, 1)
-    hint = f", perhaps {nearest[0]}" if nearest else ""
+    hint = f" (did you mean {nearest[0]}?)" if nearest else ""
     return InputTypeError(f"{what} {name!r}{hint}: choose among {', '.join(known)}")
 
 
@@ -67,7 +67,7 @@ def not_fitted(message: str) -> InputError:
 
 
 class HyperParameters:
-    """What scikit-learn asks of a class whose hyper-parameters are a dataclass's fields."""
+    """What scikit-learn requires of a class whose hyper-parameters are dataclass fields."""
 
     def __new__(cls, *args: Any, **named: Any) -> Self:
         cls._check_names(named)
@@ -79,7 +79,7 @@ class HyperParameters:
 
     @classmethod
     def _check_names(cls, given: Iterable[str]) -> None:
-        """Raises InputError for a name that is no hyper-parameter."""
+        """Raises InputError for a name that is not a hyper-parameter."""
         known = cls._names()
         for name in given:
             if name not in known:
@@ -89,7 +89,7 @@ class HyperParameters:
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The hyper-parameters: `type(model)(**model.get_params())` is an untrained copy.
 
-        With deep, also those of hyper-parameters that have some, as in model__lr.
+        With deep, also nested ones, as in model__lr.
         """
         own = {name: getattr(self, name) for name in self._names()}
         parts = {n: v for n, v in own.items() if deep and hasattr(v, "get_params")}
@@ -121,7 +121,7 @@ class HyperParameters:
 
 
 class Estimator(HyperParameters):
-    """What scikit-learn asks of a model: its tags, the calls that it makes, names of columns."""
+    """What scikit-learn requires of a model: its tags, the methods it calls, and column names."""
 
     n_features_: int
     rows_: RowFormat
@@ -139,7 +139,7 @@ class Estimator(HyperParameters):
         )
 
     def check_fit_settings(self, settings: Iterable[str]) -> None:
-        """Raises InputError for an argument of `fit` that it and the `Trainer` do not know."""
+        """Raises InputError for an argument that neither `fit` nor the `Trainer` knows."""
         trainers = list(inspect.signature(Trainer).parameters)[5:]
         for name in settings:
             if name not in trainers:
@@ -170,15 +170,15 @@ class Estimator(HyperParameters):
 
     @property
     def feature_names_in_(self) -> Array:
-        """The column names of the training data, if they had some: (D,), of text."""
+        """The column names of the training data, if any: (D,), text."""
         if self.rows_.columns is None:
             raise AttributeError("the training data had no column names")
         return text_array(self.rows_.columns)
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
-        """The names of the columns of `transform`: vae0, vae1, ... (Z,), of text.
+        """The column names of `transform`: vae0, vae1, ... (Z,), text.
 
-        input_features, if given, must be the names of the training data.
+        input_features, if given, must be the column names of the training data.
         """
         if not hasattr(self, "n_features_"):
             raise not_fitted(f"this {type(self).__name__} has no columns: call fit first")

@@ -106,7 +106,7 @@ class IWAE(Model):
 
     k           samples of z for each example
     objective   "iwae": the bound L_k; "vae": the mean of k single-sample bounds
-    dreg        use the doubly reparameterized gradient of the encoder, which has less variance
+    dreg        use the doubly reparameterized gradient of the encoder, with lower variance
     """
 
     k: int = 5

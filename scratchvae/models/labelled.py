@@ -1,6 +1,6 @@
 """The base class of models with labels: labels as columns of the rows, and methods that take y.
 
-A label is C one-hot columns after the D pixels of its row, all zero if the row is unlabelled. So
+A label is C one-hot columns after the D pixels of its row, all zero if the row is unlabelled:
 mini-batches, training and evaluation need no code for labels.
 """
 
@@ -64,7 +64,7 @@ class Labelled(Model):
             )
         if len(known) == 1 and missing(y).any():
             warn_of_data(
-                f"one class is left in y, {known.tolist()[0]!r}, because {UNLABELLED} means "
+                f"y has only one class, {known.tolist()[0]!r}, because {UNLABELLED} means "
                 f"unlabelled: if {UNLABELLED} is a class, name the classes 0 and 1"
             )
         self.build(rows.shape[1], known)
@@ -87,7 +87,7 @@ class Labelled(Model):
             )
         is_float = y.dtype.kind == "f"
         if is_float and not np.isfinite(y).all():
-            raise InputError("y holds a NaN or an infinity: the label of an unlabelled row is -1")
+            raise InputError("y holds a NaN or an infinity: give unlabelled rows the label -1")
         if is_float and (broken := y[y % 1 != 0]).size:
             raise InputError(
                 "y must hold labels, whole numbers or names, not continuous values such as "
@@ -95,18 +95,18 @@ class Labelled(Model):
             )
         if y.dtype.kind == "u" and not self.needs_labels and (y == np.iinfo(y.dtype).max).any():
             raise InputError(
-                f"y is {y.dtype}, where -1 becomes {np.iinfo(y.dtype).max}: pass y.astype(int) "
-                "before a label is set to -1"
+                f"y is {y.dtype}, where -1 becomes {np.iinfo(y.dtype).max}: use y.astype(int) "
+                "before setting a label to -1"
             )
         if y.dtype.kind in "UO" and (y == str(UNLABELLED)).any():
             raise InputError(
-                "y holds the text '-1': beside names, a row without a label has the number -1, and "
-                "y is an array of dtype=object"
+                "y holds the text '-1': beside names, mark unlabelled rows by the number -1 in an "
+                "array of dtype=object"
             )
         if self.needs_labels and missing(y).any():
             raise InputError(
                 f"{type(self).__name__} needs the label of each row, but y holds {UNLABELLED}, "
-                "which means unlabelled: leave such rows out, or name the classes from 0 on"
+                "which means unlabelled: leave such rows out, or number the classes from 0"
             )
         return y
 
@@ -186,7 +186,7 @@ class Labelled(Model):
     ) -> np.ndarray:
         """n new examples (n,D) of label y, or of labels y (n,); without y, cycles through all.
 
-        They are the means of p(x|z,y), z from N(0, 1), or with draw=True draws from it.
+        They are the means of p(x|z,y) at z from N(0, 1), or draws from it with draw=True.
         """
         self._check_built()
         z = self._codes_of_prior(n, seed)

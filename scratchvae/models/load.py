@@ -1,8 +1,8 @@
 """Load models from files, which are not trusted.
 
 The metadata is JSON: the kind of model, its hyper-parameters, the width of its data, its classes.
-Forged metadata could ask for any amount of memory. So the shapes of the parameters are computed
-first and compared with the file's tensors, and only then are the parameters allocated.
+Forged metadata could ask for any amount of memory, so the shapes of the parameters are computed
+and compared with the file's tensors before the parameters are allocated.
 """
 
 import warnings
@@ -39,27 +39,27 @@ RUN_ARRAYS = {  # arrays of the optimiser, the epoch and the animation: kind of 
 }
 
 
-# what the files of other programs are, by their ending, and how their weights can be used here
+# files of other programs by their ending, and how to use their weights here
 _BY_HAND = "pass them to load_state_dict under the names and in the shapes of state_dict()"
 _PYTORCH = (
-    "is a file of PyTorch, and reading it can run code: in PyTorch, write the weights with "
+    "is a PyTorch file, and reading it can run code: in PyTorch, write the weights with "
     "safetensors.torch.save_file(model.state_dict(), 'm.safetensors'), and load that file"
 )
 _PICKLE = (
     "is a pickle, and reading it can run code: if you trust it, open it with pickle or joblib, and "
     "save the model with model.save('m.npz')"
 )
-_KERAS = f"in Keras, take the arrays of model.get_weights(), and {_BY_HAND}"
+_KERAS = f"in Keras, take the arrays from model.get_weights(), and {_BY_HAND}"
 _HDF5 = (
-    "is an HDF5 file, and no model is saved as one here: if it holds data, read them with "
-    f"load_data (--data); if it holds weights of Keras, {_KERAS}"
+    "is an HDF5 file, not a saved model: if it holds data, read them with "
+    f"load_data (--data); if it holds Keras weights, {_KERAS}"
 )
 FOREIGN = {
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin"), _PYTORCH),
     **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PICKLE),
     **dict.fromkeys((".h5", ".hdf5"), _HDF5),
-    ".keras": f"is a file of Keras: {_KERAS}",
-    ".onnx": f"is a graph of ONNX: read its arrays with onnx.numpy_helper.to_array, and {_BY_HAND}",
+    ".keras": f"is a Keras file: {_KERAS}",
+    ".onnx": f"is an ONNX graph: read its arrays with onnx.numpy_helper.to_array, and {_BY_HAND}",
 }
 
 
@@ -75,7 +75,7 @@ def load_model(path: str | Path, device: str | None = None) -> Model:
     """Load the model from a file that `save` wrote, or from the folder of a run.
 
     device defaults to the saved one. If the newest checkpoint of a folder is damaged, this warns
-    and loads the newest intact one. A `.safetensors` file may also hold the plain PyTorch weights
+    and loads the newest intact one. A `.safetensors` file can also hold the plain PyTorch weights
     of a `VAE`. Raises CheckpointError if the file is missing, damaged, of another version, or
     inconsistent.
     """
@@ -83,7 +83,7 @@ def load_model(path: str | Path, device: str | None = None) -> Model:
 
 
 def load(path: str | Path, device: str | None = None) -> Loaded:
-    """As `load_model`, with the state of the training run."""
+    """Like `load_model`, with the state of the training run."""
     return load_newest(Path(expanded(path)), device)[1]
 
 
@@ -135,8 +135,8 @@ def _load(path: Path, device: str | None) -> Loaded:
         model.history_ = history_of(meta["history"])
         run = dict(meta["run"])
         if meta["version"] < 4 and isinstance(settings := run.get("settings"), dict):
-            # hyper-parameters of training stood there; so did the model's, before version 3, whose
-            # other copy is used
+            # earlier versions stored hyper-parameters of training there; before version 3 also the
+            # model's, but those of its own metadata are used
             trained = {n: v for n, v in settings.items() if n in ("epochs", *TRAINING)}
             model.set_params(**trained).check_config()
             run["settings"] = {n: v for n, v in settings.items() if n not in HYPERPARAMETERS}
@@ -155,7 +155,7 @@ def _load(path: Path, device: str | None) -> Loaded:
 def _from_checkpoint(
     path: Path, meta: dict[str, Any], arrays: dict[str, Array], device: str | None
 ) -> Model:
-    """The model that `meta` describes, with its parameters, which are taken out of `arrays`."""
+    """The model that `meta` describes, with its parameters, which are removed from `arrays`."""
     own = {n.removeprefix("param/"): arrays.pop(n) for n in [*arrays] if n.startswith("param/")}
     try:
         model = planned(meta, len(own), device)
@@ -185,7 +185,7 @@ def _from_safetensors(path: Path, device: str | None) -> Model:
         torch_names.write(model._layers(), f.read, model.params_)
         if not f.intact:
             raise CheckpointError(
-                f"{path} does not match its checksum: it is damaged, or it was edited without "
+                f"{path} does not match its checksum: it is damaged, or was edited without "
                 f"removing {safetensors.KEY!r} from its metadata"
             )
     return model
@@ -199,7 +199,7 @@ def planned(about: Mapping[str, Any], tensors: int, device: str | None = None) -
     """
     kind, config = about.get("model"), about.get("config")
     if not isinstance(kind, str) or kind not in MODELS:
-        raise InputError(f"unknown kind of model {kind!r}: known are {', '.join(MODELS)}")
+        raise InputError(f"unknown kind of model {kind!r}: the kinds are {', '.join(MODELS)}")
     if not isinstance(config, dict):
         raise InputError(f"the hyper-parameters must map names to values, got {config!r}")
     if odd := sorted(config.keys() - set(MODELS[kind]._names())):
@@ -215,13 +215,13 @@ def planned(about: Mapping[str, Any], tensors: int, device: str | None = None) -
     model._plan(width)
     if "rows" in about:
         model.rows_ = RowFormat.read(about["rows"], model.n_features_)
-    elif "version" in about:  # an earlier one, which divided all uint8 by 255
+    elif "version" in about:  # an earlier version, which divided all uint8 by 255
         model.rows_ = RowFormat(model.n_features_, pixels=True)
     return model
 
 
 def inferred(tensors: torch_names.Kinds) -> dict[str, Any]:
-    """The metadata of a VAE with these PyTorch tensors. Raises InputError if no VAE has them."""
+    """The metadata of a VAE with these PyTorch tensors. Raises InputError if no VAE fits them."""
     hidden = sum(name.startswith("encoder.") and name.endswith(".weight") for name in tensors)
     shapes = [
         tensors.get(f"{layer}.weight", ("", ()))[1]
@@ -229,7 +229,7 @@ def inferred(tensors: torch_names.Kinds) -> dict[str, Any]:
     ]
     if any(len(shape) != 2 for shape in shapes):
         raise InputError(
-            f"it has no {safetensors.KEY!r} in its metadata, and does not hold the layers of a "
+            f"it has no {safetensors.KEY!r} in its metadata and does not hold the layers of a "
             f"plain VAE: encoder.1, encoder.3, ..., {', '.join(VAE.heads)}, decoder.0, decoder.2, "
             "..., each with weight and bias"
         )

@@ -1,12 +1,12 @@
 """The terms of the models' losses, in nats, one value per example.
 
-A student needs the first two functions, -log p(x|z) and its gradient, for each likelihood:
+Start with the first two functions, -log p(x|z) and its gradient, for each likelihood:
 
-"bernoulli"              y are logits; pixels are 0 or 1, or grey, as is common practice
-"continuous_bernoulli"   y are logits; pixels in [0, 1], with the constant that the former lacks
+"bernoulli"              y are logits; pixels are 0 or 1, or grey (common practice)
+"continuous_bernoulli"   y are logits; pixels in [0, 1], with the normalising constant
 "gaussian"               y are means; any numbers, with one variance, learned or fixed
 
-The rest is for other models, and for a loss with free bits or a capacity. Read `vae.py` next.
+The rest is for other models, free bits and capacity. Read `vae.py` next.
 """
 
 from math import log, pi
@@ -36,7 +36,7 @@ def reconstruction_backward(p, g, drec, y, x, ws, likelihood):
         return ops.bce_with_logits_backward(drec, y, x, dlogits=dy)
     if likelihood == "continuous_bernoulli":
         return continuous_bernoulli_backward(drec, y, x, dlogits=dy)
-    dx_logvar = g.get("x_logvar", SKIP)  # the variance is learned, or fixed
+    dx_logvar = g.get("x_logvar", SKIP)  # no gradient if the variance is fixed
     dy, _ = gaussian_nll_backward(drec, y, p.x_logvar, x, dmu=dy, dlogvar=dx_logvar)
     return dy
 
@@ -85,9 +85,9 @@ def output_with_mean(mean, likelihood):
 
 
 # ------------------------------------------------------------------------ the weight of the KL
-# Two remedies for a KL that dominates early training: free bits (Kingma et al., arXiv:1606.04934,
-# section 2.3), below which a unit's KL costs a constant, and a capacity (Burgess et al.,
-# arXiv:1804.03599), a target for the KL. Both use the mean over the batch.
+# Two remedies for a KL that dominates early training. With free bits (Kingma et al.,
+# arXiv:1606.04934, section 2.3), a unit's KL costs a constant below a threshold. A capacity
+# (Burgess et al., arXiv:1804.03599) is a target for the KL. Both use the mean over the batch.
 
 
 def check_kl_charge(beta, free_bits, capacity):
@@ -103,9 +103,9 @@ def check_kl_charge(beta, free_bits, capacity):
 def kl_charge(acts, beta, free_bits, capacity):
     """The KL term of the loss, in nats, at the end of its warm-up.
 
-    beta KL                            without either
-    beta sum_j max(KL_j, free_bits)    KL_j being the mean KL of unit j
-    beta |KL - capacity|
+    beta KL                            by default
+    beta sum_j max(KL_j, free_bits)    with free bits; KL_j is the mean KL of unit j
+    beta |KL - capacity|               with a capacity
     """
     if free_bits:
         units = unit_kl(acts.mu, acts.logvar)
@@ -118,8 +118,8 @@ def kl_charge(acts, beta, free_bits, capacity):
 def kl_charge_backward(acts, beta, free_bits, capacity, ramp=1.0, mean_kl=None):
     """Derivative of `kl_charge` with respect to the mean KL of each unit: a scalar, or (Z,).
 
-    ramp in [0, 1] is the progress of the warm-up, which raises beta, or the capacity, from 0.
-    mean_kl (Z,) is the mean KL of each unit, if acts are a part of the batch.
+    ramp in [0, 1] is the progress of the warm-up, which raises beta or the capacity from 0.
+    mean_kl (Z,) is each unit's mean KL over the whole batch, needed if acts are a part of it.
     """
     if free_bits:
         units = unit_kl(acts.mu, acts.logvar) if mean_kl is None else mean_kl
@@ -159,7 +159,7 @@ def gaussian_nll_backward(dy, mu, logvar, t, *, dmu=None, dlogvar=None):
     dmu = None if dmu is SKIP else xp.multiply(dy[:, None] * precision, mu - t, out=dmu)
     if dlogvar is SKIP:
         return dmu, None
-    # summed before the product: afterwards, the sum could be inf - inf
+    # sum before multiplying: otherwise the sum could be inf - inf
     squares = xp.sum(dy * ops.squared_error(mu, t), keepdims=True)
     return dmu, xp.subtract(0.5 * D * dy.sum(), 0.5 * precision * squares, out=dlogvar)
 
@@ -167,9 +167,9 @@ def gaussian_nll_backward(dy, mu, logvar, t, *, dmu=None, dlogvar=None):
 def continuous_bernoulli(logits, t, *, out=None):
     """-log p(t) = A(l) - l t, with A(l) = log[(exp(l) - 1) / l].        l, t (B,D)   ->   y (B,)
 
-    The density on [0, 1] that is proportional to exp(l t): a Bernoulli, normalised over t in
-    [0, 1] (Loaiza-Ganem & Cunningham, arXiv:1907.06845). The form that is stable for every l is
-    A = max(l, 0) + log[(1 - exp(-|l|)) / |l|], and A(0) = 0.
+    The density on [0, 1] proportional to exp(l t): a Bernoulli normalised over t in [0, 1]
+    (Loaiza-Ganem & Cunningham, arXiv:1907.06845). The form that is stable for every l is
+    A = max(l, 0) + log[(1 - exp(-|l|)) / |l|], with A(0) = 0.
     """
     xp = module(logits)
     size = xp.maximum(xp.abs(logits), float(xp.finfo(logits.dtype).tiny))
@@ -273,7 +273,7 @@ def softmax_cross_entropy(logits, t, *, out=None):
 
 @backward_of(softmax_cross_entropy, logits="BC", t="BC in [0,1]")
 def softmax_cross_entropy_backward(dy, logits, t, *, dlogits=None):
-    """dy/dl_c = softmax(l)_c sum_k t_k - t_c, and the sum is 1 where t is a distribution"""
+    """dy/dl_c = softmax(l)_c sum_k t_k - t_c; the sum is 1 if t is a distribution"""
     dlogits = _softmax(logits, out=dlogits)
     dlogits *= module(dy).sum(t, axis=1, keepdims=True)
     dlogits -= t
@@ -306,5 +306,5 @@ def unknown_class_backward(dy, logits, cost, *, dlogits=None, dcost=None):
 
 def log_softmax(logits):
     """log q_c = l_c - log sum_k exp(l_k).        (B,C)  ->  (B,C)"""
-    logits = logits - module(logits).max(logits, axis=1, keepdims=True)  # against underflow
+    logits = logits - module(logits).max(logits, axis=1, keepdims=True)  # prevents underflow
     return logits - (log_mean_exp(logits) + log(logits.shape[1]))[:, None]

@@ -1,15 +1,15 @@
 """The semi-supervised VAE, M2 of Kingma et al. (arXiv:1406.5298), forward and backward.
 
-A conditional VAE, with a classifier q(y|x) for the rows whose label is unknown. With
-L(x,y) = rec + kl - log p(y), an upper bound of -log p(x,y), and p(y) = 1/C, the losses are
+A conditional VAE with a classifier q(y|x) for rows whose label is unknown. With
+L(x,y) = rec + kl - log p(y), an upper bound on -log p(x,y), and p(y) = 1/C, the losses are
 
-    of a labelled row      L(x,y) - alpha log q(y|x)
-    of an unlabelled row   U(x) = sum_y q(y|x) [L(x,y) + log q(y|x)], a bound of -log p(x)
+    labelled row      L(x,y) - alpha log q(y|x)
+    unlabelled row    U(x) = sum_y q(y|x) [L(x,y) + log q(y|x)], an upper bound on -log p(x)
 
 L is computed for K classes of every row: rows b K to b K + K - 1 of the inputs of encoder and
-decoder are example b with each of them. K is C; or, with `top`, the sum is over the K most likely
-classes, and q(y|x) is normalised over these. Any distribution over y gives a bound, so this is one,
-too (truncated variational EM: Lucke & Eggert, 2010, doi:10.1162/NECO_a_00018).
+decoder are example b with each of them. K is C; with `top`, the sum is over the K most likely
+classes, and q(y|x) is normalised over these. It is still a bound, as for any distribution over y
+(truncated variational EM: Lucke & Eggert, 2010, doi:10.1162/NECO_a_00018).
 
 beta weighs the KL of (z, y): the losses above have beta [kl - log p(y)] and beta log q(y|x).
 """
@@ -73,8 +73,8 @@ def forward(p, x, t, eps, ws, activation, likelihood, alpha, beta=1.0, top=None)
     kls = ops.gaussian_kl(mus, logvars, out=ws("kls", B * K)).reshape(B, K)
     cost = kls + rec + log(C)
 
-    # averages over the classes, with weights q(y|x) or the one-hot label. rec is averaged apart,
-    # because it may be infinite where its weight is 0; rec + kl equals
+    # averages over the classes, with weights q(y|x) or the one-hot label. rec is averaged
+    # separately, because it may be infinite where its weight is 0; rec + kl equals
     # sum_k s cost + unlabelled unknown_class(cost), s the label
     s, some_logits = of_tried(tried, t), of_tried(tried, logits)
     unlabelled = 1 - t.sum(axis=1)
@@ -91,8 +91,8 @@ def forward(p, x, t, eps, ws, activation, likelihood, alpha, beta=1.0, top=None)
 
 
 def most_likely(logits, t, K):
-    """The K classes of each row that are summed over, one-hot (B,K,C): its label, if it has one,
-    then the most likely ones; without a choice, all in their order."""
+    """The K classes to sum over for each row, one-hot (B,K,C): its label, if it has one, then the
+    most likely ones; all classes in order if K = C."""
     xp, (B, C) = module(logits), logits.shape
     classes = xp.arange(C)
     if K == C:
@@ -194,10 +194,10 @@ class SemiSupervisedVAE(Labelled):
 
     alpha    weight of the classifier's cross-entropy for each labelled row, relative to its bound.
              Kingma et al. use 0.1 N / (number of labelled rows).
-    beta     weight of the KL of code and label. A larger one early in training, and 1 later, lets
-             the label say what it can before the code does
-    top      sum over so many classes, the most likely ones, where the label is unknown: faster, and
-             a bound of log p(x), too. None: all classes
+    beta     weight of the KL of code and label. If it is larger early in training and 1 later, the
+             label encodes what it can before the code does
+    top      for unlabelled rows, sum only over this many most likely classes: faster, and still a
+             bound on log p(x). None: all classes
     """
 
     alpha: float = 50.0

@@ -28,8 +28,8 @@ from . import scores
 from .losses import likelihood_draw, likelihood_mean, log_prior_ratio, reconstruction
 from .parameters import Parametric, reads
 
-# Rows that the methods that read a model compute together, on the CPU and on a GPU. The last block
-# is padded to that size, because BLAS rounds a product of another number of rows differently.
+# Rows computed together by the methods that read a model, on the CPU and on a GPU. The last block
+# is padded to that size, because BLAS rounds products of other sizes differently.
 BLOCK, BLOCK_GPU = 128, 512
 
 
@@ -84,8 +84,8 @@ class Model(Parametric):
     ) -> Self:  # fmt: skip
         """Initialise the parameters for these data, and learn the format of their rows.
 
-        scale defaults to the hyper-parameter, columns to the names that X has, and means, which
-        fill missing values in later tables, to those of X. where(i) names row i in messages.
+        scale defaults to the hyper-parameter, columns to the names in X, and means, which fill
+        missing values in later tables, to those of X. where(i) names row i in messages.
         """
         self.check_config()
         scale = self.scale if scale is None else scale
@@ -107,8 +107,8 @@ class Model(Parametric):
         continuous = self.likelihood == "continuous_bernoulli"
         if continuous and X.size and ((X == 0) | (X == white)).all():
             raise InputError(
-                "all pixels are 0 or 1, where the density of likelihood='continuous_bernoulli' has "
-                "no bound: use likelihood='bernoulli'"
+                "all pixels are 0 or 1, where the density of likelihood='continuous_bernoulli' is "
+                "unbounded: use likelihood='bernoulli'"
             )
         return X
 
@@ -138,9 +138,9 @@ class Model(Parametric):
     ) -> Self:
         """Learn from X (N,D) from scratch; returns self.
 
-        X holds uint8 pixels (0 to 255) or floating point in [0, 1]; y, the labels (N,), is ignored
-        by models without labels. `X_test` is evaluated after each epoch. scale, epochs and
-        `settings`, those of `scratchvae.train.Trainer` (lr, checkpoint_file, ...), default to the
+        X holds uint8 pixels (0 to 255) or floating point in [0, 1]; models without labels ignore
+        y, the labels (N,). `X_test` is evaluated after each epoch. scale, epochs and `settings`,
+        those of `scratchvae.train.Trainer` (lr, checkpoint_file, ...), default to the
         hyper-parameters of the same names; `callbacks` are those of its `run`. Ctrl-C keeps
         what was learned. Raises InputError for invalid input, and NonFiniteError at a NaN, after
         restoring the parameters from before that step.
@@ -222,7 +222,7 @@ class Model(Parametric):
 
     @reads
     def reconstruct(self, X: Any) -> np.ndarray:
-        """Encode each row to its code, and decode that: X (N,D)  ->  (N,D)"""
+        """Encode each row and decode its code: X (N,D)  ->  (N,D)"""
         return self._reconstructed(self.check(X))
 
     def _reconstructed(self, rows: np.ndarray) -> np.ndarray:
@@ -239,7 +239,7 @@ class Model(Parametric):
     def sample(self, n: int = 1, *, draw: bool = False, seed: int | None = None) -> np.ndarray:
         """n new examples, (n,D): the means of p(x|z) at n codes z from N(0, 1).
 
-        draw=True draws from each p(x|z) instead, so that the examples vary as the data do. seed
+        draw=True draws from each p(x|z) instead, so that the examples vary like the data. seed
         defaults to `self.seed`.
         """
         self._check_built()
@@ -268,13 +268,13 @@ class Model(Parametric):
         self, X: Any, k: int | None = None, *, kind: str = "elbo", y: Any = None,
         seed: int | None = None, normal: float | None = None, groups: Any = None,
     ) -> np.ndarray:  # fmt: skip
-        """A lower bound of log p(x) for each row of X, (N,), nats: larger is more likely.
+        """A lower bound on log p(x) for each row of X, (N,), nats: larger is more likely.
 
         The ELBO, with as many samples of z as in training; with k, the importance-weighted bound;
-        with labels y (N,), of log p(x|y) or log p(x,y); of scaled data, of densities of scaled
+        with labels y (N,), a bound on log p(x|y) or log p(x,y); densities are those of scaled
         values. It is -inf where numbers overflow. Noise is keyed by seed (default `self.seed`) and
         a row's values: a row has one score. kind is another score of `models/scores`; "typicality"
-        needs normal, the mean bound of normal rows; groups (N,) are rows that it scores together.
+        needs normal, the mean bound of normal rows; it scores each of the groups (N,) together.
         """
         model = self.view()
         seed = noise.check_seed(model.seed if seed is None else seed)
@@ -300,7 +300,7 @@ class Model(Parametric):
                 "scratchvae"
             )
         if callable(self.lr):
-            raise InputError("a function as hyper-parameter lr cannot be saved: pass it to fit")
+            raise InputError("a function cannot be saved as the hyper-parameter lr: pass it to fit")
         classes = getattr(self, "classes_", None)
         if classes is not None:
             classes = read_classes(classes.tolist()).tolist()  # raises if they could not be read
@@ -321,8 +321,8 @@ class Model(Parametric):
     ) -> None:
         """Save the parameters and hyper-parameters to one file, which `load_model(path)` reads.
 
-        The format is NumPy's `.npz`, or, if the path ends in `.safetensors`, one that PyTorch reads
-        too. run and arrays make it a checkpoint of a training run: its settings, and
+        The format is NumPy's `.npz`, or, if the path ends in `.safetensors`, one that PyTorch also
+        reads. run and arrays make it a checkpoint of a training run: its settings and
         `Trainer.state`.
         """
         path, meta = Path(expanded(path)), self.describe()

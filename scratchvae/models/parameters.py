@@ -1,7 +1,7 @@
 """The base class of `Model`: hyper-parameters, named parameters, and workspace buffers.
 
-Hyper-parameters follow scikit-learn's conventions: its `clone`, pipelines and searches work, and it
-is not a dependency. Training and prediction are in `model.py`.
+Hyper-parameters follow scikit-learn's conventions: its `clone`, pipelines and searches work.
+Training and prediction are in `model.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def reads(method: Method) -> Method:
-    """Decorator of a method that reads a model: it runs on a view of the model, for threads."""
+    """Decorator for methods that read a model: they run on a view of it, for thread safety."""
 
     @wraps(method)
     def on_view(self: "Parametric", *args: Any, **named: Any) -> Any:
@@ -65,8 +65,8 @@ class Parametric(Estimator):
                     settings of training, see `scratchvae.train.Trainer`; arguments of `fit` with
                     the same names override them
     scale           how `fit` scales the data: "none"; "bytes" (divided by 255); "minmax" (to
-                    [0, 1]); or "standard" (to mean 0 and standard deviation 1). All later data are
-                    scaled alike, and what the model decodes is scaled back. See `data/rows.py`,
+                    [0, 1]); or "standard" (to mean 0 and standard deviation 1). Later data are
+                    scaled in the same way, and decoded rows are scaled back. See `data/rows.py`,
                     also for uint8
     dtype           "float32" or "float64"
     device          "cpu" or "cuda"
@@ -116,7 +116,7 @@ class Parametric(Estimator):
         if self.x_variance is not None:
             finite_number(self.x_variance, "x_variance", above=0)
             if self.likelihood != "gaussian":
-                raise InputError(f"x_variance means nothing for likelihood={self.likelihood!r}")
+                raise InputError(f"x_variance does not apply to likelihood={self.likelihood!r}")
         check_scale(self.scale)
         whole_number(self.epochs, "epochs")
         check_training(self)
@@ -180,7 +180,7 @@ class Parametric(Estimator):
 
     @property
     def xp(self) -> Any:
-        """The array module of the device that the parameters are on: numpy or cupy."""
+        """The array module of the parameters' device: numpy or cupy."""
         self._check_built()
         return self._ws.xp
 
@@ -216,9 +216,9 @@ class Parametric(Estimator):
         return "-".join(map(str, (self.n_features_, *self.hidden, self.latent_dim)))
 
     def view(self) -> Self:
-        """This model with a workspace of its own: any number of threads may each use a view.
+        """This model with its own workspace: any number of threads can each use a view.
 
-        A view shares the parameters, and keeps those that it began with if `fit` replaces them.
+        A view shares the parameters, and keeps its first ones if `fit` replaces them.
         Every public method that reads a model computes in a view.
         """
         view = object.__new__(type(self))
@@ -279,7 +279,7 @@ class Parametric(Estimator):
         for name, value in self._built.items():
             if getattr(self, name) != value:
                 raise InputError(
-                    f"{name} was {value!r} when this {type(self).__name__} was built, and is now "
+                    f"{name} was {value!r} when this {type(self).__name__} was built, but is now "
                     f"{getattr(self, name)!r}: call fit, or set it back"
                 )
 
@@ -293,9 +293,9 @@ class Parametric(Estimator):
     def load_state_dict(self, state: Mapping[str, Any]) -> Self:
         """Load parameters from a mapping such as `state_dict` returns, of any array-likes.
 
-        Builds the model for the width of the first layer; the format of its rows stays, if the
-        width does. Raises InputError, and changes nothing,
-        if a name is missing or unknown, a shape differs, or a value is not finite.
+        Builds the model for the width of the first layer; if that is unchanged, the format of its
+        rows is kept. Raises InputError, and changes nothing, if a name is missing or unknown, a
+        shape differs, or a value is not finite.
         """
         arrays = {name: to_numpy(a) for name, a in state.items()}
         new = copy(self)._build_for(arrays)

@@ -1,13 +1,13 @@
 """The variational autoencoder (Kingma & Welling, arXiv:1312.6114), forward and backward, by hand.
 
 The encoder maps x to a Gaussian over z; the decoder maps a sample of z to a distribution over x.
-Training minimises the mean over the batch of rec + beta kl, in nats; at beta = 1 it is the negative
-evidence lower bound. For Bernoulli pixels with logits y (`losses.py` has the other likelihoods):
+Training minimises the mean over the batch of rec + beta kl, in nats; for beta = 1 this is the
+negative evidence lower bound. For Bernoulli pixels with logits y (`losses.py` has the others):
 
     rec = -log p(x|z)        = sum_d [log(1 + exp(y_d)) - x_d y_d]
     kl  = KL(q(z|x) || p(z)) = sum_j [mu_j^2 + exp(logvar_j) - 1 - logvar_j] / 2
 
-Each backward follows its forward from the last line to the first; `ops.py` has the derivative of
+Each backward reads its forward from the last line to the first; `ops.py` has the derivative of
 each op. p holds the parameters, g their gradients, ws the workspace buffers.
 """
 
@@ -55,7 +55,7 @@ def forward(p, x, eps, ws, activation, likelihood):
 
 
 def backward(p, g, acts, ws, beta, activation, likelihood):
-    """Writes into g the gradient of the loss: the mean over the batch of rec + beta kl.
+    """Writes into g the gradient of the loss, the mean over the batch of rec + beta kl.
 
     beta is a scalar, or (Z,), one value per latent unit.
     """
@@ -79,7 +79,7 @@ def latent_backward(dkl, dz, mu, logvar, eps, ws, beta):
     ops.reparameterize_backward(dz, logvar, eps, dmu=dmu, dlogvar=dlogvar)
     dmu_kl *= beta
     dlogvar_kl *= beta
-    # mu and logvar are used twice, in kl and in z, so their gradients add
+    # kl and z both use mu and logvar, so their gradients add
     dmu += dmu_kl
     dlogvar += dlogvar_kl
     return dhead

@@ -1,7 +1,7 @@
 """Animations, as GIFs: matplotlib draws the frames and Pillow writes them.
 
-What does not change is drawn once. All frames share one palette of few colours, so that nothing
-flickers and files stay small.
+Static parts are drawn once. All frames share one small palette, so that nothing flickers and files
+stay small.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,13 +36,13 @@ DPI, MARGIN, HEAD = 100, 14, 34  # margin and height of the title in pixels
 LASTING, SHORTEST, LONGEST, STAY = 6000, 100, 600, 2500  # ms: training, its frames, its last frame
 STEP, TURN = 80, 800  # ms: a step of an interpolation, and either end of it
 SHADES = 16  # of each colour, white included
-PIXELS = 20_000  # most of them, evenly spaced, that decide on the palette of colour images
+PIXELS = 20_000  # most pixels, evenly spaced, that choose the palette of colour images
 
 
 def _palette(tables: Sequence[np.ndarray]) -> Image.Image:
     """An image with the palette of all frames: shades from white to black and to each colour.
 
-    Of colour images, so does the rest of 256 colours: those that stand for all pixels best.
+    For colour images, the rest of the 256 are the colours that represent all pixels best.
     """
     shades = np.linspace(1, 0, SHADES)[:, None]
     ramps = [shades + (1 - shades) * to_rgb(colour) for colour in ("black", DARK, MIDDLE, LIGHT)]
@@ -90,13 +90,13 @@ def _stage(width: int, height: int) -> Figure:
 
 
 def _axes(figure: Figure, x: int, y: int, width: int, height: int) -> Axes:
-    """Axes whose place is given in pixels, from the lower left corner of the figure."""
+    """Axes placed in pixels, from the lower left corner of the figure."""
     W, H = figure.bbox.size
     return figure.add_axes((x / W, y / H, width / W, height / H))
 
 
 def _size(table: np.ndarray, room: int) -> tuple[int, int]:
-    """Height and width on the screen: up to four times the table's, such that it fits `room`."""
+    """Height and width on the screen: up to four times the table's, if that fits `room`."""
     height, width = table.shape[:2]
     scale = max(1, min(4, room // max(height, width)))
     return scale * height, scale * width

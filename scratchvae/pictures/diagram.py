@@ -33,14 +33,14 @@ PIXEL = {  # what y means and the loss of a pixel, by likelihood
 
 
 def diagram(model: Model) -> Figure:
-    """The diagram of a built model: forward solid, every gradient dashed and in another colour.
+    """The diagram of a built model: solid arrows for forward, dashed ones for the gradients.
 
     Raises InputError for a SemiSupervisedVAE.
     """
     if isinstance(model, SemiSupervisedVAE):
         raise InputError(
-            "a SemiSupervisedVAE (m2) is not drawn: it is a classifier and a ConditionalVAE that "
-            "runs once for each class; draw cvae instead"
+            "a SemiSupervisedVAE (m2) cannot be drawn: it is a classifier and a ConditionalVAE "
+            "that runs once per class; draw cvae instead"
         )
     return _Drawing(model).figure
 
@@ -186,7 +186,7 @@ class _Drawing(Sheet):
         self.box(z, "z", ["mu + exp(logvar/2) eps", *each, "", "reparameterization"])
         for name, up in (("mu", 0.5), ("logvar", -0.5)):
             self.flow([self.head.edge(1, up), z.edge(-1, up)], f"(B,{self.Z})", f"d{name}")
-        eps = self.box(Box(z.x, ABOVE, height=0.72), "eps", ["noise, N(0, 1)"])
+        eps = self.box(Box(z.x, ABOVE, height=0.72), "eps", ["noise, N(0, I)"])
         self.flow([eps.edge(0, -1), z.edge(0, 1)], f"({self.B},{self.Z})")
         return z
 

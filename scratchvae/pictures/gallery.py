@@ -1,10 +1,10 @@
-"""The numbers of each picture of a model, and the walks through the latent space that it needs.
+"""The pictures of a model: which apply to it, and the numbers that each one shows.
 
 The commands draw one picture each; `train` draws all that apply to its model and data, and a page
 that shows them. `plots.py` and `animation.py` do the drawing, and are imported on use.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,16 +18,18 @@ from ..files.atomic import write_atomically
 from ..models import Labelled, Model, SemiSupervisedVAE
 from ..train.callbacks import LatentFrames
 from . import ROWS, SHOWN
-from .page import page
+from .page import page, with_explorer
 from .walks import interpolated, plane, quantiles, slerped, traversed
 
 DRAWN = ", drawn from p(x|z)"  # rather than its means
 ACROSS = 2.5  # standard deviations by which a traversal moves a unit, in both directions
+FIRST = ("samples.png", "reconstructions.png", "loss.png", "unit_kl.png")  # on the page
+KEPT = "surrogateescape"  # bytes of a page that are no UTF-8 are written as they were read
 OF_IMAGES = ("manifold.png", "traversals.png", "interpolations.png")
 
 
 class Picture(NamedTuple):
-    """A picture that is yet to be drawn."""
+    """A picture, not yet drawn."""
 
     numbers: np.ndarray
     figure: Callable[[Any], Any]  # takes the module `plots`, returns the figure
@@ -36,7 +38,7 @@ class Picture(NamedTuple):
 
 
 def spread(model: Model, mu: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each unit: those of the prior, or without one of the codes."""
+    """Mean and standard deviation of each unit: of the prior, or of the codes if there is none."""
     if model.noisy or mu is None:
         return np.zeros(model.latent_dim), np.ones(model.latent_dim)
     return mu.mean(axis=0), mu.std(axis=0)
@@ -62,7 +64,7 @@ def drawn(model: Model, x: np.ndarray) -> np.ndarray:
 
 
 def as_colour(model: Model, images: np.ndarray) -> np.ndarray:
-    """Grey images (...,H,W) that are no ink on paper in three equal colours; others as they are."""
+    """Grey photographs (...,H,W) as three equal colours; other images unchanged."""
     if model.rows_.ink or len(model.rows_.image_shape or ()) == 3:
         return images
     return np.repeat(images[..., None], 3, axis=-1)
@@ -78,7 +80,7 @@ def samples(
     units of the data, to compare the samples with; draw: draws from p(x|z), not its means.
     """
     columns = None
-    title = "samples from the prior" if model.noisy else "decoded from N(0, 1): no prior"
+    title = "samples from the prior" if model.noisy else "decoded from N(0, I): no prior"
     if label:
         title = f"samples of label {label['y']}"
     elif isinstance(model, Labelled):
@@ -91,7 +93,7 @@ def samples(
     if model.rows_.image_shape:
         return Picture(rows, lambda plots: plots.samples(drawn(model, rows), title, columns), title)
     title += "" if draw else ", means of p(x|z)"
-    words = f"{title}, beside the test examples: a histogram of each column"
+    words = f"{title}: a histogram of each column, with that of the test examples"
     if beside is None:
         title = words = f"{title}; without the data"
     return Picture(rows, lambda _: _tables().samples(rows, beside, names(model), title), words)
@@ -105,7 +107,7 @@ def reconstructions(model: Model, X: Any, labels: dict[str, Any]) -> Picture:
         return Picture(
             rows, lambda plots: plots.reconstructions(*(drawn(model, x) for x in both)), words
         )
-    words = f"{len(rows):,} test examples: the reconstructed values of each column against its own"
+    words = f"reconstructed against original values of each column, {len(rows):,} test examples"
     return Picture(rows, lambda _: _tables().reconstructions(originals, rows, names(model)), words)
 
 
@@ -124,12 +126,12 @@ def _tables() -> Any:
 def latent_plane(model: Model, test: Data, found: Units) -> Picture:
     """The codes of the test examples, on the plane of the two most informative units."""
     plane, axes = [0, 1], ["first latent unit", "second latent unit"]
-    words = "the code of each test example"
+    words = "the codes of the test examples"
     if model.latent_dim > 2:
         plane = found.order[:2].tolist()
         of = "KL" if model.noisy else "variance"
         axes = [f"unit {j} ({of} {found.information[j]:.2f})" for j in plane]
-        words += ", in its two most informative units"
+        words += " in the two most informative units"
     mu, y = found.mu[:, plane], test.y
     words += "" if y is None else ", coloured by label"
     return Picture(mu, lambda plots: plots.latent_plane(mu, y, axes), words)
@@ -173,10 +175,10 @@ def traversals(model: Model, found: Units, row: int, n: int, steps: int) -> Pict
     rows = decoded(model, traversed(found.mu[row], moved, values), y)
     at = (found.mu[row] - centre) / scale
     marks = [f"{j}  ({found.information[j]:.2f})  {at[j]:+.1f}" for j in moved]
-    title = f"each active unit moved alone, the others as in the code of example {row}"
-    along = "value of the unit; at the left, its KL in nats and its value in the example"
+    title = f"the code of example {row}, decoded with one unit changed at a time"
+    along = "value of the unit; on the left, its KL in nats and its value in the example"
     if not model.noisy:
-        along = "standard deviations from the mean; at the left, the variance and the example"
+        along = "standard deviations from the mean; on the left, the variance and the example"
     of = f"unit ({'KL' if model.noisy else 'variance'})  value"
     return Picture(
         rows,
@@ -195,7 +197,7 @@ def manifold(
     y = np.repeat(label["y"], n) if label else None
     rows = decoded(model, plane(centre, moved, across, up), y)
     of, others = ("the prior", "0") if model.noisy else ("a normal distribution", "their means")
-    title = f"decoded over unit {moved[0]} (to the right) and unit {moved[1]} (up)"
+    title = f"decoded over unit {moved[0]} (horizontal) and unit {moved[1]} (vertical)"
     title += f", at quantiles of {of}"
     if model.latent_dim > 2:
         title += f", the others at {others}"
@@ -224,7 +226,7 @@ def _applicable(
         loss = np.array([r["test_loss"] for r in history])
         yield "loss.png", Picture(loss, lambda plots: plots.loss_curves(history, name), words)
     else:
-        yield "loss.png", "no epoch was trained"
+        yield "loss.png", "the model was not trained"
     n = ROWS if table else SHOWN
     first = {name: y[:n] for name, y in labels.items()}
     yield "reconstructions.png", reconstructions(model, X[:n], first)
@@ -284,7 +286,7 @@ def leave(
             model.loss_name,
         )
         animation.save_animation(shots, folder / runs.FILM)
-        left[runs.FILM] = f"{film.n} latent points, decoded after each epoch, beside the loss"
+        left[runs.FILM] = f"{film.n} latent points, decoded after each epoch, with the loss"
     for name, picture in _applicable(model, test, settings):
         if isinstance(picture, str):
             absent[name] = picture
@@ -296,14 +298,16 @@ def leave(
 
 
 def page_of(
-    model: Model, numbers: str, pictures: dict[str, str], absent: dict[str, str],
-    settings: dict[str, Any], folder: Path, data: str,
+    model: Model, numbers: Sequence[tuple[str, str, str]], protocol: str, pictures: dict[str, str],
+    absent: dict[str, str], settings: dict[str, Any], defaults: dict[str, Any], folder: Path,
+    data: str, program: Sequence[str],
 ) -> str:  # fmt: skip
     """The page of the run in the folder, as text: its numbers, its pictures, the next commands.
 
-    pictures and absent are those of `leave`.
+    numbers and protocol are those of an Evaluation, pictures and absent those of `leave`; defaults
+    are those of the settings, and program the words before the name of a command.
     """
-    run, epochs = str(folder), len(model.history_)
+    run, history, epochs = str(folder), model.history_, len(model.history_)
     title = f"{type(model).__name__} {model.widths} on {data}, {epochs} epoch{'s' * (epochs != 1)}"
     images = model.rows_.image_shape is not None
     plane = images and model.latent_dim > 1
@@ -318,9 +322,18 @@ def page_of(
         (plane, ["explore", run]),
         (not isinstance(model, SemiSupervisedVAE), ["diagram", run]),
     ]
-    lines = [["scratchvae", *words] for applies, words in commands if applies]
-    return page(title, numbers, model.history_, pictures, absent, settings, lines)
+    lines = [[*program, *words] for applies, words in commands if applies]
+    shown = {name: pictures[name] for name in (*FIRST, *pictures) if name in pictures}
+    text = page(title, numbers, protocol, history, shown, absent, settings, defaults, lines)
+    return with_explorer(text) if (folder / runs.EXPLORER).exists() else text
 
 
 def write_page(folder: Path, text: str) -> None:
-    write_atomically(folder / runs.INDEX, lambda f: f.write(text.encode()))
+    write_atomically(folder / runs.INDEX, lambda f: f.write(text.encode("utf-8", KEPT)))
+
+
+def link_explorer(folder: Path) -> None:
+    """Add a link to the explorer to the page of the run in the folder, if it has none."""
+    text = (folder / runs.INDEX).read_text("utf-8", KEPT)
+    if (linked := with_explorer(text)) != text:
+        write_page(folder, linked)

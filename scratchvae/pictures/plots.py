@@ -1,11 +1,11 @@
 """Figures: each function takes arrays and returns a matplotlib Figure, and changes no global state.
 
 Images are (N,H,W), ink on paper (0 is white, 1 black), or (N,H,W,3), colour, with values in [0, 1].
-Grey photographs are three equal colours: `gallery.drawn` makes of rows what suits the model's data.
+Grey photographs are three equal colours: `gallery.drawn` converts rows to what suits their model.
 
 Matplotlib is slow to import, so import this module only where a figure is drawn. The colours and
-helpers at its top are the style of every figure. The colours differ in lightness too, to be
-distinguishable in black and white.
+helpers at its top are the style of every figure. The colours also differ in lightness, so they
+remain distinguishable in black and white.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
@@ -27,14 +27,15 @@ from matplotlib.ticker import MaxNLocator
 
 from ..errors import InputError
 from ..files.atomic import write_atomically
+from . import class_colours
 from .texts import captions, font_size, measured, plain
 from .tiles import checked, grid, on_white, padded, per_row, stacked
 
 DARK, MIDDLE, LIGHT = "#1b2a49", "#c8553d", "#8fa6c6"
 FAINT = "#d3dae6"
 LOSSES = {"train_loss": ("train", "--", LIGHT), "test_loss": ("test", "-", DARK)}
-NAMED_UNITS = 40  # up to so many bars, each has its number below it
-SHARP = 100  # most pixels of an image per inch of a figure, which is saved with 110: none is lost
+NAMED_UNITS = 40  # most bars that are numbered
+SHARP = 100  # most pixels of an image per inch; figures are saved at 110 dpi: none is lost
 
 
 def set_title(axes: Axes, text: str) -> Text:
@@ -52,13 +53,13 @@ def show_image(axes: Axes, image: np.ndarray, **more: Any) -> AxesImage:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write the figure whole or not at all, in the format that the suffix names."""
+    """Save the figure, atomically, in the format that the suffix names."""
     kind = path.suffix.lower().lstrip(".")
     write_atomically(path, lambda f: figure.savefig(f, format=kind, dpi=110))
 
 
 def _figure(width: float, height: float, title: str) -> tuple[Figure, Axes]:
-    """A figure of about this size in inches, which leaves room for text, with a pair of axes."""
+    """A figure of about this size in inches, with one pair of axes and room for text."""
     figure = Figure(figsize=(max(width, 4), max(height, 1.5)), layout="constrained")
     axes = figure.subplots()
     set_title(axes, fill(plain(title), int(11 * width)))
@@ -74,7 +75,7 @@ def _picture(table: np.ndarray, width: float, height: float, title: str) -> tupl
 
 
 def _frame(axes: Axes, images: np.ndarray, size: tuple[int, ...], down: int, top: int = 1) -> None:
-    """A hair line around each colour image of a table of this size, if most lie on white.
+    """A hairline around each colour image of a table of this size, if most lie on white.
 
     The rows of images begin at `top`, every `down` pixels.
     """
@@ -181,7 +182,7 @@ def latent_plane(
     codes = np.asarray(codes)
     if codes.ndim != 2 or codes.shape[1] != 2:
         raise InputError(f"a latent plane needs codes of shape (N, 2), got {codes.shape}")
-    figure, axes = _figure(6.4, 5.6, "where the test examples lie")
+    figure, axes = _figure(6.4, 5.6, "codes of the test examples")
     first, second = codes.T
     size = np.clip(220 / max(len(codes), 1) ** 0.5, 5, 40)
     if labels is None:
@@ -191,8 +192,9 @@ def latent_plane(
         figure.colorbar(dots, ax=axes, shrink=0.5, anchor=(0, 1)).outline.set_visible(False)
     else:
         classes, index = np.unique(labels, return_inverse=True)
-        norm = BoundaryNorm(np.arange(len(classes) + 1) - 0.5, max(256, len(classes)))
-        dots = axes.scatter(first, second, s=size, c=index, cmap="turbo", norm=norm, linewidths=0)
+        colours = ListedColormap(class_colours(len(classes)))
+        dots = axes.scatter(first, second, s=size, c=index, cmap=colours, linewidths=0)
+        dots.set_clim(-0.5, len(classes) - 0.5)
         names = [plain(label) for label in classes]
         if max(map(len, names)) <= 2:  # longer ones would hide points
             outline = [withStroke(linewidth=2, foreground="white")]
@@ -203,14 +205,13 @@ def latent_plane(
         bar.set_ticks(range(len(names)), labels=names)
         bar.outline.set_visible(False)
     axes.set_aspect("equal", "datalim")
-    axes.set_xlabel(units[0])
-    axes.set_ylabel(units[1])
+    axes.set(xlabel=units[0], ylabel=units[1])
     hide_spines(axes)
     return figure
 
 
 def _strips(table: Any, marks: Sequence[str], title: str, gap: int = 0) -> tuple[Figure, Axes, int]:
-    """Rows of images (R,C,H,W) or (R,C,H,W,3), each with a mark at its left.
+    """Rows of images (R,C,H,W) or (R,C,H,W,3), each with a mark on its left.
 
     `gap` pixels set the first and the last image of a row apart. Wide images make a wider figure,
     of at most 18 inches. Returns the figure, its axes and the width of all in pixels.
@@ -253,7 +254,7 @@ def interpolations(
 def traversals(
     decoded: Any, marks: Sequence[str], values: Any, title: str, of: str = "unit", along: str = ""
 ) -> Figure:
-    """A row for each unit, with a mark at its left, and a column for each value.
+    """A row for each unit, with a mark on its left, and a column for each value.
 
     decoded (U,S,H,W) or (U,S,H,W,3); `values` (S,) label the columns, `along` their axis, and `of`
     stands above the marks.
@@ -302,7 +303,7 @@ def anomalies(worst: Any, best: Any, below: str = "", columns: int = 8) -> Figur
 
     Labels stand beside the scores if all are short, else below them, broken into lines.
     """
-    sets = {"the least likely": worst, "the most likely": best} if best else {"": worst}
+    sets = {"least likely": worst, "most likely": best} if best else {"": worst}
     images = checked(worst[0])
     n, height, width = images.shape[:3]
     columns = min(n, per_row(images, columns))

@@ -20,7 +20,7 @@ LETTERS = 20  # of a column's name
 
 
 def r_squared(originals: np.ndarray, decoded: np.ndarray) -> np.ndarray:
-    """The part of each column's variance that is reconstructed (D,); NaN for a constant column.
+    """The fraction of each column's variance that is reconstructed (D,); NaN for a constant column.
 
     R^2 = 1 - sum (x - x_hat)^2 / sum (x - mean)^2
     """
@@ -38,7 +38,7 @@ def reconstructions(originals: Any, decoded: Any, names: Sequence[str]) -> Figur
     originals, decoded = (np.asarray(a, dtype=float) for a in (originals, decoded))
     quality = r_squared(originals, decoded)
     order = np.argsort(-quality, kind="stable")  # NaN last
-    title, half = "reconstructed (up) against original (to the right)", PANELS // 2
+    title, half = "reconstructed (vertical) against original (horizontal)", PANELS // 2
     if len(order) > PANELS:
         order = np.append(order[:half], order[-half:])
         title += f": the {half} best and the {half} worst of {len(names)} columns"
@@ -85,7 +85,7 @@ def samples(drawn: Any, data: Any, names: Sequence[str], title: str) -> Figure:
 
 
 def _panels(n: int, title: str, aspect: float) -> tuple[Figure, list[Axes]]:
-    """A figure with n pairs of axes, of this height for each unit of width."""
+    """A figure with n panels; `aspect` is their height divided by their width."""
     across = min(n, ACROSS)
     down = -(-n // across)
     width = 9 / ACROSS * across

@@ -1,4 +1,4 @@
-"""Texts of a user's in pictures: labels and titles, which may be long, or look like a formula."""
+"""User text in pictures: labels and titles, which may be long or look like a formula."""
 
 from collections.abc import Iterable, Sequence
 from textwrap import wrap
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.textpath import TextPath
 
-FEW = 20  # numbers, at most, that are drawn as classes
+FEW = 20  # most distinct numbers that are drawn as classes
 
 
 def plain(text: Any, letters: int = 1000) -> str:
-    """Text of a user's, cut to so many letters, which shall not be a formula."""
+    """User text, cut to so many letters and escaped: matplotlib must not read it as a formula."""
     text = str(text)
     text = text if len(text) <= letters else f"{text[: letters - 1]}…"
     return text.replace("$", r"\$")
@@ -31,7 +31,7 @@ def measured(labels: Any) -> Any:
 def captions(
     scores: Sequence[str], labels: Sequence[Any] | None, sep: str, letters: int
 ) -> list[str]:
-    """Each score and its label, whose lines are broken into ones of at most so many letters."""
+    """Each score and its label, wrapped to lines of at most so many letters."""
     found = []
     for i, score in enumerate(scores):
         parts = str(labels[i]).split("\n") if labels else []
@@ -40,7 +40,7 @@ def captions(
 
 
 def font_size(texts: Iterable[str], width: float, most: float) -> float:
-    """The size in points, `most` or less, in which no line of the texts is wider than `width`."""
+    """The size in points, at most `most`, at which no line of the texts is wider than `width`."""
     lines = {line for text in texts for line in text.split("\n")}
     widest = max(TextPath((0, 0), line, most).get_extents().width for line in lines)
     return most * min(1, width / widest)

@@ -15,7 +15,7 @@ from ..errors import InputError
 def grid(images: Any, columns: int | None = None, margin: int = 1) -> np.ndarray:
     """Images side by side, row after row, as one (H,W) or (H,W,3); about square without `columns`.
 
-    Pixels are clipped to [0, 1]; each image gets a white margin of so many pixels.
+    Pixels are clipped to [0, 1]; each image gets a white margin of `margin` pixels.
     """
     images = checked(images)
     n, height, width = images.shape[:3]
@@ -36,13 +36,13 @@ def stacked(sets: Sequence[Any], columns: int) -> np.ndarray:
 
 
 def per_row(images: np.ndarray, most: int) -> int:
-    """How many images have room in a row: `most`, or fewer if they are wider than high."""
+    """How many images fit in a row: `most`, or fewer if they are wider than high."""
     height, width = images.shape[1:3]
     return max(1, int(most * min(1, height / width) ** 0.5))
 
 
 def on_white(images: np.ndarray) -> bool:
-    """Whether the images are in colour, and most pixels of their rims are white or nearly so."""
+    """Whether the images are in colour and most pixels of their borders are nearly white."""
     rims = (images[:, [0, -1]], images[:, :, [0, -1]])
     return images.ndim == 4 and np.median(np.hstack([r.min(axis=-1).ravel() for r in rims])) > 0.9
 
@@ -53,7 +53,7 @@ def checked(images: Any) -> np.ndarray:
     if images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)):
         raise InputError(
             f"images must have the shape (N,H,W) or (N,H,W,3), got {images.shape}: "
-            "model.rows_.images(rows) arranges rows"
+            "use model.rows_.images(rows) to reshape rows"
         )
     return images
 

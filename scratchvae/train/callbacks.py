@@ -19,8 +19,8 @@ from .protocol import Record, TrainableModel
 from .snapshot import check_arrays, history_of, load_arrays, resumed_step
 
 UNITS = {"s": 1, "m": 60, "h": 3600}  # seconds
-MAY_DIFFER = ("epochs", "device")  # in a run that goes on: it may get longer, or move
-FUNCTION = "a function"  # what the file has for a step size that is one
+MAY_DIFFER = ("epochs", "device")  # in a resumed run: it may get longer, or move
+FUNCTION = "a function"  # stored for a step size that is a function
 MAX_FRAMES = 60  # a longer run keeps every second epoch, or every fourth, ...
 
 
@@ -51,7 +51,7 @@ class RunFile:
 
     Raises InputError if the file is of a run with other data or settings, before anything changes.
     Two step sizes that are functions cannot be compared. Raises OSError if the first write fails;
-    after a later one that fails, the earlier file is whole, and the run continues with a warning.
+    if a later one fails, the earlier file stays intact, and the run continues with a warning.
     """
 
     def __init__(self, path: str | Path, trainer: Any) -> None:
@@ -78,13 +78,13 @@ class RunFile:
             self.failed = True
 
     def write(self, trainer: Any) -> None:
-        """Write the state of the run. Raises OSError; then an earlier file is unchanged."""
+        """Write the state of the run. Raises OSError, leaving an earlier file unchanged."""
         numbers, arrays = trainer.state()
         run = numbers | {"training": _settings(trainer)}
         trainer.model.save(self.path, run=run, arrays=arrays)
 
     def resume(self, trainer: Any) -> None:
-        """Give the trainer and its model the state in the file."""
+        """Load the state in the file into the trainer and its model."""
         model, (meta, arrays) = trainer.model, checkpoint.read(self.path)
         with refusing(self.path, CheckpointError):
             run, settings = dict(meta["run"]), _settings(trainer)
@@ -101,7 +101,7 @@ class RunFile:
                 if then.get(name) != now.get(name):
                     raise InputError(
                         f"the run in it has {name} {then.get(name)!r}, not {now.get(name)!r}: "
-                        "go on with the same, or name another file"
+                        "continue with the same, or name another file"
                     )
             # all checks come before the first assignment
             history, (numbers, state) = history_of(meta["history"]), trainer.state()
@@ -115,14 +115,14 @@ class RunFile:
 
 
 def _settings(trainer: Any) -> dict[str, Any]:
-    """The settings of a run that change its result; of a function, only that it is one."""
+    """The settings of a run that change its result; a function is stored only as FUNCTION."""
     adam = {name: getattr(trainer.adam, name) for name in ("beta1", "beta2", "eps", "v0")}
     own = {name: getattr(trainer, name) for name in TRAINING}
     return adam | {name: FUNCTION if callable(value) else value for name, value in own.items()}
 
 
 def _flat(about: dict[str, Any], training: Any) -> dict[str, Any]:
-    """The settings of model and run by name, as JSON has them; a run may change MAY_DIFFER."""
+    """The settings of model and run by name, as JSON types; a run may change MAY_DIFFER."""
     named = about | dict(about["config"]) | dict(training)
     own = {name: value for name, value in named.items() if name not in ("config", *MAY_DIFFER)}
     found: dict[str, Any] = json.loads(json.dumps(own, default=lambda scalar: scalar.item()))
@@ -205,7 +205,7 @@ def frame_columns(model: TrainableModel) -> int:
 
 
 class CheckpointTimer:
-    """Tells when a checkpoint is due: every n steps, or after a time such as "90s", "10m", "1h".
+    """Decides when a checkpoint is due: every n steps, or after a time such as "90s", "10m", "1h".
 
     Raises InputError for any other interval.
     """

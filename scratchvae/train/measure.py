@@ -39,7 +39,7 @@ def sums_of_losses(model: TrainableModel, X: Array) -> np.ndarray:
 
 
 def summary(sums: np.ndarray, Z: int, n: int) -> dict[str, Any]:
-    """What `losses` returns, from the sums over n rows."""
+    """The result of `losses`, from the sums over n rows."""
     rec, kl, loss, square, *moments = sums / n
     variance = np.array(moments[Z:]) - np.array(moments[:Z]) ** 2
     return {
@@ -54,8 +54,8 @@ def summary(sums: np.ndarray, Z: int, n: int) -> dict[str, Any]:
 def evaluated(model: TrainableModel, x: Array) -> Any:
     """The activations of rows x (B,D) on the device.
 
-    The noise is keyed by the values of each row: it has the same losses wherever it stands, and two
-    evaluations differ only by the model.
+    The noise is keyed by the values of each row: a row has the same losses anywhere in the data,
+    and two evaluations differ only by the model.
     """
     row = noise.row_keys(x[:, : model.n_features_])  # without labels
     return model.forward(x, model.draw_noise(len(x), seed=model.seed, stream=noise.TEST, row=row))
@@ -87,6 +87,6 @@ def check_binarize(model: TrainableModel, binarize: str) -> None:
         )
     if binarize != "none" and model.rows_.fitted:
         raise InputError(
-            f"binarize={binarize!r} needs pixels, which scale={model.rows_.scale!r} changes: use "
-            "scale='none' or 'bytes'"
+            f"binarize={binarize!r} needs pixels, but scale={model.rows_.scale!r} changes them: "
+            "use scale='none' or 'bytes'"
         )

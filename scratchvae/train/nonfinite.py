@@ -1,8 +1,8 @@
 """Find the tensor, or the op, that first held a NaN or an infinity in training.
 
 `first_bad` checks the tensors of a step, once its loss is not finite. `detect_anomaly` checks the
-output of every op: slow, since each check waits for the device, but it also describes the inputs of
-the op.
+output of every op: slow, since each check waits for the device, but it also describes the op's
+inputs.
 """
 
 import sys
@@ -27,8 +27,8 @@ from .protocol import TrainableModel
 
 IS_FIRST = "is the first tensor that holds a NaN or an infinity"
 ADVICE = (
-    "the model keeps its parameters from before: check the scale of the data (scale='standard', "
-    "--scale standard) and beta, try a smaller lr, or clip the norm of the gradient"
+    "the model keeps its last finite parameters: check the scale of the data (scale='standard', "
+    "--scale standard) and beta, try a smaller lr, or clip the gradient norm"
 )
 FUSED = fused("y = x")(lambda x: x).__code__  # the same for all ops with a kernel
 
@@ -58,10 +58,10 @@ def first_bad(acts: Any, *mappings: Mapping[str, Array]) -> str | None:
 
 
 def first_bad_step(trainer: Any, order: Array) -> tuple[int, str]:
-    """The number of the first step since a trainer's snapshot that is not finite, and what is not.
+    """The number of the first non-finite step since a trainer's snapshot, and what is not finite.
 
-    order: the rows of the epoch. The steps are repeated from the snapshot; that of the step before
-    the first bad one is left.
+    order: the rows of the epoch. The steps are repeated from the snapshot; the state before the
+    first bad one is kept.
     """
     last = trainer.step
     trainer.restore_snapshot()
@@ -72,12 +72,12 @@ def first_bad_step(trainer: Any, order: Array) -> tuple[int, str]:
         if name := trainer.first_bad(acts):
             return trainer.step, f"{name} {IS_FIRST}"
     trainer.take_snapshot()
-    name = "a loss, though not when the last steps are repeated, so this device"
+    name = "a loss, but not when the last steps are repeated, so this device"
     return last, f"{name} {IS_FIRST}"
 
 
 def first_bad_example(model: TrainableModel, X: Array) -> str:
-    """In words, the tensor and the example with the first NaN or infinity in evaluating X (N,D)."""
+    """The tensor and example with the first NaN or infinity in evaluating X (N,D), in words."""
     for row in range(len(X)):
         x = to_float(X[row : row + 1], model.workspace("x", 1, X.shape[1]))
         if name := first_bad(evaluated(model, x)):
@@ -93,9 +93,9 @@ def detect_anomaly() -> Iterator[None]:
             model.loss_and_grad(x, eps)
 
     The message names the op and its output, and describes its inputs. An op called by another op
-    counts as part of it. The first error ends the check in its thread. Threads that are started
-    within the context are checked too. It uses `sys.setprofile`, so no function is replaced; an
-    active profiler is suspended. It cannot be used during the capture of a CUDA graph
+    counts as part of it. The first error ends the check in its thread. Threads started inside the
+    context are also checked. It uses `sys.setprofile`, so no function is replaced; an active
+    profiler is suspended. It does not work during the capture of a CUDA graph
     (`Trainer(cuda_graphs=False)`).
     """
     profile, of_threads = _OpProfile(), threading.getprofile()
@@ -140,7 +140,7 @@ class _OpProfile(threading.local):
 
 
 def _called(frame: FrameType) -> tuple[Callable[..., Any], dict[str, Any]] | None:
-    """The op that is called in this frame, and its inputs; None for any other function."""
+    """The op called in this frame, and its inputs; None for any other function."""
     wrapped = frame.f_code is FUSED
     name = frame.f_locals["op"].__name__ if wrapped else frame.f_code.co_name
     op = OPS.get(name.removesuffix("_backward"))
@@ -162,7 +162,7 @@ def _finite(a: Array) -> bool:
 
 
 def _describe(op: str, output: str, a: Array, inputs: Mapping[str, Any]) -> str:
-    """The op's bad output and its inputs, in words, and the cause if it is evident."""
+    """The op's bad output, its inputs, and any evident cause, in words."""
     arrays = {name: np.asarray(to_numpy(x)) for name, x in inputs.items()}
     summary = ", ".join(f"{name} {_summary(x)}" for name, x in arrays.items())
     return f"{op}: {output} {_summary(to_numpy(a))}; from {summary}{_hint(arrays)}"

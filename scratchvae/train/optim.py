@@ -16,7 +16,7 @@ BLOCK = 65_536
 # can be a hundred times slower. So the tiniest are set to zero every FLUSH steps. (CuPy's kernels
 # treat subnormal numbers as zero anyway.)
 FLUSH = 50
-# the settings of a `Trainer` that are hyper-parameters of the models, too
+# the settings of a `Trainer` that are also hyper-parameters of the models
 TRAINING = ("batch_size", "lr", "kl_warmup", "kl_cycle", "binarize", "clip_norm")
 
 
@@ -34,10 +34,10 @@ def check_training(of: Any) -> None:
 
 
 def check_schedule(model: Any, scheduled: bool) -> None:
-    """Raises InputError if the model has no KL term, whose weight is to change."""
+    """Raises InputError if the model has no KL term to schedule."""
     if scheduled and not model.scheduled:
         name = type(model).__name__
-        raise InputError(f"{name} has no KL term to schedule: leave kl_warmup, kl_cycle out")
+        raise InputError(f"{name} has no KL term to schedule: leave out kl_warmup and kl_cycle")
 
 
 def adam_settings(lr: Any, others: Mapping[str, float] | None) -> dict[str, float]:
@@ -91,7 +91,7 @@ class Adam:
     def update(self, p: Array, g: Array, rate: Any, floor: Any, part: slice = slice(None)) -> None:
         """The update with the numbers of `rates`, which may be 1-element arrays on a GPU.
 
-        p and g may be a part of the vector.
+        p and g may be a slice of the vector.
         """
         keep1, keep2 = 1 - self.beta1, 1 - self.beta2
         all_m, all_v = self.m[part], self.v[part]
@@ -133,7 +133,7 @@ def clip(g: Array, max_norm: float) -> None:
 
 
 def norm(g: Array) -> Array:
-    """The Euclidean norm of g, which cannot overflow unless it is beyond float64."""
+    """The Euclidean norm of g, which overflows only beyond float64."""
     xp = array_module(g)
     tiny = float(xp.finfo(g.dtype).tiny)
     # scaled by the largest, the squares cannot overflow; a rank's slice may be empty
@@ -153,8 +153,8 @@ class StepNumbers(NamedTuple):
 def ramp(epoch: float, warmup: float = 0, cycle: float = 0) -> float:
     """The schedule of the KL weight, from 0 to 1, at a fractional epoch.
 
-    It grows linearly over the first `warmup` epochs; or, in each period of `cycle` epochs, over the
-    first half (Fu et al., arXiv:1903.10145). It is always 1 if both are 0.
+    It grows linearly over the first `warmup` epochs, or over the first half of each `cycle` epochs
+    (Fu et al., arXiv:1903.10145). It is always 1 if both are 0.
     """
     if cycle > 0:
         return min(1.0, 2 * (epoch % cycle) / cycle)

@@ -3,12 +3,12 @@
     scratchvae train --workers 4            starts four ranks on this machine
     mpiexec -n 4 scratchvae train --mpi     starts four ranks on any machines
 
-Noise, binary pixels and the order of the data are keyed by row, so any number of ranks follows the
-same path, but for rounding. The gradients of the parts, weighted by their sizes, are added. Each
-rank receives a slice of that sum, updates this slice of the parameters, with its slice of Adam's
-moments, and sends it to all others. (That shares the work as stage 1 of ZeRO does, Rajbhandari et
-al., arXiv:1910.02054, not the memory.) So the parameters are equal on all ranks to the last bit.
-How the ranks read the data, start and end together is in `ranks.py`.
+Noise, binary pixels and the order of the data are keyed by row, so any number of ranks gives the
+same result up to rounding. The gradients of the parts, weighted by their sizes, are added. Each
+rank receives a slice of that sum, updates this slice of the parameters with its slice of Adam's
+moments, and sends it to all others. (This shares the work, but not the memory, as stage 1 of ZeRO
+does: Rajbhandari et al., arXiv:1910.02054.) The parameters are equal on all ranks to the last bit.
+`ranks.py` has how the ranks read the data, start and end together.
 """
 
 import os
@@ -38,7 +38,7 @@ def part(n: int, rank: int, size: int) -> slice:
 
 
 class Slices:
-    """Each rank's slice of a vector of all parameters, and how the ranks exchange them by messages.
+    """Each rank's slice of the vector of all parameters, and their exchange by messages.
 
     own    the slice of this rank
     On a GPU the messages go through the host, unless MPI reads the device.
@@ -64,7 +64,7 @@ class Slices:
             ]
 
     def add(self, vector: Array, factor: float) -> Array:
-        """The own slice of the sum of all ranks' vectors, times a factor."""
+        """This rank's slice of the sum of all ranks' vectors, times a factor."""
         self._sync()
         if self._staged is None:
             self.comm.Reduce_scatter(vector, self._sum, self._sizes)
@@ -90,12 +90,12 @@ class Slices:
             vector.set(whole)
 
     def publish(self, parameters: Array) -> None:
-        """Let all ranks have the slices of the parameters that the others have updated."""
+        """Send each rank's updated slice of the parameters to all others."""
         self.gather(parameters)
 
 
 class SharedSlices(Slices):
-    """The same for the ranks of one machine: parameters and gradients lie in memory they share.
+    """The same for the ranks of one machine, which share the memory of parameters and gradients.
 
     `add` is called when all ranks have written their gradients.
     """
@@ -137,7 +137,7 @@ class Sum:
 class ParallelTrainer(Trainer):
     """A `Trainer` that splits each mini-batch over the ranks, which pass the same arguments.
 
-    Adam's moments are up to date in the rank's own slice only; `_gather_moments` completes them for
+    Adam's moments are current only in the rank's own slice; `_gather_moments` completes them for
     a checkpoint. Raises InputError for detect_anomaly and checkpoint_file.
     """
 
@@ -148,7 +148,7 @@ class ParallelTrainer(Trainer):
             )
         if settings.get("checkpoint_file"):
             raise InputError(
-                "checkpoint_file is for one process: on several, the command train keeps a folder"
+                "checkpoint_file is for one process: with several, use the command train"
             )
         self.ranks, self.comm, self.processes = ranks, ranks.comm, ranks.comm.size
         super().__init__(model, *data, **settings)
@@ -221,13 +221,13 @@ class ParallelTrainer(Trainer):
         return {"mean_kl": self.xp.asarray(mean.astype(model.dtype))}
 
     def measure(self, X: Array) -> dict[str, Any]:
-        """As `Trainer.measure`; each rank computes a part of the rows."""
+        """Like `Trainer.measure`; each rank computes a part of the rows."""
         own = part(len(X), self.comm.rank, self.comm.size)
         sums = self._of_all(sums_of_losses(self.model, X[own])).sum(axis=0)
         return summary(sums, self.model.latent_dim, len(X))
 
     def run(self, epochs: int, **options: Any) -> None:
-        """As `Trainer.run`; after Ctrl-C or SIGTERM all ranks stop at the same step."""
+        """Like `Trainer.run`; after Ctrl-C or SIGTERM all ranks stop at the same step."""
 
         def ask(number: int, frame: Any) -> None:
             self._signal = number
@@ -247,7 +247,7 @@ class ParallelTrainer(Trainer):
             raise KeyboardInterrupt(self._stop)
 
     def resume(self, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        """As `Trainer.resume`, from the checkpoint of rank 0.
+        """Like `Trainer.resume`, from the checkpoint of rank 0.
 
         Raises InputError on all ranks if one of them refuses its own, or they differ.
         """
@@ -267,7 +267,7 @@ class ParallelTrainer(Trainer):
             self._slices.gather(moments)
 
     def _must_save(self, timer: CheckpointTimer, check: bool) -> bool:
-        """As in `Trainer`; rank 0 decides when it is time, and its moments are completed."""
+        """Like in `Trainer`; rank 0 decides when it is time, and its moments are completed."""
         due = super()._must_save(timer, check)
         if check:
             due = self.comm.bcast(due)

@@ -13,12 +13,12 @@ PATIENCE = 5.0  # seconds in a row below half of the best speed, after which tra
 
 
 def speed(n: int, seconds: float, rows: RowFormat) -> str:
-    """n images, or rows of a table, in so many seconds: as text."""
+    """The speed of n images, or rows of a table, in this many seconds, as text."""
     return f"{n / max(seconds, 1e-9):.0f} {'images' if rows.image_shape else 'rows'}/s"
 
 
 def so_far(means: Any, history: list[dict[str, float]], speed: str) -> str:
-    """The text for a partial epoch: means of rec, kl, loss; active units of the epoch before."""
+    """The text for a partial epoch: means of rec, kl, loss; active units of the last epoch."""
     rec, kl, loss = means
     text = f"epoch {len(history) + 1}  loss {loss:.1f}  rec {rec:.1f}  kl {kl:.1f}"
     if history and not isnan(active := history[-1]["active_units"]):
@@ -39,8 +39,8 @@ def of_epoch(record: dict[str, float], epochs: int, speed: str, best: bool) -> s
 class Pace:
     """Whether training has become slow: below half of its best speed for PATIENCE seconds in a row.
 
-    The speed is that of windows of at least WINDOW seconds. The longest slow window in a row does
-    not count, so that no single pause, such as a laptop's sleep, passes for a slow machine.
+    Speed is measured over windows of at least WINDOW seconds. The longest slow window in a row does
+    not count, so that a single pause, such as a laptop's sleep, is not taken for a slow machine.
     """
 
     def __init__(self) -> None:
@@ -50,14 +50,14 @@ class Pace:
         self._last = 0, 0.0
 
     def start(self, rows: int, now: float) -> None:
-        """Training starts, or goes on after a pause, with so many rows of the epoch done.
+        """Training starts, or continues after a pause, with this many rows of the epoch done.
 
-        now, in seconds, is of any clock that runs on until the next start.
+        now, in seconds, is from any clock that keeps running until the next start.
         """
         self._last = rows, now
 
     def is_slow(self, rows: int, now: float) -> bool:
-        """Whether training is slow, now that so many rows of the epoch are done."""
+        """Whether training is slow, with this many rows of the epoch done."""
         self._rows += rows - self._last[0]
         self._seconds += now - self._last[1]
         self._last = rows, now
@@ -72,19 +72,19 @@ class Pace:
 
 def hint() -> str:
     """What to do about other programs that slow training down."""
-    text = "training runs at less than half of its best speed, perhaps because other programs use "
+    text = "training runs at less than half its best speed, perhaps because other programs use "
     if os.environ.get("OPENBLAS_NUM_THREADS") == "1":
-        return f"{text}the cores: it continues at full speed when they end"
+        return f"{text}the cores: it speeds up when they end"
     return (
-        f"{text}the cores: then the threads of the linear algebra wait for each other, which "
-        "--threads 1, or OPENBLAS_NUM_THREADS=1 in the environment, avoids"
+        f"{text}the cores, and BLAS threads wait for each other: avoid that with "
+        "--threads 1, or OPENBLAS_NUM_THREADS=1 in the environment"
     )
 
 
 class Progress:
     """If verbose: a progress bar on stderr, if that is a terminal; one line per epoch on stdout.
 
-    If verbose, too: one `hint` on stderr when training on the CPU has become slow.
+    Also if verbose: one `hint` on stderr when training on the CPU has become slow.
     """
 
     def __init__(self, total: int, done: int, verbose: bool) -> None:
@@ -107,7 +107,7 @@ class Progress:
             self.bar.update(step - self.bar.n)
 
     def watch(self, rows: int, now: float, resumed: float) -> None:
-        """Tell the pace that so many rows of the epoch were done now; it goes on when resumed."""
+        """Tell the pace that this many rows of the epoch are done; it continues after a pause."""
         slow = self.pace.is_slow(rows, now)
         self.pace.start(rows, resumed)
         if slow and self.verbose and not self._hinted:

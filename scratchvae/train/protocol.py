@@ -1,6 +1,7 @@
-"""What the training loop, its callbacks and checkpoints use of a model; `Model` implements it.
+"""The part of a model that the training loop, its callbacks and checkpoints use.
 
-The loop does not import the models, and can train any object with these attributes.
+`Model` implements it. The loop does not import the models, and can train any object with these
+attributes.
 """
 
 from collections.abc import Mapping
@@ -70,10 +71,10 @@ class TrainableModel(Protocol):
 
 
 class ChargesMeanKL(TrainableModel, Protocol):
-    """A model that, with free_bits or a capacity, charges for the mean KL of a mini-batch."""
+    """A model that, with free_bits or a capacity, penalises the mean KL of a mini-batch."""
 
     def backward(self, g: Flat, acts: Any, ramp: float = 1.0, mean_kl: Array | None = None) -> None:
-        """As `TrainableModel.backward`; mean_kl: of the mini-batch, of which acts are a part."""
+        """Like `TrainableModel.backward`; mean_kl: of the mini-batch that acts are a part of."""
 
     def mean_kl(self, acts: Any) -> Array:
         """The KL of each unit, averaged over the examples: (Z,), nats."""

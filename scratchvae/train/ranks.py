@@ -57,7 +57,7 @@ class Ranks:
             raise InputError(errors[0])
 
     def shared(self, make: Callable[[], Made]) -> Made:
-        """make(), called by one rank of each machine; all map the large arrays in its result.
+        """make(), called by one rank of each machine; all ranks map the large arrays in its result.
 
         They are read-only. Raises InputError on all ranks if make does on one.
         """
@@ -73,7 +73,7 @@ class Ranks:
         if self.node.size == 1:
             return made  # type: ignore[return-value]
         head, arrays = MPI.pickle.dumps_oob(made) if self.node.rank == 0 else (b"", [])
-        del made  # the arrays of rank 0 are replaced by the shared ones, too
+        del made  # the arrays of rank 0 are also replaced by the shared ones
         ends = [0]
         for array in arrays:
             ends.append(ends[-1] + -(-array.nbytes // PAGE) * PAGE)
@@ -91,9 +91,9 @@ class Ranks:
         return np.ndarray(shape, dtype, self._memory(prod(shape) * dtype.itemsize))
 
     def _memory(self, size: int) -> memoryview:
-        """So many bytes, zeros, that the ranks of this machine share: a file without a name.
+        """This many bytes, zeroed, that the ranks of this machine share: an unnamed file.
 
-        MPI's own windows lie in /dev/shm, which has 64 MB in a container of Docker. Raises OSError
+        MPI's own windows are in /dev/shm, which has 64 MB in a Docker container. Raises OSError
         on all of these ranks if one cannot open the file.
         """
         memory = None
@@ -108,7 +108,7 @@ class Ranks:
         return memory
 
     def run(self, task: Callable[[], int]) -> int:
-        """Run task() on every rank; an error is reported once, and leaves no rank waiting."""
+        """Run task() on every rank; an error is reported once and leaves no rank waiting."""
         try:
             try:
                 return task()
@@ -135,7 +135,7 @@ class Ranks:
 
 @contextmanager
 def _file() -> Iterator[tuple[Any, str]]:
-    """A file that is removed at the end, and a name by which other processes open it."""
+    """A file that is removed at the end, and a name for other processes to open it."""
     if hasattr(os, "memfd_create"):  # Linux: memory alone
         with open(os.memfd_create("scratchvae"), "w+b") as file:
             yield file, f"/proc/{os.getpid()}/fd/{file.fileno()}"

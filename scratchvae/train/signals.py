@@ -15,10 +15,10 @@ REPEAT = 2.0  # seconds after a signal in which further signals are ignored
 def handling(
     handler: Callable[[int, Any], None], signals: Iterable[int] = SIGNALS
 ) -> Iterator[None]:
-    """Context manager: install the handler for those signals that are not ignored.
+    """Context manager: install the handler for signals that are not ignored.
 
-    nohup, or "&" in a script, makes a process ignore some. It does nothing in a thread other than
-    the main one, because only that receives signals.
+    nohup, or "&" in a script, makes a process ignore some. Does nothing outside the main thread,
+    which alone receives signals.
     """
     main = threading.current_thread() is threading.main_thread()
     handled = [n for n in signals if main and signal.getsignal(n) != signal.SIG_IGN]
@@ -54,5 +54,5 @@ def signals_ignored() -> AbstractContextManager[None]:
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:
-    """The exit code by the shell's convention: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    """The exit code, by the shell's convention: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
     return 128 + (stop.args[0] if stop.args else signal.SIGINT)

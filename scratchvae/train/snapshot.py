@@ -54,16 +54,16 @@ def data_hash(*splits: Array | None) -> str:
 def resumed_step(
     numbers: Mapping[str, Any], rows: int, data: str, epochs: int, steps_per_epoch: int
 ) -> tuple[int, int]:
-    """The step of a checkpoint, and how many epochs its model had been trained before the run.
+    """The step of a checkpoint, and the epochs that its model was trained for before the run.
 
     Raises InputError unless its `Trainer.state` numbers fit the run.
 
-    rows, data (a hash), epochs and steps_per_epoch are those of the run that resumes.
+    rows, data (a hash), epochs and steps_per_epoch are those of the resuming run.
     """
     if numbers.get("rows") != rows:
         raise InputError(
             f"the run was trained on {numbers.get('rows')} examples, but the data now hold "
-            f"{rows}: resume with the same data, or let a new run begin with this one's parameters"
+            f"{rows}: resume with the same data, or start a new run from its parameters"
         )
     if numbers.get("data", data) != data:
         raise InputError(
@@ -75,8 +75,8 @@ def resumed_step(
     epochs -= earlier
     if not 0 <= step - epochs * steps_per_epoch <= steps_per_epoch:
         raise InputError(
-            f"the checkpoint is inconsistent: {step} steps in {epochs} epochs and part of another, "
-            f"with {steps_per_epoch} steps per epoch: the run cannot be resumed"
+            f"the checkpoint is inconsistent: {step} steps do not fit {epochs} complete epochs "
+            f"of {steps_per_epoch} steps: the run cannot be resumed"
         )
     return step, earlier
 
@@ -97,7 +97,7 @@ def history_of(records: Any) -> list[dict[str, float]]:
 
 
 def check_arrays(own: Mapping[str, Array], arrays: Mapping[str, Any]) -> None:
-    """Raises InputError unless a checkpoint's arrays fit the run's own, and are finite."""
+    """Raises InputError unless a checkpoint's arrays fit the run's own and are finite."""
     for name, live in own.items():
         a = np.asarray(arrays.get(name))
         if a.shape != live.shape or a.dtype != live.dtype or not np.isfinite(a).all():

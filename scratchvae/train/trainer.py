@@ -38,21 +38,21 @@ class Trainer:
     X, X_test     (N,D), as `fit` takes them; X_test may be None
     y, y_test     (N,), their labels, for models with labels
     batch_size    examples per step; the last mini-batch of an epoch may be smaller
-    lr            Adam's step size: a number, or a function of the epoch (fractions included), which
-                  may be called for all steps of an epoch before the first of them
+    lr            Adam's step size: a number, or a function of the fractional epoch, which may be
+                  called for all steps of an epoch before the first one
     adam          other settings of `optim.Adam`: beta1, beta2, eps, v0
     kl_warmup     epochs over which the weight of the KL term (or the capacity) ramps up from 0
-    kl_cycle      instead, restart the ramp every so many epochs, and reach 1 halfway
+    kl_cycle      instead, epochs after which the ramp restarts; it reaches 1 halfway
     binarize      "none"; "static": binarise grey pixels once; "dynamic": sample them at each step
     clip_norm     upper bound of the norm of each step's gradient, which is scaled down to it
     cuda_graphs   on a GPU, replay each step as one CUDA graph instead of launching its kernels
     detect_anomaly  check the output of every op, and stop at the first NaN or infinity: slow
-    checkpoint_file  a .npz file for the state of the run; where it exists, the run goes on from it
+    checkpoint_file  a .npz file for the state of the run; if it exists, the run resumes from it
 
     `sums` holds rec, kl and loss, summed over the epoch so far, and 1 if all parameters are finite.
     """
 
-    processes = 1  # that take a part in each step
+    processes = 1  # that share each step
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Trainer:
         return len(self.model.history_) - self._earlier_epochs
 
     def prepared(self, make: Callable[[], np.ndarray]) -> Array:
-        """The rows that make() returns, on the device."""
+        """The rows returned by make(), on the device."""
         return self.xp.asarray(make())
 
     # -------------------------------------------------------------------------------- the run
@@ -220,7 +220,7 @@ class Trainer:
         return record | {"seconds": time.perf_counter() - start}
 
     def _must_save(self, timer: CheckpointTimer, check: bool) -> bool:
-        """Whether a checkpoint is due; its time is up only at a check of the losses."""
+        """Whether a checkpoint is due; time intervals are tested only when losses are checked."""
         return timer.due_by_step(self.step) or (check and timer.due_by_time())
 
     def measure(self, X: Array) -> dict[str, Any]:
@@ -233,7 +233,7 @@ class Trainer:
         return speed(self._timed, self.seconds, self.model.rows_)
 
     def take_step(self, rows: Array) -> tuple[Any, Any]:
-        """One training step on these rows of the data; returns the activations and gradients."""
+        """One training step on these rows of the data. Returns the activations and gradients."""
         numbers = self.step_numbers(self.step)
         acts = self.forward(rows, numbers)
         self.add_losses(acts)
@@ -243,14 +243,14 @@ class Trainer:
         return acts, self.model.gradients
 
     def step_numbers(self, step: int) -> StepNumbers:
-        """The schedules' and Adam's numbers for the step after `step` steps."""
+        """The numbers of the KL schedule and of Adam for the step after `step` steps."""
         now = step / self.steps_per_epoch  # in epochs
         lr = self.lr(now) if callable(self.lr) else self.lr
         weight = ramp(now, self.kl_warmup, self.kl_cycle)
         return StepNumbers(step, weight, *self.adam.rates(lr, step + 1))
 
     def forward(self, rows: Array, numbers: StepNumbers, first: int = 0) -> Any:
-        """The activations of these rows, the ones from `first` on in the mini-batch."""
+        """The activations of these rows, which start at row `first` of the mini-batch."""
         model, B = self.model, len(rows)
         key = {"seed": model.seed, "step": numbers.step, "row": first}
         x = to_float(self.X[rows], model.workspace("x", B, self.X.shape[1]))
@@ -270,7 +270,7 @@ class Trainer:
         return [self.xp.sum(values, dtype="float64") for values in terms]
 
     def update(self, numbers: StepNumbers) -> None:
-        """Clip the gradients if required, and update the parameters by Adam."""
+        """Clip the gradients if required, and update the parameters with Adam."""
         p, g = self.model.params_.array, self.model.gradients.array
         if self.clip_norm is not None:
             clip(g, self.clip_norm)
@@ -303,9 +303,9 @@ class Trainer:
         return numbers, {"adam_m": self.adam.m, "adam_v": self.adam.v, "sums": self.sums}
 
     def resume(self, numbers: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        """Continue from a saved `state`, with a model that has its parameters and history already.
+        """Continue from a saved `state`; the model already has its parameters and history.
 
-        Raises InputError if the checkpoint is of other data, or is inconsistent.
+        Raises InputError if the checkpoint is from other data or inconsistent.
         """
         own = len(self.X), self._data_hash(), len(self.model.history_), self.steps_per_epoch
         step, earlier = resumed_step(numbers, *own)
@@ -329,11 +329,11 @@ class Trainer:
         return p & m & v
 
     def first_bad(self, acts: Any) -> str | None:
-        """The first tensor of the last step that is not finite; acts are its activations."""
+        """The first non-finite tensor of the last step; acts are its activations."""
         moments = {"m": self.adam.m, "v": self.adam.v}
         return nonfinite.first_bad(acts, self.model.gradients, self.model.params_, moments)
 
     def _stopped(self, step: int, what: str) -> NonFiniteError:
-        """Restore the snapshot; the error that ends the run at this step."""
+        """Restore the snapshot, and return the error that ends the run at this step."""
         self.restore_snapshot()
         return NonFiniteError(f"epoch {self.epoch + 1}, step {step}: {what}; {nonfinite.ADVICE}")

@@ -1,8 +1,8 @@
-"""What this package proves of itself: the checks of its ops and models, and bugs for them to find.
+"""The package checks itself: its ops, its models, and the checks themselves on known bugs.
 
-`ops.py` and `model.py` apply the gradient checker, `meaning.py` tests what differences cannot see,
-`known_bugs.py` holds bugs that the checks must find, and `table.py` prints all of it. No checker
-of other people's functions belongs here (that is `gradcheck`), and nothing that a model needs.
+`ops.py` and `model.py` apply the gradient checker, `meaning.py` tests what finite differences
+cannot see, `known_bugs.py` holds bugs that the checks must find, and `table.py` prints the results.
+Checks of users' functions belong in `gradcheck`; nothing here is needed by a model.
 """
 
 from typing import TYPE_CHECKING

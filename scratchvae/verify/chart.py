@@ -1,4 +1,4 @@
-"""The error of every gradient that was checked, drawn beside the resolution of its check."""
+"""A chart of the error of every checked gradient beside the resolution of its check."""
 
 from collections.abc import Iterable
 from math import isfinite
@@ -53,8 +53,8 @@ def gradient_errors(reports: Iterable[tuple[str, Report]]) -> Figure:
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     hide_spines(axes, "top", "right", "left")
-    axes.set_xlabel("error of a gradient, relative to its size")
-    looks = [("o", DARK, 4, "error found"), ("|", LIGHT, 8, "smallest error that would be seen")]
+    axes.set_xlabel("relative error of a gradient")
+    looks = [("o", DARK, 4, "error found"), ("|", LIGHT, 8, "smallest detectable error")]
     looks += [("X", MIDDLE, 8, "did not pass")] if wrong else []
     handles = [
         Line2D([], [], color=colour, marker=marker, ms=size, mew=2 if marker == "|" else 1,

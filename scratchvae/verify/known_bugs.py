@@ -1,11 +1,11 @@
 # mypy: disallow-untyped-defs=false
-"""Bugs of real VAEs, each as a switch on this one: the checks are expected to fail while it is on.
+"""Bugs of real VAEs, each as a switch on this one: the checks must fail while it is on.
 
     with BUGS["noise redrawn in backward"]():
         report = check_model(vae, x, eps)
 
-Each bug replaces functions of this package while the context lasts. `scratchvae verify --teeth`
-runs the checks with every one; `examples/wrong_gradient.py` shows the images of such a VAE.
+Each bug replaces functions of this package within the context. `scratchvae verify --teeth` runs the
+checks with each of them; `examples/wrong_gradient.py` shows images from such a VAE.
 """
 
 from collections.abc import Callable
@@ -211,7 +211,7 @@ BUGS: dict[str, Switch] = {
         ops, bce_with_logits_backward=division_by_a_probability
     ),
     # Right gradients of a wrong loss, and right gradients that training misuses. Differences cannot
-    # find them: `meaning.py` does, and the check of a training step in `model.py`.
+    # find them; `meaning.py` does, and so does the check of a training step in `model.py`.
     "exp logvar as standard deviation": sampler(lambda logvar, eps: (2 * logvar, eps), 2),
     "noise scaled in the sampler": sampler(lambda logvar, eps: (logvar, 0.01 * eps), 1),
     "noise scaled where it is drawn": noise_changed(lambda eps: 0.01 * eps),

@@ -1,7 +1,7 @@
-"""Tests of what differences cannot see: whether the loss is that of a VAE.
+"""Tests of what finite differences cannot see: whether the loss is that of a VAE.
 
 A model that samples with exp(logvar) as its standard deviation, or forgets its KL, has correct
-gradients of a wrong loss. Each test here compares two parts of a model by means of its own sampler.
+gradients of a wrong loss. Each test here compares two parts of a model, using its own sampler.
 Random quantities may differ by five standard errors.
 """
 
@@ -29,7 +29,7 @@ EXTREME = 40.0  # a logit at which a clamp, or a sigmoid that rounds to 1, shows
 def findings(model: Any, x: Any, eps: Any, y: Any, seed: int) -> Iterator[Finding]:
     """All tests, at random parameters. x (B,D), eps (B,Z), y (B,).
 
-    Parameters and beta are left changed: a Bernoulli's logits are then of the order of EXTREME.
+    Parameters and beta stay changed: a Bernoulli's logits are then of the order of EXTREME.
     """
     x, eps = np.asarray(x)[:EXAMPLES], np.asarray(eps)[:EXAMPLES]
     if y is not None:  # every row gets a label: without one, a bound is a mean over the classes
@@ -98,17 +98,17 @@ def _sampler(model: Any, x: np.ndarray, seed: int) -> Iterator[Finding]:
     u = (z - mu) * np.exp(-logvar / 2)
     limit = ERRORS / DRAWS**0.5
     off = float(np.abs(u.mean(axis=0)).max())
-    yield within("mean of the samples", off, limit, "it is not mu, in units of exp(logvar/2)")
+    yield within("mean of the samples", off, limit, "it is not mu; in units of exp(logvar/2)")
     std = u.std(axis=0)
     worst = float(std[np.abs(std - 1).argmax()])
-    text = f"it is {worst:.3g} times exp(logvar/2), the deviation that the KL assumes"
+    text = f"it is {worst:.3g} times exp(logvar/2), the std that the KL assumes"
     yield within("spread of the samples", abs(worst - 1), ERRORS / (2 * DRAWS) ** 0.5, text)
     # noise that units share shows in the correlation, noise that is not normal in the fourth moment
     shared = float(np.abs(u.T @ u / DRAWS - np.diag((u * u).mean(axis=0))).max())
-    text = "units of the latent space share their noise"
+    text = "latent units share their noise"
     yield within("samples are independent", shared, limit, text)
     fourth = float(np.abs((u**4).mean(axis=0) - 3).max())
-    text = "the fourth moment of the noise is not that of a normal number"
+    text = "the fourth moment of the noise is not that of a normal distribution"
     yield within("samples are normal", fourth, ERRORS * (96 / DRAWS) ** 0.5, text)
     # log q(z|x) - log p(z), whose mean over z is the KL; the constants cancel
     ratio = ((z * z - u * u - logvar) / 2).sum(axis=1)
@@ -142,7 +142,7 @@ def _batch(model: Any, x: np.ndarray, eps: Any, y: Any) -> Finding:
     each = [slice(i, i + 1) for i in range(len(x))]
     alone = [model.loss_and_grad(x[i], eps[i], None if y is None else y[i])[0] for i in each]
     mean = float(np.mean(alone))
-    text = f"the loss of the batch is {whole:.4g}, the mean of its examples alone {mean:.4g}"
+    text = f"the loss of the batch is {whole:.4g}, the mean over its examples {mean:.4g}"
     return within("mean of the examples", abs(whole - mean) / abs(whole), 1e-9, text)
 
 

@@ -1,7 +1,7 @@
 """`check_model`: a model's gradients, its training step, and the meaning of its loss.
 
-Differences show that a gradient belongs to a loss. They do not show that the loss is the right one,
-nor that training uses that gradient: `check_model` tests these too, the first with `meaning.py`.
+Finite differences show that a gradient belongs to a loss. They do not show that the loss is the
+right one, nor that training uses that gradient: `check_model` tests both, the loss by `meaning.py`.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,10 +31,10 @@ def check_model(
     """Check a float64 model: the gradient of every parameter, its training step, and its meaning.
 
     x (B,D), eps (B,Z) and, for models with labels, y (B,) are passed to its public
-    `loss_and_grad`, whose gradients are the leaves of the report. Its findings are the shipped
-    training step, with Adam as in the paper; the gradients after `steps` such steps on x, at
-    another beta, and at extreme logits; the gradient by which the likelihood regret refines q; and
-    what differences cannot see: the spread of the samples, the KL, beta, the likelihood and the
+    `loss_and_grad`, whose gradients are the leaves of the report. The findings are the shipped
+    training step, compared with Adam as in the paper; the gradients after `steps` such steps on x,
+    at another beta, and at extreme logits; the gradient by which the likelihood regret refines q;
+    and what differences cannot see: the spread of the samples, the KL, beta, the likelihood and the
     bounds of a model with noise. The parameters are changed and restored. Raises InputError if the
     model is not in float64.
     """
@@ -46,7 +46,7 @@ def check_model(
     model.loss_and_grad(x, eps, y)  # refuses what does not fit
     if model.dtype != "float64":
         raise InputError(
-            f"check_model needs dtype='float64', got {model.dtype!r}: build such a twin"
+            f"check_model needs dtype='float64', got {model.dtype!r}: build a float64 model"
         )
     with _restored(model):
         report = _gradients(model, x, eps, y, seed)
@@ -115,7 +115,7 @@ def _gradients(model: Any, x: Any, eps: Any, y: Any, seed: int) -> Report:
 def _loss(model: Any, x: Any, eps: Any, y: Any) -> Callable[[], Any]:
     """The loss that `loss_and_grad` returns, without the time of its backward.
 
-    A model whose loss is another one without backward keeps it.
+    A model whose loss changes without its backward keeps it.
     """
     twin = copy(model)  # of the same parameters; the caller's model keeps its backward
     twin.backward = lambda *a, **named: None
@@ -127,18 +127,18 @@ def _loss(model: Any, x: Any, eps: Any, y: Any) -> Callable[[], Any]:
 
 
 def surrogate(model: Any, x: Any, eps: Any) -> Callable[[], Any]:
-    """The function whose gradient the doubly reparameterized estimate is.
+    """The function whose gradient is the doubly reparameterized estimate.
 
     The estimate (Tucker et al., arXiv:1810.04152) has the mean of the bound's gradient, but it is
     not the gradient of the bound, so differences of the bound cannot check it. They can check it
     against this function, in which the importance weights w, and q where it is evaluated, are held
-    at their values for the parameters of now:
+    at their values for the current parameters:
 
         decoder    sum_k w_k   [-log p(x|z_k)]                                       z_k held
         encoder    sum_k w_k^2 [-log p(x|z_k) - log p(z_k) + log q(z_k|x)]     p(x|.) and q held
 
-    Returns a function of no arguments: the mean over the batch of the sum of both lines, for the
-    parameters as they are when it is called.
+    Returns a function of no arguments: the mean over the batch of the sum of both lines, at the
+    parameters of the time of the call.
     """
     p = model.params_
     held, first = p.array.copy(), model.forward(x, eps)
@@ -204,12 +204,12 @@ def _training(model: Any, x: Any, y: Any, steps: int) -> Iterator[Finding]:
     _, gradients = model.loss_and_grad(x, None if noise is None else to_numpy(noise), y)
     p[...] = after
     right = np.concatenate([g.ravel() for g in gradients.values()])
-    yield _same("the gradient that a step uses", g, right, "not that of loss_and_grad at its noise")
-    yield _same("the update of a step", to_numpy(p), expected, "not Adam's, as the paper has it")
+    yield _same("the gradient that a step uses", g, right, "not loss_and_grad's for its noise")
+    yield _same("the update of a step", to_numpy(p), expected, "not that of Adam in the paper")
 
 
 def _same(name: str, found: Any, right: Any, otherwise: str) -> Finding:
-    """Whether two arrays are equal, but for rounding: relative to the largest entry."""
+    """Whether two arrays are equal up to rounding, relative to the largest entry."""
     limit = 1e4 * float(np.finfo(right.dtype).eps)
     scale = float(np.abs(right).max()) or 1.0
     return within(name, float(np.abs(found - right).max()) / scale, limit, otherwise)

@@ -1,4 +1,4 @@
-"""The ops of this package by name: random inputs for them, and their check."""
+"""The ops of this package by name: their random inputs and their checks."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ..models import load  # noqa: F401  (imports every module that registers an
 def draw_inputs(
     name: str, seed: int = 0, sizes: dict[str, int] | None = None
 ) -> dict[str, np.ndarray]:
-    """Random float64 inputs for an op, of the shapes and in the domains of its registration."""
+    """Random float64 inputs for an op, with the registered shapes and domains."""
     return draw(OPS[name].inputs, seed, sizes)
 
 

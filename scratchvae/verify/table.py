@@ -1,7 +1,7 @@
 """`scratchvae verify` and `verify --teeth`: what is checked, and the tables that are printed.
 
 `show` checks every op and every model. `show_teeth` checks the checks: it switches on each bug of
-`known_bugs.py`, and makes every gradient of every op wrong in every way of `mutants.py`. A wrong
+`known_bugs.py`, and applies every mutant of `mutants.py` to every gradient of every op. A wrong
 gradient that passes is a hole in the checks.
 """
 
@@ -79,15 +79,15 @@ def reports(seed: int = 0) -> Iterator[tuple[str, Report]]:
 
 
 def show(seed: int, seen: list[tuple[str, Report]], verbose: bool = False) -> int:
-    """Print one table of all that is checked; 1 if anything failed, else 0.
+    """Print one table of all checks; return 1 if anything failed, else 0.
 
-    The reports are appended to `seen`, which is empty before. verbose: a line for each gradient and
-    each finding of a model, too.
+    The reports are appended to `seen`, which starts empty. verbose: also a line for each gradient
+    and each finding of a model, and the report of every failure, not only of ops, or the first.
     """
-    print("ops, models and their meaning, in float64: the error that was found, and the smallest")
-    print("that would have failed; of a gradient relative to its size, of a bound or KL in nats\n")
+    print("ops, models and their meaning, in float64: error found, and smallest detectable error;")
+    print("relative for gradients, in nats for a bound or a KL\n")
     print(f"{'':44} {'error':>8} {'detectable':>10}")
-    failed = []
+    failed: list[str] = []
     for name, report in reports(seed):
         seen.append((name, report))
         if name in OPS:
@@ -101,17 +101,20 @@ def show(seed: int, seen: list[tuple[str, Report]], verbose: bool = False) -> in
             for finding in report.findings if verbose else ():
                 print(_row(f"  {finding.name}", finding))
         if report.verdict not in GOOD:
-            print(f"\n{report}\n")
+            if verbose or name in OPS or not failed:  # what fails after an op may only use it
+                print(f"\n{report}\n")
             failed.append(name)
     passed = f"{len(seen) - len(failed)} of {len(seen)} ops and models passed"
     worst = max(report.error for _, report in seen)
-    print(f"\n{passed}; the worst gradient is off by {worst:.1e} of its size")
+    print(f"\n{passed}; the largest relative error of a gradient is {worst:.1e}")
     verdicts = {name: report.verdict for name, report in seen}
     for name in failed:
         print(f"{verdicts[name]} {name}")
     ops = [name for name in failed if name in OPS]
     if ops and len(failed) > len(ops):
         print(f"fix this first: {', '.join(ops)}; the models that fail may use it")
+    elif len(failed) > 1 and not verbose:
+        print(f"above is the report on {failed[0]}; -v prints those of the others")
     return 1 if failed else 0
 
 
@@ -135,7 +138,7 @@ def teeth(seed: int = 0) -> Iterator[tuple[str, str]]:
 
 
 def killers(report: Report) -> str:
-    """What in a report is not right: gradients, findings, and the contract."""
+    """What failed in a report: gradients, findings, and the contract."""
     leaves = [f"d{leaf.name}" for leaf in report.leaves if leaf.verdict not in GOOD]
     found = [f"gradient {', '.join(leaves)}"] if leaves else []
     found += [finding.name for finding in report.findings if finding.verdict not in GOOD]
@@ -144,7 +147,7 @@ def killers(report: Report) -> str:
 
 
 def show_teeth(seed: int = 0) -> int:
-    """Print each mutant with what killed it; 1 if one survived, else 0."""
+    """Print each mutant and what killed it; return 1 if one survived, else 0."""
     killed = total = 0
     for name, killer in teeth(seed):
         total += 1

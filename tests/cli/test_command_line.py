@@ -119,7 +119,7 @@ def test_the_latent_plane_shows_the_means(train, pictures, monkeypatch):
 def test_the_card_says_what_the_pixels_are(train, capsys):
     for options, said in (
         ((), "grey, in [0, 1]"),
-        (("--binarize", "static"), "training used one binary version too"),
+        (("--binarize", "static"), "training also used one binary version"),
         (("--binarize", "dynamic"), "training used a new binary version each step"),
         (("--likelihood", "gaussian"), "real numbers"),
     ):
@@ -209,7 +209,7 @@ def test_an_option_that_a_model_would_ignore_is_refused(train, capsys):
     capsys.readouterr()
     code, folder = train("--model", "ae", "--beta", "4")
     assert code == 2
-    assert "--beta means nothing for --model ae" in capsys.readouterr().err
+    assert "--beta does not apply to --model ae" in capsys.readouterr().err
     assert not folder.exists()
     assert train("--model", "ae")[0] == 0
 
@@ -316,10 +316,10 @@ def test_evaluate_with_samples_gives_a_tighter_bound(train, capsys):
         (["--resume", "--overwrite"], ["not allowed with"]),
         (["--likelihood", "gaussian", "--binarize", "static"], ["binarize"]),
         (["--tint", "red"], ["unrecognized arguments: --tint red (see scratchvae train --help)"]),
-        (["--learning-rate=1"], ["--learning-rate=1, perhaps --lr"]),
-        (["--num_epochs", "3"], ["--num_epochs 3, perhaps --epochs"]),
-        (["--latnt-dim", "3"], ["--latnt-dim 3, perhaps --latent-dim"]),
-        (["a.npy"], ["unrecognized arguments: a.npy, perhaps --data a.npy (see"]),
+        (["--learning-rate=1"], ["--learning-rate=1; did you mean --lr?"]),
+        (["--num_epochs", "3"], ["--num_epochs 3; did you mean --epochs?"]),
+        (["--latnt-dim", "3"], ["--latnt-dim 3; did you mean --latent-dim?"]),
+        (["a.npy"], ["unrecognized arguments: a.npy; did you mean --data a.npy? (see"]),
     ],
 )
 def test_unusable_options_write_nothing(options, words, tmp_path, capsys, monkeypatch):

@@ -159,7 +159,7 @@ def test_what_the_model_learned_is_not_to_be_dropped(train, tmp_path, capsys):
     assert f"holds 'x' in line 2, column 'weight', {learned} --missing mean" in text
     assert "drop" not in text
     text = says("height,weight,age,kind,name", "1,2,3,a,n", "2,1,4,b,m")
-    assert "leave it out by --drop name" in text
+    assert "leave it out with --drop name" in text
     folder = train(numbers(tmp_path / "n.csv"), "--likelihood", "gaussian", "--quiet")
     text = says("1,x,3", "2,y,4", "5,z,4")
     assert "or correct the text, since the model was fitted on as many columns of numbers" in text
@@ -298,7 +298,7 @@ def test_what_is_skipped_is_said_once_by_train(train, tmp_path, capsys):
     folder = photos(tmp_path / "photos")
     (folder / "a" / "notes.txt").write_text("")
     train(folder)
-    assert capsys.readouterr().err.count("files that are no pictures were skipped: 1") == 1
+    assert capsys.readouterr().err.count("skipped files that are not pictures: 1") == 1
     train(folder, "--quiet")
     assert capsys.readouterr().err == ""
     train(table(tmp_path / "t.csv"), *GAUSSIAN)
@@ -313,7 +313,7 @@ def test_what_is_skipped_is_said_by_every_command_that_reads_a_folder(train, tmp
     for command in ("anomaly", "encode", "reconstruct", "evaluate"):
         capsys.readouterr()
         assert cli.main([command, run, "--data", str(new)]) == 0
-        told = "skipped: 3, such as 'a/IMG_1.HEIC'; HEIC is not, so convert to JPEG: 1"
+        told = "not pictures: 3, such as 'a/IMG_1.HEIC'; convert HEIC to JPEG: 1"
         assert capsys.readouterr().err.count(told) == 1, command
     splits = tmp_path / "splits"
     photos(splits / "train")
@@ -322,7 +322,7 @@ def test_what_is_skipped_is_said_by_every_command_that_reads_a_folder(train, tmp
     (splits / "test" / "a" / "notes.txt").write_text("")
     capsys.readouterr()
     assert cli.main(["encode", run, "--data", str(splits), "--split", "all"]) == 0
-    assert capsys.readouterr().err.count("were skipped") == 1
+    assert capsys.readouterr().err.count("skipped files") == 1
 
 
 def test_the_sheet_of_a_run_is_read_by_later_commands(train, tmp_path, capsys):
@@ -342,7 +342,7 @@ def test_the_sheet_of_a_run_is_read_by_later_commands(train, tmp_path, capsys):
     months = book("months.xlsx", May=20, June=30)
     gaussian = ("--likelihood", "gaussian", "--quiet")
     run = str(train(months, *gaussian))
-    reads = "reads the sheet 'May'; the others ('June') are left out: --sheet June"
+    reads = "reads the sheet 'May'; the others ('June') are ignored: --sheet June"
     assert reads in capsys.readouterr().err
     run = str(train(months, *gaussian, "--sheet", "June"))
     assert json.loads((tmp_path / "run" / "config.json").read_text())["sheet"] == "June"
@@ -358,12 +358,12 @@ def test_the_sheet_of_a_run_is_read_by_later_commands(train, tmp_path, capsys):
     assert scored(book("later.xlsx", Notes=7, June=9), "--contamination", "0.1") == (9, "")
     n, told = scored(book("july.xlsx", July=8, August=9))
     assert n == 8
-    assert "no sheet 'June', as the run has, and reads the sheet 'July'; the others ('Aug" in told
+    assert "no sheet 'June', unlike the run's file, and reads the sheet 'July'; the others" in told
     plain = table(tmp_path / "t.csv", names=("a", "b"), kinds=False, n=5)
     assert scored(str(plain)) == (5, "")
-    refused(capsys, ["anomaly", run, "--data", plain, "--sheet", "May"], "is no Excel file")
+    refused(capsys, ["anomaly", run, "--data", plain, "--sheet", "May"], "is not an Excel file")
     refused(capsys, ["anomaly", run, "--data", months, "--sheet", "Mai"], "no sheet 'Mai'")
-    refused(capsys, ["train", "--data", "strokes", "--sheet", "May"], "no table")
+    refused(capsys, ["train", "--data", "strokes", "--sheet", "May"], "not a table")
 
 
 def test_images_keep_their_shape_and_names_may_be_written_in_any_case(train, tmp_path):
@@ -426,7 +426,7 @@ def test_arrays_that_are_named_are_read_alike_by_each_command(train, tmp_path, c
     told = [tmp_path / "other.npz", "--array", "spectrograms"]
     refused(capsys, ["evaluate", folder, "--data", *told], "has no array spectrograms: it holds X")
     told = [tmp_path / "flat.npy", "--array", "spectrograms"]
-    refused(capsys, ["evaluate", folder, "--data", *told], "--array (array=) means nothing for fla")
+    refused(capsys, ["evaluate", folder, "--data", *told], "--array (array=) does not apply to fla")
     told = [few, "--label-column", "kinds"]
     refused(capsys, ["evaluate", folder, "--data", *told], "has no array kinds: it holds fs, spec")
 
@@ -460,15 +460,15 @@ def test_a_run_made_before_there_was_array_is_read(train, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--array", "X"], ["--array (array=) means nothing for strokes"]),
+        (["--array", "X"], ["--array (array=) does not apply to strokes"]),
         (["--data", "slaes.csv"], ["there is no file slaes.csv: check the path"]),
         (["--data", "tt.csv"], ["there is no file tt.csv: did you mean t.csv?"]),
-        (["--size", "8"], ["--size (size=) means nothing for strokes", "leave it out"]),
+        (["--size", "8"], ["--size (size=) does not apply to strokes", "leave it out"]),
         (["--grey", "--colour"], ["not allowed with argument --grey"]),
         (["--missing", "median"], ["invalid choice: 'median'"]),
         (["--data", "photos", "--size", "8x"], ["--size (size=) must be 32"]),
         (["--data", "photos", "--size", "9999"], ["must be <= 8192 pixels"]),
-        (["--data", "photos", "--label-column", "a"], ["means nothing for photos/"]),
+        (["--data", "photos", "--label-column", "a"], ["does not apply to photos/"]),
         (["--data", "t.csv"], ["holds 'a' in line 2, column 'kind'", "--label-column kind"]),
         (["--data", "t.csv", "--label-column", "x"], ["has no column 'x' for the labels"]),
         (["--data", "mnst"], ["Did you mean mnist?"]),
@@ -519,7 +519,7 @@ def test_a_row_with_a_gap_has_one_score(train, tmp_path, capsys):
 def test_training_data_that_mean_nothing_or_are_not_there(train, tmp_path, capsys):
     folder = train(table(tmp_path / "t.csv"), *GAUSSIAN, "--quiet")
     argv = ["anomaly", folder, "-o", tmp_path / "s.csv", "--training-data", tmp_path / "none.csv"]
-    refused(capsys, argv, "--training-data means nothing without --contamination: leave it out")
+    refused(capsys, argv, "--training-data has no effect without --contamination: leave it out")
     refused(
         capsys, [*argv, "--contamination", "0.1"], "--training-data: there is no file or folder"
     )
@@ -583,16 +583,16 @@ def test_a_threshold_needs_the_data_of_the_training(train, tmp_path, capsys):
     content = path.read_text()
     path.write_text(content + content.splitlines()[-1] + "\n")
     new = table(tmp_path / "new.csv")
-    refused(capsys, [*argv, "--data", new], "does not hold what", "--init-from")
+    refused(capsys, [*argv, "--data", new], "is not what", "--init-from")
     path.unlink()
-    refused(capsys, [*argv, "--data", new], "is gone, and --contamination", "--training-data")
+    refused(capsys, [*argv, "--data", new], "is gone, but --contamination", "--training-data")
     scores = (tmp_path / "s.csv").read_text()
     (tmp_path / "moved.csv").write_text(content)
     call = [*argv, "--data", tmp_path / "moved.csv", "--split", "test", "--training-data"]
     assert cli.main([str(a) for a in [*call, tmp_path / "moved.csv"]]) == 0
     assert (tmp_path / "s.csv").read_text() == scores
     (tmp_path / "moved.csv").write_text(content[: content.rindex("\n", 0, -1)])
-    refused(capsys, [*call, tmp_path / "moved.csv"], "moved.csv does not hold what")
+    refused(capsys, [*call, tmp_path / "moved.csv"], "moved.csv is not what")
 
 
 def test_gaps_that_a_run_fills_are_told(train, tmp_path, capsys):
@@ -634,7 +634,7 @@ def test_a_later_table_without_names_is_taken_by_position_with_a_warning(train, 
     capsys.readouterr()
     new = str(tmp_path / "new.csv")
     assert cli.main(["anomaly", str(folder), "--data", new, "-o", "s.csv"]) == 0
-    told = "new.csv has no names of columns: they are taken to be a, b, in order"
+    told = "new.csv has no column names: they are assumed to be a, b, in order"
     assert told in capsys.readouterr().err
 
 
@@ -831,8 +831,8 @@ def test_labels_of_another_group_are_not_taken(train, tmp_path, capsys, suffix):
         third = ("--data", data, "--array", "Tag3/images")
         assert labels_scored(run, *third) == {None}
         told = (
-            f"{data.name} has no labels that go with 'Tag3/images' as 'Tag1/labels' goes with "
-            "'Tag1/images', the rows of the run, so none are read: --label-column names others"
+            f"{data.name} has no labels that match 'Tag3/images' as 'Tag1/labels' matches "
+            "'Tag1/images', the rows of the run, so none are read: name them with --label-column"
         )
         assert capsys.readouterr().err.count(told) == 1
         assert labels_scored(run, *third, "--label-column", "Tag1/labels") == ones
@@ -842,7 +842,7 @@ def test_labels_of_another_group_are_not_taken(train, tmp_path, capsys, suffix):
     run = train(own, *named, "--model", "cvae")
     capsys.readouterr()
     assert cli.main(["anomaly", str(run), "--data", str(own), "--array", "Tag3/images"]) == 2
-    why = "has no labels, and a ConditionalVAE needs them: name them with --label-column ("
+    why = "has no labels, but a ConditionalVAE needs them: name them with --label-column ("
     assert why in capsys.readouterr().err.splitlines()[-1]
 
 

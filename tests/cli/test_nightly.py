@@ -55,7 +55,7 @@ def test_it_goes_on_with_the_data_in_their_new_place(moved, train_run, capsys):
     folder, old, new = moved
     argv = ["train", "--resume", "--out", str(folder), "--data", str(new)]
     assert cli.main(argv) == 0
-    assert f"{new} holds the data of the run, by their SHA-256" in said(capsys)
+    assert f"{new} holds the data of the run (same SHA-256)" in said(capsys)
     assert json.loads((folder / "config.json").read_text())["data"] == str(new)
     assert of_run(folder, load(folder))["data"] == str(new)
     assert cli.main(["evaluate", str(folder)]) == 0
@@ -125,9 +125,7 @@ def test_binary_pixels_of_an_earlier_format_were_others(binarize, train_run, mon
 
     forge(path, older)
     before = contents(folder)
-    words = (
-        f"{path} is of an earlier version, which drew the binary pixels of --binarize {binarize}"
-    )
+    words = f"{path} is from an earlier version, which drew the pixels of --binarize {binarize}"
     refused(capsys, ["train", "--resume", "--out", folder], words, "or train again")
     assert contents(folder) == before
     assert cli.main(["sample", str(folder), "-o", str(folder / "s.npy")]) == 0, "it is still read"
@@ -261,7 +259,7 @@ def test_a_warm_start_begins_with_the_parameters_of_another_run(
     assert (step, epoch) == (0, 0)
     assert contents(first) == kept
     steps = load(first).run["step"]
-    assert f"beginning with the parameters of {first} after step {steps}\n" in said(capsys)
+    assert f"starting from the parameters of {first} after step {steps}\n" in said(capsys)
     settings = of_run(second, load(second))
     model = load_model(second)
     assert (model.beta, model.latent_dim, model.lr, len(model.history_)) == (2, 2, 0.01, 2)
@@ -328,15 +326,15 @@ def test_the_objective_of_a_warm_start_may_change(train_run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--latent-dim 3", ["the parameters of --latent-dim 2", "cannot have 3"]),
-        ("--hidden 8,4", ["--hidden (8,)", "cannot have (8, 4)", "leave --hidden out"]),
-        ("--model m2", ["--model vae", "cannot have m2"]),
+        ("--latent-dim 3", ["was trained with --latent-dim 2", "cannot use 3"]),
+        ("--hidden 8,4", ["--hidden (8,)", "cannot use (8, 4)", "leave out --hidden"]),
+        ("--model m2", ["--model vae", "cannot use m2"]),
         ("--model ae --beta 1", ["--model vae"]),
         ("--activation tanh", ["--activation relu"]),
         ("--likelihood gaussian", ["--likelihood bernoulli"]),
         ("--init glorot", ["--init uniform"]),
         ("--bias-from-data", ["--bias-from-data False"]),
-        ("--k 3", ["--k means nothing for --model vae"]),
+        ("--k 3", ["--k does not apply to --model vae"]),
         ("--beta -1", ["beta"]),
         ("--epochs 0", ["--epochs"]),
         ("--data strokes", ["(4, 4)", "(28, 28)"]),

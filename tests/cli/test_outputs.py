@@ -318,7 +318,7 @@ def test_the_threshold_is_that_of_the_rows_and_pixels_of_training(tmp_path, rng,
 def test_a_threshold_needs_the_training_data(trained, data, tmp_path, capsys):
     load_model(trained["vae"]).save(tmp_path / "m.npz")
     argv = ["anomaly", tmp_path / "m.npz", "--data", data, "--contamination", "0.1"]
-    refused(capsys, [*argv, "-o", tmp_path / "s.csv"], "m.npz does not name the data of its")
+    refused(capsys, [*argv, "-o", tmp_path / "s.csv"], "m.npz does not name its training data")
     own = tmp_path / "own.npz"
     own.write_bytes(data.read_bytes())
     call("train", "--data", own, *SMALL, "--out", tmp_path / "run")
@@ -338,7 +338,7 @@ def test_a_result_never_replaces_what_is_read(data, tmp_path, capsys):
     (tmp_path / "link.npy").symlink_to(new)
     files = [*run.iterdir(), own, new, tmp_path / "m.npz"]
     before = [file.read_bytes() for file in files]
-    words = "is a file of the data or of the run, which the result would replace: choose another -o"
+    words = "is a file of the data or the run and would be overwritten: choose another -o"
     for argv in (
         ["reconstruct", run, "--data", new, "-o", new],
         ["reconstruct", run, "--data", new, "-o", tmp_path / "link.npy"],
@@ -361,7 +361,7 @@ def test_a_result_never_replaces_a_picture_of_the_data(tmp_path, rng, capsys):
         Image.fromarray(rng.integers(0, 256, (4, 4)).astype(np.uint8)).save(photos / f"{i}.png")
     call("train", "--data", photos, *SMALL, "--out", run)
     before = contents(photos)
-    words = "is a file of the data or of the run"
+    words = "is a file of the data or the run"
     refused(capsys, ["sample", run, "-o", photos / "3.png"], words)
     refused(capsys, ["anomaly", run, "-o", photos / "3.csv"], f"3.png {words}")
     refused(capsys, ["sample", run, "--draw", "-o", photos / "3.png"], words)
@@ -394,7 +394,7 @@ def test_pictures_never_become_part_of_the_data(tmp_path, rng, capsys, monkeypat
     for i in range(20):
         Image.fromarray(rng.integers(0, 256, (4, 4)).astype(np.uint8)).save(photos / f"{i}.png")
     before = contents(photos)
-    words = f"is in {photos}, whose pictures are data"
+    words = f"is in {photos}, where a new picture would be read as data"
     for out in (photos, photos / "run"):
         refused(capsys, ["train", "--data", photos, *SMALL, "--out", out], words, "another --out")
     call("train", "--data", photos, *SMALL, "--out", run)
@@ -405,7 +405,7 @@ def test_pictures_never_become_part_of_the_data(tmp_path, rng, capsys, monkeypat
     call("encode", run, "-o", photos / "codes.csv")
     call("encode", run, "-o", photos / "codes.npz")
     (tmp_path / "keep.png").write_bytes(b"mine")
-    words = "keep.png is there already, and the picture beside"
+    words = "keep.png exists, and the picture beside"
     refused(capsys, ["anomaly", run, "-o", tmp_path / "keep.csv"], words)
     assert (tmp_path / "keep.png").read_bytes() == b"mine"
     assert not (tmp_path / "keep.csv").exists()

@@ -67,7 +67,7 @@ def test_rows_with_gaps_are_skipped_and_the_others_have_their_scores(ending, bad
     call(*argv, "--missing", "skip", "--contamination", "0.1")
     said = capsys.readouterr().out
     place = f"; line 7 of {file.name}" if ending == "csv" else ""
-    told = f"no score: 2 of 12 rows have gaps or infinities, first row 5 (counted from 0{place})\n"
+    told = f"not scored: 2 of 12 rows (missing or infinite), first row 5 (counted from 0{place})\n"
     assert told in said
     assert "the 10 examples of" in said
     rows = scores_in(out)
@@ -84,7 +84,7 @@ def test_rows_with_gaps_are_skipped_and_the_others_have_their_scores(ending, bad
 def test_the_advice_to_fill_gaps_works_where_it_is_given(ending, night, capsys):
     run, file, out, _ = night(ending, nan)
     argv = ["anomaly", run, "--data", file, "-o", out]
-    refused(capsys, argv, "fill such gaps by --missing mean", "(anomaly: --missing skip)")
+    refused(capsys, argv, "fill such gaps with --missing mean", "(anomaly: --missing skip)")
     call(*argv, "--missing", "mean")
     assert all(row["score"] for row in scores_in(out))
 
@@ -137,7 +137,7 @@ def test_the_share_of_the_test_split_above_the_threshold(night, tmp_path, capsys
     words = f"anomaly: a score above {limit:.9g}, the 0.8 quantile of the 6 test examples: 1 of 6\n"
     assert words in capsys.readouterr().out
     argv[2:4] = ["--threshold-from", "test"]
-    refused(capsys, argv, "--threshold-from means nothing without --contamination: leave it out")
+    refused(capsys, argv, "--threshold-from has no effect without --contamination: leave it out")
 
 
 def test_labels_left_out_of_training_make_no_threshold(tmp_path, rng, capsys):

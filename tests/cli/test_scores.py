@@ -104,10 +104,10 @@ def test_typicality_says_the_mean_of_the_training_rows(trained, data, tmp_path, 
 def test_rows_that_follow_one_another_have_one_score(trained, data, tmp_path, capsys):
     run, out = trained["vae"], tmp_path / "s.csv"
     argv = ["anomaly", run, "--group", "4", "-o", out]
-    refused(capsys, argv, "--group means nothing without --score typicality")
+    refused(capsys, argv, "--group has no effect without --score typicality")
     call(*argv, "--score", "typicality", "--data", data, "--contamination", "0.2")
     assert (
-        "; a row has the score of its group, 4 rows that follow one another; seed"
+        "; each row has the score of its group of 4 consecutive rows; seed"
         in capsys.readouterr().out
     )
     model = load_model(run)
@@ -122,13 +122,13 @@ def test_typicality_needs_the_training_data(trained, data, tmp_path, capsys):
     saved, out = tmp_path / "m.npz", tmp_path / "s.csv"
     load_model(trained["vae"]).save(saved)
     argv = ["anomaly", saved, "--data", data, "--score", "typicality", "-o", out]
-    refused(capsys, argv, "m.npz does not name the data of its", "--score typicality needs")
+    refused(capsys, argv, "m.npz does not name its training data", "which --score typicality needs")
     own = tmp_path / "own.npz"
     own.write_bytes(data.read_bytes())
     call("train", "--data", own, *SMALL, "--out", tmp_path / "run")
     own.rename(tmp_path / "moved.npz")
     argv = ["anomaly", tmp_path / "run", "--data", data, "--score", "typicality", "-o", out]
-    refused(capsys, argv, "which is gone, and --score typicality needs", "--training-data")
+    refused(capsys, argv, "which is gone, but --score typicality scores", "--training-data")
     assert not out.exists()
     call(*argv, "--training-data", tmp_path / "moved.npz")
     wanted = scores_of(tmp_path / "run", data, "all", "typicality")

@@ -77,7 +77,7 @@ def test_data_and_labels_are_found_by_name(names, pairs):
         ("arr_0 arr_1 arr_2", "it holds arr_0, arr_1, arr_2"),
         ("my_x my_y other", "it holds my_x, my_y, other"),
         ("train_x_test other", "it holds other, train_x_test"),
-        ("X x", "holds arrays whose names differ only in upper and lower case"),
+        ("X x", "holds arrays whose names differ only in case"),
     ],
 )
 def test_names_that_do_not_tell_are_refused(names, told):
@@ -136,7 +136,7 @@ def test_medmnist_and_dsprites_are_read(tmp_path, capsys):
         np.testing.assert_array_equal(found, X[:n])
         np.testing.assert_array_equal(labels, Y[:n])
         other = "val_images, val_labels"
-        said = f"reading {split}_images and {split}_labels; other arrays, not read: {other}\n"
+        said = f"reading {split}_images and {split}_labels; other arrays are ignored: {other}\n"
         assert capsys.readouterr().out == f"{path}: {said}"
     assert load_data(path, "all")[0].shape == (8, 2, 2)
 
@@ -175,7 +175,7 @@ def test_an_array_of_objects_that_is_asked_for_is_named_with_a_remedy(tmp_path):
     np.savez(path, X=X, y=np.array(list("abcabc"), dtype=object))
     assert refused(path) == (
         f"{path} holds 'y', an array of dtype object, but only numbers and text are read: convert "
-        "it by .astype(float), or .astype(str) for names, and save it again"
+        "it with .astype(float), or .astype(str) for names, and save it again"
     )
     np.save(tmp_path / "a.npy", np.array([[1, None]]))
     assert "a.npy holds an array of dtype object, but" in refused(tmp_path / "a.npy")
@@ -237,7 +237,7 @@ def test_a_folder_of_npy_files(tmp_path):
 def test_one_split_alone_in_a_folder_is_refused_with_the_file_that_is_left_over(tmp_path, split):
     np.save(tmp_path / f"x_{split}.npy", X)
     np.save(tmp_path / f"y_{split}.npy", Y)
-    told = "should hold X (and y), or x_train and x_test, or such names as images, data, labels; "
+    told = "should hold X (and y), or x_train and x_test, or names like images, data, labels; "
     remedy = "name the array of the rows with --array NAME (array=)"
     assert f"{told}it holds x_{split}, y_{split}: {remedy}" in refused(tmp_path)
     np.save(tmp_path / "x_tset.npy", X)
@@ -264,8 +264,8 @@ def test_a_part_that_is_damaged_or_holds_several_arrays_is_named(tmp_path):
     part = tmp_path / "kmnist-train-labels.npz"
     np.savez(part, a=Y, b=Y)
     assert refused(tmp_path) == (
-        f"{part} should hold one array, but holds a, b: read it by itself, and name the array of "
-        "the rows with --array NAME (array=)"
+        f"{part} should hold one array, but holds a, b: load this file alone, and name the array "
+        "of the rows with --array NAME (array=)"
     )
     part.write_bytes(part.read_bytes()[:50])
     assert refused(tmp_path).startswith(f"{part} is damaged")
@@ -328,7 +328,7 @@ def test_the_axis_of_the_rows_is_the_same_without_the_labels(tmp_path, matlab, o
             found, y = load_data(path, "all", verbose=True, **more)
             np.testing.assert_array_equal(found, columns.T)
             assert (y is None) == ("label_column" in more)
-            told = f"{path}: the last axis of X counts its rows, as the labels y tell\n"
+            told = f"{path}: the last axis of X counts its rows, as the labels y show\n"
             assert capsys.readouterr().out.endswith(told)
     matlab.savemat(path, {"X": columns.T, "y": Y}, **options)
     np.testing.assert_array_equal(load_data(path, "all", verbose=True)[0], columns.T)
@@ -345,8 +345,8 @@ def test_an_axis_of_which_nothing_tells_whether_it_counts_the_rows(tmp_path, mat
         found, _ = load_data(path, "all", verbose=True)
         np.testing.assert_array_equal(found, content["ff"])
         assert capsys.readouterr().out == (
-            f"{path}: no labels tell which axis of ff {found.shape} counts its rows, so the first "
-            "one does; if it is the last, transpose the array in the file\n"
+            f"{path}: the first axis of ff {found.shape} is assumed to count its rows, as no "
+            "labels show it; if it is the last, transpose the array in the file\n"
         )
     np.savez(tmp_path / "a.npz", ff=np.arange(24.0).reshape(4, 6))
     load_data(tmp_path / "a.npz", "all", verbose=True)
@@ -354,7 +354,7 @@ def test_an_axis_of_which_nothing_tells_whether_it_counts_the_rows(tmp_path, mat
     with h5py.File(tmp_path / "a.h5", "w") as f:
         f["X"], f["y"] = np.arange(24.0).reshape(4, 6), Y
     assert load_data(tmp_path / "a.h5", "all", label_column="", verbose=True)[0].shape == (4, 6)
-    told = f"{tmp_path / 'a.h5'}: reading X; other arrays, not read: y\n"
+    told = f"{tmp_path / 'a.h5'}: reading X; other arrays are ignored: y\n"
     assert capsys.readouterr().out == told, "the first axis of other programs' arrays"
 
 
@@ -402,7 +402,7 @@ def test_what_is_no_array_in_a_matlab_file_is_passed_over(tmp_path, matlab):
     assert load_data(path, "all")[0].shape == (6, 4)
     matlab.savemat(path, {"dataset": {"images": X}})
     assert refused(path) == (
-        f"{path} should hold X (and y), or x_train and x_test, or such names as images, data, "
+        f"{path} should hold X (and y), or x_train and x_test, or names like images, data, "
         "labels; it holds nothing: name the array of the rows with --array NAME (array=)"
     )
 
@@ -581,7 +581,7 @@ def test_cells_within_cells_and_forged_sizes_take_no_stack_and_no_memory(tmp_pat
     path.write_bytes(of_cells(*[LETTER] * 6, shape=(1 << 30, 1)))
     assert "which is impossible: get the file again" in refused(path)
     path.write_bytes(of_cells(*[LETTER] * 6, shape=(2, 3)))
-    assert "has labels y in cells of shape (2, 3): keep one cell a row" in refused(path)
+    assert "has labels y in cells of shape (2, 3): keep one cell per row" in refused(path)
     rows = matrix(9, (6, 4), element(2, X.tobytes()), b"X")
     labels = matrix(1, (6, 1), LETTER * 6, b"y")[8:]
     for size in (0, 1 << 31):
@@ -633,7 +633,7 @@ def test_a_matlab_file_of_another_version_or_of_many_arrays(tmp_path, matlab, mo
     assert "which is impossible" in refused(path)
     path.write_bytes(whole)
     monkeypatch.setattr("scratchvae.data.foreign.matlab.MAX_ARRAYS", 4)
-    assert "has more than 4 arrays, the most that are read" in refused(path)
+    assert "exceeds the limit of 4 arrays" in refused(path)
 
 
 @pytest.mark.parametrize("pack", [False, True])
@@ -681,7 +681,7 @@ def test_labels_of_numbers_come_before_names_of_classes(tmp_path, matlab, capsys
     facts = {"X": X.reshape(6, 4), "target": Y, "labels": cells("a", "b", "c"), "classes": "abc"}
     matlab.savemat(path, facts)
     assert load_data(path, "all", verbose=True)[1].tolist() == Y.tolist()
-    said = f"{path}: reading X and target; other arrays, not read: classes, labels\n"
+    said = f"{path}: reading X and target; other arrays are ignored: classes, labels\n"
     assert capsys.readouterr().out == said
     del facts["target"]
     matlab.savemat(path, facts)
@@ -708,15 +708,13 @@ def test_the_array_of_the_rows_and_that_of_the_labels_are_named(tmp_path, capsys
     path = facts(tmp_path / "a.npz")
     told = refused(path)
     assert "it holds fs, kinds, pictures, t: name the array of the rows with --array NAME" in told
-    assert told.endswith(
-        "(array=), and that of the labels, if any, with --label-column NAME (label_column=)"
-    )
+    assert told.endswith("(array=), and any labels with --label-column NAME (label_column=)")
     assert refused(path, label_column="kinds").endswith("--array NAME (array=)")
-    assert "or such names as images, data, labels" in told
+    assert "or names like images, data, labels" in told
     found, y = load_data(path, "all", array="pictures", verbose=True)
     np.testing.assert_array_equal(found, X)
     assert y is None
-    said = f"{path}: reading pictures; other arrays, not read: fs, kinds, t\n"
+    said = f"{path}: reading pictures; other arrays are ignored: fs, kinds, t\n"
     assert capsys.readouterr().out == said
     assert load_data(path, "all", array="pictures", label_column="kinds")[1].tolist() == Y.tolist()
     np.savez(path, pictures=X, kinds=Y)
@@ -765,7 +763,7 @@ def test_names_that_are_not_there_are_refused(tmp_path, options, told):
 def test_names_that_differ_in_case_can_be_told(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, X=X, x=X + 1, y=Y)
-    told = "differ only in upper and lower case: name those to be read with --array and --label-col"
+    told = "differ only in case: name those to be read with --array and --label-col"
     for options in ({}, {"label_column": "y"}):
         assert told in refused(path, **options)
     for options in ({}, {"label_column": "y"}):
@@ -823,7 +821,7 @@ def test_a_note_names_a_few_arrays_without_control_characters(tmp_path, capsys):
     np.savez(path, X=X, **{f"n{i}": Y for i in range(8)}, **{"a\x1b[31m": Y, "b" * 99: Y})
     load_data(path, "all", verbose=True)
     names = f"'a\\x1b[31m', {'b' * 60}..., n0, n1, n2, n3, n4, n5 and 2 more"
-    assert capsys.readouterr().out == f"{path}: reading X; other arrays, not read: {names}\n"
+    assert capsys.readouterr().out == f"{path}: reading X; other arrays are ignored: {names}\n"
 
 
 # ------------------------------------------------------------------------------------------ HDF5
@@ -874,8 +872,8 @@ def test_texts_of_variable_length_as_labels_in_hdf5(tmp_path, h5py, monkeypatch)
     for wrong, told in (
         ([*names[:4], "", "b"], "has no text in cell 4 (counted from 0) of the labels y"),
         (["a" * 201, *names[1:]], "has a text of 201 characters in cell 0"),
-        ([[*names], [*names]], "has labels y of text in the shape (2, 6): keep one text a row"),
-        ("a", "has labels y of text in the shape (): keep one text a row"),
+        ([[*names], [*names]], "has labels y of text in the shape (2, 6): keep one text per row"),
+        ("a", "has labels y of text in the shape (): keep one text per row"),
         (names[:5], "holds 6 rows of data, but labels of shape (5,)"),
     ):
         with h5py.File(path, "w") as f:
@@ -986,7 +984,7 @@ def test_labels_of_text_in_matlab_73(tmp_path, h5py, capsys):
     matlab_73(path, h5py, X=ROWS, kinds=numbers, note=codes("text"))
     assert load_data(path, "all", label_column="kinds")[1].tolist() == Y.tolist()
     assert load_data(path, "all", verbose=True)[1] is None
-    assert "other arrays, not read: kinds, note" in capsys.readouterr().out
+    assert "other arrays are ignored: kinds, note" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

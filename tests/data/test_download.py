@@ -98,7 +98,7 @@ def test_the_next_mirror_is_tried_and_then_kept_to(fault, server, tmp_path):
 
 def test_each_mirror_says_what_was_wrong_with_it(server, closed, tmp_path):
     with instead([server.mirror("has_nothing"), closed]):
-        text = refused(tmp_path, r"HTTP status 404, 127\.0\.0\.1 fails \(.*refused")
+        text = refused(tmp_path, r"HTTP status 404, 127\.0\.0\.1 failed \(.*refused")
     assert text.startswith("mnist could not be downloaded (train-images-idx3-ubyte.gz: 127.0.0.1 ")
 
 
@@ -380,7 +380,7 @@ def test_without_pooch_one_sentence_says_how_to_install_it(server, tmp_path, mon
 
 @pytest.mark.parametrize("name", ["strokes", "own.npz", "a/folder", "nist", Path("own.npy")])
 def test_there_is_nothing_to_download_for_others(name):
-    with pytest.raises(InputError, match=r"means nothing for .*: only mnist and fashion"):
+    with pytest.raises(InputError, match=r"does not apply to .*: only mnist and fashion"):
         load_data(name, download=True)
 
 
@@ -409,7 +409,7 @@ def test_train_refuses_in_one_line(server, tmp_path, monkeypatch, capsys):
         assert cli.main(["train", "--data", "mnist", "--data-dir", ".", "--download"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert cli.main(["train", "--download"]) == 2
-    assert "means nothing for strokes" in capsys.readouterr().err
+    assert "does not apply to strokes" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

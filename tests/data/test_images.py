@@ -227,8 +227,8 @@ def test_premultiplied_alpha_of_tiff_files(tmp_path):
 def test_pixels_of_unknown_range_are_refused(tmp_path, mode):
     path = save(tmp_path / "a.tif", Image.new(mode, (3, 2)))
     assert refused(tmp_path) == (
-        f"{path} has pixels of Pillow's mode {mode}, which are not read: save it as grey of 8 or "
-        "16 bits, or as RGB"
+        f"{path} has pixels of Pillow's mode {mode}, which are not read: save it as 8-bit or "
+        "16-bit grey, or as RGB"
     )
 
 
@@ -556,8 +556,8 @@ def test_one_split_of_two_is_no_class(tmp_path, there, wanted):
     save(tmp_path / there / "cat" / "a.png")
     save(tmp_path / "holdout" / "cat" / "a.png")
     assert refused(tmp_path) == (
-        f"{tmp_path} has {there}/ with sub-folders, as if it were one of two splits: call the "
-        f"other one {wanted}/, or name this one: --data {tmp_path / there}"
+        f"{tmp_path} has {there}/ with sub-folders, but no other split: call the other one "
+        f"{wanted}/, or name this one: --data {tmp_path / there}"
     )
 
 
@@ -571,7 +571,7 @@ def test_a_split_that_is_not_there_is_refused(tmp_path):
 def test_pictures_beside_and_in_sub_folders_are_refused(tmp_path):
     save(tmp_path / "z.png")
     save(tmp_path / "cat" / "a.png")
-    remedy = "put all into sub-folders, one a class, or none"
+    remedy = "put all into sub-folders, one per class, or none"
     assert refused(tmp_path) == (
         f"{tmp_path} holds pictures directly (z.png) and in sub-folders (cat/): {remedy}"
     )
@@ -594,8 +594,8 @@ def test_what_is_not_a_picture_is_skipped_and_counted(tmp_path, capsys):
     (tmp_path / "a\x1b[31m.txt").write_bytes(b"x")
     read_images(tmp_path, verbose=True)
     assert capsys.readouterr().err == (
-        f"scratchvae: warning: {tmp_path}: files that are no pictures were skipped: 2, such as "
-        "'a\\x1b[31m.txt'; HEIC is not, so convert to JPEG: 1\n"
+        f"scratchvae: warning: {tmp_path}: skipped files that are not pictures: 2, such as "
+        "'a\\x1b[31m.txt'; convert HEIC to JPEG: 1\n"
     )
     read_images(tmp_path)
     assert capsys.readouterr() == ("", "")
@@ -607,7 +607,7 @@ def test_skipped_files_beside_and_in_splits_are_counted(tmp_path, capsys):
         (tmp_path / name / "b.txt").write_bytes(b"x")
     (tmp_path / "README").write_bytes(b"x")
     read_images(tmp_path, verbose=True)
-    assert "skipped: 3, such as 'README'" in capsys.readouterr().err
+    assert "not pictures: 3, such as 'README'" in capsys.readouterr().err
 
 
 def test_a_folder_without_pictures_says_what_it_holds(tmp_path):
@@ -618,7 +618,7 @@ def test_a_folder_without_pictures_says_what_it_holds(tmp_path):
         (tmp_path / "cat" / name).write_bytes(b"x")
     assert refused(tmp_path) == (
         f"{tmp_path} holds no pictures (other files: 3, such as cat/b.heic): {remedy}; "
-        "HEIC is not, so convert to JPEG: 3"
+        "convert HEIC to JPEG: 3"
     )
     save(tmp_path / "train" / "a.png")
     (tmp_path / "test").mkdir()
@@ -772,17 +772,17 @@ def test_pictures_that_cannot_be_read_are_counted_and_a_few_named(tmp_path, size
     for i in range(1, 3):
         (tmp_path / f"{i}.png").write_bytes(whole[:50])  # its header can be read
     assert refused(tmp_path, size=size) == (
-        f"{tmp_path / '1.png'} {AGAIN}; nor can 2.png be read: 2 in all"
+        f"{tmp_path / '1.png'} {AGAIN}; also unreadable: 2.png; 2 in all"
     )
     for i in range(3, 7):
         (tmp_path / f"{i}.png").write_bytes(b"no picture")
     assert refused(tmp_path, size=size) == (
-        f"{tmp_path / '3.png'} {AGAIN}; nor can 4.png, 5.png, 6.png and 2 more be read: 6 in all"
+        f"{tmp_path / '3.png'} {AGAIN}; also unreadable: 4.png, 5.png, 6.png and 2 more; 6 in all"
     )
     for i in range(3):
         (tmp_path / f"{i}.png").unlink()
     assert refused(tmp_path, size=size) == (
-        f"{tmp_path / '3.png'} {AGAIN}; nor can 4.png, 5.png, 6.png be read: 4 in all"
+        f"{tmp_path / '3.png'} {AGAIN}; also unreadable: 4.png, 5.png, 6.png; 4 in all"
     )
 
 
@@ -859,8 +859,7 @@ def test_decompression_bombs_are_refused_before_they_are_decoded(tmp_path, side)
         tracemalloc.stop()
     assert peak < 1 << 22
     assert message == (
-        f"{tmp_path / 'a.png'} has more than 89,478,485 pixels, the most that are read: make it "
-        "smaller"
+        f"{tmp_path / 'a.png'} exceeds the limit of 89,478,485 pixels: make it smaller"
     )
 
 
@@ -870,7 +869,7 @@ def test_a_frame_beyond_the_canvas_of_a_gif_is_a_bomb_too(tmp_path):
     at = data.index(b"\x2c\0\0\0\0")  # the descriptor of the frame: left, top, width, height
     data[at + 5 : at + 9] = b"\xff\xff\xff\xff"
     path.write_bytes(data)
-    assert "more than 89,478,485 pixels" in refused(tmp_path)
+    assert "the limit of 89,478,485 pixels" in refused(tmp_path)
 
 
 def test_results_that_are_too_large_are_refused_from_the_headers(tmp_path, monkeypatch):
@@ -879,9 +878,9 @@ def test_results_that_are_too_large_are_refused_from_the_headers(tmp_path, monke
     monkeypatch.setenv("SCRATCHVAE_MAX_BYTES", "728999999")
     monkeypatch.setattr(read, "decoded", lambda *a, **k: pytest.fail("a picture was decoded"))
     assert refused(tmp_path) == (
-        f"{tmp_path}: 3 pictures of 9000 x 9000 pixels take 729,000,000 bytes, and memory or the "
-        "limit of 728,999,999 forbids it: choose a smaller --size (size=), or set the environment "
-        "variable SCRATCHVAE_MAX_BYTES"
+        f"{tmp_path}: 3 pictures of 9000 x 9000 pixels take 729,000,000 bytes, more than "
+        "memory or the limit of 728,999,999 allows: choose a smaller --size (size=), or set the "
+        "environment variable SCRATCHVAE_MAX_BYTES"
     )
 
 
@@ -892,7 +891,7 @@ def test_memory_that_does_not_suffice_is_a_sentence(tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(np, "empty", empty)
-    assert "1 pictures of 3 x 4 pixels take 12 bytes, and memory or the limit" in refused(tmp_path)
+    assert "1 pictures of 3 x 4 pixels take 12 bytes, more than memory or" in refused(tmp_path)
 
 
 def test_a_palette_that_is_missing(tmp_path):

@@ -87,7 +87,7 @@ def test_other_columns_with_codes_are_counted_and_a_rank_may_have_one_too(rng):
     X = np.stack([rng.integers(1, 6, 300), rng.normal(75, 12, 300), rng.random(300)], axis=1)
     X[5:8, 0] = -1
     X[4, 1] = -999
-    with pytest.warns(DataWarning, match="column 0 holds -1 in row 5 .*; likewise column 1: if"):
+    with pytest.warns(DataWarning, match="column 0 holds -1 in row 5 .*; also column 1: if"):
         learned(X, "standard")
 
 
@@ -212,9 +212,7 @@ def test_a_scale_that_was_not_learned_is_not_forgotten(table, tmp_path):
         lambda: VAE(**GAUSSIAN, scale="minmax").loss_and_grad(table, np.zeros((60, 2))),
         lambda: Trainer(vae, table),
     ):
-        with pytest.raises(
-            InputError, match=r"has not learned the scale of its data: call fit, or"
-        ):
+        with pytest.raises(InputError, match=r"has not learned the scale of its data: call fit or"):
             use()
     vae.save(tmp_path / "m.npz")
     with pytest.raises(InputError, match="has not learned the scale"):
@@ -322,7 +320,7 @@ def test_pixels_out_of_range_get_the_remedy_for_their_range(X, message):
 def test_a_table_for_a_likelihood_of_pixels_is_a_warning(table):
     frame = Frame(table, ["age", "size", "weight", "kind"])
     with pytest.warns(
-        DataWarning, match="of pixels fits columns of numbers badly: use likelihood="
+        DataWarning, match="pixel likelihood fits columns of numbers badly: use likelihood="
     ):
         VAE(**SMALL).fit(frame, epochs=1, scale="minmax")
 
@@ -653,7 +651,7 @@ def test_floats_up_to_255_for_a_model_that_knows_bytes():
     for dtype in (np.float64, np.float32, np.int64):
         with pytest.raises(InputError, match=told):
             vae.score_samples(np.concatenate((X, X[:1] * 0 + 255)).astype(dtype))
-    with pytest.raises(InputError, match="scale them as the training data were"):
+    with pytest.raises(InputError, match="scale them like the training data"):
         vae.score_samples(X.astype(np.float64) - 300)
 
 

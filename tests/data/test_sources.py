@@ -70,7 +70,7 @@ def test_another_spelling_is_the_same_data_set(tmp_path):
     images, _ = write_set(tmp_path)
     for name in ("MNIST", "fashion_mnist", "FashionMNIST"):
         np.testing.assert_array_equal(load_data(name, data_dir=tmp_path)[0], images)
-    with pytest.raises(InputError, match=r"--download .* means nothing for STROKES"):
+    with pytest.raises(InputError, match=r"--download .* does not apply to STROKES"):
         load_data("STROKES", download=True)
 
 
@@ -79,11 +79,11 @@ def test_an_unknown_name_suggests_the_nearest(tmp_path, monkeypatch):
     assert refused("mnst").endswith("Did you mean mnist?")
     assert refused("fashon-mnist").endswith("Did you mean fashion-mnist?")
     told = refused("cifar10")
-    assert told.startswith("unknown data set 'cifar10', and no file or folder: choose one of ")
+    assert told.startswith("unknown data set 'cifar10', and no such file or folder: choose one of ")
     assert "a folder of pictures" in told
     assert "Did you mean" not in told
     assert refused("photos/") == "there is no file or folder photos/: check the path"
-    assert refused("") == "the name of the data set is empty: use strokes, or name one"
+    assert refused("") == "the name of the data set is empty: name one, such as strokes"
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_what_is_not_there_names_what_is_called_alike(tmp_path, monkeypatch, nam
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("a.pt", "pickled objects, which can run code when they are read: save its arrays with"),
+        ("a.pt", "pickled objects, which can run code when loaded: save its arrays with"),
         ("a.pkl", "pickled objects"),
-        ("a.zip", "is an archive: unpack it, and name the folder"),
+        ("a.zip", "is an archive: unpack it and name the folder"),
         ("a.tar.gz", "is an archive"),
         ("a.png", "is damaged, or another kind of file"),
         (
@@ -142,27 +142,39 @@ def test_a_file_of_another_kind_has_its_remedy(tmp_path, name, told):
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
-        ("strokes", {"size": 8}, "--size (size=) means nothing for strokes, which is no folder of"),
-        ("strokes", {"grey": True}, "--grey (grey=) means nothing for strokes"),
-        ("strokes", {"transpose": True}, "strokes, which is no set of IDX files: leave it out"),
-        ("x.npy", {"missing": "mean"}, "--missing (missing=) means nothing for x.npy, which is no"),
-        ("x.npy", {"label_column": 0}, "--label-column (label_column=) means nothing for x.npy"),
-        ("t.csv", {"grey": False}, "--grey (grey=) means nothing for t.csv, which is no folder"),
-        ("photos", {"drop": "a"}, "--drop (drop=) means nothing for photos/, which is no table"),
-        ("photos", {"missing": [1]}, "--missing (missing=) means nothing for photos/, which is"),
-        ("strokes", {"as_frame": True}, "as_frame=True means nothing for strokes, which is no ta"),
+        (
+            "strokes",
+            {"size": 8},
+            "--size (size=) does not apply to strokes, which is not a folder of",
+        ),
+        ("strokes", {"grey": True}, "--grey (grey=) does not apply to strokes"),
+        ("strokes", {"transpose": True}, "strokes, which is not a set of IDX files: leave it out"),
+        (
+            "x.npy",
+            {"missing": "mean"},
+            "--missing (missing=) does not apply to x.npy, which is not a",
+        ),
+        ("x.npy", {"label_column": 0}, "--label-column (label_column=) does not apply to x.npy"),
+        ("t.csv", {"grey": False}, "--grey (grey=) does not apply to t.csv, which is not a folder"),
+        ("photos", {"drop": "a"}, "--drop (drop=) does not apply to photos/, which is not a table"),
+        ("photos", {"missing": [1]}, "--missing (missing=) does not apply to photos/, which is"),
+        (
+            "strokes",
+            {"as_frame": True},
+            "as_frame=True does not apply to strokes, which is not a ta",
+        ),
         (
             "photos",
             {"label_column": ""},
-            "photos/, which is no table or file of named arrays: leave",
+            "photos/, which is not a table or file of named arrays: leave",
         ),
         (
             "x.npy",
             {"array": "X"},
-            "--array (array=) means nothing for x.npy, which is no file of na",
+            "--array (array=) does not apply to x.npy, which is not a file of na",
         ),
-        ("t.csv", {"array": "X"}, "--array (array=) means nothing for t.csv"),
-        ("strokes", {"array": "X"}, "--array (array=) means nothing for strokes"),
+        ("t.csv", {"array": "X"}, "--array (array=) does not apply to t.csv"),
+        ("strokes", {"array": "X"}, "--array (array=) does not apply to strokes"),
     ],
 )
 def test_an_option_for_another_kind_of_data_is_refused(tmp_path, monkeypatch, name, options, told):
@@ -316,9 +328,9 @@ def test_one_idx_file_under_a_name_of_its_own(tmp_path, name):
         ),
         (idx_bytes(np.zeros(5, np.uint8)), "begins with 00000801, but the magic number"),
         (b"\0\0\x0d\3" + bytes(12), "begins with 00000d03, but"),
-        (b"\0\0\x08\3" + bytes(11), "should hold its sizes, but is truncated"),
+        (b"\0\0\x08\3" + bytes(11), "is truncated within its sizes"),
         (b"\0\0\x08\3" + bytes(12), "holds no rows: get the file again"),
-        (b"\0\0\x08\2" + b"\xff" * 8, "the file is too small for them"),
+        (b"\0\0\x08\2" + b"\xff" * 8, "bytes, but is truncated: get the file"),
         (gzip.compress(b"\0\0\x08\2" + b"\xff" * 8), "which is impossible"),
         (idx_bytes(np.zeros((2, 3), np.uint8)) + b"x", "is longer than it claims"),
     ],
@@ -337,7 +349,7 @@ def test_a_folder_of_pictures(tmp_path, capsys):
     X, y = load_data(folder, "all", verbose=True)
     assert X.shape == (20, 3, 4)
     assert y.tolist() == ["a"] * 10 + ["b"] * 10
-    assert "no pictures were skipped: 1, such as 'a/notes.txt'" in capsys.readouterr().err
+    assert "files that are not pictures: 1, such as 'a/notes.txt'" in capsys.readouterr().err
     assert len(load_data(folder, "test")[0]) == 2
     assert capsys.readouterr().err == ""
     for size in (2, (2, 2), "2", "2x2"):
@@ -396,10 +408,10 @@ def test_gaps_are_filled_with_given_numbers(tmp_path, capsys):
         assert load_data(path, "all", missing=means)[0].tolist() == [[1.5, 0]]
     assert "no value at all in column 'height'" in refused(path, DataError, missing="mean")
     for wrong in ((1.5,), [], [1, 2, 3]):
-        told = f"missing= has {len(wrong)} numbers, but new.csv has 2 columns: give one for each"
+        told = f"missing= has {len(wrong)} numbers, but new.csv has 2 columns: give one per column"
         assert told in refused(path, split="all", missing=wrong or ())
     for wrong in ((1, np.nan), (np.inf, 1), ("a", "b"), ((1, 2),), 1, True, {}):
-        assert "missing= must be 'mean', or one finite number" in refused(path, missing=wrong)
+        assert "missing= must be 'mean' or one finite number" in refused(path, missing=wrong)
 
 
 def test_gaps_of_the_test_split_are_filled_with_the_means_of_the_training_split(tmp_path):
@@ -426,23 +438,21 @@ def test_numbers_that_fill_gaps_are_taken_by_the_names_of_their_columns(tmp_path
     path = table(tmp_path / "new.csv", "height,weight", ",{i}", 1)
     for means in ({"weight": 9, "height": 1.5}, pandas.Series({"weight": 9, "height": 1.5})):
         assert load_data(path, "all", missing=means)[0].tolist() == [[1.5, 0]]
-    told = f"{path} has column 'weight', to which missing= gives no number: give one for each colum"
+    told = f"{path} has column 'weight', but missing= has no value for it: give one per column"
     assert told in refused(path, DataError, missing={"height": 1})
-    told = (
-        f"{path} has no column 'weigth', to which missing= gives a number: did you mean 'weight'?"
-    )
+    told = f"{path} has no column 'weigth', but missing= has a value for it: did you mean 'weight'?"
     assert told in refused(path, DataError, missing={"height": 1, "weight": 1, "weigth": 3})
-    told = "has no column '0', to which missing= gives a number: it has 'height', 'weight'"
+    told = "has no column '0', but missing= has a value for it: it has 'height', 'weight'"
     assert told in refused(path, DataError, missing=pandas.Series([1, 2]))
     twice = pandas.Series([1, 2, 3], index=["height", "weight", "weight"])
     assert "missing= has two numbers for one column" in refused(path, missing=twice)
     for wrong in ({"height": "x", "weight": 1}, {"height": np.nan}, twice.to_frame()):
-        assert "one finite number for each column, got a " in refused(path, missing=wrong)
+        assert "one finite number per column, got a " in refused(path, missing=wrong)
     path.write_text("1,2\n,4\n")
     assert load_data(path, "all", missing=pandas.Series([7, 8]))[0].tolist() == [[1, 2], [7, 4]]
-    told = "has no column 2, to which missing= gives a number"
+    told = "has no column 2, but missing= has a value for it"
     assert told in refused(path, DataError, missing={0: 1, 1: 2, 2: 3})
-    told = "has column 1 (counted from 0), to which missing= gives no number"
+    told = "has column 1 (counted from 0), but missing= has no value for it"
     assert told in refused(path, DataError, missing={0: 1})
 
 
@@ -514,7 +524,7 @@ def test_a_folder_of_photos_that_are_not_read(tmp_path):
     (tmp_path / "cats" / "a.HEIC").write_bytes(b"x")
     told = "holds no pictures (other files: 1, such as cats/a.HEIC): PNG, JPEG, GIF, BMP, TIFF, We"
     assert told in refused(tmp_path, DataError)
-    assert refused(tmp_path, DataError).endswith("; HEIC is not, so convert to JPEG: 1")
+    assert refused(tmp_path, DataError).endswith("; convert HEIC to JPEG: 1")
     table(tmp_path / "train.csv")
     table(tmp_path / "test.csv")
     assert source_of(tmp_path, None, Options()).kind == "table"

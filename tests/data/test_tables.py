@@ -189,34 +189,34 @@ def test_labels_are_whole_numbers_or_text(read, values, labels):
 
 def test_fractions_are_no_labels_unless_they_are_chosen(read):
     text = "a,y\n1,0.51\n2,3\n3,x\n"
-    is_refused(read, text, "has 0.51 in column 'y', whose name says that it holds labels: choose")
+    is_refused(read, text, "has 0.51 in column 'y', whose name suggests labels: choose")
     is_table(read(text, label_column="y"), [[1], [2], [3]], ["0.51", "3", "x"], ("a",))
     is_table(read(text.replace("x", "1"), label_column=""), [[1, 0.51], [2, 3], [3, 1]], None,
              ("a", "y"))  # fmt: skip
 
 
 def test_text_without_a_label_is_refused(read):
-    is_refused(read, "label,a\nx,5\nNone,6\n", "has no label in line 3: only whole numbers may")
+    is_refused(read, "label,a\nx,5\nNone,6\n", "has no label in line 3: only whole-number lab")
 
 
 def test_a_label_has_a_limited_length(read):
     is_table(read(f"label,a\n{'x' * 200},5\n"), [[5]], ["x" * 200], ("a",))
     is_refused(
-        read, f"label,a\n{'x' * 201},5\n", "a label of 201 characters in line 2: at most 200"
+        read, f"label,a\n{'x' * 201},5\n", "a label of 201 characters in line 2, but at most 200"
     )
 
 
 def test_labels_that_cannot_be_found(read):
-    two = "has columns 'label', 'Y', and each may hold the labels: choose one, as in "
+    two = "has columns 'label', 'Y', and each could hold the labels: choose one, as in "
     is_refused(read, "label,Y,a\n1,2,3\n", two + "--label-column label (label_column='label')")
     no = "has no column 'c' for the labels: it has 'a', 'b'"
     is_refused(read, "a,b\n1,2\n", no, label_column="c")
     many = ",".join(f"n{i}" for i in range(9))
     row = ",".join("1" * 9)
     is_refused(read, f"{many}\n{row}\n", "'n7' and 1 more", label_column="c")
-    no_header = "has no header, hence no column 'c': give the number of the labels' column, from 0"
+    no_header = "has no header, hence no column 'c': give the number of the label column, from 0"
     is_refused(read, "1,2\n", no_header, label_column="c")
-    out = "has 2 columns, so the labels' column is one of 0 to 1, not 2"
+    out = "has 2 columns, so the label column must be from 0 to 1, not 2"
     is_refused(read, "a,b\n1,2\n", out, label_column=2)
     is_refused(read, "a,b\n1,2\n", out, label_column="2")
     for wrong in (-1, 1.0, True):
@@ -228,7 +228,7 @@ def test_labels_that_cannot_be_found(read):
 
 def test_a_first_row_of_numbers_and_text_is_a_header_only_where_that_is_certain(read):
     rows = "5.1,3.5,setosa\n4.9,3.0,setosa\n"
-    unsure = "may be its header, or may not: say which by --header or --no-header"
+    unsure = "may or may not be its header: choose --header or --no-header"
     is_refused(read, rows, unsure)
     is_refused(read, rows, "--label-column 2 (label_column=2)")
     X = [[5.1, 3.5], [4.9, 3.0]]
@@ -250,7 +250,7 @@ YEARS = "2019,2020,2021\n17,25,13\n18,26,14\n"
 @pytest.mark.parametrize("content", [YEARS, "1,2,3\n0.5,1.5,9\n", "2019,2020,2021\n1,,NA\n"])
 def test_numbers_that_may_be_names_are_data_with_a_warning(read, content):
     numbered = {"missing": "mean"} if "NA" in content else {}
-    told = r"t.csv begins with a row of numbers that may be the names .* choose --header or --no-h"
+    told = r"t.csv begins with a row of numbers, read as data, .* choose --header or --no-h"
     with pytest.warns(DataWarning, match=told):
         table = read(content, **numbered)
     assert table.columns is None
@@ -289,7 +289,7 @@ def test_missing_values_are_refused_or_filled(read, word):
     is_refused(
         read,
         content,
-        "has no value in line 3, column 'b' (2 missing in all): fill such gaps by --missing mean "
+        "has no value in line 3, column 'b' (2 missing in all): fill such gaps with --missing mean "
         "(missing='mean'), or leave out their rows",
     )
     table = read(content, missing="mean")
@@ -301,33 +301,33 @@ def test_means_of_huge_values_do_not_overflow(read):
 
 
 def test_a_column_without_any_value_is_refused(read):
-    none = "has no value at all in column 'b': leave it out by --drop b (drop='b')"
+    none = "has no value at all in column 'b': leave it out with --drop b (drop='b')"
     is_refused(read, "a,b\n1,\n2,?\n", none, missing="mean")
 
 
 @pytest.mark.parametrize("missing", ["max", "", True, 0])
 def test_an_unknown_way_to_fill_is_refused_before_the_file_is_opened(tmp_path, missing):
-    with pytest.raises(InputError, match=r"--missing \(missing=\) must be mean, or be left out"):
+    with pytest.raises(InputError, match=r"--missing \(missing=\) must be mean or left out"):
         tables.read_table(tmp_path / "none.csv", missing=missing)
 
 
 @pytest.mark.parametrize("missing", [None, "mean"])
 @pytest.mark.parametrize("word", ["inf", "-Infinity", "1e999"])
 def test_infinities_are_refused(read, word, missing):
-    told = "holds an infinity in line 4, column 'b': replace it by a number, or leave the row out"
+    told = "holds an infinity in line 4, column 'b': replace it with a number, or leave the row out"
     is_refused(read, f"a,b\n1,2\n\n3,{word}\n", told, missing=missing)
 
 
 @pytest.mark.parametrize("text", ["red", "1_000", "2026-01-01", "0x10", "1,2 kg", "12:30", "-"])
 def test_text_is_refused_with_its_place_and_the_remedies(read, text):
-    found = f"holds '{text}' in line 3, column 'b', which is no number: "
-    choose = "choose it by --label-column b (label_column='b') if it holds labels, "
-    drop = "leave it out by --drop b (drop='b'), or encode it as numbers"
+    found = f"holds '{text}' in line 3, column 'b', which is not a number: "
+    choose = "choose it with --label-column b (label_column='b') if it holds labels, "
+    drop = "leave it out with --drop b (drop='b'), or encode it as numbers"
     is_refused(read, f'a,b\n1,\n3,"{text}"\n', found + choose + drop)
     is_refused(read, f'a,b,y\n1,,3\n3,"{text}",3\n', found + drop)
-    unnamed = "in line 2, column 1 (counted from 0), which is no number: "
-    choose = "choose it by --label-column 1 (label_column=1) if it holds labels, "
-    drop = "leave it out by --drop 1 (drop=1), or encode it as numbers"
+    unnamed = "in line 2, column 1 (counted from 0), which is not a number: "
+    choose = "choose it with --label-column 1 (label_column=1) if it holds labels, "
+    drop = "leave it out with --drop 1 (drop=1), or encode it as numbers"
     is_refused(read, f'1,\n3,"{text}"\n', unnamed + choose + drop)
 
 
@@ -340,25 +340,25 @@ PEOPLE = """id,name,born,height,note
 
 
 def test_all_columns_of_text_are_named_at_once(read):
-    told = "holds 'Ann Lee' in line 2, column 'name', which is no number, and text in 2 other "
-    told += "columns: choose one by --label-column (label_column=) if it holds labels, "
-    told += "leave these columns out by --drop name,born,note (drop=), or encode them as numbers"
+    told = "holds 'Ann Lee' in line 2, column 'name', which is not a number, and text in 2 other "
+    told += "columns: choose one with --label-column (label_column=) if it holds labels, "
+    told += "leave these columns out with --drop name,born,note (drop=), or encode them as numbers"
     is_refused(read, PEOPLE, told)
-    one = "one other column: leave these columns out by --drop 'name of a person,born' (drop=), or"
+    one = "one other column: leave these columns out with --drop 'name of a person,born' (drop=)"
     content = PEOPLE.replace("note", "y").replace("name", "name of a person")
     is_refused(read, content, one)
     is_refused(read, content.replace("born", '"the, day"'), "--drop 'name of a person,2' (drop=)")
     wide = ",".join(f"a long name {i}" for i in range(20))
     row = ",".join("x" * 20) + "\n"
-    by_number = "text in 19 other columns: choose one by --label-column (label_column=) if it "
+    by_number = "text in 19 other columns: choose one with --label-column (label_column=) if it "
     by_number += (
-        "holds labels, leave these columns out by --drop 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14"
+        "holds labels, leave these columns out with --drop 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14"
     )
     is_refused(read, f"{wide}\n{row}", by_number)
     wide, row = (text.replace("\n", "") + f",{text}" * 4 for text in (wide, row.strip()))
     wide = ",".join(f"{name}{i}" for i, name in enumerate(wide.split(",")))
     is_refused(
-        read, f"{wide}\n{row}\n", "leave these columns out by --drop (drop=), or encode them"
+        read, f"{wide}\n{row}\n", "leave these columns out with --drop (drop=), or encode them"
     )
 
 
@@ -390,7 +390,7 @@ def test_columns_that_are_left_out(read, capsys):
 
 def test_text_that_is_left_out_of_a_table_without_a_header(read):
     rows = "k1,3.5,x\nk2,3.0,y\n"
-    is_refused(read, rows, "or leave it out by --drop 0 (drop=0)")
+    is_refused(read, rows, "or leave it out with --drop 0 (drop=0)")
     is_table(read(rows, drop=[0], label_column=2), [[3.5], [3.0]], ["x", "y"])
     is_table(read(rows, drop=["0", "2"]), [[3.5], [3.0]])
     is_table(read(f"name,2020,kind\n{rows}", drop=["name", 2]), [[3.5], [3]], None, ("2020",))
@@ -402,11 +402,11 @@ def test_columns_to_leave_out_that_are_not_there(read):
     )
     first = "has no column '?' to drop: it has 'id', 'name', 'born', 'height', 'note'"
     is_refused(read, PEOPLE, first, drop=["?"])
-    numbers = "to drop: its columns have the numbers 0 to 4"
+    numbers = "to drop: its columns are numbered 0 to 4"
     is_refused(read, PEOPLE, f"has no column '5' {numbers}", drop=[5])
     is_refused(read, "1,2,3,4,5\n", f"has no column 'id' {numbers}", drop=["id"])
     is_refused(read, PEOPLE, "drop must be a whole number >= 0, got -1", drop=[-1])
-    both = "has its labels in column 'name', which --drop (drop=) leaves out: choose one of the two"
+    both = "has its labels in column 'name', which --drop (drop=) ignores: choose one of the two"
     is_refused(read, PEOPLE, both, drop=["name"], label_column=1)
     is_refused(read, "a\n1\n", "has no column of numbers besides", drop=["a"])
     left = read("a,b\n1,2\n", also_drop=["b", "id", 7])
@@ -440,9 +440,7 @@ def test_decimal_commas_where_semicolons_separate(read, capsys):
 def test_decimal_points_and_both(read, capsys):
     is_table(read("a;b\n1.5;2\n", verbose=True), [[1.5, 2]], None, ("a", "b"))
     assert capsys.readouterr().out == ""
-    told = (
-        "has numbers with a comma (1,5) and with a point (1.234), one of which may separate thous"
-    )
+    told = "has numbers with a comma (1,5) and with a point (1.234), and one may separate thous"
     is_refused(read, "a;b\n1,5;2\n3;1.234\n", told)
     is_refused(read, "a;b\n3;1.234\n1,5;2\n", told)
     table = read("a;day;kind\n1,5;1.2.2026;v1.0\n", drop=("day",), label_column="kind")
@@ -465,13 +463,13 @@ def test_semicolons_in_a_file_with_commas(read):
 
 @pytest.mark.parametrize("text", ["1.234,5", "1,234,567", "1,234.5"])
 def test_separators_of_thousands_are_no_numbers(read, text):
-    told = f"holds '{text}' in line 3, column 'a': write numbers without separators of thousands"
+    told = f"holds '{text}' in line 3, column 'a': write numbers without thousands separators"
     is_refused(read, f"a;b\n1,5;2\n{text};2\n", told)
 
 
 @pytest.mark.parametrize("text", ["1.234.567", "-1.234.567,5"])
 def test_several_points_separate_thousands(read, text):
-    told = f"holds '{text}' in line 3, column 'a': write numbers without separators of thousands"
+    told = f"holds '{text}' in line 3, column 'a': write numbers without thousands separators"
     is_refused(read, f"a;b\n5;2\n{text};2\n", told)
 
 
@@ -518,14 +516,14 @@ def test_points_that_are_decimal_are_read(read, rows):
 
 
 def test_fractions_with_a_comma_are_no_labels_either(read):
-    is_refused(read, "a;y\n1;0,51\n2;3\n", "has 0,51 in column 'y', whose name says that it")
+    is_refused(read, "a;y\n1;0,51\n2;3\n", "has 0,51 in column 'y', whose name suggests labels")
 
 
 def test_labels_follow_the_decimal_mark_of_the_file(read):
     is_table(read("a;y\n1,5;1,0\n2;0\n3;\n"), [[1.5], [2], [3]], [1, 0, -1], ("a",))
     is_table(read("a;y\n1.5;1.0\n2;0\n"), [[1.5], [2]], [1, 0], ("a",))
     is_table(read('a,y\n1.5,"1,0"\n2,0\n'), [[1.5], [2]], ["1,0", "0"], ("a",))
-    told = "has numbers with a comma ({}) and with a point ({}), one of which may separate"
+    told = "has numbers with a comma ({}) and with a point ({}), and one may separate"
     is_refused(read, "a;y\n1,5;1.000\n2;0\n", told.format("1,5", "1.000"))
     is_refused(read, "a;y\n1.5;1,0\n2;0\n", told.format("1,0", "1.5"))
     is_table(read("a;y\n1,5;v1.0\n2;0\n"), [[1.5], [2]], ["v1.0", "0"], ("a",))
@@ -572,7 +570,7 @@ def test_other_columns_of_that_name_are_data(read):
 
 def test_long_text_is_cut_so_that_the_remedy_is_seen(read):
     long = "x" * 5000
-    number = "--label-column 0 (label_column=0) if it holds labels, leave it out by --drop 0"
+    number = "--label-column 0 (label_column=0) if it holds labels, leave it out with --drop 0"
     is_refused(read, f"{long},b\n{long},1\n{long},3\n", number)
     is_refused(read, f"{long},b\n1,2\n", "has no column 'y' for", label_column="y")
 
@@ -580,8 +578,8 @@ def test_long_text_is_cut_so_that_the_remedy_is_seen(read):
 @pytest.mark.parametrize("text", ["1,5", "-1,234.5", "1,234,567"])
 def test_decimal_commas_and_thousands_are_refused(read, text):
     told = (
-        f"holds '{text}' in line 2, column 'a': write numbers with a decimal point, and without "
-        "separators of thousands"
+        f"holds '{text}' in line 2, column 'a': write numbers with a decimal point and without "
+        "thousands separators"
     )
     is_refused(read, f"a\tb\n{text}\t2\n", told)
     is_refused(read, f'a,b\n"{text}",2\n', told)
@@ -669,9 +667,9 @@ def test_headers_that_are_refused(read):
     is_refused(read, "a,b\n", "has a header, but no rows: get it again")
     is_refused(read, "a,b,a\n1,2,3\n", "has two columns named 'a': rename one")
     is_refused(read, "y,y,a\n1,2,3\n", "has two columns named 'y': rename one")
-    nameless = "has no name for column 2 (counted from 0): name it, or leave it out by --drop 2"
+    nameless = "has no name for column 2 (counted from 0): name it, or leave it out with --drop 2"
     is_refused(read, "a,b,\n1,2,\n", nameless)
-    nameless = "name it, or leave it out by --drop 'Unnamed: 2' (drop='Unnamed: 2')"
+    nameless = "name it, or leave it out with --drop 'Unnamed: 2' (drop='Unnamed: 2')"
     is_refused(read, "a,b,Unnamed: 2,\n1,2,3,4\n", nameless)
 
 
@@ -739,7 +737,7 @@ def test_rules_of_csv(read):
 
 
 def test_lines_and_fields_are_limited(read):
-    told = f"has more than {files.MAX_LINE:,} bytes in line 2, the most that are read"
+    told = f"has more than {files.MAX_LINE:,} bytes in line 2, the limit of a line"
     is_refused(read, "a,b\n" + "1" * 10_000_000, told)
     is_refused(read, gzip.compress(b"a,b\n" + b"1" * 10_000_000), told)
 
@@ -748,7 +746,7 @@ def test_bombs_are_refused_and_what_compresses_well_is_read(read, monkeypatch):
     bomb = gzip.compress(b"0.000000,1\n" * 200_000)
     assert len(read(bomb).X) == 200_000
     monkeypatch.setenv("SCRATCHVAE_MAX_BYTES", "1000000")
-    is_refused(read, bomb, "expands to more than 1,000,000 bytes: decompress it if you trust it")
+    is_refused(read, bomb, "expands to more than 1,000,000 bytes: if you trust it, decompress it")
     assert len(read(b"0.000000,1\n" * 200_000).X) == 200_000
 
 
@@ -882,9 +880,9 @@ MAY, JUNE = [["a", "b"], [1, 2]], [["a", "b"], [3, 4], [5, 6]]
 @pytest.mark.parametrize(
     ("others", "note"),
     [
-        ({"June": JUNE}, "the others ('June') are left out: --sheet June (sheet='June')"),
+        ({"June": JUNE}, "the others ('June') are ignored: --sheet June (sheet='June')"),
         ({"Empty": [], "My notes": [["see May"]], "June": JUNE},
-         "('My notes', 'June') are left out: --sheet 'My notes' (sheet='My notes')"),
+         "('My notes', 'June') are ignored: --sheet 'My notes' (sheet='My notes')"),
     ],
 )  # fmt: skip
 def test_the_sheet_that_is_read_is_said_where_there_are_others(read, others, note):
@@ -909,13 +907,15 @@ def test_a_sheet_is_chosen_by_name_or_number(read, tmp_path):
     is_refused(read, content, "has no sheet 'june': did you mean 'June'?", name="t.xlsx",
                sheet="june")  # fmt: skip
     is_refused(read, content, "has no sheet '3': it has 'May', 'June', '0'", name="t.xlsx", sheet=3)
-    is_refused(read, "a\n1\n", "is no Excel file, so --sheet (sheet=) means nothing", sheet="May")
+    is_refused(
+        read, "a\n1\n", "is not an Excel file, so --sheet (sheet=) does not apply", sheet="May"
+    )
     with pytest.raises(InputError, match="sheet must be a whole number"):
         read(content, "t.xlsx", sheet=1.5)
     # where it need not be there, the first is read, and that is said
-    with pytest.warns(DataWarning, match="'July', as the run has, and reads the sheet 'May'; the"):
+    with pytest.warns(DataWarning, match="unlike the run's file, and reads the sheet 'May'"):
         read(content, "t.xlsx", sheet="July", sheet_required=False)
-    with pytest.warns(DataWarning, match=r"'July', as the run has, and reads the sheet 'May'$"):
+    with pytest.warns(DataWarning, match=r"unlike the run's file, and reads the sheet 'May'$"):
         read(workbook(May=MAY), "t.xlsx", sheet="July", sheet_required=False)
     is_table(read("a\n1\n", sheet="July", sheet_required=False), [[1]], columns=("a",))
 
@@ -1055,12 +1055,12 @@ def test_frames_are_refused_by_the_same_rules(pd, taken):
     dates = pd.to_datetime([None, "2026-01-02"])
     gap = "has no value in row 1 (counted from 0), column 'b' (1 missing in all)"
     is_refused(taken, {"a": [1, 2], "b": [1, np.nan]}, gap)
-    text = "in row 1 (counted from 0), column 'b', which is no number"
+    text = "in row 1 (counted from 0), column 'b', which is not a number"
     is_refused(taken, {"a": [1, 2], "b": ["", "u"]}, f"holds 'u' {text}")
     is_refused(taken, {"a": [1, 2], "b": pd.Categorical([None, "u"])}, f"holds 'u' {text}")
     typing_error = "holds 'u' in row 59 (counted from 0), column 'b', where other values are"
     is_refused(taken, {"a": range(60), "b": ["1"] * 59 + ["u"]}, typing_error)
-    several = "column 'b', which is no number, and text in one other column: choose one by "
+    several = "column 'b', which is not a number, and text in one other column: choose one with "
     is_refused(taken, {"a": [1, 2], "b": ["t", "u"], "c": dates}, several)
     columns = {"a": [1, 2], "b": ["t", "u"], "c": dates}
     is_table(taken(columns, drop=["c"], label_column="b"), [[1], [2]], ["t", "u"], ("a",))
@@ -1160,7 +1160,7 @@ def test_an_id_that_is_not_left_out_is_named(tmp_path):
     rows = [f"{2 * i + 7000},{(i * 37) % 11}" for i in range(30)]
     for name in ("id", "Sensor ID", "order_no"):
         path.write_text("\n".join([f"{name},height", *rows]))
-        told = f"column '{name}' seems to number the rows, from 7000 to 7058: leave it out by"
+        told = f"column '{name}' seems to number the rows, from 7000 to 7058: leave it out with"
         with pytest.warns(DataWarning, match=told):
             load_data(path)
     path.write_text("\n".join(["id,height", *rows, rows[0]]))
@@ -1172,5 +1172,5 @@ def test_an_id_that_is_not_left_out_is_named(tmp_path):
 def test_a_row_of_units_may_be_deleted(tmp_path):
     path = tmp_path / "units.csv"
     path.write_text("temp,pressure\n°C,hPa\n" + "20.5,1000\n" * 30)
-    with pytest.raises(DataError, match="if the row holds no data, such as names of units, delete"):
+    with pytest.raises(DataError, match="if the row holds no data, but units for example, delete"):
         load_data(path)

@@ -94,7 +94,7 @@ def test_a_reconstruction_averaged_over_pixels():
         inside = c.collapse_report(model, X)
     for r in (inside, c.collapse_report(model, X)):
         assert r.verdict == c.FULL
-        says(r, "averaged over 784 features but the KL summed (a beta of 784)")
+        says(r, "averaged over 784 features, but the KL summed (a beta of 784)")
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -244,7 +244,7 @@ def test_a_kl_that_buys_nothing():
 
 def test_a_run_that_has_hardly_begun_shows_no_cause():
     short = {"history": 3, "step": 3, "loss": [424.0, 420.6, 418.3], "kl": [0.10, 0.33, 0.53]}
-    told = "took 9 optimiser steps (3 epochs), and its training loss still falls: train longer, for"
+    told = "took 9 optimiser steps (3 epochs), and its training loss still falls: train for"
     for settings in ({"means": 1.0}, {}, {"beta": 50.0}):
         r = of(DEAD, **settings, **short)
         assert r.verdict == c.FULL
@@ -344,7 +344,7 @@ def test_active_units_that_tell_next_to_nothing_are_no_full_collapse():
     assert r.active.all()
     assert r.information < c.NEGLIGIBLE
     assert r.verdict == c.PARTIAL
-    says(r, "(1 epochs) explain it: perhaps train longer")
+    says(r, "(1 epochs) explain it: train longer")
 
 
 def test_small_codes_that_tell_much_are_no_full_collapse():

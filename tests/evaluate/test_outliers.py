@@ -224,7 +224,7 @@ def test_evaluation_names_the_rows_that_overflow(rng):
     vae.fit(X).params_["head_W"][:, 2:] = 1  # the log variances of a far row overflow
     X[3] = 1e9
     assert vae.score_samples(X[3:4]) == -np.inf
-    words = "lie so far from the training data that the numbers overflow, 1 of 60, first row 3: "
+    words = "1 of 60 rows of the data given, first row 3, are so far from the training data"
     with pytest.raises(InputError, match=words):
         evaluate(vae, X)
 

@@ -114,13 +114,13 @@ class Own(VAE):
 
 
 def test_models_that_workers_do_not_know(rng):
-    with pytest.raises(InputError, match="workers know the models of scratchvae, not Own"):
+    with pytest.raises(InputError, match="workers know only scratchvae's models, not Own"):
         evaluate(Own(3, (8,)).build(12), rng.random((9, 12)), k=2, workers=2)
 
 
 def test_on_a_gpu(double):
     model = VAE(3, (8,), device="cuda").build(12)
-    with pytest.raises(InputError, match="workers share the cores of a CPU"):
+    with pytest.raises(InputError, match="workers are for the CPU"):
         evaluate(model, np.zeros((9, 12)), k=2, workers=2)
 
 

@@ -88,12 +88,18 @@ def test_forged_settings(run, capsys, name, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m["run"].update(step=2), "is inconsistent: 2 steps in 3 epochs"),
-        (lambda m: m["run"].update(step=29), "is inconsistent: 29 steps in 3 epochs"),
+        (
+            lambda m: m["run"].update(step=2),
+            "is inconsistent: 2 steps do not fit 3 complete epochs",
+        ),
+        (
+            lambda m: m["run"].update(step=29),
+            "is inconsistent: 29 steps do not fit 3 complete epochs",
+        ),
         (lambda m: m["run"].update(step="x"), "must be a whole number"),
         (lambda m: m["run"].pop("step"), "must be a whole number"),
         (lambda m: m["run"].update(data="0"), "trained on other data"),
-        (lambda m: m["run"].pop("settings"), "no settings"),
+        (lambda m: m["run"].pop("settings"), "lacks the settings"),
         (lambda m: m["run"]["settings"].update(batch_size=0), "batch_size"),
         (lambda m: m["run"]["settings"].update(data="/nonexistent.npz"), "npz, which is gone"),
         (lambda m: m["run"]["settings"].update(data="/\x1b.npz"), "/\\x1b.npz, which is gone"),

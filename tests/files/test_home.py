@@ -40,7 +40,7 @@ def test_only_a_leading_tilde_is_the_home_folder(home):
 
 
 def test_an_unknown_home_folder_is_said(homeless, capsys, tmp_path):
-    words = "~/m.npz begins in the home folder, which is unknown: write the whole path"
+    words = "~/m.npz starts in the home folder, which is unknown: write the full path"
     for call in (
         lambda: load_model("~/m.npz"),
         lambda: VAE(latent_dim=1, hidden=()).build(4).save("~/m.npz"),

@@ -286,7 +286,7 @@ def test_a_folder_where_a_file_should_be(train_run, tmp_path, capsys):
     (tmp_path / "a" / "best.npz").mkdir(parents=True)
     for options in ((), ("--overwrite",)):
         assert train_run("a", *options)[0] == 2
-        assert "is a folder, where a run has a file" in capsys.readouterr().err
+        assert "is a folder, not a file of a run" in capsys.readouterr().err
 
 
 # --------------------------------------------------------------------------------- processes
@@ -485,7 +485,7 @@ def test_a_best_epoch_that_could_not_be_kept_is_told_of(train_run, monkeypatch, 
     code, folder = train_run("b", *options)
     assert code == 0
     assert capsys.readouterr().err.endswith(
-        "best.npz is not of the best epoch, which could not be saved\n"
+        "best.npz is outdated: the best epoch could not be saved\n"
     )
     assert len(load_model(folder / "best.npz").history_) < best
 

@@ -173,7 +173,7 @@ def test_a_layer_is_left_as_it_is(draw):
 
 def test_gradients_that_add_up_need_a_zero_grad(draw):
     report = check_layer(AddsUp(), draw((5, 3)))
-    text = "dW, db grows with each call: backward adds to its earlier result"
+    text = "each call adds to dW, db: backward accumulates"
     assert text in report.violations
 
 
@@ -184,7 +184,7 @@ def test_a_backward_that_trains(draw):
             self.W -= 0.1 * self.x.T @ dy
             return dx
 
-    assert check_layer(Trains(), draw((5, 3))).violations == ("backward changes W",)
+    assert check_layer(Trains(), draw((5, 3))).violations == ("backward modifies W",)
 
 
 def test_a_layer_whose_forward_keeps_statistics(draw):
@@ -210,18 +210,18 @@ def test_names_of_ones_own(draw):
 
     report = check_layer(Own(), draw((5, 3)))
     assert leaves(report) == {"x": "PASS"}
-    text = "no gradient was found of W, b: if they are parameters, name them by params=[...], grads"
+    text = "no gradient was found for W, b: if they are parameters, pass params=[...], grads"
     assert report.notes[-1].startswith(text)
     named = check_layer(Own(), draw((5, 3)), params=["W", "b"], grads=["slope", "shift"])
     assert leaves(named) == dict.fromkeys("xWb", "PASS")
-    with pytest.raises(InputError, match="params and grads are lists of attributes"):
+    with pytest.raises(InputError, match="params and grads must be lists of attributes"):
         check_layer(Own(), draw((5, 3)), params=["W"])
     with pytest.raises(InputError, match="Own has no array kernel"):
         check_layer(Own(), draw((5, 3)), params=["kernel"], grads=["slope"])
     with pytest.raises(InputError, match="params names 2 attributes, grads 1"):
         check_layer(Own(), draw((5, 3)), params=["W", "b"], grads=["slope"])
     bad = check_layer(Own(), draw((5, 3)), params=["W"], grads=["no_such"])
-    assert bad.violations == ("backward leaves no gradient of W",)
+    assert bad.violations == ("backward sets no gradient for W",)
 
 
 def test_a_layer_of_several_inputs(draw):
@@ -326,9 +326,7 @@ def test_a_gradient_that_is_not_summed_or_not_left(draw):
             self.gradients = {"kernel": self.x.T @ dy}
             return dy @ self.parameters["kernel"].T
 
-    assert check_layer(Lost(), draw((5, 3))).violations == (
-        "backward leaves no gradient of offset",
-    )
+    assert check_layer(Lost(), draw((5, 3))).violations == ("backward sets no gradient for offset",)
 
     class Short(Buffers):
         def __init__(self):
@@ -339,7 +337,7 @@ def test_a_gradient_that_is_not_summed_or_not_left(draw):
             self.grads[0][...] = self.x.T @ dy
             return dy @ self.W.T
 
-    assert check_layer(Short(), draw((5, 3))).violations == ("backward leaves no gradient of b",)
+    assert check_layer(Short(), draw((5, 3))).violations == ("backward sets no gradient for b",)
 
     class Mixed(Dense):
         def __init__(self):
@@ -466,7 +464,7 @@ def test_a_pull_back_that_keeps_what_was_before(draw):
         return x * x, lambda dy: 2 * dy * of
 
     report = check_vjp(lambda x: x * x, vjp, draw(4))
-    assert any("it depends on hidden state" in text for text in report.violations)
+    assert any("depends on hidden state" in text for text in report.violations)
 
 
 def test_derivatives_that_come_with_another_output(draw):
@@ -474,7 +472,7 @@ def test_derivatives_that_come_with_another_output(draw):
     jvp = check_jvp(np.sin, lambda p, t: (np.cos(p[0]), np.cos(p[0]) * t[0]), draw(3))
     for report in (vjp, jvp):
         assert leaves(report) == {"x": "PASS"}
-        assert report.violations == ("<lambda> returns another output than sin",)
+        assert report.violations == ("<lambda> returns a different output from sin",)
 
 
 def forward_mode(primals, tangents):
@@ -532,7 +530,7 @@ def test_forms_of_a_derivative(draw):
     )
     assert leaves(both) == {"x": "PASS"}
     lost = check_jvp(lambda x: np.full(5, x.sum()), lambda p, t: t[0].sum(), draw(3))
-    text = "<lambda> returns a derivative of shape (), where the output has (5,)"
+    text = "<lambda> returns a derivative of shape (), but the output has (5,)"
     assert lost.violations == (text,)
 
 
@@ -564,7 +562,7 @@ def test_a_hessian_that_is_no_diagonal(draw):
 def test_a_derivative_that_would_be_called_too_often():
     with pytest.raises(InputError, match="called for each of 4000 entries: pass fewer than 3000"):
         check_jvp(np.exp, lambda p, t: t, np.ones(4000))
-    with pytest.raises(InputError, match="check_jvp takes real numbers"):
+    with pytest.raises(InputError, match="check_jvp takes only real arguments"):
         check_jvp(np.exp, lambda p, t: t, np.ones(4) + 1j)
 
 

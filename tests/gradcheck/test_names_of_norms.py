@@ -57,32 +57,32 @@ BESIDE, OF_BATCH, OF_IMAGES = norm(-1, 0.1, beside=True), norm(0), norm((0, 2, 3
 
 # the layer, its inputs, the wrong gradient of x, what the gradient of g reads, the name
 BUGS = [
-    (LAYER, ROWS, {"v": 0}, "h", "the normalisation over axis 2: the term of the variance is missing, as if it were constant"),
-    (LAYER, ROWS, {"m": 0}, "h", "the normalisation over axis 2: the term of the mean is missing, as if it were constant"),
-    (LAYER, ROWS, {"m": 0, "v": 0}, "h", "the normalisation over axis 2: the terms of mean and variance are missing, as if both were constant"),
-    (LAYER, ROWS, {"v": "sum"}, "h", "the normalisation over axis 2: the term of the variance is a sum, not a mean"),
-    (LAYER, ROWS, {"m": "sum"}, "h", "the normalisation over axis 2: the term of the mean is a sum, not a mean"),
+    (LAYER, ROWS, {"v": 0}, "h", "the normalisation over axis 2: the variance term is missing, as if it were constant"),
+    (LAYER, ROWS, {"m": 0}, "h", "the normalisation over axis 2: the mean term is missing, as if it were constant"),
+    (LAYER, ROWS, {"m": 0, "v": 0}, "h", "the normalisation over axis 2: the mean and variance terms are missing, as if both were constant"),
+    (LAYER, ROWS, {"v": "sum"}, "h", "the normalisation over axis 2: the variance term is a sum, not a mean"),
+    (LAYER, ROWS, {"m": "sum"}, "h", "the normalisation over axis 2: the mean term is a sum, not a mean"),
     (LAYER, ROWS, {"m": "sum", "v": "sum"}, "h", "the normalisation over axis 2: both terms are sums, not means"),
-    (LAYER, ROWS, {"v": 8 / 7}, "h", "the normalisation over axis 2: the term of the variance is divided by 7, not by 8"),
-    (LAYER, ROWS, {"v": -1}, "h", "the normalisation over axis 2: the term of the variance has the wrong sign"),
-    (LAYER, ROWS, {"m": -1}, "h", "the normalisation over axis 2: the term of the mean has the wrong sign"),
+    (LAYER, ROWS, {"v": 8 / 7}, "h", "the normalisation over axis 2: the variance term is divided by 7, not by 8"),
+    (LAYER, ROWS, {"v": -1}, "h", "the normalisation over axis 2: the variance term has the wrong sign"),
+    (LAYER, ROWS, {"m": -1}, "h", "the normalisation over axis 2: the mean term has the wrong sign"),
     (LAYER, ROWS, {"gain": False}, "h", "the normalisation over axis 2: the gain g is missing"),
-    (LAYER, ROWS, {"gain": False, "v": 0}, "h", "the normalisation over axis 2: the gain g is missing, and so is the term of the variance"),
-    (LAYER, ROWS, {"gain": False, "after": True}, "h", "the normalisation over axis 2: the gain g comes after the means, not before"),
+    (LAYER, ROWS, {"gain": False, "v": 0}, "h", "the normalisation over axis 2: the gain g and the variance term are missing"),
+    (LAYER, ROWS, {"gain": False, "after": True}, "h", "the normalisation over axis 2: the gain g is applied after the means, not before"),
     (LAYER, ROWS, {"power": 0}, "h", "the normalisation over axis 2: the factor 1 / std is missing"),
-    (LAYER, ROWS, {"power": 2}, "h", "the normalisation over axis 2: the factor 1 / std counts twice"),
-    (LAYER, ROWS, {"over": 1}, "h", "the normalisation over axis 2: its backward takes means over axis 1"),
-    (LAYER, ROWS, {}, "c", "x - mean stands where the normalised x should"),
-    (LAYER, ROWS, {}, "x", "x itself stands where the normalised x should"),
-    (LAYER, ROWS, {}, "y", "the output stands where the normalised x should"),
-    (RMS, ROWS, {"v": 0}, "h", "the normalisation over axis 2: the term of the mean square is missing, as if it were constant"),
+    (LAYER, ROWS, {"power": 2}, "h", "the normalisation over axis 2: the factor 1 / std is applied twice"),
+    (LAYER, ROWS, {"over": 1}, "h", "the normalisation over axis 2: backward takes means over axis 1"),
+    (LAYER, ROWS, {}, "c", "x - mean is used in place of the normalised x"),
+    (LAYER, ROWS, {}, "x", "x itself is used in place of the normalised x"),
+    (LAYER, ROWS, {}, "y", "the output is used in place of the normalised x"),
+    (RMS, ROWS, {"v": 0}, "h", "the normalisation over axis 2: the mean square term is missing, as if it were constant"),
     (RMS, ROWS, {"gain": False}, "h", "the normalisation over axis 2: the gain g is missing"),
-    (UNBIASED, ROWS, {"v": 7 / 8}, "h", "the normalisation over axis 2: the term of the variance is divided by 8, not by 7"),
-    (BESIDE, ROWS, {"m": 0}, "h", "the normalisation over axis 2: the term of the mean is missing, as if it were constant"),
-    (OF_BATCH, BATCH, {"v": 0}, "h", "the normalisation over axis 0: the term of the variance is missing, as if it were constant"),
-    (OF_BATCH, BATCH, {"over": 1}, "h", "the normalisation over axis 0: its backward takes means over axis 1"),
-    (OF_BATCH, BATCH, {}, "c", "x - mean stands where the normalised x should"),
-    (OF_IMAGES, IMAGES, {"v": 0}, "h", "the normalisation over axes 0, 2, 3: the term of the variance is missing, as if it were constant"),
+    (UNBIASED, ROWS, {"v": 7 / 8}, "h", "the normalisation over axis 2: the variance term is divided by 8, not by 7"),
+    (BESIDE, ROWS, {"m": 0}, "h", "the normalisation over axis 2: the mean term is missing, as if it were constant"),
+    (OF_BATCH, BATCH, {"v": 0}, "h", "the normalisation over axis 0: the variance term is missing, as if it were constant"),
+    (OF_BATCH, BATCH, {"over": 1}, "h", "the normalisation over axis 0: backward takes means over axis 1"),
+    (OF_BATCH, BATCH, {}, "c", "x - mean is used in place of the normalised x"),
+    (OF_IMAGES, IMAGES, {"v": 0}, "h", "the normalisation over axes 0, 2, 3: the variance term is missing, as if it were constant"),
 ]  # fmt: skip
 
 
@@ -116,6 +116,6 @@ def test_a_factor_of_each_row_is_no_epsilon():
     f = lambda x, s: x**3 * np.cosh(s)  # noqa: E731
     leaf = check(f, lambda dy, x, s: {"x": 3 * dy * x * x}, inputs).leaves[0]
     assert leaf.message == (
-        "along axis 1 each row is the right one times a factor of its own: a factor that depends "
-        "on the other axes is missing, or too many"
+        "along axis 1 each row is off by its own factor: a factor that depends "
+        "on the other axes is missing or extra"
     )

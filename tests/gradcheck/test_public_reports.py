@@ -367,7 +367,7 @@ REPORTS = {
     "tensorflow#2540 select, the other branch overflows": case(lambda x: np.where(x > 0, 0, np.exp(x)), selected_backward, {"x": np.array([800.0, -1, 2])}, r"FAIL: dx: 1 of 3 entries is NaN", guarded=(False, True)),
     "tinygrad#17758 asinh at 0": case(asinh, asinh_backward, {"x": np.array([0, 0.5, -1])}, r"FAIL: dx: the first (slice|entry).* lost \(zero\)", guarded=(False, True)),
     "cppad#120 atan2 on the axis": case(angle, angle_backward, {"x": np.array([1.0, 2, -1]), "y": np.array([0.0, 1, 2])}, r"FAIL: dy: the first (slice|entry).* lost \(zero\)", guarded=(False, True)),
-    "theano#633 clip to itself": case(lambda x: np.clip(x, 0, x), clip_to_itself_backward, {"x": np.array([5.0, 1, 2])}, r"FAIL: dx: it is zero everywhere, but the forward does depend", bounded=(True, False)),
+    "theano#633 clip to itself": case(lambda x: np.clip(x, 0, x), clip_to_itself_backward, {"x": np.array([5.0, 1, 2])}, r"FAIL: dx: it is zero everywhere, but the forward depends", bounded=(True, False)),
     "xgboost#5769 second derivative of softmax": case(newton_weight, newton_weight_backward, {"z": X, "others": X[::-1]}, r"FAIL: dz: 2 x too large at all 20 entries", factor=(2, 1)),
     "xgboost#2602 Huber loss": case(huber, huber_backward, {"p": WIDE, "t": X[2:]}, r"FAIL: dp: the sign is wrong at all 10 entries", sign=(1, -1)),
     "scikit-learn#5266 least squares": case(squares, squares_backward, {"p": WIDE, "t": X[2:]}, r"FAIL: dp: 2 x too small at all 10 entries", factor=(1, 2)),
@@ -377,15 +377,15 @@ REPORTS = {
     "mlpack#2360 log-softmax": case(log_softmax, log_softmax_backward, {"z": X}, UNNAMED, right_one=(False, True)),
     "tensorflow#56961 update of one row twice": case(update, update_backward, {"x": X, "new": X[::-1] + 1}, r"FAIL: dnew: along axis 0, slice 0 is wrong, and the others are right", last=(False, True)),
     "burn#5604 mean pooling of a cut window": case(mean_pool, mean_pool_backward, {"x": rng.standard_normal(8)}, r"FAIL: dx: .*(2 of 8|last 2)", clipped=(False, True)),
-    "numpy-ml#94 dropout without its mask": case(dropout, dropout_backward, {"x": X, "mask": KEPT}, r"FAIL: dx: it is not 0, as it should be, where mask is 0, and right elsewhere", how=("no mask", "mask")),
+    "numpy-ml#94 dropout without its mask": case(dropout, dropout_backward, {"x": X, "mask": KEPT}, r"FAIL: dx: it should be 0 where mask is 0, and is right elsewhere", how=("no mask", "mask")),
     "kaldi#3890 dropout, mask from the output": case(dropout, dropout_backward, {"x": SPARSE, "mask": KEPT}, UNNAMED, how=("output", "mask")),
     "jax#40421 cholesky, upper": case(cholesky, cholesky_backward, {"a": POSITIVE}, UNNAMED, folded=(False, True)),
     "pytorch#47599 equal eigenvalues": case(projector, projector_backward, {"a": np.diag([1.0, 1, 3, 4])}, r"FAIL: da: .* NaN", guarded=(False, True)),
     "tensorflow#4859 complex matmul": case(complex_matmul, complex_matmul_backward, PAIRED, UNNAMED, conjugate=(1, -1)),
     "pytorch-xla#913 batch norm in evaluation": case(frozen_norm, frozen_norm_backward, {"x": X}, UNNAMED, training=(True, False)),
     "ctensor#5 a node visited twice": case(reused, reused_backward, {"x": X, "a": X + 3}, r"FAIL: dx: 1\.167 x too large at all 20 entries", again=(1, 0)),
-    "liger-kernel#272 saved output overwritten": case(softmax_loss, softmax_loss_backward, {"a": X}, UNNAMED, inplace=(True, False)),
-    "stan-math#1662 the first observation alone": case(tail, tail_backward, {"alpha": np.array(1.3)}, r"FAIL: dalpha: off by 0.97 of its size", n=(N[:1], N)),
+    "liger-kernel#272 saved output overwritten": case(softmax_loss, softmax_loss_backward, {"a": X}, r"FAIL: backward is not linear in dy", inplace=(True, False)),
+    "stan-math#1662 the first observation alone": case(tail, tail_backward, {"alpha": np.array(1.3)}, r"FAIL: dalpha: relative error 0.97", n=(N[:1], N)),
     "gen#432 sum over every axis": case(log_density, log_density_backward, {"x": X, "mu": X[0] + 1}, r"CONTRACT: dx has shape \(\), but x has \(4, 5\)", total=(True, False)),
 }  # fmt: skip
 
@@ -417,7 +417,7 @@ def test_the_gradient_of_another_padding_is_found_at_the_border():
     at = {"at": np.array([0.5, 2.3, 4])}
     report = check(sample, partial(sample_backward, border=False), at)
     assert report.verdict == FAIL
-    assert "none of the possible ones" in report.headline
+    assert "not a valid choice" in report.headline
 
 
 def test_an_infinite_output_is_not_compared():

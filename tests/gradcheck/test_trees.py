@@ -110,7 +110,7 @@ def test_parts_without_a_gradient_are_mentioned_and_none_claims_zero(draw):
     assert (report.verdict, report.notes) == ("PASS", ("not checked: p.b",))
     report = check(lambda p: p["w"] * p["b"], lambda dy, p: {"w": dy * p["b"], "b": None}, inputs)
     assert leaves(report) == {"p.w": "PASS", "p.b": "FAIL"}
-    assert "it is None, which claims zero" in str(report)
+    assert "it is None, which means zero" in str(report)
     whole = {**inputs, "s": 2.0}
     report = check(lambda p, s: s * p["w"] * p["b"], lambda dy, p, s: (None, dy.sum()), whole)
     assert leaves(report) == {"p.w": "FAIL", "p.b": "FAIL", "s": "FAIL"}
@@ -119,11 +119,14 @@ def test_parts_without_a_gradient_are_mentioned_and_none_claims_zero(draw):
 @pytest.mark.parametrize(
     ("gradient", "message"),
     [
-        ({"q": 1.0}, "backward returns a gradient of p.q, which is no input"),
-        ({"p": {"q": 1.0}}, "backward returns a gradient of p.q, which is no input"),
-        ({"p": [1.0, 2.0]}, "the gradient of p must be a dict, as p is"),
-        ({"p": {"ws": [1.0]}}, "the gradient of p.ws is 1 gradients, but p.ws has 2"),
-        ({"p": {"ws": np.ones(2)}}, "the gradient of p.ws is ndarray, but p.ws has 2"),
+        ({"q": 1.0}, "backward returns a gradient of p.q, which is not an input"),
+        ({"p": {"q": 1.0}}, "backward returns a gradient of p.q, which is not an input"),
+        ({"p": [1.0, 2.0]}, "the gradient of p must be a dict, like p"),
+        ({"p": {"ws": [1.0]}}, "the gradient of p.ws must have 2 parts, like p.ws, got 1"),
+        (
+            {"p": {"ws": np.ones(2)}},
+            "the gradient of p.ws must have 2 parts, like p.ws, got ndarray",
+        ),
     ],
 )
 def test_structures_that_differ_are_told(draw, gradient, message):
@@ -258,9 +261,9 @@ def test_a_constant_may_hold_an_infinity(draw):
     inputs = {"a": draw(4), "mask": np.array([0, -np.inf, 0, 0])}
     report = check(attend, backward, inputs)
     assert leaves(report) == {"a": "PASS"}
-    assert report.notes == ("constant, as it is not finite: mask",)
+    assert report.notes == ("held constant, as not finite: mask",)
     for options in ({"wrt": ["mask"]}, {"wrt": ["a", "mask"]}):
-        with pytest.raises(InputError, match="the input mask holds a NaN or an infinity"):
+        with pytest.raises(InputError, match="the input mask contains NaN or infinity"):
             check(attend, backward, inputs, **options)
     both = check(attend, lambda dy, a, mask: (backward(dy, a, mask)["a"], dy), inputs)
     assert (leaves(both), both.notes) == (leaves(report), report.notes), "it cannot be compared"
@@ -280,11 +283,13 @@ def test_a_method_has_parameters_that_are_not_checked(draw):
         (lambda y, x: 2 * x, "y"),
     ):
         inputs = {"x": draw(3), "w": draw(3)}
-        message = rf"the first argument of <lambda> is {name}, .* add an argument dy"
+        message = (
+            rf"the first argument of <lambda> must be .*, but it is {name}, .* add an argument dy"
+        )
         with pytest.raises(InputError, match=message):
             check(lambda x, w: w * x, backward, inputs)
     report = check(Layer().forward, Layer().backward, {"x": draw(3)})
-    text = "forward is a method: check_layer checks the parameters of its object, too"
+    text = "forward is a method: check_layer also checks the parameters of its object"
     assert (report.verdict, report.notes) == ("PASS", (text,))
 
 
@@ -313,7 +318,7 @@ def test_both_conventions(f, backward, convention, precision):
 
 def test_the_other_convention_is_named():
     report = check(lambda z: z * z, lambda dy, z: dy * 2 * z, {"z": Z})
-    assert report.headline.endswith("right by the other convention: pass complex_gradients='jax'")
+    assert report.headline.endswith("right in the other convention: pass complex_gradients='jax'")
     report = check(lambda z: z * z, lambda dy, z: dy * 3 * z, {"z": Z})
     assert report.verdict == "FAIL"
     assert "convention" not in str(report)
@@ -400,9 +405,9 @@ def test_what_is_ignored(draw, inputs):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ignore": ["q"]}, r"ignore must be a list of some of x, t, got \['q'\]"),
-        ({"ignore": "x"}, "ignore must be a list of some of x, t, got 'x'"),
-        ({"treat_as": {"q": "constant"}}, "treat_as must be a list of some of x, t"),
+        ({"ignore": ["q"]}, r"ignore must be a list of names among x, t, got \['q'\]"),
+        ({"ignore": "x"}, "ignore must be a list of names among x, t, got 'x'"),
+        ({"treat_as": {"q": "constant"}}, "treat_as must be a list of names among x, t"),
         (
             {"treat_as": {"x": "zero"}},
             "treat_as of x must be \"constant\" or a function, got 'zero'",
@@ -430,7 +435,7 @@ def test_whole_numbers_in_lists_stay_as_they_are(draw):
     assert all(type(flags[0]) is bool and shape == [2, 3] for shape, flags, _ in seen)
     values = {"x": [0.5, 1.5]}
     assert leaves(check(lambda x: x * x, lambda dy, x: 2 * dy * x, values)) == {"x": "PASS"}
-    with pytest.raises(InputError, match="x is a list of numbers in rows of different lengths"):
+    with pytest.raises(InputError, match="x is a list of rows of different lengths"):
         check(lambda x: x, lambda dy: dy, {"x": [[1.0], [2.0, 3.0]]})
 
 
@@ -445,23 +450,23 @@ def test_dicts_of_a_class_of_their_own_stay_so(draw):
 
 @pytest.mark.parametrize("gradient", [{"x": 9.0, "dx": 1.0}, {"dx": 1.0, "x": 9.0}])
 def test_two_gradients_of_one_input_are_refused(draw, gradient):
-    with pytest.raises(InputError, match=r"returns two gradients of one input: (x, dx|dx, x)"):
+    with pytest.raises(InputError, match=r"returns two gradients for one input: (x, dx|dx, x)"):
         check(lambda x: x, lambda dy: gradient, {"x": draw(3)})
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch": ["s"]}, "batch: s is one number, and has no first axis"),
-        ({"treat_as": "constant"}, "treat_as must be a dict of input to function"),
-        ({"accept": 10}, "accept is a part of a gradient's size, below 1: got 10"),
+        ({"batch": ["s"]}, "batch: s is a scalar and has no first axis"),
+        ({"treat_as": "constant"}, "treat_as must map input names to functions"),
+        ({"accept": 10}, "accept must be a relative error below 1, got 10"),
         (
             {"treat_as": {"x": "constant"}, "ignore": ["x"]},
-            "ignore and treat_as say two things of x",
+            "ignore and treat_as name x twice",
         ),
         (
             {"treat_as": {"x": lambda x, s: x.sum()}},
-            "the function for x has an output of another shape",
+            "the function for x has a different output shape",
         ),
     ],
 )
@@ -492,7 +497,7 @@ def test_writing_into_what_is_nested_or_complex():
         return dy * np.conj(z)
 
     report = check(lambda z: z * z, into_dy, {"z": Z})
-    assert report.violations[0] == "the backward changes dy, which it was given"
+    assert report.violations[0] == "the backward modifies its arguments: dy"
     assert leaves(report) == {"z.real": "PASS", "z.imag": "PASS"}
 
     def into_cache(dy, cache):
@@ -500,7 +505,7 @@ def test_writing_into_what_is_nested_or_complex():
         return dy * cache["x"]
 
     report = check(lambda x: (x * x, {"x": x.copy()}), into_cache, {"x": np.array([0.5, 2.0])})
-    assert report.violations == ("the backward changes cache, which it was given",)
+    assert report.violations == ("the backward modifies its arguments: cache",)
 
 
 def test_who_writes_into_dy_is_right_apart_from_that(draw):
@@ -511,7 +516,7 @@ def test_who_writes_into_dy_is_right_apart_from_that(draw):
         return dx
 
     report = check(lambda x: x * x, unlocks, {"x": draw(4)})
-    assert report.violations == ("the backward changes dy, which it was given",)
+    assert report.violations == ("the backward modifies its arguments: dy",)
     assert leaves(report) == {"x": "PASS"}
 
 

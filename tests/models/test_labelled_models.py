@@ -350,7 +350,7 @@ def test_labels_that_are_text_are_quoted(cls, batch):
 def test_one_class_left_is_a_warning_that_says_what_minus_one_means(label, rng):
     y = np.array([label, -1, label, -1], dtype=object)
     y = y if label == "spam" else y.astype(type(label))
-    words = f"one class is left in y, {label!r}, because -1 means unlabelled: if -1 is a class"
+    words = f"y has only one class, {label!r}, because -1 means unlabelled: if -1 is a class"
     with pytest.warns(DataWarning, match=words) as told:
         SemiSupervisedVAE(latent_dim=2, hidden=(5,)).fit(rng.random((4, 9)), y, epochs=1)
     assert len(told) == 1
@@ -365,7 +365,7 @@ def test_one_class_without_unlabelled_rows_is_no_warning(rng):
 
 
 def test_labels_of_which_one_is_minus_one_are_refused_where_each_row_needs_one(rng):
-    with pytest.raises(InputError, match="leave such rows out, or name the classes from 0 on"):
+    with pytest.raises(InputError, match="leave such rows out, or number the classes from 0"):
         ConditionalVAE(latent_dim=2, hidden=(5,)).fit(rng.random((4, 9)), [1, -1, 1, -1])
 
 
@@ -402,7 +402,7 @@ def test_equal_logits_are_one_label():
 
 def test_an_unsigned_minus_one_is_refused(rng):
     y = np.array([0, 1, 2, 255], dtype=np.uint8)
-    with pytest.raises(InputError, match=r"uint8, where -1 becomes 255: pass y.astype\(int\)"):
+    with pytest.raises(InputError, match=r"uint8, where -1 becomes 255: use y.astype\(int\)"):
         SemiSupervisedVAE(**SMALL).fit(rng.random((4, 9)), y)
 
 

@@ -285,7 +285,7 @@ def meta(path, change):
             "version 5, but .* reads 1, 2, 3 and 4",
         ),
         (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(version=0))), "version 0, but"),
-        (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(model="x"))), "known are ae, vae"),
+        (lambda p: rewrite(p, meta=meta(p, lambda m: m.update(model="x"))), "kinds are ae, vae"),
         (lambda p: rewrite(p, meta=meta(p, lambda m: m.pop("config"))), "must map names to values"),
         (
             lambda p: rewrite(p, meta=meta(p, lambda m: m["config"].update(colour=1))),
@@ -369,7 +369,7 @@ def test_an_unbuilt_model_cannot_be_saved(tmp_path):
 def test_parameters_are_not_read_with_other_hyper_parameters(rng, tmp_path, change, call):
     model = VAE(latent_dim=2, hidden=(4,)).build(9)
     model.set_params(**change)
-    with pytest.raises(InputError, match="when this VAE was built, and is now"):
+    with pytest.raises(InputError, match="when this VAE was built, but is now"):
         call(model)
     with pytest.raises(InputError, match="call fit, or set it back"):
         model.save(tmp_path / "m.npz")
@@ -380,13 +380,16 @@ def test_parameters_are_not_read_with_other_hyper_parameters(rng, tmp_path, chan
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epoch": 3}, "fit has no argument 'epoch', perhaps epochs: choose among X_test, y_test,"),
-        ({"validation_data": 3}, "'validation_data', perhaps X_test: choose"),
+        (
+            {"epoch": 3},
+            r"fit has no argument 'epoch' \(did you mean epochs\?\): choose among X_test, y_test,",
+        ),
+        ({"validation_data": 3}, r"'validation_data' \(did you mean X_test\?\): choose"),
         (
             {"patience": 3},
-            r"'patience', perhaps callbacks=scratchvae.train.EarlyStopping\(5\): choo",
+            r"'patience' \(did you mean callbacks=scratchvae.train.EarlyStopping\(5\)\?\): choo",
         ),
-        ({"learning_rate": 3}, "'learning_rate', perhaps lr: choose"),
+        ({"learning_rate": 3}, r"'learning_rate' \(did you mean lr\?\): choose"),
         ({"latent_dim": 3}, r"fit has no argument 'latent_dim': pass latent_dim to VAE\(...\)$"),
         ({"n_components": 3}, r"'n_components': pass latent_dim to VAE\(...\)$"),
         ({"qqq": 3}, "fit has no argument 'qqq': choose among"),
@@ -402,9 +405,12 @@ def test_a_setting_that_fit_does_not_know_is_named(rng, settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"learning_rate": 3}, "has no hyper-parameter 'learning_rate', perhaps lr: choose among"),
-        ({"latent_dims": 3}, "'latent_dims', perhaps latent_dim: choose among latent_dim, hidden"),
-        ({"random_state": 3}, "'random_state', perhaps seed"),
+        (
+            {"learning_rate": 3},
+            r"no hyper-parameter 'learning_rate' \(did you mean lr\?\): choose among",
+        ),
+        ({"latent_dims": 3}, r"'latent_dims' \(did you mean latent_dim\?\): choose among latent_d"),
+        ({"random_state": 3}, r"'random_state' \(did you mean seed\?\)"),
         ({"validation_data": 3}, "has no hyper-parameter 'validation_data': pass X_test to fit$"),
         ({"X_test": 3}, "has no hyper-parameter 'X_test': pass X_test to fit$"),
         ({"patience": 3}, r"pass callbacks=scratchvae.train.EarlyStopping\(5\) to fit$"),
@@ -427,7 +433,9 @@ def test_a_class_of_ones_own_has_its_own_hyper_parameters():
             self.width = width
 
     assert Wide(width=7).get_params() == {"width": 7, "seed": 0}
-    with pytest.raises(InputError, match="Wide has no hyper-parameter 'widths', perhaps width"):
+    with pytest.raises(
+        InputError, match=r"Wide has no hyper-parameter 'widths' \(did you mean width\?\)"
+    ):
         Wide(widths=3)
 
 
@@ -452,19 +460,19 @@ def test_a_pair_of_data_and_labels_is_not_the_data(rng, y):
     [
         (
             ".pt",
-            r"is a file of PyTorch, .* safetensors.torch.save_file\(model.state_dict\(\), 'm.s",
+            r"is a PyTorch file, .* safetensors.torch.save_file\(model.state_dict\(\), 'm.s",
         ),
-        (".pth", "is a file of PyTorch"),
-        (".PT", "is a file of PyTorch"),
-        (".ckpt", "is a file of PyTorch"),
-        (".bin", "is a file of PyTorch"),
+        (".pth", "is a PyTorch file"),
+        (".PT", "is a PyTorch file"),
+        (".ckpt", "is a PyTorch file"),
+        (".bin", "is a PyTorch file"),
         (".pkl", r"is a pickle, and reading it can run code: .*model.save\('m.npz'\)$"),
         (".pickle", "is a pickle"),
         (".joblib", "is a pickle"),
         (".h5", r"is an HDF5 file, .* data, read them with load_data .*; .*model.get_weights\(\)"),
-        (".hdf5", "is an HDF5 file, and no model is saved as one"),
-        (".keras", r"is a file of Keras: .*get_weights\(\), and pass them to load_state_dict und"),
-        (".onnx", r"is a graph of ONNX: .*onnx.numpy_helper.to_array, and pass them to load_state"),
+        (".hdf5", "is an HDF5 file, not a saved model"),
+        (".keras", r"is a Keras file: .*get_weights\(\), and pass them to load_state_dict und"),
+        (".onnx", r"is an ONNX graph: .*onnx.numpy_helper.to_array, and pass them to load_state"),
     ],
 )
 def test_a_file_of_another_program_is_named(tmp_path, suffix, message, capsys):

@@ -445,8 +445,8 @@ def test_export_replaces_its_own_file_and_no_model(run, tmp_path, capsys):
     path.write_text("old")
     call(capsys, "export", run)
     assert load_model(path).n_features_ == 5
-    assert "would replace the model" in fails(capsys, "export", path)
-    assert "would replace the model" in fails(capsys, "export", path, "-o", path)
+    assert "would overwrite the model to export" in fails(capsys, "export", path)
+    assert "would overwrite the model to export" in fails(capsys, "export", path, "-o", path)
 
 
 def test_a_new_run_in_the_folder_takes_the_old_export_away(run, tmp_path, capsys):

@@ -295,7 +295,7 @@ def test_set_params_refuses_an_unknown_name_and_changes_nothing(model):
     model = clone(model)
     name = type(model).__name__
     with pytest.raises(
-        InputError, match=f"{name} has no hyper-parameter 'latent_dims', perhaps lat"
+        InputError, match=f"{name} has no hyper-parameter 'latent_dims' .did you mean lat"
     ):
         model.set_params(seed=5, latent_dims=3)
     assert model.seed == 0

@@ -139,7 +139,7 @@ def test_no_text_lies_over_another_or_outside(name):
 
 def test_m2_is_refused():
     model = SemiSupervisedVAE(latent_dim=2, hidden=(4,)).build(9, 3)
-    with pytest.raises(InputError, match=r"\(m2\) is not drawn"):
+    with pytest.raises(InputError, match=r"\(m2\) cannot be drawn"):
         diagram(model)
 
 
@@ -191,8 +191,8 @@ def test_the_command_draws_the_model_of_a_run(tmp_path, monkeypatch):
     ("options", "words"),
     [
         ("-o x.gif", ["x.gif must end in .png, .svg, or .pdf"]),
-        ("--model m2", ["m2) is not drawn", "draw cvae"]),
-        ("--model ae --beta 2", ["--beta means nothing for --model ae"]),
+        ("--model m2", ["m2) cannot be drawn", "draw cvae"]),
+        ("--model ae --beta 2", ["--beta does not apply to --model ae"]),
         ("--latent-dim 0", ["latent_dim"]),
         ("--data none.npy", ["there is no file"]),
         ("--data x.npy --model cvae", ["x.npy has no labels"]),

@@ -14,8 +14,10 @@ from support.command_line import refused
 
 from scratchvae import VAE, InputError, cli, load_data, load_model
 from scratchvae.evaluate.units import Data, units_of
+from scratchvae.files.run_folder import COLUMNS
 from scratchvae.models import MODELS, Labelled
 from scratchvae.pictures import explorer
+from scratchvae.pictures.page import page as page_of_run
 
 FOLDER = Path(explorer.__file__).parent
 SIDE, PIXELS = 8, 64
@@ -55,11 +57,11 @@ def models():
     return models
 
 
-def page(model, X=None, y=None, name="spots"):
+def page(model, X=None, y=None, name="spots", in_run=False):
     """The page as `explore` makes it."""
     X, y = images() if X is None else (X, y)
     data = Data(X, y, name, "rows")
-    return explorer.page(model, units_of(model, data, {}), data)
+    return explorer.page(model, units_of(model, data, {}), data, in_run)
 
 
 def content(text):
@@ -103,7 +105,8 @@ def test_the_page_stands_alone(models):
     text = page(models["cvae"])
     assert "http:" not in text
     assert "https:" not in text
-    assert not re.search(r"\bsrc\s*=|@import|url\(|\bfetch\(|XMLHttpRequest|import\(", text)
+    assert re.findall(r"\bsrc\s*=.*", text) == ["src = `data:image/png;base64,${of.png}`;"]
+    assert not re.search(r"@import|url\(|\bfetch\(|XMLHttpRequest|import\(", text)
     assert re.findall(r'\bhref="([^"]*)"', text) == ["data:,"]
     assert "default-src 'none'" in text
     assert not re.search(r"\$\w", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
@@ -148,7 +151,7 @@ def test_labels_cannot_end_the_script():
     y = np.array([evil, "<!--", 'a"b'])[np.arange(60) % 3]
     model = MODELS["cvae"](latent_dim=2, hidden=(5,)).fit(X, y, epochs=1)
     text = page(model, X, y, name=f"{evil}.npz")
-    assert text.count("</script>") == 4
+    assert text.count("</script>") == 5
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)" in text
     assert content(text)["labels"] == sorted([evil, "<!--", 'a"b'])
@@ -200,7 +203,7 @@ def test_what_cannot_be_shown():
         InputError, match="rows of 10 features are not images: use `reconstruct` and `sample`"
     ):
         page(VAE(latent_dim=2, hidden=(4,)).build(10), np.zeros((3, 10)))
-    with pytest.raises(InputError, match="plane over two latent units, but this model has one"):
+    with pytest.raises(InputError, match="needs two latent units or more, but this model has one"):
         page(VAE(latent_dim=1, hidden=(4,)).build(PIXELS))
 
 
@@ -264,9 +267,10 @@ def test_explore_works_on_a_gpu_that_refuses_to_convert(run, tmp_path, double):
 
 def test_the_scripts_stay_short_and_strict():
     scripts = [path.read_text() for path in FOLDER.glob("*.js")]
-    assert len(scripts) == 3
-    assert sum(len(text.splitlines()) for text in scripts) < 400
+    assert len(scripts) == 4
+    assert sum(len(text.splitlines()) for text in scripts) < 660
     for text in scripts:
+        assert len(text.splitlines()) <= 340
         assert text.startswith('"use strict";\n')
         assert max(map(len, text.splitlines())) <= 100
 
@@ -593,6 +597,7 @@ def test_names_of_classes_can_be_read_and_are_apart(chromium, models, tmp_path):
 @pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
 def test_dragging_changes_the_digit(touch, opened):
     view = opened("vae")
+    view.choose("kind", "units")
     assert view.find("plane").value_of_css_property("touch-action") == "none"  # nor scrolls
     before, z = view.image(), view.z()
     view.drag(touch)
@@ -607,6 +612,7 @@ def test_the_arrow_keys_move_the_point_and_a_reader_hears_where_it_is(opened):
     from selenium.webdriver import Keys
 
     view = opened("vae")
+    view.choose("kind", "units")
     view.press(Keys.HOME)
     np.testing.assert_array_equal(view.z(), 0)
     across, up = view.js("return explorer.at.units")
@@ -693,6 +699,9 @@ def test_sigma_spreads_the_samples(opened):
 
 def test_units_are_chosen_and_the_others_have_sliders(opened):
     view = opened("cvae")
+    assert not view.find("across").is_displayed()
+    view.choose("kind", "units")
+    assert view.find("across").is_displayed()
     across, up = view.js("return explorer.at.units")
     (third,) = {0, 1, 2} - {across, up}
     slider = view.window.find_element("css selector", "#sliders input")
@@ -709,6 +718,9 @@ def test_units_are_chosen_and_the_others_have_sliders(opened):
 
 def test_a_page_without_labels(opened):
     view = opened("vae", X=images()[0])
+    assert view.find("where").text.endswith("the code of a test example.")
+    assert len(view.js("return document.getElementById('kind').options")) == 2
+    view.drag()
     assert "The nearest test example is" in view.find("where").text
     view.click("another")
     assert view.js("return explorer.at.z.length") == 3
@@ -749,6 +761,266 @@ def test_the_tabs_are_opened_by_keys(opened):
     assert view.js("return document.activeElement.id") == "tab-gradient"
     view.window.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
     assert view.find("space").is_displayed()
+
+
+# ----------------------------------------------------------------------------- the page of a run
+
+
+def test_the_page_of_a_run_fits_a_phone_and_its_commands_are_copied(chromium, tmp_path):
+    numbers = [("ELBO", "-12345.67", "nats per example, +- 0.51 over the examples")] * 5
+    record = dict.fromkeys(COLUMNS, 12345.678)
+    command = ["/a/long/path/to/the/python", "-m", "scratchvae", "explore", "runs/a run"]
+    text = page_of_run(
+        "VAE", numbers, "data   " + 30 * "w", [record], {}, {}, {"seed": 0}, {}, [command] * 2
+    )
+    path = tmp_path / "index.html"
+    path.write_text(text)
+    view = Page(chromium, path)
+    view.resize(360, 700, mobile=True)
+    view.settle()
+    assert view.js("return document.documentElement.scrollWidth") == 360
+    cut = (
+        "return [...document.querySelectorAll('.tiles div')]"
+        ".filter((tile) => tile.scrollWidth > tile.clientWidth).length"
+    )
+    assert view.js(cut) == 0
+    buttons = view.window.find_elements("css selector", ".commands button")
+    line = "/a/long/path/to/the/python -m scratchvae explore 'runs/a run'"
+    assert [button.accessible_name for button in buttons] == [f"copy {line}"] * 2
+    for denied in ("", "navigator.clipboard.writeText = () => Promise.reject(new Error());"):
+        view.js(
+            f"window.copied = []; {denied} document.execCommand = (name) =>"
+            "copied.push([name, getSelection().toString()]);"
+        )
+        if not denied:
+            view.js("navigator.clipboard.writeText = async (text) => copied.push(['clip', text])")
+        buttons[1].click()
+        view.settle()
+        assert view.js("return copied") == [["copy" if denied else "clip", line]]
+        assert buttons[1].text == "copied"
+    assert view.complaints() == []
+
+
+# ------------------------------------------------------------------- the plane and the originals
+
+
+def test_the_planes_are_those_of_most_variance(models):
+    X, y = images()
+    model = models["vae"]
+    mu = model.transform(X).astype(float)
+    codes, labels = content(page(model))["planes"]
+    for plane in (codes, labels):
+        axes = np.array(plane["axes"])
+        np.testing.assert_allclose(axes @ axes.T, np.eye(2), atol=1e-12)
+    values, vectors = np.linalg.eigh(np.cov(mu.T))
+    np.testing.assert_allclose(np.abs(codes["axes"] @ vectors[:, :0:-1]), np.eye(2), atol=1e-5)
+    part = values[1:].sum() / values.sum()
+    assert codes["name"] == f"principal plane of the codes ({part:.0%} of their variance)"
+    means = np.array([mu[y == label].mean(axis=0) for label in range(3)])
+    away = means - means.mean(axis=0)  # three points lie in a plane
+    inside = np.array(labels["axes"]).T @ (labels["axes"] @ away.T)
+    np.testing.assert_allclose(inside.T, away, atol=1e-6)
+    assert labels["name"].startswith("principal plane of the label means")
+    assert len(content(page(model, X, None))["planes"]) == 1
+    two = VAE(latent_dim=2, hidden=(4,)).build(PIXELS)
+    assert content(page(two))["planes"] == []
+
+
+def test_the_originals_are_reduced_to_fit(models, monkeypatch):
+    from io import BytesIO
+
+    from PIL import Image
+
+    X, _ = images()
+    for most, side in ((explorer.MOST_PIXELS, 8), (60 * 4 * 4, 4)):
+        monkeypatch.setattr(explorer, "MOST_PIXELS", most)
+        held = content(page(models["vae"]))["originals"]
+        assert (held["width"], held["height"], held["columns"]) == (side, side, 8)
+        ink = np.asarray(Image.open(BytesIO(base64.b64decode(held["png"]))).getchannel("A"))
+        found = ink[2 * side : 3 * side, 3 * side : 4 * side] / 255  # of example 19
+        want = X[19].reshape(side, 8 // side, side, 8 // side).mean(axis=(1, 3))
+        np.testing.assert_allclose(found, want, atol=1.01 / 255)
+
+
+def test_the_principal_plane_is_first_and_a_drag_stays_in_it(opened):
+    view = opened("vae")
+    assert view.js("return document.getElementById('kind').selectedOptions[0].text").startswith(
+        "principal plane of the codes"
+    )
+    axes = np.array(view.js("return explorer.plane.view.axes"))
+    before = view.z()
+    view.drag()
+    moved = view.z() - before
+    assert np.hypot(*(axes @ moved)) > 0.1
+    np.testing.assert_allclose(axes.T @ (axes @ moved), moved, atol=1e-12)
+    first, second = axes @ view.z()
+    half = view.js("return explorer.plane.size()") / 2
+    under = view.js("return explorer.plane.coordinates(arguments[0])", [half + 70, half - 60])
+    np.testing.assert_allclose([first, second], under, atol=0.02)
+    assert f"first axis = {first:.2f}, second axis = {second:.2f}".replace(
+        "-", "\N{MINUS SIGN}"
+    ) in (view.find("where").text)
+
+
+def spot(view, n):
+    """Where the dot of a test example lies, from the middle of the plane; it comes into view."""
+    view.js("arguments[0].scrollIntoView({block: 'center'})", view.find("plane"))
+    x, y, size = view.js(
+        "const {view, coordinates, size} = explorer.plane, [a, b] = view.codes[arguments[0]];"
+        "const [low, high] = [coordinates([0, size()]), coordinates([size(), 0])];"
+        "return [(a - low[0]) / (high[0] - low[0]), (high[1] - b) / (high[1] - low[1]), size()]", n
+    )  # fmt: skip
+    return [round((v - 0.5) * size) for v in (x, y)]
+
+
+def point_at(view, n, click=False):
+    from selenium.webdriver import ActionChains
+
+    chain = ActionChains(view.window).move_to_element_with_offset(
+        view.find("plane"), *spot(view, n)
+    )
+    (chain.click() if click else chain).perform()
+    view.settle()
+
+
+def test_a_test_example_is_shown_under_the_mouse_and_chosen_by_a_click(opened, models):
+    X, y = images()
+    view = opened("cvae")
+    assert not view.find("hover").is_displayed()
+    point_at(view, 20)
+    n = view.js("return explorer.at.marked")
+    gap = np.subtract(spot(view, n), spot(view, 20))
+    assert np.hypot(*gap) < 2, "dots may lie over each other"
+    assert view.find("hover-label").text == str(y[n])
+    np.testing.assert_allclose(view.image("#thumbnail") / 255, X[n], atol=0.51 / 255)
+    point_at(view, n, click=True)
+    np.testing.assert_allclose(view.z(), models["cvae"].transform(X, y=y)[n], atol=1e-6)
+    assert view.find("label").get_attribute("value") == str(y[n])
+    np.testing.assert_allclose(view.image("#original") / 255, X[n], atol=0.51 / 255)
+    assert view.find("where").text.endswith(f"the code of a test example of label {y[n]}.")
+    assert view.find("original").get_attribute("aria-label").endswith(f"of label {y[n]}")
+
+
+def test_the_nearest_original_stands_beside_the_decoded(shaped, chromium, tmp_path):
+    model, X = shaped
+    path = tmp_path / "shaped.html"
+    path.write_text(page(model, X, None))
+    view = Page(chromium, path)
+    view.drag()
+    n = np.hypot(*(model.transform(X) - view.z()).T).argmin()
+    assert view.js("return explorer.at.nearest") == n
+    shown = model.rows_.images(np.asarray(X[n], dtype=float).ravel())
+    shown = shown if shown.ndim == 3 else shown[..., None] * np.ones(3)
+    if model.rows_.ink and model.rows_.image_shape[2:] == ():
+        shown = 1 - shown
+    np.testing.assert_allclose(view.colours("#original") / 255, shown, atol=1 / 255)
+    sizes = (
+        "return ['digit', 'original'].map(id => $(id).getBoundingClientRect()).map(b => b.height)"
+    )
+    assert len(set(view.js(sizes))) == 1
+
+
+def test_the_legend_hides_a_class(opened):
+    view = opened("vae")
+    second = view.window.find_element("css selector", "#legend li:nth-child(2) button")
+    colour = [int(explorer.class_colours(3)[1][i : i + 2], 16) for i in (1, 3, 5)]
+
+    def dots():
+        return (view.colours("#plane") == colour).all(axis=-1).sum()
+
+    assert dots() > 20
+    second.click()
+    view.settle()
+    assert second.get_attribute("aria-pressed") == "false"
+    assert dots() == 0
+    point_at(view, 1)  # of that class
+    marked = view.js("return explorer.at.marked")
+    assert marked == -1 or marked % 3 != 1
+    second.click()
+    view.settle()
+    assert second.get_attribute("aria-pressed") == "true"
+    assert dots() > 20
+
+
+def test_the_wheel_and_the_keys_zoom_about_a_point(opened):
+    from selenium.webdriver.common.action_chains import ActionChains, ScrollOrigin
+
+    view = opened("vae")
+    r, wide = view.js("const v = explorer.plane.view; return [v.r, v.whole]")
+    assert r == wide
+    where = "return explorer.plane.coordinates(arguments[0])"
+    size = view.js("return explorer.plane.size()")
+    spot = [round(size / 2) + 100, round(size / 2) - 60]
+    fixed = view.js(where, spot)
+    view.js("arguments[0].scrollIntoView({block: 'center'})", view.find("plane"))
+    top = view.js("return scrollY")
+    origin = ScrollOrigin.from_element(view.find("plane"), 100, -60)
+    ActionChains(view.window).scroll_from_origin(origin, 0, -300).perform()
+    view.settle()
+    assert view.js("return explorer.plane.view.r") == pytest.approx(r / 1.002**300)
+    np.testing.assert_allclose(view.js(where, spot), fixed, atol=0.02 * r)
+    assert view.js("return scrollY") == top
+    view.press("0")
+    assert view.js("return explorer.plane.view.r") == r
+    assert view.js("const v = explorer.plane.view; return v.mid.join() === v.middle.join()")
+    view.press("+")
+    view.press("+")
+    assert view.js("return explorer.plane.view.r") == pytest.approx(0.64 * r)
+    view.press("-")
+    assert view.js("return explorer.plane.view.r") == pytest.approx(0.8 * r)
+
+
+def test_two_fingers_zoom(opened):
+    view = opened("vae")
+    view.js("arguments[0].scrollIntoView({block: 'center'})", view.find("plane"))
+    x, y = view.js(
+        "const b = $('plane').getBoundingClientRect();"
+        "return [b.x + b.width / 2, b.y + b.height / 2]"
+    )
+    r = view.js("return explorer.plane.view.r")
+
+    def touch(kind, *points):
+        at = [{"x": x + a, "y": y + b, "id": i} for i, (a, b) in enumerate(points)]
+        view.window.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+    touch("touchStart", (-40, 0))
+    touch("touchStart", (-40, 0), (40, 0))
+    z = view.z()
+    touch("touchMove", (-80, 0), (80, 0))
+    touch("touchEnd")
+    view.settle()
+    assert view.js("return explorer.plane.view.r") == pytest.approx(r / 2)
+    np.testing.assert_array_equal(view.z(), z)
+    view.drag(touch=True)
+    assert (view.z() != z).any(), "one finger moves the point again"
+
+
+def test_two_units_are_decoded_in_the_background(chromium, opened, tmp_path):
+    X, y = images()
+    vae = VAE(latent_dim=2, hidden=(20,), likelihood="bernoulli").fit(X, epochs=30, lr=0.01)
+    path = tmp_path / "two.html"
+    path.write_text(page(vae, X, y))
+    view = Page(chromium, path)
+    assert not view.find("kind").is_displayed()
+    for key in ("", "+"):
+        if key:
+            view.press(key)
+        cells, done = view.js("const b = explorer.at.behind; return [b.cells, b.next]")
+        assert cells == done > 50
+        across = view.js("return explorer.plane.view.behind.width") // SIDE
+        size = view.js("return explorer.plane.size()")
+        middle = [(3.5 / across) * size, (2.5 / across) * size]
+        z = view.js("return explorer.plane.coordinates(arguments[0])", middle)
+        ink = view.js(
+            "return [...explorer.plane.view.behind.getContext('2d')"
+            ".getImageData(...arguments[0]).data].filter((_, i) => i % 4 == 3)",
+            [3 * SIDE, 2 * SIDE, SIDE, SIDE],
+        )
+        np.testing.assert_allclose(np.array(ink) / 255, vae.decode([z])[0], atol=1.5e-3 + 0.5 / 255)
+    view.click("behind")
+    assert view.js("return explorer.plane.view.behind") is None
+    assert view.complaints() == []
+    assert not opened("vae").find("behind").is_displayed(), "of three units"
 
 
 # ------------------------------------------------------------------------------ one gradient
@@ -804,18 +1076,57 @@ def test_a_forgotten_sum_is_seen_and_a_step_lowers_the_loss(opened):
     view = opened("vae")
     view.click("tab-gradient")
     start = rows(view)["loss"]["value"]
-    view.click("forget")
+    view.choose("bug", "forget")
     said = view.find("verdict").text
     assert said.startswith("Wrong: d")
     assert "dmu," in said
     assert "dmu_kl" not in said
     assert "dout_W" not in said
     assert view.js("return document.querySelectorAll('tr.wrong').length") == said.count(" d")
-    view.click("forget")
+    view.choose("bug", "")
     view.click("step")
     assert rows(view)["loss"]["value"] < start
     view.click("reset")
     assert rows(view)["loss"]["value"] == start
+
+
+@pytest.mark.parametrize(("bug", "ratio"), [("half", 2), ("noise", -1.1 / 0.7)])
+def test_a_bug_in_the_noise_is_seen_in_the_table_and_in_the_diagram(bug, ratio, opened):
+    view = opened("vae")
+    view.click("tab-gradient")
+    fill = (
+        "return [...document.querySelectorAll('#gradient g')].filter(g => g.textContent"
+        ".includes(arguments[0])).map(g => getComputedStyle(g.firstElementChild).fill)[0]"
+    )
+    right = view.js(fill, "logvar")
+    view.choose("bug", bug)
+    found = rows(view)["logvar_z"]
+    assert found["hand"] == pytest.approx(ratio * found["slope"])
+    said = view.find("verdict").text
+    assert "dlogvar_z" in said
+    assert "dmu" not in said
+    assert "dhead_W[0,0]" not in said
+    assert view.js(fill, "logvar") != right == view.js(fill, "dec1")
+    view.choose("bug", "")
+    assert view.js(fill, "logvar") == right
+
+
+def test_the_losses_are_drawn_step_by_step(opened):
+    view = opened("vae")
+    view.click("tab-gradient")
+    view.click("step")
+    view.click("steps")
+    losses = view.js("return gradient.losses")
+    assert losses[-1] == rows(view)["loss"]["value"]
+    assert (np.diff(losses) < 0).all()
+    points = view.js("return document.querySelector('#losses polyline').getAttribute('points')")
+    x, y = np.array([float(v) for v in points.replace(",", " ").split()]).reshape(-1, 2).T
+    np.testing.assert_allclose(x, np.linspace(0, 300, 52))
+    np.testing.assert_allclose(y, np.interp(losses, (losses[-1], losses[0]), (68, 6)))
+    said = view.find("losses").get_attribute("aria-label")
+    assert said == f"The loss, {losses[0]:.4f} at first, {losses[-1]:.4f} after 51 steps"
+    view.choose(view.window.find_element("css selector", '[data-knob="eps"]'), "0.2")
+    assert view.js("return gradient.losses") == [rows(view)["loss"]["value"]]
 
 
 def test_the_page_of_digits(chromium, tmp_path):
@@ -826,14 +1137,16 @@ def test_the_page_of_digits(chromium, tmp_path):
     path = tmp_path / "strokes.html"
     path.write_text(page(vae, *load_data("strokes", "test"), "strokes"))
     view = Page(chromium, path)
-    view.resize(1120, 810)
+    view.resize(1120, 870)
     before = view.image()
     view.choose("sigma", "0.5")
     view.drag(right=170, up=70)
     assert abs(view.image() - before).max() > 50
     view.shoot("explorer.png")
     view.click("tab-gradient")
-    view.resize(1120, 1210)
+    for _ in range(8):
+        view.click("step")
+    view.resize(1120, 1330)
     view.settle()
     view.shoot("one_gradient.png")
     assert view.complaints() == []

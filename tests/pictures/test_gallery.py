@@ -109,7 +109,7 @@ def test_rows_that_are_no_images_have_pictures_of_their_own(options, left, why, 
     assert found == NUMBERS | left | OF_TABLES
     assert "film" not in load(run)[2]
     said = "".join(Page((run / "index.html").read_text()).texts)
-    images = "manifold.png or traversals.png or interpolations.png or training.gif"
+    images = "manifold.png, traversals.png, interpolations.png or training.gif"
     assert f"No {images}: the rows are not images.\n" in said
     assert why in said
     assert f"scratchvae sample {run} -n 1000" in said
@@ -326,6 +326,9 @@ def test_interpolate_writes_an_animation(run, tmp_path, capsys):
 # --------------------------------------------------------------------------------- the page
 
 
+MINUS = "\N{MINUS SIGN}"
+
+
 class Page(HTMLParser):
     """Elements that were opened and not closed, texts, and what refers to other files."""
 
@@ -334,13 +337,15 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
         self.open, self.cells, self.links, self.alts, self.texts = [], [], [], [], []
+        self.tiles = []  # the name, the value and the explanation of each
         self.feed(text)
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         assert not any(name.startswith("on") for name in attrs)
-        assert tag not in ("script", "link", "iframe")
+        assert tag not in ("link", "iframe")
+        assert tag != "script" or not attrs
         if tag not in self.VOID:
             self.open.append(tag)
         self.links += [attrs[name] for name in ("src", "href") if name in attrs]
@@ -354,6 +359,8 @@ class Page(HTMLParser):
         self.texts.append(text)
         if self.open and self.open[-1] in ("td", "th"):
             self.cells.append(text)
+        if self.open and self.open[-1] in ("dt", "dd", "strong"):
+            self.tiles.append(text.strip())
 
 
 def test_the_page_shows_the_numbers_the_pictures_and_how_to_go_on(data, tmp_path, capsys):
@@ -369,8 +376,15 @@ def test_the_page_shows_the_numbers_the_pictures_and_how_to_go_on(data, tmp_path
     shown = Page(text)
     said = "".join(shown.texts)
     assert "VAE 36-16-8-3 on bars.npz, 12 epochs" in said
-    (elbo,) = [line for line in out.splitlines() if line.startswith("ELBO")]
-    assert elbo in said
+    lines = out.splitlines()
+    (elbo,) = [line.split(maxsplit=2) for line in lines if line.startswith("ELBO")]
+    assert shown.tiles[0] == "ELBO"
+    assert " ".join(elbo[1:]).replace("+- ", "±") == " ".join(shown.tiles[1:3]).replace(MINUS, "-")
+    assert next(line for line in lines if line.startswith("data  ")) in said
+    assert shown.links[:4] == ["samples.png"] * 2 + ["reconstructions.png"] * 2
+    assert [link for link in shown.links if link in ("loss.png", "unit_kl.png")] == (
+        ["loss.png"] * 2 + ["unit_kl.png"] * 2
+    )
     assert all((run / link).exists() for link in shown.links)
     assert all(len(alt) > 10 for alt in shown.alts)
     assert len(set(shown.alts)) == len(shown.alts) == len(set(shown.links))
@@ -382,6 +396,8 @@ def test_the_page_shows_the_numbers_the_pictures_and_how_to_go_on(data, tmp_path
     assert ["beta", "0.1"] == shown.cells[shown.cells.index("beta") :][:2]
     assert ["hidden", "16, 8"] == shown.cells[shown.cells.index("hidden") :][:2]
     assert "dreg" not in shown.cells, "a VAE has no such setting"
+    folded = shown.cells.index("activation"), shown.cells.index("device")
+    assert shown.cells.index("seed") < min(folded), "which have their defaults"
     commands = [line for line in said.splitlines() if line.startswith("scratchvae ")]
     assert f"scratchvae train --resume --out '{run}' --epochs 24" in commands
     names = [line.split()[1] for line in commands]
@@ -406,15 +422,19 @@ def test_the_commands_of_the_page_do_what_they_say(data, tmp_path, monkeypatch, 
 def test_everything_on_the_page_is_escaped():
     bad = "<b>&\"'</b>"
     record = dict.fromkeys(loop.COLUMNS, 1.0) | {"epoch": 1, "test_loss": float("nan")}
+    settings = {bad: bad, "layers": (1, 2), "none": None, "empty": ()}
+    defaults = {"none": None, "empty": [], "layers": (2, 1)}
     text = page(
-        bad, bad, [record], {f"{bad}.png": bad}, {bad: bad},
-        {bad: bad, "layers": (1, 2), "none": None, "empty": ()}, [["run", bad]],
+        bad, [(bad, bad, bad)], bad, [record], {f"{bad}.png": bad}, {bad: bad}, settings, defaults,
+        [["run", bad]],
     )  # fmt: skip
     assert "<b>" not in text
     shown = Page(text)
     assert shown.links == ["%3Cb%3E%26%22%27%3C/b%3E.png"] * 2
     assert shown.alts == [bad]
     assert shown.cells[-8:] == [bad, bad, "layers", "1, 2", "none", "none", "empty", "none"]
+    assert shown.tiles == [bad] * 3
+    assert "2 default settings" in text
     assert "Each epoch" in text
     assert "nan" not in text
 
@@ -429,3 +449,59 @@ def test_a_run_that_was_stopped_while_it_drew_gets_its_page_by_resume(run, capsy
     assert (run / "metrics.csv").read_bytes() == kept
     assert cli.main(["train", "--resume", "--out", str(run)]) == 2
     assert "pass a larger --epochs to continue" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- the explorer, and the commands
+
+
+def test_the_page_and_the_explorer_link_each_other(run, tmp_path):
+    text = (run / "index.html").read_text()
+    assert "explorer.html" not in Page(text).links
+    call("explore", run, "-o", tmp_path / "elsewhere.html")
+    assert (run / "index.html").read_text() == text
+    assert 'href="index.html"' not in (tmp_path / "elsewhere.html").read_text()
+    for _ in range(2):
+        call("explore", run)
+        assert Page((run / "index.html").read_text()).links.count("explorer.html") == 1
+        assert 'href="index.html"' in (run / "explorer.html").read_text()
+    call("train", "--resume", "--out", run, "--epochs", "13", "--quiet")
+    assert Page((run / "index.html").read_text()).links[0] == "explorer.html"
+
+
+def test_the_explorer_adds_nothing_to_a_page_that_is_not_its_own(run):
+    (run / "index.html").write_bytes(b"caf\xe9, by hand")
+    call("explore", run)
+    assert (run / "index.html").read_bytes() == b"caf\xe9, by hand"
+
+
+def test_commands_are_called_as_the_user_called_this_one(tmp_path, monkeypatch):
+    """By name if it is on the PATH, else by its path, or by that of Python."""
+    monkeypatch.chdir(tmp_path)
+    bin = tmp_path / ".venv" / "bin"
+    bin.mkdir(parents=True)
+    for name in ("scratchvae", "python"):
+        (bin / name).touch(0o755)
+    module = tmp_path / "scratchvae" / "__main__.py"
+    for path, argv, python, expected in (
+        ("/nowhere", ".venv/bin/scratchvae", bin / "python", ".venv/bin/scratchvae"),
+        ("/nowhere", bin / "scratchvae", bin / "python", f"{bin}/scratchvae"),
+        (bin, bin / "scratchvae", bin / "python", "scratchvae"),
+        (bin, ".venv/bin/scratchvae", bin / "python", "scratchvae"),
+        ("/nowhere", module, bin / "python", ".venv/bin/python -m scratchvae"),
+        ("/nowhere", module, "/opt/python", "/opt/python -m scratchvae"),
+        (bin, module, bin / "python", "python -m scratchvae"),
+        (bin, module, "/opt/python", "/opt/python -m scratchvae"),
+        ("/nowhere", "/opt/notebook.py", "/opt/python", "scratchvae"),
+        ("/nowhere", "", "/opt/python", "scratchvae"),
+    ):
+        monkeypatch.setenv("PATH", str(path))
+        monkeypatch.setattr("sys.argv", [str(argv)])
+        monkeypatch.setattr("sys.executable", str(python))
+        assert " ".join(training.program()) == expected
+
+
+def test_the_page_prints_the_way_in_which_it_was_called(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "program", lambda: ["/opt/a b/python", "-m", "scratchvae"])
+    train(data, tmp_path / "run", "--epochs", "1")
+    said = "".join(Page((tmp_path / "run" / "index.html").read_text()).texts)
+    assert f"'/opt/a b/python' -m scratchvae explore {tmp_path / 'run'}\n" in said

@@ -358,8 +358,6 @@ def test_rows_of_wide_images_are_high_enough_to_see(rng):
 
 
 def test_a_long_title_takes_two_lines():
-    title = (
-        "decoded over unit 6 (to the right) and unit 1 (up), at quantiles of the prior, and more"
-    )
+    title = "decoded over unit 6 (horizontal) and unit 1 (vertical), at quantiles of the prior, etc"
     figure = plots.manifold(np.zeros((2, 2, 3, 3)), [0, 1], [0, 1], (0, 1), title)
     assert figure.axes[0].get_title(loc="left").count("\n") == 1

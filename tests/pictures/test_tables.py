@@ -155,7 +155,7 @@ def test_the_latent_plane_is_that_of_the_two_most_informative_units(model):
     (axes, _) = picture.figure(plots).axes
     j = found.order[0]
     assert axes.get_xlabel() == f"unit {j} (KL {found.information[j]:.2f})"
-    assert "in its two most informative units, coloured by label" in picture.words
+    assert "in the two most informative units, coloured by label" in picture.words
 
 
 # -------------------------------------------------------------------------------- the commands
@@ -181,8 +181,8 @@ def test_the_commands_draw_a_table_or_say_why_not(run, tmp_path, capsys):
             path = tmp_path / f"{command}.{suffix}"
             assert cli.main([command, str(run), "-o", str(path)]) == 2
             said = capsys.readouterr().err
-            assert "rows of 3 features are not images, so there is nothing to draw" in said
-            assert "-o FILE.npy writes the numbers" in said
+            assert "rows of 3 features are not images and cannot be drawn" in said
+            assert "write the numbers with -o FILE.npy" in said
             assert not path.exists()
     assert cli.main(["interpolate", str(run), "-o", str(tmp_path / "i.gif")]) == 2
     assert "are not images" in capsys.readouterr().err

@@ -61,8 +61,8 @@ def test_the_python_of_the_documents_runs(code, tmp_path, monkeypatch, capsys):
     names = {}
     exec(compile(code, "document", "exec"), names)
     out = capsys.readouterr().out
-    if "return dy * x  " in code:
-        assert "2 x too small at all 15 entries" in out
+    if "wrong: the sum should" in code:
+        assert f"```text\n{out}```" in (ROOT / "README.md").read_text()
     if "m2.score(" in code:
         assert names["m2"].classes_.tolist() == list(range(10))
         assert names["m2"].score(names["X"][2000:], names["y"][2000:]) > 0.8
@@ -143,7 +143,7 @@ def test_the_nightly_guide_does_what_it_says(follow):
     """Its blocks in turn, and then its script, in two nights."""
     said, text, _ = follow("nightly.md")
     assert "a score above" in said[2]
-    assert "beginning with the parameters of" in said[4]
+    assert "starting from the parameters of" in said[4]
     rows = rows_of("scores.csv")
     assert rows[0] == ["row", "score", "anomaly"]
     assert [row[0] for row in rows[1:]] == [str(i) for i in range(100)]
@@ -274,6 +274,12 @@ def test_formulas_survive_markdown(page):
     """Markdown eats a backslash before punctuation, and makes emphasis of some underscores."""
     for formula in formulas(page.read_text()):
         assert not re.search(r"\\[^a-zA-Z]|[^\w\s]_|\*", formula), formula
+
+
+def test_the_readme_is_short():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 120
+    assert max(map(len, lines)) <= 150
 
 
 def test_the_contributing_guide_is_short():

@@ -169,7 +169,7 @@ def together(h, body):
 # ------------------------------------------------------------------------- what must be refused
 
 
-@answer(FAULTS, "closes the connection|stopped after 10 of")  # by the release of urllib3
+@answer(FAULTS, "closed the connection|stopped after 10 of")  # by the release of urllib3
 def is_cut_short(h, body):
     h.send(body[:10], len(body))
 
@@ -180,35 +180,35 @@ def is_cut_short_with_no_length(h, body):
     h.wfile.write(body[:10])
 
 
-@answer(FAULTS, "sends more than")
+@answer(FAULTS, "sent more than")
 def is_a_byte_longer(h, body):
     h.head()
     h.wfile.write(body + b"\0")
 
 
-@answer(FAULTS, "sends more than")
+@answer(FAULTS, "sent more than")
 def is_endless(h, body):
     h.head()
     while not h.server.over.is_set():
         h.wfile.write(b"\x5a" * 65536)
 
 
-@answer(FAULTS, "SHA-256 is wrong")
+@answer(FAULTS, "its SHA-256 differs")
 def is_a_bit_off(h, body):
     h.send(bytes((body[0] ^ 1,)) + body[1:])
 
 
-@answer(FAULTS, r"gives no usable answer \(ConnectionError\)")
+@answer(FAULTS, r"gave no usable response \(ConnectionError\)")
 def is_no_http(h, body):
     h.wfile.write(b"220 \x1b[31mwelcome\x1b[0m to this FTP server\r\n" + body)
 
 
-@answer(FAULTS, "closes the connection|fails")
+@answer(FAULTS, "closed the connection|fails")
 def hangs_up(h, body):
     pass
 
 
-@answer(FAULTS, "gives no usable answer")
+@answer(FAULTS, "gave no usable response")
 def redirects_to_no_address(h, body):
     h.head("Location: http://[::1/\x80", "Content-Length: 0", status="302 Found")
 
@@ -226,12 +226,12 @@ def is_busy(h, body):
 # --------------------------------------------------- what would never end without a time-out
 
 
-@answer(ENDLESS, "is too slow")
+@answer(ENDLESS, "timed out")
 def stalls(h, body):
     h.server.over.wait()
 
 
-@answer(ENDLESS, "is too slow")
+@answer(ENDLESS, "timed out")
 def stalls_in_the_body(h, body):
     h.head(f"Content-Length: {len(body)}")
     h.wfile.write(body[:10])

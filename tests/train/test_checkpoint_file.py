@@ -178,7 +178,7 @@ def test_a_step_size_that_is_a_function_is_no_number(X, tmp_path):
     """Of a function the file has only that it is one, so it is not held against another."""
     file = tmp_path / "run.npz"
     small().fit(X, epochs=1, lr=lr, checkpoint_file=file)
-    with pytest.raises(InputError, match=r"has lr 'a function', not 0.001: go on with the same"):
+    with pytest.raises(InputError, match=r"has lr 'a function', not 0.001: continue with the same"):
         small().fit(X, epochs=2, lr=1e-3, checkpoint_file=file)
     small().fit(X, epochs=2, lr=lambda epoch: 0.01, checkpoint_file=file)
 
@@ -224,7 +224,7 @@ def test_files_that_are_no_checkpoint_of_a_run(X, tmp_path):
             small().fit(X, epochs=1, checkpoint_file=file)
     with pytest.raises(InputError, match=r"the checkpoint file .*run.pt must end in .npz"):
         small().fit(X, checkpoint_file=tmp_path / "run.pt")
-    with pytest.raises(InputError, match="a function as hyper-parameter lr cannot be saved"):
+    with pytest.raises(InputError, match="a function cannot be saved as the hyper-parameter lr"):
         small(lr=lr).fit(X, checkpoint_file=tmp_path / "other.npz")
 
 

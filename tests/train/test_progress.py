@@ -72,7 +72,7 @@ def busy_from(first, last=10**9):
 def test_one_hint_a_run_says_what_to_do(hints):
     err = hints(busy_from(200), epochs=5)
     assert err.count("\n") == 1
-    assert err.startswith("scratchvae: warning: training runs at less than half of its best speed")
+    assert err.startswith("scratchvae: warning: training runs at less than half its best speed")
     assert "other programs use the cores" in err
     assert "--threads 1, or OPENBLAS_NUM_THREADS=1 in the environment" in err
     assert hints(busy_from(200), epochs=5) == err, "the next run has its own"
@@ -81,7 +81,7 @@ def test_one_hint_a_run_says_what_to_do(hints):
 def test_with_one_thread_there_is_only_to_wait(hints, monkeypatch):
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     err = hints(busy_from(200))
-    assert err.endswith("use the cores: it continues at full speed when they end\n")
+    assert err.endswith("use the cores: it speeds up when they end\n")
     assert "OPENBLAS" not in err
 
 

@@ -191,7 +191,7 @@ def test_what_fails_once_is_done_at_the_end(train_run, monkeypatch, capsys, name
     capsys.readouterr()
     code, folder = train_run("b")
     assert code == 0
-    said = f"step {nth * STEPS} is saved, but not all files beside it (No space left on device)"
+    said = f"step {nth * STEPS} is saved, but not every other file (No space left on device)"
     assert said in capsys.readouterr().err
     same(straight, folder)
 
@@ -316,7 +316,7 @@ def test_going_on_with_a_full_disk_is_a_warning_too(train_run, monkeypatch, caps
         hook(patch, runs, "write_config", OSError(errno.ENOSPC, "No space left on device"))
         capsys.readouterr()
         assert go_on(folder, "--epochs", "4") == 0
-    assert "step 21 is saved, but not all files beside it" in capsys.readouterr().err
+    assert "step 21 is saved, but not every other file" in capsys.readouterr().err
     assert contents(straight).keys() == contents(folder).keys()
     assert metrics_but_seconds(straight) == metrics_but_seconds(folder)
 

@@ -1,4 +1,4 @@
-"""`scratchvae verify`: what it prints, its exit code, and the errors that the README quotes."""
+"""`scratchvae verify`: what it prints, its exit code, and the errors that the documents quote."""
 
 import io
 import json
@@ -13,9 +13,10 @@ from support.command_line import refused
 
 from scratchvae import cli
 from scratchvae.backend.registry import OPS
+from scratchvae.gradcheck import Report
 from scratchvae.verify import table
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +46,24 @@ def test_verify_prints_every_op_and_parameter_and_passes(verified):
     for finding in ("gradients after 20 steps", "KL by Monte Carlo", "the update of a step"):
         assert out.count(finding) >= 6
     assert "FAIL" not in out
-    worst = float(out.split("off by ")[1].split(" ")[0])
+    worst = float(out.split("of a gradient is ")[1].split("\n")[0])
     assert worst < 1e-7
 
 
-def test_the_readmes_error_table_is_what_verify_says(verified):
-    """The errors in the README bound those that are measured here."""
+def test_the_documents_errors_are_what_verify_says(verified):
+    """The errors in docs/checked.md and in the README bound those that are measured here."""
     measured = {"ops": 0.0, "VAE": 0.0, "IWAE": 0.0}
     for name, report in verified[2]:
         kind = "VAE" if name.startswith("vae") else "IWAE" if name in table.SUBJECTS else "ops"
         again = [f.error for f in report.findings if f.name.startswith("gradients")]
         measured[kind] = max([measured[kind], report.error, *again])
     rows = re.findall(r"^\| (?:the 17 )?(ops|VAE|IWAE)[: ].*\| below ([\de-]+) \|$",
-                      README.read_text(), re.MULTILINE)  # fmt: skip
+                      (ROOT / "docs" / "checked.md").read_text(), re.MULTILINE)  # fmt: skip
     assert len(rows) == 3
     for kind, printed in rows:
         assert measured[kind] < float(printed)
+    (printed,) = re.findall(r"relative errors below ([\de-]+)", (ROOT / "README.md").read_text())
+    assert max(measured.values()) < float(printed)
 
 
 def test_verify_fails_when_a_gradient_is_wrong(capsys, monkeypatch):
@@ -111,6 +114,22 @@ def test_an_op_that_fails_is_named_before_the_models_that_use_it(capsys, monkeyp
     assert cli.main(["verify"]) == 1
     out, _ = capsys.readouterr()
     assert out.endswith("fix this first: relu; the models that fail may use it\n")
+    assert "relu: FAIL\n  dx " in out
+    assert "as if it used relu" not in out
+    assert len(out.splitlines()) < 50
+    assert cli.main(["verify", "-v"]) == 1
+    assert "as if it used relu" in capsys.readouterr().out
+
+
+def test_of_models_that_fail_alone_the_first_is_reported(capsys, monkeypatch):
+    subjects = {name: table.SUBJECTS["ae"] for name in ("ae", "another")}
+    monkeypatch.setattr(table, "SUBJECTS", subjects)
+    wrong = lambda *a, **k: Report("ae", violations=("wrong",))  # noqa: E731
+    monkeypatch.setattr(table, "check_model", wrong)
+    assert cli.main(["verify"]) == 1
+    out, _ = capsys.readouterr()
+    assert out.count("contract: wrong") == 1
+    assert out.endswith("above is the report on ae; -v prints those of the others\n")
 
 
 PAIRS = """
@@ -143,7 +162,7 @@ def test_a_part_of_a_name_selects_pairs(pairs, capsys):
     assert cli.main(["verify", str(pairs), "-k", "squ"]) == 0
     assert "1 of 1 pairs passed" in capsys.readouterr().out
     assert cli.main(["verify", str(pairs), "-k", "cub"]) == 1
-    refused(capsys, ["verify", pairs, "-k", "none"], "no pair of")
+    refused(capsys, ["verify", pairs, "-k", "none"], "no pair in")
     refused(capsys, ["verify", "-k", "relu"], "-k applies to a file of pairs")
 
 

@@ -1,7 +1,7 @@
 """Arrays of MATLAB and HDF5 files. SciPy reads those of MATLAB 4, and h5py those of HDF5 and of
 MATLAB 7.3; both are imported on use.
 
-What a file claims is checked before memory is taken for it.
+A file's claims are checked before memory is allocated for them.
 """
 
 from collections.abc import Collection
@@ -66,7 +66,7 @@ def _of_matlab4(path: Path) -> Arrays:
     (scipy,) = installed("scipy.io.matlab")
 
     def call(function: Any, **options: Any) -> Any:
-        """What SciPy says; its errors become UnreadableFile, and its warnings are not shown."""
+        """SciPy's result; its errors become UnreadableFile, and its warnings are hidden."""
         with open_at_once(path) as f, without_warnings():
             if 0 not in f.read(4):  # its readers of later formats are not to be trusted
                 raise UnreadableFile("is damaged, or another kind of file: get it again")
@@ -103,7 +103,7 @@ def of_hdf5(path: Path) -> Arrays:
 
 
 def _hdf5(path: Path, transposed: bool) -> Arrays:
-    """transposed: the file is MATLAB's, whose axes stand in reversed order."""
+    """transposed: the file is MATLAB's, whose axes are reversed."""
     (h5py,) = installed("h5py")
     names: list[str] = []
     texts: list[str] = []
@@ -137,7 +137,7 @@ def _hdf5(path: Path, transposed: bool) -> Arrays:
         with h5py.File(f, "r") as content:
             content.visititems(add)
     if len(names) + len(texts) > MAX_DATASETS:
-        raise UnreadableFile(f"has more than {MAX_DATASETS:,} arrays, the most that are read")
+        raise UnreadableFile(f"exceeds the limit of {MAX_DATASETS:,} arrays")
     return Arrays(names, read, texts, counts)
 
 
@@ -179,11 +179,11 @@ def _of_reference(name: str, i: int, item: Any) -> Any:
 
 
 def _texts(name: str, data: Any, at_once: int) -> np.ndarray:
-    """Labels from texts of variable length, read so many at once."""
+    """Labels from texts of variable length, read in blocks."""
     n = prod(data.shape or ())
     if not data.shape or n != max(data.shape):
         raise UnreadableFile(
-            f"has labels {shown([name])} of text in the shape {data.shape}: keep one text a row"
+            f"has labels {shown([name])} of text in the shape {data.shape}: keep one text per row"
         )
     _check_own(name, data, data.dtype.itemsize)
     before = (0,) * data.shape.index(n)
@@ -210,7 +210,7 @@ def _dataset(name: str, data: Any) -> np.ndarray:
             )
         raise UnreadableFile(
             f"holds {name!r}, an array of dtype {data.dtype}, but only numbers and text "
-            "are read: convert it by .astype(float), or .astype('S') for names, and save it "
+            "are read: convert it with .astype(float), or .astype('S') for names, and save it "
             "again; or name other rows with --array, or other labels or '' with --label-column"
         )
     _check_own(name, data, data.dtype.itemsize)
@@ -219,7 +219,7 @@ def _dataset(name: str, data: Any) -> np.ndarray:
 
 
 def _check_own(name: str, data: Any, itemsize: int) -> None:
-    """Raises UnreadableFile unless the file itself holds the array, and can hold so much."""
+    """Raises UnreadableFile unless the file itself holds the array, and can hold that much."""
     if data.external or data.is_virtual:
         raise UnreadableFile(f"keeps {name!r} in another file: copy the array into one file")
     check_expansion(data.id.get_storage_size(), prod(data.shape) * itemsize)

@@ -33,7 +33,7 @@ MAX_ARRAYS = 10_000
 
 
 class Header(NamedTuple):
-    """What an array is: its kind ("" if it is of no use here), flags, sizes and name."""
+    """An array's kind ("" if it is of no use here), flags, sizes and name."""
 
     kind: str
     flags: int = 0
@@ -78,7 +78,7 @@ class Elements:
 
 
 class Array(NamedTuple):
-    """An array of a file, and where it stands."""
+    """An array of a file, and its position."""
 
     header: Header
     start: int
@@ -132,7 +132,7 @@ def arrays_in(f: IO[bytes]) -> dict[str, Array] | None:
             raise UnreadableFile("holds two arrays of the same name: save it again")
         if header.kind and header.name:  # without a name: MATLAB's own
             found[header.name] = Array(header, start, length, packed, order)
-    raise UnreadableFile(f"has more than {MAX_ARRAYS:,} arrays, the most that are read")
+    raise UnreadableFile(f"exceeds the limit of {MAX_ARRAYS:,} arrays")
 
 
 def _numbers(header: Header, elements: Elements) -> np.ndarray:
@@ -187,8 +187,8 @@ def labels_of(name: str, cells: Sequence[Any]) -> np.ndarray:
             raise UnreadableFile(f"has no text in {where(i)}: give that row a label")
         if isinstance(cell, str) and len(cell) > MAX_LABEL:
             raise UnreadableFile(
-                f"has a text of {len(cell):,} characters in {where(i)}: at most "
-                f"{MAX_LABEL} are read, so is it the right array?"
+                f"has a text of {len(cell):,} characters in {where(i)}, but at most "
+                f"{MAX_LABEL} are read: is it the right array?"
             )
         if isinstance(cell, str) != isinstance(cells[0], str):
             raise UnreadableFile(
@@ -209,7 +209,7 @@ def check_vector(name: str, shape: Sequence[int]) -> None:
     """Raises UnreadableFile unless the cells are one column or row."""
     if prod(shape) != max(shape, default=0):
         raise UnreadableFile(
-            f"has labels {shown([name])} in cells of shape {tuple(shape)}: keep one cell a row"
+            f"has labels {shown([name])} in cells of shape {tuple(shape)}: keep one cell per row"
         )
 
 

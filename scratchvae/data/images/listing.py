@@ -1,4 +1,4 @@
-"""Find the pictures in a folder: which files, of which class and split."""
+"""Find the pictures in a folder, with their classes and splits."""
 
 import os
 import re
@@ -23,9 +23,9 @@ Listing = tuple[list[str], np.ndarray | None]  # paths, and the class of each
 
 
 def holds_images(folder: Path, unread: bool = False) -> bool:
-    """Whether the folder, or a sub-folder down to split/class, holds a file named as a picture.
+    """Whether the folder, or a sub-folder down to split/class, holds a file named like a picture.
 
-    unread: whether HEIC is one, of which messages say that it is not read.
+    unread: whether HEIC counts, so that messages can say that it is not read.
     """
     others: list[str] = []
     if next(_pictures(folder, others, depth=2), None) is not None:
@@ -39,7 +39,7 @@ def has_splits(folder: Path) -> bool:
 
 
 def listings(folder: Path, split: str, verbose: bool) -> dict[str, Listing]:
-    """The pictures of each split, or of "all"; what is skipped is counted in a warning.
+    """The pictures of each split, or of "all"; a warning counts skipped files.
 
     The folder may be one picture.
     """
@@ -59,14 +59,14 @@ def listings(folder: Path, split: str, verbose: bool) -> dict[str, Listing]:
         for name in (name for name in unread if name.lower() in TRAIN + TEST):
             if any("/" in path for path in _pictures(folder / name, [], depth=1)):
                 raise DataError(
-                    f"{folder} has {name}/ with sub-folders, as if it were one of two splits: call "
-                    f"the other one {'test' if name.lower() in TRAIN else 'train'}/, or name "
+                    f"{folder} has {name}/ with sub-folders, but no other split: call the other "
+                    f"one {'test' if name.lower() in TRAIN else 'train'}/, or name "
                     f"this one: --data {folder / name}"
                 )
         found = {"all": _listed(folder, skipped)}
     if verbose and skipped:
         named = f"{len(skipped):,}, such as {min(skipped)!r}{_to_convert(skipped)}"
-        warn(f"{folder}: files that are no pictures were skipped: {named}")
+        warn(f"{folder}: skipped files that are not pictures: {named}")
     return found
 
 
@@ -95,15 +95,15 @@ def _is_unread(name: str) -> bool:
 
 
 def _to_convert(names: list[str]) -> str:
-    """The rest of a sentence, about the photos among these files; "" if there are none."""
+    """The rest of a sentence, about unread photos among these files; "" if there are none."""
     n = sum(map(_is_unread, names))
-    return f"; HEIC is not, so convert to JPEG: {n:,}" if n else ""
+    return f"; convert HEIC to JPEG: {n:,}" if n else ""
 
 
 def _mixed(folder: Path, loose: str, deeper: str) -> DataError:
     return DataError(
         f"{folder} holds pictures directly ({loose}) and in sub-folders ({deeper}): put all into "
-        "sub-folders, one a class, or none"
+        "sub-folders, one per class, or none"
     )
 
 

@@ -1,4 +1,4 @@
-"""Open one picture by Pillow, and decode it: upright, grey or RGB, 8 bits a channel."""
+"""Open one picture with Pillow, and decode it: upright, grey or RGB, 8 bits a channel."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,7 +38,7 @@ def opened(path: str) -> "Iterator[ImageFile]":
     file = Path(path)
     # Pillow asserts that a picture of mode P has a palette
     refused = refusing(file, DataError, MemoryError, AssertionError)
-    # warnings are about metadata, of which only EXIF's orientation is used, and about size
+    # warnings are about size, and metadata: only EXIF's orientation is used
     with refused, without_warnings(), open_at_once(file) as f:
         regular(f)
         try:
@@ -49,18 +49,17 @@ def opened(path: str) -> "Iterator[ImageFile]":
                 if deep or image.mode not in GREY | COLOUR:
                     raise UnreadableFile(
                         f"has pixels of Pillow's mode {image.mode}, which are not read: save it "
-                        "as grey of 8 or 16 bits, or as RGB"
+                        "as 8-bit or 16-bit grey, or as RGB"
                     )
                 yield image
         except Image.DecompressionBombError:
             raise UnreadableFile(
-                f"has more than {Image.MAX_IMAGE_PIXELS:,} pixels, the most that are read: make "
-                "it smaller"
+                f"exceeds the limit of {Image.MAX_IMAGE_PIXELS:,} pixels: make it smaller"
             ) from None
 
 
 def upright_size(image: "ImageFile") -> tuple[int, int]:
-    """Height and width of a picture that is not decoded, once turned upright."""
+    """Height and width of an undecoded picture, once turned upright."""
     from PIL import Image
 
     width, height = image.size
@@ -77,7 +76,7 @@ def decoded(path: str, size: tuple[int, int] | None, *, grey: bool) -> np.ndarra
     from PIL import Image, ImageOps
 
     with opened(path) as image:
-        if size:  # decode a JPEG at 1/2, 1/4 or 1/8 of its size, if that is 3 times what is wanted
+        if size:  # decode a JPEG at 1/2, 1/4 or 1/8 of its size, if that is 3 times `size`
             image.draft(None, (3 * max(size), 3 * max(size)))
         image.load()
         with suppress(*DAMAGE):  # damaged EXIF data: the picture stays as it is stored

@@ -59,12 +59,12 @@ def read_images(
 
     folder may also be one picture.
 
-    Read are PNG, JPEG, GIF and TIFF (the first image of a file), BMP, WebP and PPM, of 1 to 8 bits
-    a channel, or of 16, whose range 0 to 65535 becomes 0 to 255. Pictures are turned upright as
-    EXIF says. Transparent ones are laid on white, as viewers show them; torchvision's ImageFolder
+    The formats are PNG, JPEG, GIF and TIFF (the first image of a file), BMP, WebP and PPM, of 1 to
+    8 bits a channel, or of 16, whose range 0 to 65535 becomes 0 to 255. Pictures are turned upright
+    by EXIF. Transparent ones are laid on white, as viewers show them; torchvision's ImageFolder
     drops transparency instead, and shows whatever colour is stored below it.
 
-    Sub-folders are classes, as for ImageFolder: what is below photos/cat/, at any depth, is a
+    Sub-folders are classes, as for ImageFolder: everything below photos/cat/, at any depth, is a
     "cat". Without sub-folders y is None. Sub-folders train/ (or training/) and test/ (testing/,
     else val/, valid/, validation/, validate/, eval/, dev/), in upper or lower case, are splits;
     `split` is "train", "test", or "all" for both, in this order. Size and colour are decided over
@@ -72,13 +72,13 @@ def read_images(
     Pictures are sorted by path, numbers by value (2.png before 10.png). Other files, hidden files
     and hidden folders are skipped; a folder that symbolic links reach twice is read once.
 
-    size: (height, width) in pixels. Every picture is resized to it, by Pillow's Lanczos filter,
-      which averages where it shrinks. Nothing is cropped: another aspect ratio is stretched. None:
+    size: (height, width) in pixels. Pillow's Lanczos filter resizes every picture to it, with
+      averaging when it shrinks. Nothing is cropped: other aspect ratios are stretched. None:
       all pictures must have the same size.
-    grey: whether to read grey or colour. None: colour if one picture is stored in colour or with a
-      palette, even where it looks grey.
+    grey: whether to read grey or colour. None: colour if any picture is stored in colour or with a
+      palette, even if it looks grey.
     verbose: count skipped files in a warning; show a progress bar on a terminal if there are many.
-    remedy: the size that messages about pictures of different sizes propose.
+    remedy: the size to propose if pictures have different sizes.
 
     Raises DataError, with the file or folder, for a damaged or missing file, more pixels than
     Pillow's limit (Image.MAX_IMAGE_PIXELS), a result larger than the variable SCRATCHVAE_MAX_BYTES
@@ -101,8 +101,8 @@ def read_images(
         X = np.empty((len(paths), *shape), np.uint8)
     except MemoryError:
         raise DataError(
-            f"{folder}: {len(paths):,} pictures of {_by(shape)} pixels take {total:,} bytes, and "
-            f"memory or the limit of {max_bytes():,} forbids it: choose a smaller --size (size=), "
+            f"{folder}: {len(paths):,} pictures of {_by(shape)} pixels take {total:,} bytes, more "
+            f"than memory or the limit of {max_bytes():,} allows: choose a smaller --size (size=), "
             f"or set the environment variable {LIMIT}"
         ) from None
     for row, path in zip(X, _shown(paths, "reading pictures", verbose), strict=True):
@@ -126,12 +126,12 @@ def read_images(
 
 
 def _refuse(broken: dict[str, DataError], folder: Path) -> None:
-    """Raises DataError if pictures could not be read: the first error, and which others."""
+    """Raises DataError if pictures could not be read: the first error, and the other files."""
     first, *others = broken or ("",)
     if others:
         few = ", ".join(_below(folder, path)[-60:] for path in others[:FEW])
         more = f" and {len(others) - FEW:,} more" if len(others) > FEW else ""
-        raise DataError(f"{broken[first]}; nor can {few}{more} be read: {len(broken):,} in all")
+        raise DataError(f"{broken[first]}; also unreadable: {few}{more}; {len(broken):,} in all")
     if broken and str(broken[first]).endswith("get it again") and folder.is_dir():
         raise DataError(f"{broken[first]}, or move it out of the folder")
     if broken:
@@ -139,7 +139,7 @@ def _refuse(broken: dict[str, DataError], folder: Path) -> None:
 
 
 def _below(folder: Path, path: str) -> str:
-    """The path of a picture from the folder on; bytes that are no Unicode are escaped."""
+    """The path of a picture within the folder; bytes that are not Unicode are escaped."""
     name = Path(path).relative_to(folder if folder.is_dir() else folder.parent).as_posix()
     return os.fsencode(name).decode(errors="backslashreplace")
 

@@ -1,4 +1,4 @@
-"""Whether rows are images: of what shape, and on what background."""
+"""Find out whether rows are images, with what shape and background."""
 
 import re
 from math import isqrt
@@ -19,8 +19,8 @@ def image_shape(
 ) -> tuple[int, ...] | None:
     """(H,W) or (H,W,3) of a row as an image; None if rows are not images.
 
-    Flat rows of a square number are square images if their columns have no names, or those of
-    pixels; of numbers without names, from 7 x 7 on.
+    Flat rows of a square length are square images if their columns have no names, or pixel names;
+    numbers without names only from 7 x 7 on.
     """
     if shape is None:
         side = isqrt(n_features)
@@ -38,7 +38,7 @@ def image_shape(
 def name_pixels(columns: tuple[str, ...] | None) -> bool:
     """Whether columns are named after the pixels of a square image, row after row.
 
-    Their numbers begin at 0 or 1, and are all there, in order.
+    Their numbers start at 0 or 1, and are complete and in order.
     """
     matches = [PIXEL_NAME.fullmatch(name) for name in columns or ()]
     found = [[int(n) for n in m.groups() if n is not None] for m in matches if m]

@@ -1,7 +1,7 @@
 """Read tables: CSV, TSV and .amat, plain or gzipped, Parquet and Excel.
 
 Each column holds numbers, except one that may hold labels. `files` yields rows of text, `columns`
-knows what columns are and what values mean, `read` makes the `Table`.
+interprets columns and values, `read` makes the `Table`.
 """
 
 from .columns import Means

@@ -1,4 +1,4 @@
-"""What the columns of a table are, and what their values mean."""
+"""Interpret the columns of a table and their values."""
 
 import re
 from array import array
@@ -18,7 +18,7 @@ from ..labels import MAX_LABEL, UNLABELLED, rejoined
 LABEL_NAMES = ("label", "labels", "class", "target", "y")
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "<na>", "nat")
 WORDS = dict.fromkeys(MISSING, nan) | {"true": 1.0, "false": 0.0}  # in lower case
-NAMELESS = re.compile(r"(Unnamed: \d+)?")  # pandas calls a column without a name so
+NAMELESS = re.compile(r"(Unnamed: \d+)?")  # as pandas calls a column without a name
 ROW = "row"  # the column of row numbers in the tables that this package writes
 DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d*(e[-+]?\d+)?\s*", re.IGNORECASE)
 THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(\.\d{3}){2,}(,\d*)?\s*")  # 1.234.567
@@ -27,11 +27,11 @@ Means = Sequence[float] | Mapping[Any, float]  # one for each column, in order o
 
 
 class NoSuchColumn(UnreadableFile):
-    """The labels' column is not in the file."""
+    """The label column is not in the file."""
 
 
 class Asked(NamedTuple):
-    """Which sheet and columns are read, and which hold the labels, as the user says.
+    """The sheet and columns to read, and the label column, as the user asked.
 
     Each by name or number.
     """
@@ -39,16 +39,16 @@ class Asked(NamedTuple):
     label: str | int | None = None  # None: the one with a usual name; "": none
     drop: Sequence[str | int] = ()
     also_drop: Sequence[str | int] = ()  # columns to leave out if they are there
-    header: bool | None = None  # whether the first row names the columns; None: by its content
+    header: bool | None = None  # whether the first row names the columns; None: detected
     learned: Sequence[str | None] = ()  # the names of a model's columns, None for those without
     sheet: str | int | None = None  # of an Excel file; None: the first
-    sheet_required: bool = True  # whether a sheet that is not there is an error
+    sheet_required: bool = True  # whether a missing sheet is an error
 
 
 def number_of(text: str, commas: bool = False) -> float | None:
-    """The number that a value stands for, NaN if it is missing, None if it is text.
+    """The number that a value represents, NaN if it is missing, None if it is text.
 
-    commas: whether 1,5 is a number too.
+    commas: whether 1,5 is also a number.
     """
     if commas and DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
@@ -71,11 +71,11 @@ def numbers_of(row: list[str], commas: bool = False) -> Sequence[float | None]:
 
 
 class Columns:
-    """What each column of the file is: data, the labels, the numbers of the rows, or left out.
+    """The role of each column of the file: data, labels, row numbers, or left out.
 
-    kept: the data's columns, by their numbers in the file. names: of those, or None. label, index:
-    their columns, or None. beside: those two. apart: all columns that are no data.
-    may_be_named: whether a first row of numbers, which is read as data, may be names.
+    kept: the data columns, by their numbers in the file. names: of those, or None. label, index:
+    their columns, or None. beside: those two. apart: all columns that are not data.
+    may_be_named: whether a first row of numbers, which is read as data, could be names.
     """
 
     may_be_named = False
@@ -92,7 +92,7 @@ class Columns:
         self.label_is_named = asked.label is not None
         if self.label in dropped:
             raise UnreadableFile(
-                f"has its labels in {self.called(self.label)}, which --drop (drop=) leaves out: "
+                f"has its labels in {self.called(self.label)}, which --drop (drop=) ignores: "
                 "choose one of the two"
             )
         nameless = {j for j, name in enumerate(names or ()) if NAMELESS.fullmatch(name)} - dropped
@@ -103,7 +103,7 @@ class Columns:
         self._check_that_data_are_left()
         if bad := sorted(nameless.intersection(self.kept)):
             raise UnreadableFile(
-                f"has no name for column {bad[0]} (counted from 0): name it, or leave it out by "
+                f"has no name for column {bad[0]} (counted from 0): name it, or leave it out with "
                 f"{self.drop_option(bad[:1])}"
             )
 
@@ -123,11 +123,11 @@ class Columns:
         if unknown := [name for name in means if name not in kept]:
             named = repr(unknown[0]) if self.names is None else shown(str(unknown[0]))
             hint = f": {nearest([*self.names], str(unknown[0]))}" if self.names else ""
-            raise UnreadableFile(f"has no column {named}, to which missing= gives a number{hint}")
+            raise UnreadableFile(f"has no column {named}, but missing= has a value for it{hint}")
         if lacking := [k for k, name in zip(self.kept, kept, strict=True) if name not in means]:
             raise UnreadableFile(
-                f"has {self.called(lacking[0])}, to which missing= gives no number: give one for "
-                "each column"
+                f"has {self.called(lacking[0])}, but missing= has no value for it: give one per "
+                "column"
             )
         return [means[name] for name in kept]
 
@@ -172,9 +172,9 @@ class Columns:
     def text_refused(
         self, row: Sequence[str], near: Sequence[Sequence[float | None]], where: str
     ) -> UnreadableFile:
-        """The error for a row of the data's columns with text, where numbers belong.
+        """The error for a row with text in columns that should hold numbers.
 
-        near: the numbers of this row and of others, which tell columns of text from typing errors.
+        near: the numbers of this row and of others, to tell columns of text from typing errors.
         """
         numbers = [number_of(text, self.commas) for text in row]
         bad = [j for j, number in enumerate(numbers) if number is None]
@@ -185,8 +185,8 @@ class Columns:
         found = f"holds {shown(text.strip())} in {where}, {self.called(k)}"
         thousands = THOUSANDS.fullmatch(text)
         if thousands or ("," in text and number_of(text.replace(",", "")) is not None):
-            form = "" if self.commas else "with a decimal point, and "
-            return UnreadableFile(f"{found}: write numbers {form}without separators of thousands")
+            form = "" if self.commas else "with a decimal point and "
+            return UnreadableFile(f"{found}: write numbers {form}without thousands separators")
         if j not in columns or learned:
             why = (
                 "which the model was fitted on as numbers"
@@ -195,9 +195,9 @@ class Columns:
             )
             remedy = "correct it, or leave the cell empty and use --missing mean (missing='mean')"
             if len(bad) > 1:
-                remedy += "; if the row holds no data, such as names of units, delete it"
+                remedy += "; if the row holds no data, but units for example, delete it"
             return UnreadableFile(f"{found}, {why}: {remedy}")
-        found += ", which is no number"
+        found += ", which is not a number"
         if others := [self.kept[i] for i in columns if i != j]:
             n = len(others)
             found += f", and text in {'one other column' if n == 1 else f'{n:,} other columns'}"
@@ -205,11 +205,11 @@ class Columns:
         it, them = ("these columns", "them") if others else ("it", "it")
         label = ""
         if self.label is None and others:
-            label = "choose one by --label-column (label_column=) if it holds labels, "
+            label = "choose one with --label-column (label_column=) if it holds labels, "
         elif self.label is None:
-            label = f"choose it by {self._option('label_column', k)} if it holds labels, "
+            label = f"choose it with {self._option('label_column', k)} if it holds labels, "
         return UnreadableFile(
-            f"{found}: {label}leave {it} out by {self.drop_option(which)}, or encode {them} as "
+            f"{found}: {label}leave {it} out with {self.drop_option(which)}, or encode {them} as "
             "numbers"
         )
 
@@ -234,7 +234,7 @@ def _dropped(names: list[str] | None, width: int, asked: Asked) -> set[int]:
         elif (number := position(wanted, "drop")) is not None and number < width:
             found.add(number)
         elif wanted in drop:
-            there_are = f"its columns have the numbers 0 to {width - 1}"
+            there_are = f"its columns are numbered 0 to {width - 1}"
             if names and number is None:
                 there_are = nearest(names, str(wanted))
             raise UnreadableFile(f"has no column {shown(str(wanted))} to drop: {there_are}")
@@ -242,7 +242,7 @@ def _dropped(names: list[str] | None, width: int, asked: Asked) -> set[int]:
 
 
 def nearest(names: list[str], wanted: str) -> str:
-    """The name that is nearest to the wanted one, or the first few."""
+    """The name nearest to the wanted one, or the first few."""
     if near := get_close_matches(wanted, names, 1):
         return f"did you mean {shown(near[0])}?"
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
@@ -270,7 +270,7 @@ def _label(
         if names and len(found) > 1:
             choices = [names[j] for j in found]
             raise UnreadableFile(
-                f"has columns {', '.join(map(repr, choices))}, and each may hold the labels: "
+                f"has columns {', '.join(map(repr, choices))}, and each could hold the labels: "
                 f"choose one, as in --label-column {choices[0]} (label_column={choices[0]!r})"
             )
         return found[0] if found else None
@@ -280,13 +280,13 @@ def _label(
         if names is None:
             raise NoSuchColumn(
                 f"has no header, hence no column {shown(str(wanted))}: give the number of the "
-                "labels' column, from 0, as in --label-column 0 (label_column=0)"
+                "label column, from 0, as in --label-column 0 (label_column=0)"
             )
         name = str(wanted)
         raise NoSuchColumn(f"has no column {shown(name)} for the labels: {nearest(names, name)}")
     if number >= width:
         raise UnreadableFile(
-            f"has {width} columns, so the labels' column is one of 0 to {width - 1}, not {number}"
+            f"has {width} columns, so the label column must be from 0 to {width - 1}, not {number}"
         )
     return number
 
@@ -305,13 +305,13 @@ def labels_of(
     for i, text in enumerate(texts):
         if text.lower() in MISSING and not gaps:
             raise UnreadableFile(
-                f"has no label in {where(i)}: only whole numbers may be missing, so number the "
-                "classes, or leave the row out"
+                f"has no label in {where(i)}: only whole-number labels can be missing, so number "
+                "the classes, or leave the row out"
             )
         if len(text) > MAX_LABEL:
             raise UnreadableFile(
-                f"has a label of {len(text):,} characters in {where(i)}: at most {MAX_LABEL} are "
-                "read, so is it the right column?"
+                f"has a label of {len(text):,} characters in {where(i)}, but at most {MAX_LABEL} "
+                "are read: is it the right column?"
             )
     return np.array(["" if text.lower() in MISSING else text for text in texts])
 

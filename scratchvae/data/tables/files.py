@@ -1,6 +1,6 @@
 """Open the files of tables: rows of text from CSV, TSV and Excel, a DataFrame from Parquet.
 
-Whatever a file claims is checked before memory is taken for it. Parquet needs pandas and pyarrow,
+A file's claims are checked before memory is allocated for them. Parquet needs pandas and pyarrow,
 Excel openpyxl; they are imported when such a file is read.
 """
 
@@ -48,13 +48,13 @@ class Lines:
             self.number += 1
             if len(raw) > MAX_LINE:
                 raise UnreadableFile(
-                    f"has more than {MAX_LINE:,} bytes in line {self.number}, the most that are "
-                    "read: is it a table?"
+                    f"has more than {MAX_LINE:,} bytes in line {self.number}, the limit of a line: "
+                    "is it a table?"
                 )
             if self.offset + len(raw) > self.most:
                 raise UnreadableFile(
-                    f"expands to more than {self.most:,} bytes: decompress it if you trust it, and "
-                    "give that file"
+                    f"expands to more than {self.most:,} bytes: if you trust it, decompress it and "
+                    "pass the result"
                 )
             yield self._decoded(raw)
             self.offset += len(raw)
@@ -74,14 +74,14 @@ class Lines:
             )
         if "\r" in text.rstrip("\r\n"):
             raise UnreadableFile(
-                f"has a carriage return inside line {self.number}: save it again with the line "
-                'ends of Unix or Windows, as Excel\'s "CSV UTF-8" has'
+                f"has a carriage return inside line {self.number}: save it again with Unix or "
+                'Windows line endings, as in Excel\'s "CSV UTF-8"'
             )
         return text.removeprefix("\ufeff") if self.number == 1 else text
 
 
 def ahead(rows: Iterator[T], n: int) -> tuple[list[T], Iterator[T]]:
-    """The next n rows, or those before an error; and all that are left, with it in its place."""
+    """The next n rows, or those before an error; and the rest, which raises the error in place."""
     found: list[T] = []
     try:
         found.extend(islice(rows, n))
@@ -99,7 +99,7 @@ def _raising(error: Exception) -> Iterator[Any]:
 def text_lines(f: IO[bytes], gz: bool) -> Iterator[Lines]:
     """The lines of an open file that may be gzipped, and must be if its name ends in .gz."""
     gzipped = f.read(2) == b"\x1f\x8b"
-    if gz and not gzipped:  # damage can leave a number, which is a table too
+    if gz and not gzipped:  # damage can leave a number, which is also a table
         raise UnreadableFile(
             "is not gzipped: get it again, or drop .gz from its name if it is text"
         )
@@ -109,11 +109,11 @@ def text_lines(f: IO[bytes], gz: bool) -> Iterator[Lines]:
 
 
 def text_rows(lines: Lines, separator: str) -> tuple[Rows, str]:
-    """The rows of CSV or TSV, and the separator: another one where the first line lacks it."""
+    """The rows of CSV or TSV, and the separator: another one if the first line lacks it."""
     text = iter(lines)
     first = next((line for line in text if line.strip()), "")
     told = TOLD.fullmatch(first.strip(" \r\n"))
-    if told:  # as Excel writes it, and does not show it
+    if told:  # written by Excel, which does not show it
         first = next((line for line in text if line.strip()), "")
     if first.lstrip().lower().startswith(("<!doctype", "<html")):
         raise UnreadableFile("is a web page, not a table: download the raw file")
@@ -140,7 +140,7 @@ def _numbers(lines: list[str], separator: str) -> int:
 
 
 def _split(text: Iterator[str], separator: str, skipped: int) -> Rows:
-    """The rows in lines of CSV, of which so many were skipped before."""
+    """The rows in lines of CSV; skipped: the number of lines before them."""
     reader = csv.reader(text, delimiter=separator, strict=True, skipinitialspace=True)
     try:
         for row in reader:
@@ -153,12 +153,12 @@ def _split(text: Iterator[str], separator: str, skipped: int) -> Rows:
 
 
 def excel_rows(sheet: Any) -> Rows:
-    """The rows of an Excel file's sheet, without the empty cells at their end."""
+    """The rows of an Excel sheet, without the empty cells at their end."""
     sheet.reset_dimensions()  # a claim, to which each row would be padded
     width = 0
     for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
         if number > MAX_ROWS:
-            raise UnreadableFile(f"claims more than {MAX_ROWS:,} rows, the most of an Excel sheet")
+            raise UnreadableFile(f"claims more than {MAX_ROWS:,} rows, the limit of an Excel sheet")
         row = ["" if cell is None else str(cell) for cell in cells]
         while row and not row[-1].strip():
             row.pop()
@@ -167,8 +167,8 @@ def excel_rows(sheet: Any) -> Rows:
 
 
 def formulas_without_values(f: IO[bytes], k: int) -> Iterator[tuple[int, int, str]]:
-    """The formulas in sheet k of an Excel file whose value is not stored: the number of each row,
-    that of the column, from 0, and the cell."""
+    """The formulas in sheet k of an Excel file whose value is not stored: the numbers of row and
+    column, from 0, and the cell."""
     openpyxl, tokenizer = installed("openpyxl", "openpyxl.formula.tokenizer")
     sheets = []
     for data_only in (True, False):  # either the values or the formulas
@@ -196,7 +196,7 @@ def parquet_frame(f: IO[bytes]) -> Any:
         rows = sum(claim.row_group(i).num_rows for i in range(claim.num_row_groups))
         _check_parquet(leaves, rows)
         f.seek(0)
-        # text becomes categories: one text may be as long as the file, and stand in each row
+        # text becomes categories: one text may be as long as the file, and occur in each row
         names = [leaf.path for leaf in leaves]
         return pandas.read_parquet(f, engine="pyarrow", read_dictionary=names)
     except arrow.ArrowException:
@@ -210,6 +210,6 @@ def _check_parquet(leaves: list[Any], rows: int) -> None:
         if leaf.path != leaf.name:
             raise UnreadableFile(
                 f"holds lists or records ({leaf.path!r}), not a value for each row and column: "
-                "give each of their numbers a column of its own"
+                "give each of their numbers its own column"
             )
     check_memory(rows * sum(max(8, leaf.length) for leaf in leaves))

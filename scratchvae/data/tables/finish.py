@@ -18,7 +18,7 @@ ID = re.compile(r"(.*[ _.-])?(id|index|idx|no|nr|number|key)", re.IGNORECASE)  #
 class Table(NamedTuple):
     """X (N,D) float64; labels y (N,), int64 or text, or None; names of the D columns, or None.
 
-    means (D,) are what missing values are filled with, if they are. label: its column's name.
+    means (D,): the fill values of missing ones, or None. label: the name of its column.
     """
 
     X: np.ndarray
@@ -39,7 +39,7 @@ class Content(NamedTuple):
     where: Callable[[int], str]  # names row i in messages
     numbers: Sequence[int] = ()  # of each row in its file, from 1
     place: str = ""  # of a Table
-    note: str = ""  # what is to be said of the sheet
+    note: str = ""  # what to report about the sheet
 
 
 def finished(
@@ -52,12 +52,12 @@ def finished(
         if not whole or len(set(numbers)) < len(numbers):
             raise UnreadableFile(
                 "has no name for its first column, which does not number the rows: leave it out "
-                "by --drop 0 (drop=0), or name it, if the model should learn it"
+                "with --drop 0 (drop=0), or name it if the model should learn it"
             )
         tell("left out the first column, which has no name and numbers the rows")
     y = None
     if columns.label is not None:
-        gaps = bool(columns.learned)  # of a later table, whose labels nothing is learned from
+        gaps = bool(columns.learned)  # of a later table, which nothing learns from
         y = labels_of(apart[columns.label], where, columns.commas, gaps)
         if not columns.label_is_named and y.dtype.kind == "U":
             _refuse_measurements(apart[columns.label], columns, columns.label)
@@ -82,34 +82,34 @@ def _numbers_rows(X: np.ndarray, columns: Columns) -> bool:
 
 
 def _warn_of_ids(X: np.ndarray, columns: Columns) -> None:
-    """Warn of numbers that only name the rows: those of later rows lie beyond what was learned."""
+    """Warn of numbers that only name the rows: those of later rows lie beyond the learned range."""
     for j, name in enumerate(columns.names or ()):
         if ID.fullmatch(name) and len(X) > 1 and (np.diff(X[:, j]) > 0).all():
             k = columns.kept[j]
             warn_of_data(
                 f"{columns.called(k)} seems to number the rows, from {X[0, j]:.10g} to "
-                f"{X[-1, j]:.10g}: leave it out by {columns.drop_option([k])}"
+                f"{X[-1, j]:.10g}: leave it out with {columns.drop_option([k])}"
             )
 
 
 def _refuse_measurements(texts: list[str], columns: Columns, label: int) -> None:
-    """Refuse fractions in a column that only its name makes the labels."""
+    """Refuse fractions in a column that is taken as labels only by its name."""
     column = columns.called(label)
     for text in map(str.strip, texts):
         number = number_of(text, columns.commas)
         if number is not None and not isnan(number) and not number.is_integer():
             raise UnreadableFile(
-                f"has {text} in {column}, whose name says that it holds labels: choose them by "
-                "--label-column (label_column=), or keep the column as data by --label-column ''"
+                f"has {text} in {column}, whose name suggests labels: choose labels with "
+                "--label-column (label_column=), or keep the column as data with --label-column ''"
             )
 
 
 def _fill(
     content: Content, missing: str | None, tell: Tell, means: Sequence[float] | None
 ) -> tuple[float, ...] | None:
-    """Fill missing values in place, by `means` or those of this table, or refuse them.
+    """Fill missing values in place with `means` or those of this table, or refuse them.
 
-    Returns the means; None if no filling is asked for. Refuses infinities.
+    Returns the means, or None without filling. Refuses infinities.
     """
     X, columns, where = content.X, content.columns, content.where
     if missing == "skip":
@@ -123,8 +123,8 @@ def _fill(
     skipping = " (anomaly: --missing skip)" if columns.learned else ""
     if (infinite := np.isinf(X)).any():
         raise UnreadableFile(
-            f"holds an infinity in {first(infinite)}: replace it by a number, or leave the row out"
-            f"{skipping}"
+            f"holds an infinity in {first(infinite)}: replace it with a number, or leave the row "
+            f"out{skipping}"
         )
     absent = np.isnan(X)
     count = int(absent.sum())
@@ -132,7 +132,7 @@ def _fill(
         return None
     if missing is None:
         raise UnreadableFile(
-            f"has no value in {first(absent)} ({count:,} missing in all): fill such gaps by "
+            f"has no value in {first(absent)} ({count:,} missing in all): fill such gaps with "
             f"--missing mean (missing='mean'), or leave out their rows{skipping}"
         )
     of = "given for their columns"
@@ -140,7 +140,7 @@ def _fill(
         of = "of their columns"
         for j, k in enumerate(columns.kept):
             if means is None and absent[:, j].all():
-                remedy = f"leave it out by {columns.drop_option([k])}"
+                remedy = f"leave it out with {columns.drop_option([k])}"
                 if columns.is_learned(k):
                     remedy = "the model was fitted on that column, so give it values"
                 raise UnreadableFile(f"has no value at all in {columns.called(k)}: {remedy}")
@@ -150,7 +150,7 @@ def _fill(
     if count and columns.learned:
         warn_of_data(
             f"{count:,} missing values, the first in {first(absent, ' of the file')}, become the "
-            "means of the training table; anomaly --missing skip gives such rows no score"
+            "means of the training table; anomaly --missing skip leaves such rows unscored"
         )
     elif count:
         tell(f"missing values, now the means {of}: {count:,}")

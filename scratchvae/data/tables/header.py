@@ -10,7 +10,7 @@ from .columns import LABEL_NAMES, Asked, number_of
 
 SEPARATORS = ",;\t"
 MAY_BE_NAMES = (
-    "begins with a row of numbers that may be the names of its columns, and is read as data: "
+    "begins with a row of numbers, read as data, that could be column names: "
     "choose --header or --no-header (header=True or False)"
 )
 
@@ -34,13 +34,13 @@ def has_header(first: list[str], second: list[str], asked: Asked, commas: bool) 
     if any(str(column).isdecimal() for column in wanted):
         return False
     remedy = (
-        f"name the labels' column, as in --label-column {text[0]} (label_column={text[0]}), or "
-        f"leave it out by --drop {text[0]} (drop={text[0]})"
+        f"name the label column, as in --label-column {text[0]} (label_column={text[0]}), or "
+        f"leave it out with --drop {text[0]} (drop={text[0]})"
     )
     if len(first) == len(asked.learned):
         remedy = "correct the text, since the model was fitted on as many columns of numbers"
     raise UnreadableFile(
-        "begins with a row of numbers and text that may be its header, or may not: say which by "
+        "begins with a row of numbers and text that may or may not be its header: choose "
         f"--header or --no-header (header=), add a line of column names at the top, or {remedy}"
     )
 
@@ -73,9 +73,9 @@ def check_no_title(rows: list[tuple[int, list[str]]], place: str) -> None:
 
 
 def _is_title(first: list[str], below: list[str]) -> bool:
-    """Whether the first row of a file, of which this one stands below, names no columns.
+    """Whether the first row of a file, above this one, is a title rather than column names.
 
-    At most half as many of its cells are filled, all with text; below it stand names, mostly text,
+    At most half as many of its cells are filled, all with text; below it are names, mostly text,
     or numbers in a row of the same length.
     """
     filled = [j for j, cell in enumerate(first) if cell.strip()]
@@ -91,7 +91,7 @@ def _is_title(first: list[str], below: list[str]) -> bool:
 
 
 def may_be_header(first: list[str], second: list[str], asked: Asked, commas: bool) -> bool:
-    """Whether a first row of numbers may name the columns all the same.
+    """Whether a first row of numbers could still name the columns.
 
     Its whole numbers increase by one, as years do, and the row below has none of them.
     """

@@ -1,6 +1,6 @@
-"""Which mark the numbers of a table have before their decimals, where ; separates the values.
+"""Find the decimal mark of a table whose values are separated by ;.
 
-There 1,5 is a number and so is 1.5, so 1.234 may be either a fraction or a thousand.
+There both 1,5 and 1.5 are numbers, so 1.234 can be either a fraction or a thousand.
 """
 
 import re
@@ -15,7 +15,7 @@ THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}\.\d{3}")  # perhaps
 
 
 class Marks:
-    """The marks in the rows that `see` is given, each with the number of its line."""
+    """The marks in the rows passed to `see`, each with its line number."""
 
     def __init__(self) -> None:
         self.comma = self.point = ""  # the first value with each
@@ -37,7 +37,7 @@ class Marks:
                 self.is_decimal = True
 
     def see_labels(self, texts: Sequence[str]) -> None:
-        """Labels that are numbers: they have the mark of the other columns."""
+        """Labels that are numbers: they use the mark of the other columns."""
         self.comma = self.comma or first_with(",", texts)
         self.point = self.point or first_with(".", texts)
 
@@ -45,13 +45,13 @@ class Marks:
         """Raises UnreadableFile unless the mark of these numbers is certain."""
         if self.comma and self.point:
             raise UnreadableFile(
-                f"has numbers with a comma ({self.comma}) and with a point ({self.point}), one of "
-                "which may separate thousands: write all with the same decimal mark, and no other"
+                f"has numbers with a comma ({self.comma}) and with a point ({self.point}), and one "
+                "may separate thousands: write all with the same decimal mark and no other"
             )
         if self.is_decimal:
             return
         for j, (text, n) in self.first.items():
-            # whole numbers stand in its column, or, if there is only one row, in the others
+            # its column, or the others if there is only one row, holds whole numbers
             beside = X if len(X) == 1 else X[:, j]
             known = len(self.first) if len(X) == 1 else self.count[j]
             if known < np.count_nonzero(~np.isnan(beside)):
@@ -59,7 +59,7 @@ class Marks:
                     f"holds {text} in {place.format(n)}, {columns.called(columns.kept[j])}, beside "
                     f"whole numbers, so its point may separate thousands: write "
                     f"{text.replace('.', '')}, or {text.replace('.', ',')} if it is a fraction, "
-                    "and likewise the other numbers of the file"
+                    "and change the other numbers likewise"
                 )
 
 

@@ -1,7 +1,7 @@
 """Read tables: CSV, TSV and .amat, plain or gzipped, Parquet and Excel.
 
 Each column holds numbers, except one that may hold labels. A value becomes float() of its text.
-Nothing is guessed in silence: what is not a number, or is missing, is refused with its place.
+Nothing is guessed silently: a value that is missing or not a number is refused with its place.
 Parquet needs pandas and pyarrow, Excel openpyxl; they are imported when such a file is read.
 """
 
@@ -52,13 +52,13 @@ class NoRows(UnreadableFile):
     """A table without rows of values."""
 
 
-NEAR = 20  # rows before and after text, which tell whether the column holds text
+NEAR = 20  # rows before and after text, to decide whether the column holds text
 
 SPLIT = re.compile(f"(?:(?P<set>.*)[-_. ])?(?P<split>train|{'|'.join(TEST)})", re.IGNORECASE)
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file is a table by its ending, in any case."""
+    """Whether the ending of a file, in any case, is that of a table."""
     return path.name.lower().endswith(SUFFIXES)
 
 
@@ -94,35 +94,35 @@ def read_table(
 ) -> Table:
     """The table in a file.
 
-    label_column    the labels' column, by name or number (from 0, also as text); None: the one
+    label_column    the label column, by name or number (from 0, also as text); None: the one
                     named label, labels, class, target or y, in any case, if there is one; "": none
-    label_required  whether a label_column that is not there is an error
+    label_required  whether a missing label_column is an error
     drop            columns to leave out, by name or number
-    also_drop       columns to leave out if they are there, by name
+    also_drop       columns to leave out if they exist, by name
     missing         "mean" fills missing values with the mean of their column; "skip" leaves them
                     and infinities in X, for a caller who skips their rows; None refuses them
-    means           (D,), to fill them with instead, in order or by the columns' names: the `means`
+    means           (D,), to fill them with instead, in order or by column name: the `means`
                     of the table that a model learned
-    header          whether the first row names the columns; None: by its content
-    learned         the names of the columns of that table, None for each without: messages about
-                    these do not advise to leave them out
+    header          whether the first row names the columns; None: detected
+    learned         the column names of that table, None for each without: messages about
+                    these do not advise leaving them out
     sheet           of an Excel file, by name or number (from 0, also as text); None: the first,
                     with a warning that names the others, if any has content
-    sheet_required  whether a sheet that is not there, or of another kind of file, is an error
-    verbose         say which columns were set apart, and what was filled
+    sheet_required  whether a missing sheet, or a file without sheets, is an error
+    verbose         report which columns were set apart, and what was filled
 
-    The first row is a header if it holds text, unless that stands above more text, where only
-    `label_column` as a number tells that there is no header; or if it is 0, 1, 2, ..., as pandas
+    The first row is a header if it holds text, unless there is more text below it, when only
+    `label_column` as a number shows that there is no header; or if it is 0, 1, 2, ..., as pandas
     numbers columns. Rows without any value are skipped. A first column that numbers the rows is
     left out if it has no name, or if its name is "row" and no number is left out. Booleans are 1
-    and 0. Where ; separates the values, a decimal comma is one too. Labels that are whole numbers
+    and 0. If ; separates the values, decimal commas are read too. Labels that are whole numbers
     become int64, and a missing one -1 (unlabelled); all others are text, and none may be missing.
 
     Raises DataError if the file cannot be read or is not such a table, and InputError for an
     unknown `missing`.
     """
     if missing not in (None, "mean", "skip"):
-        raise InputError(f"--missing (missing=) must be mean, or be left out, got {missing!r}")
+        raise InputError(f"--missing (missing=) must be mean or left out, got {missing!r}")
 
     def tell(text: str) -> None:
         if verbose:
@@ -148,7 +148,9 @@ def _content_of(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> Content:
     """The content of an open file with this name."""
     size = regular(f)
     if asked.sheet is not None and asked.sheet_required and not name.endswith(".xlsx"):
-        raise UnreadableFile("is no Excel file, so --sheet (sheet=) means nothing: leave it out")
+        raise UnreadableFile(
+            "is not an Excel file, so --sheet (sheet=) does not apply: leave it out"
+        )
     if name.endswith(".parquet"):
         return _from_frame(parquet_frame(f), asked)
     if name.endswith(".xlsx"):
@@ -200,9 +202,9 @@ def _from_text(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> Content:
 
 
 def _without_blank_ends(rows: Rows) -> Rows:
-    """Rows without those, at the beginning and at the end, that hold separators alone.
+    """The rows, without those at the beginning and the end that hold only separators.
 
-    Between others such a row stays, as one whose values are missing; an empty line is none.
+    Between others such a row is kept, with missing values; an empty line is not a row.
     """
     blank, begun = array("q"), False  # the number of each, and its width
     for n, row in rows:
@@ -273,7 +275,7 @@ def _from_rows(rows: Rows, place: str, asked: Asked, tell: Tell, commas: bool = 
 
 def _from_frame(frame: Any, asked: Asked) -> Content:
     if asked.header is False:
-        raise UnreadableFile("has names of columns: leave out --no-header (header=False)")
+        raise UnreadableFile("has column names: leave out --no-header (header=False)")
     names = [str(name).strip() for name in frame.columns]
     if not len(frame):
         raise UnreadableFile("has no rows")
@@ -298,7 +300,7 @@ def _from_frame(frame: Any, asked: Asked) -> Content:
 
 
 def _texts(series: Any) -> Iterable[str]:
-    """The values as text. Rows of one category share it, which pandas would copy for each."""
+    """The values as text. Rows of one category share it; pandas would copy it for each."""
     if series.dtype.name != "category":
         return map(str, series)
     texts = [*map(str, series.cat.categories), ""]  # a missing value has the code -1

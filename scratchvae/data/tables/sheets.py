@@ -1,4 +1,4 @@
-"""Choose a sheet of an Excel file: the one that was asked for, else the first, which is said."""
+"""Choose a sheet of an Excel file: the one asked for, or else the first, with a note."""
 
 import zipfile
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ FEW = 8  # names in a message
 
 
 class Sheet(NamedTuple):
-    """A sheet by its number, from 0; openpyxl's object; what is to be said of the choice."""
+    """A sheet: its number, from 0, openpyxl's object, and a note on the choice."""
 
     number: int
     content: Any
@@ -22,10 +22,10 @@ class Sheet(NamedTuple):
 
 
 def excel_sheet(f: IO[bytes], size: int, asked: Asked) -> Sheet:
-    """The sheet of an open Excel file of this size that was asked for, or the first.
+    """The sheet asked for, or the first, of an open Excel file of this size.
 
-    Where others have content too, `note` names them. Raises UnreadableFile if the sheet is not
-    there, unless it need not be, and if the first one has no numbers but another may.
+    `note` names other sheets with content. Raises UnreadableFile if a required sheet is missing,
+    or if the first one has no numbers but another may.
     """
     (openpyxl,) = installed("openpyxl")
     with zipfile.ZipFile(f) as content:
@@ -45,7 +45,7 @@ def excel_sheet(f: IO[bytes], size: int, asked: Asked) -> Sheet:
         raise UnreadableFile(f"{missing}: {nearest(names, str(asked.sheet))}")
     first = _first(sheets)
     said = first.note or f"reads the sheet {shown(names[0])}"
-    return first._replace(note=f"{missing}, as the run has, and {said}")
+    return first._replace(note=f"{missing}, unlike the run's file, and {said}")
 
 
 def _first(sheets: Sequence[Any]) -> Sheet:
@@ -61,5 +61,5 @@ def _first(sheets: Sequence[Any]) -> Sheet:
             f"has no numbers in its first sheet, {shown(first.title)}, but has others ({named}): "
             f"choose one, as in {choice}"
         )
-    left = f"the others ({named}) are left out"
+    left = f"the others ({named}) are ignored"
     return Sheet(0, first, f"reads the sheet {shown(first.title)}; {left}: {choice}")

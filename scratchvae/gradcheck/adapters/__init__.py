@@ -1,1 +1,1 @@
-"""Checks of gradients that come in another form than a pair of functions: each becomes one."""
+"""Adapters that turn gradients of other forms into a pair of functions for `check`."""

@@ -1,4 +1,4 @@
-"""What the adapters share: arguments by name, and functions that stand for those of a user."""
+"""What the adapters share: arguments by name, and functions that stand in for the user's."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -12,10 +12,10 @@ SAME = 1e-5  # relative: float32 may round otherwise
 
 
 def named(f: Callable[..., Any], arguments: Any, skip: int = 0) -> dict[str, Any]:
-    """Arguments by the names that f has for them.
+    """Arguments by the names of f's parameters.
 
-    arguments: a tuple, a single one, or a dict by name; a dict of other names than those of f is a
-    single argument. skip: the number of parameters of f before them.
+    arguments: a tuple, a single one, or a dict by name; a dict whose keys are not parameters of f
+    is a single argument. skip: the number of parameters of f before them.
     """
     try:
         parameters = list(inspect.signature(f).parameters.values())
@@ -42,19 +42,19 @@ def _fits(f: Callable[..., Any], arguments: Mapping[str, Any], skip: int) -> boo
 
 
 def by_position(f: Callable[..., Any], arguments: Any) -> Callable[..., Any]:
-    """A function of named arguments that calls f as these arguments were meant to be passed."""
+    """A function of named arguments that passes them to f by name or by position, as given."""
     if isinstance(arguments, Mapping) and named(f, arguments).keys() == arguments.keys():
         return f
     return lambda **by_name: f(*by_name.values())
 
 
 def stand_in(function: Any, name: str, theirs: Callable[..., Any]) -> None:
-    """Let a report call this function by a name, and find its lines in that of the user."""
+    """Name this function in reports, and quote lines of the user's function in its place."""
     function.__name__, function.under_test = name, theirs
 
 
 def same_output(a: Any, b: Any) -> bool:
-    """Whether two outputs, arrays or nested, hold the same numbers but for rounding."""
+    """Whether two outputs, arrays or nested, are equal up to rounding."""
     one, two = trees.arrays(a), trees.arrays(b)
     return one.keys() == two.keys() and all(
         x.shape == two[path].shape

@@ -1,4 +1,4 @@
-"""`check_jax`: functions of JAX, with their custom_vjp and custom_jvp rules."""
+"""`check_jax`: JAX functions, with their custom_vjp and custom_jvp rules."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,12 +15,11 @@ WIDE = {"f": "float64", "c": "complex128"}
 
 
 def check_jax(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
-    """Check the gradients that JAX gives of a function, by whatever rules it has for them.
+    """Check the gradients that JAX computes for a function, custom derivative rules included.
 
-    64-bit numbers are enabled for the check alone, and float32 arguments are widened. Arguments and
-    output may be any pytree. Where f can be compiled, its
-    forward is, for speed. A rule that returns another output than f is a violation of the contract.
-    Complex gradients follow the convention of JAX.
+    64-bit numbers are enabled during the check only, and float32 arguments are widened. Arguments
+    and output may be any pytree. The forward is compiled if possible. A rule that returns a
+    different output from f violates the contract. Complex gradients follow JAX's convention.
 
     arguments  arrays: a tuple, a single one, or a dict by name
     options    of `check`
@@ -87,7 +86,7 @@ def check_jax(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
         if report.leaves and not same_output(
             arrays(run(in_jax(inputs))), arrays(differentiated(inputs)[0])
         ):
-            text = f"the derivative rule of {name} returns another output than {name} itself"
+            text = f"the derivative rule of {name} returns a different output from {name}"
             report = replace(report, violations=(*report.violations, text))
     if "Transpose rule" in report.raised:
         text = f"{report.raised}; is the rule not linear in the tangents?"

@@ -1,4 +1,4 @@
-"""`check_torch`: functions and modules of PyTorch, as its autograd differentiates them."""
+"""`check_torch`: PyTorch functions and modules, as differentiated by its autograd."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -20,16 +20,16 @@ def check_torch(
     f: Callable[..., Any], arguments: Any, *, dtype: Any = "float64", device: Any = None,
     **options: Any,
 ) -> Report:  # fmt: skip
-    """Check the gradients that PyTorch's autograd gives of a function or a module.
+    """Check the gradients that PyTorch's autograd computes for a function or a module.
 
     f is a torch.autograd.Function or its `apply`, any function of tensors, or a module, whose
-    parameters are checked, too. It runs in float64; what is written for float32 alone is checked
-    with dtype="float32", less sharply. Inputs and outputs may be nested. Tensors keep the layout of
-    the arrays that `check` tries, so that a backward that takes them for contiguous is found.
-    Where some inputs require a gradient, the others are constants.
+    parameters are checked too. It runs in float64; code for float32 only can be checked with
+    dtype="float32", less sharply. Inputs and outputs may be nested. Tensors keep the memory layouts
+    that `check` tries, so a backward that assumes contiguous ones is caught. If some inputs require
+    a gradient, the others are constants.
 
     arguments  tensors: a tuple, a single one, or a dict by name
-    device     where f runs, such as "cuda"; by default where the first tensor lies
+    device     where f runs, such as "cuda"; by default the device of the first tensor
     options    of `check`
     """
     import torch
@@ -117,10 +117,10 @@ def check_torch(
     inputs = {n: array(tensor(a.detach())) for n, a in tensors.items()}
     report = check(forward, backward, inputs, **{"name": name, **options})
     if report.random and module is not None:
-        text = f"{report.random}, and leave dropout out by module.eval()"
+        text = f"{report.random}, and disable dropout with module.eval()"
         report = replace(report, random=text)
     if constants:
-        text = f"constants, as others require a gradient: {', '.join(constants)}"
+        text = f"held constant, as others require a gradient: {', '.join(constants)}"
         report = replace(report, notes=(*report.notes, text))
     return report
 

@@ -1,4 +1,4 @@
-"""`check_vjp`, `check_jvp` and `check_hvp`: derivatives that are functions themselves."""
+"""`check_vjp`, `check_jvp` and `check_hvp`: checks of derivatives given as functions."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,8 +22,8 @@ def check_vjp(
 ) -> Report:
     """Check a vector-Jacobian product that returns a pull-back.
 
-    vjp(*arguments) returns (y, pullback), with y = f(*arguments), and pullback(dy) the gradients,
-    as `check` takes them from a backward.
+    vjp(*arguments) returns (y, pullback), with y = f(*arguments); pullback(dy) returns the
+    gradients, in any form that `check` accepts.
 
     arguments  of f: a tuple, a single one, or a dict by name
     options    of `check`
@@ -35,14 +35,14 @@ def check_vjp(
     except Raised as error:
         return Report(name, raised=str(error))
     if not isinstance(out, tuple) or len(out) != 2 or not callable(out[1]):
-        raise InputError(f"{name} must return (y, pullback), with a function as pullback")
+        raise InputError(f"{name} must return (y, pullback), where pullback is a function")
 
     def backward(dy: Any, /, **by_name: Any) -> Any:
         return call(**by_name)[1](dy)
 
     report = _check(f, backward, vjp, arguments, options)
     if report.leaves and not same_output(out[0], by_position(f, arguments)(**start)):
-        text = f"{name} returns another output than {getattr(f, '__name__', 'f')}"
+        text = f"{name} returns a different output from {getattr(f, '__name__', 'f')}"
         report = replace(report, violations=(*report.violations, text))
     return report
 
@@ -50,11 +50,11 @@ def check_vjp(
 def check_jvp(
     f: Callable[..., Any], jvp: Callable[..., Any], arguments: Any, *, seed: int = 0, **options: Any
 ) -> Report:
-    """Check a Jacobian-vector product, which is a derivative in forward mode.
+    """Check a Jacobian-vector product, a forward-mode derivative.
 
-    jvp(arguments, tangents) takes two tuples and returns (y, dy), or dy alone: the derivative of f
-    along the tangents, which must be linear in them. It is called once for each entry of the
-    arguments, which gives the gradient that `check` looks at.
+    jvp(arguments, tangents) takes two tuples and returns (y, dy) or dy: the derivative of f along
+    the tangents, which must be linear in them. It is called once for each entry of the arguments,
+    which gives the gradient that is checked.
 
     arguments  arrays: a tuple or a single one
     options    of `check`
@@ -62,7 +62,7 @@ def check_jvp(
     start = named(f, arguments)
     arrays = trees.arrays(start)
     if any(np.iscomplexobj(leaf) for _, leaf in trees.walk(start)):
-        raise InputError("check_jvp takes real numbers")
+        raise InputError("check_jvp takes only real arguments")
     if (entries := sum(a.size for a in arrays.values())) > LARGEST:
         raise InputError(f"jvp is called for each of {entries} entries: pass fewer than {LARGEST}")
 
@@ -98,11 +98,11 @@ def check_jvp(
 
     shapes = [np.shape(_vector(a)) for a in (out[1] if with_output else out, y)]
     if shapes[0] != shapes[1]:
-        text = f"{name} returns a derivative of shape {shapes[0]}, where the output has {shapes[1]}"
+        text = f"{name} returns a derivative of shape {shapes[0]}, but the output has {shapes[1]}"
         return Report(name, violations=(text,))
     report = _check(f, backward, jvp, arguments, {"seed": seed, **options})
     if report.leaves and with_output and not same_output(out[0], y):
-        text = f"{name} returns another output than {getattr(f, '__name__', 'f')}"
+        text = f"{name} returns a different output from {getattr(f, '__name__', 'f')}"
         report = replace(report, violations=(*report.violations, text))
     return _linear(report, name, lambda t: derivative(start, t), tangents)
 
@@ -113,8 +113,8 @@ def check_hvp(
     """Check a Hessian-vector product against differences of the gradient.
 
     gradient(x, ...) returns the gradient of a scalar function, and hvp(x, v, ...) its Hessian times
-    v, in the order of SciPy's `hessp`. A Hessian is symmetric, so hvp is the backward of the
-    gradient, too. Where x is nested, gradients and v have the same structure.
+    v, in the order of SciPy's `hessp`. A Hessian is symmetric, so hvp is also the backward of the
+    gradient. If x is nested, gradients and v have the same structure.
 
     arguments  x, or a tuple of x and constants, or a dict by name
     options    of `check`

@@ -59,14 +59,14 @@ def check_layer(
     """Check a layer object, in float64: the gradients of its inputs and of its parameters.
 
     layer.forward(x) returns the output, layer.backward(dy) the gradient of x, or a tuple for
-    several inputs, of which those without a gradient, such as labels, may be missing. Parameters
-    are looked for in `params` and `grads`, dicts or lists; in attributes such as W with dW, W_grad
-    or grad_W; in objects with data and grad; and in the layers that a layer holds. Arrays for which
-    no gradient is found are named in a note. The layer itself is left as it is.
+    several inputs, which may omit those without a gradient, such as labels. Parameters are found in
+    `params` and `grads`, dicts or lists; in attributes such as W with dW, W_grad or grad_W; in
+    objects with data and grad; and in nested layers. Arrays without a gradient are listed in a
+    note. The layer itself is not modified.
 
     x        an array, a tuple of several, or a dict by name
-    params   attributes that hold parameters, where they have other names, and
-    grads    those that hold their gradients, in the same order
+    params   attributes that hold the parameters, if named otherwise
+    grads    attributes that hold their gradients, in the same order
     options  of `check`
     """
     name = type(layer).__name__
@@ -118,7 +118,7 @@ def check_layer(
             and id(after[path]) not in gradients
             and not np.array_equal(a, after[path])
         ):
-            return Report(name, violations=(f"backward changes {path}",))
+            return Report(name, violations=(f"backward modifies {path}",))
     if clash := slots.keys() & inputs.keys():
         raise InputError(f"{name} has a parameter {min(clash)}: give the input another name")
     taken = [id(place.get()) for place, _ in slots.values()] + gradients
@@ -128,10 +128,10 @@ def check_layer(
     report = check(f, f_backward, inputs | parameters, **{"name": name, **options})
     notes, violations = list(report.notes), list(report.violations)
     if missing:
-        violations.append(f"backward leaves no gradient of {', '.join(missing)}")
+        violations.append(f"backward sets no gradient for {', '.join(missing)}")
     if unknown and params is None:
-        text = f"no gradient was found of {', '.join(unknown)}: if they are parameters, name them "
-        notes.append(text + "by params=[...], grads=[...]")
+        text = f"no gradient was found for {', '.join(unknown)}: if they are parameters, pass "
+        notes.append(text + "params=[...], grads=[...]")
     return replace(report, notes=tuple(notes), violations=tuple(violations))
 
 
@@ -148,11 +148,11 @@ def _method(layer: Any, names: Iterable[str]) -> Callable[..., Any]:
         if callable(method := getattr(layer, name, None)):
             return method
     what = f"{type(layer).__name__} has no method {' or '.join(names)}"
-    raise InputError(f"{what}: wrap it in a pair of functions, for check")
+    raise InputError(f"{what}: wrap it in a pair of functions and use check")
 
 
 def _attributes(thing: Any) -> dict[str, Any]:
-    """Those of an object, also of one with __slots__."""
+    """The attributes of an object, __slots__ included."""
     names = [
         n for c in type(thing).__mro__ for n in getattr(c, "__slots__", ()) if hasattr(thing, n)
     ]
@@ -160,7 +160,7 @@ def _attributes(thing: Any) -> dict[str, Any]:
 
 
 def _arrays(layer: Any) -> Iterator[tuple[str, np.ndarray]]:
-    """The floating-point arrays that a layer and the objects in it hold, each once."""
+    """The floating-point arrays in a layer and its nested objects, each once."""
     seen: set[int] = set()
     for prefix, thing in _parts(layer):
         for path, a in trees.walk(_attributes(thing)):
@@ -196,7 +196,7 @@ def _is_float(value: Any) -> bool:
 
 def _given(layer: Any, params: Iterable[str], grads: Iterable[str] | None) -> Slots:
     if grads is None or isinstance(params, str) or isinstance(grads, str):
-        raise InputError("params and grads are lists of attributes, each parameter with a gradient")
+        raise InputError("params and grads must be lists of attributes, a gradient per parameter")
     params, grads = list(params), list(grads)
     if len(params) != len(grads):
         raise InputError(f"params names {len(params)} attributes, grads {len(grads)}")
@@ -206,9 +206,9 @@ def _given(layer: Any, params: Iterable[str], grads: Iterable[str] | None) -> Sl
 
 
 def _found(layer: Any, caches: list[np.ndarray]) -> Slots:
-    """Parameters with gradients, by the usual names, in a layer and in those that it holds.
+    """Parameters with gradients, by the usual names, in a layer and its nested layers.
 
-    caches: arrays that a layer keeps from its forward, and are no parameters.
+    caches: arrays that a layer keeps from its forward, which are not parameters.
     """
     found: Slots = {}
     seen: set[int] = set()

@@ -15,12 +15,12 @@ from .arguments import by_position, named, stand_in
 
 
 def check_loss(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
-    """Check a function that returns (loss, gradient), as SciPy's `jac=True` expects it.
+    """Check a function that returns (loss, gradient), as for SciPy's `jac=True`.
 
     The loss is one number. The gradient is that of the first argument, in its structure, or a dict
-    by the names of several. If f returns (loss, gradient, hessian), as objectives of XGBoost and
-    LightGBM have it, the diagonal of the Hessian, an array of the shape of x, is checked under the
-    name d2x. Rows of x are taken to be independent of one another in the loss:
+    by argument name. If f returns (loss, gradient, hessian), as for XGBoost and LightGBM, the
+    diagonal of the Hessian, an array of the shape of x, is checked under the name d2x. Rows of x
+    must be independent of one another in the loss:
 
         check_loss(lambda x: (loss(x), *objective(x, labels)), scores)
 
@@ -50,8 +50,8 @@ def check_loss(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
         return Report(name, raised=str(error))
     if not isinstance(out, tuple) or len(out) not in (2, 3) or np.size(out[0]) != 1:
         raise InputError(
-            f"{name} must return (loss, gradient) or (loss, gradient, hessian), with one number as "
-            "the loss: a sum or a mean"
+            f"{name} must return (loss, gradient) or (loss, gradient, hessian), where the loss is "
+            "one number: a sum or a mean"
         )
     if len(out) == 3 and (
         not hasattr(start[first], "shape") or np.shape(out[2]) != np.shape(start[first])
@@ -68,11 +68,11 @@ def check_loss(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:
 def _with_diagonal(
     report: Report, parts: Callable[..., Any], start: dict[str, Any], first: str, options: Any
 ) -> Report:
-    """The report together with what is found for the diagonal of the Hessian."""
+    """The report, extended by the check of the Hessian's diagonal."""
     x0 = np.asarray(start[first], dtype=float)
 
     def of_each_column(which: int, x: Any) -> Any:
-        """A result of f: in each column as it is where that column of x alone is moved."""
+        """A result of f, each column computed with only that column of x moved."""
         out = np.empty_like(x)
         for column in np.ndindex(x.shape[1:]):
             at = (slice(None), *column)

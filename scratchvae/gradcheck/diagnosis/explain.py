@@ -32,8 +32,8 @@ CLOSE = 1e-5  # the residual that an explanation may leave, relative to the larg
 RIGHT = 1e-8  # relative to the largest entry: an entry with a smaller error is right
 NOTHING = 1e-11  # relative to the gradient: differences of a constant are no larger
 SILENT = 1e-4  # relative to the largest entry: smaller ones hardly test an explanation
-TINY = "it is zero but for rounding, but the forward does depend on this input"
-ZERO = "it is zero everywhere, but the forward does depend on this input"
+TINY = "it is zero up to rounding, but the forward depends on this input"
+ZERO = "it is zero everywhere, but the forward depends on this input"
 FEW = 0.25  # "some entries are wrong" is an explanation only if most are right
 
 
@@ -108,7 +108,7 @@ def _local(
 
 
 def _ignoring(wrong: Wrong) -> str:
-    """A gradient that ignores dy, and is another one than that for a dy of 1, by a factor."""
+    """A gradient that ignores dy, and is a multiple of the right one for a dy of 1."""
     a, v = wrong.a, wrong.v
     twice = wrong.returned_for(2 * v)
     if twice is None or not np.array_equal(a, twice):
@@ -122,7 +122,7 @@ def _ignoring(wrong: Wrong) -> str:
         return bool(np.abs(a - candidate).max() <= min(CLOSE * np.abs(a).max(), 0.01 * off))
 
     text = factor(wrong.name, a, right, fits, {**wrong.arrays, "dy": np.zeros(0)})
-    return f"the upstream gradient is ignored, and for one of 1, {text}" if text else ""
+    return f"the upstream gradient is ignored, and for dy = 1, {text}" if text else ""
 
 
 def _moved(a: np.ndarray, n: np.ndarray) -> Candidates:
@@ -167,9 +167,9 @@ def _upstream(v: np.ndarray, numeric_for: Callable[[np.ndarray], np.ndarray]) ->
     for end, index in (("first", 0), ("last", -1)) if v.ndim and len(v) > 1 else ():
         only, without = np.zeros_like(v), v.copy()
         only[index], without[index] = v[index], 0
-        text = f"only the {end} row of dy counts: a sum over the batch is missing"
+        text = f"only the {end} row of dy is used: a sum over the batch is missing"
         yield text, numeric_for(only)
-        yield f"the {end} row of dy does not count", numeric_for(without)
+        yield f"the {end} row of dy is ignored", numeric_for(without)
 
 
 def _through(name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays) -> str:
@@ -191,7 +191,7 @@ def _through(name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays) -> str:
     if len(found) != 1:
         return ""
     return (
-        f"perhaps what comes through {found[0]} is missing or wrong: the error lies in the span of "
+        f"perhaps the path through {found[0]} is missing or wrong: the error lies in the span of "
         "that matrix, the gradient does not"
     )
 
@@ -246,15 +246,13 @@ def _some(a: np.ndarray, n: np.ndarray, size: float, alike: Arrays) -> str:
     # the others are right only if they are so to the accuracy of differences
     if not 0 < wrong.mean() < 1 or difference[~wrong].max() > RIGHT * size:
         return ""
-    how, not_zero = "wrong", "not 0, as it should be,"
+    how, not_zero = "is wrong", "should be 0"
     if not (np.abs(n[wrong]) > CLOSE * size).any() and wrong.sum() > 1:
         how = not_zero
     elif not a[wrong].any() and wrong.sum() > 1:
-        how = "0"
+        how = "is 0"
     if where:
-        return f"it is {how} {where}, and right elsewhere"
-    if how == not_zero:
-        return f"it should be 0 at {wrong.sum()} of {wrong.size} entries, and is right elsewhere"
-    if how == "0":
-        return f"it is 0 at {wrong.sum()} of {wrong.size} entries, and is right elsewhere"
+        return f"it {how} {where}, and is right elsewhere"
+    if how != "is wrong":
+        return f"it {how} at {wrong.sum()} of {wrong.size} entries, and is right elsewhere"
     return f"{count(wrong)} wrong, the others are right" if wrong.mean() <= FEW else ""

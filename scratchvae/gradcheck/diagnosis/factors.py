@@ -1,4 +1,4 @@
-"""Factors that are missing or too many: a number and where it may come from, a derivative."""
+"""Missing and extra factors: a number and where it may come from, or a derivative."""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, combinations, permutations
@@ -22,7 +22,7 @@ def factor(
     c = float((a * n).sum() / (n * n).sum())
     if not fits(c * n) or c == 0:
         return ""
-    everywhere = f"at all {n.size} entries" if n.size > 1 else "at its one entry"
+    everywhere = f"at all {n.size} entries" if n.size > 1 else "at its only entry"
     dy = arrays["dy"]
     if dy.size == 1 and c and abs(c * float(dy.sum()) - 1) < 1e-6:
         return "it is the gradient for an upstream gradient of 1: multiply by dy"
@@ -33,7 +33,7 @@ def factor(
     whole, way = (ratio, "large") if ratio > 1 else (1 / ratio, "small")
     if n.size == 1 and whole >= 1.05 and not _plain(whole) and not _root(whole, arrays):
         return ""  # any error of one number is a factor
-    text = f"{whole:.4g} x" if whole >= 1.05 else f"{abs(ratio - 1):.3g} of its size"
+    text = f"{whole:.4g} x" if whole >= 1.05 else f"{100 * abs(ratio - 1):.3g} %"
     hint = _sums(name, n.shape, whole, ratio < 1, arrays) or _root(whole, arrays)
     return f"{sign}{text} too {way} {everywhere}{hint or _lengths(name, whole, ratio < 1, arrays)}"
 
@@ -86,8 +86,8 @@ def _lengths(name: str, whole: float, small: bool, arrays: Arrays) -> str:
             if shape[j] > 2 and abs(whole - shape[i] / shape[j]) < 1e-6:
                 one, two = (i, j) if small else (j, i)
                 return (
-                    f": perhaps divided by {shape[one]}, the length of axis {one} of {other}, and "
-                    f"not by {shape[two]}, that of axis {two}?"
+                    f": perhaps divided by {shape[one]}, the length of axis {one} of {other}, "
+                    f"instead of {shape[two]}, that of axis {two}?"
                 )
     return ""
 
@@ -98,22 +98,22 @@ def last_activation(
     y: np.ndarray | None,
     jacobian: Callable[[], np.ndarray | None],
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Gradients without, and with twice, the derivative of a function that the forward ends with.
+    """Gradients in which the derivative of the forward's last function is missing or applied twice.
 
-    shape: of the gradients. The derivative is known by the output.
+    shape: of the gradients. The derivative is computed from the output.
     """
     if y is None or v.shape != y.shape or (J := jacobian()) is None or not y.all():
         return
     slopes = {
-        "(1 - y^2), the derivative of a tanh": 1 - y * y,
-        "y (1 - y), the derivative of a sigmoid": y * (1 - y),
-        "y, the derivative of an exponential": y,
-        "(1 - exp(-y)), the derivative of a softplus": 1 - np.exp(-np.maximum(y, 0)),
+        "(1 - y^2), the derivative of the final tanh": 1 - y * y,
+        "y (1 - y), the derivative of the final sigmoid": y * (1 - y),
+        "y, the derivative of the final exponential": y,
+        "(1 - exp(-y)), the derivative of the final softplus": 1 - np.exp(-np.maximum(y, 0)),
     }
     for shown, slope in slopes.items():
-        for wrong, how in ((v / slope, "is missing"), (v * slope, "counts twice")):
+        for wrong, how in ((v / slope, "is missing"), (v * slope, "is applied twice")):
             if (slope > 0).all():
-                yield f"a factor {shown} at the end, {how}", (wrong.ravel() @ J).reshape(shape)
+                yield f"a factor {shown}, {how}", (wrong.ravel() @ J).reshape(shape)
 
 
 def _plain(whole: float) -> bool:
@@ -136,7 +136,7 @@ def _root(whole: float, arrays: Arrays) -> str:
         if abs(whole / length**0.5 - 1) < 1e-6:
             return f": a factor sqrt({length}), {of}"
         if abs(whole / (length / (length - 1)) ** 0.5 - 1) < 1e-6:
-            return f": a factor sqrt({length}/{length - 1}), another ddof, {of}"
+            return f": a factor sqrt({length}/{length - 1}), a different ddof, {of}"
         if length > 3 and abs(whole / (length / (length - 1)) - 1) < 1e-6:
-            return f": a factor {length}/{length - 1}, another ddof, {of}"
+            return f": a factor {length}/{length - 1}, a different ddof, {of}"
     return ""

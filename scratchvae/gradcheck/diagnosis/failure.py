@@ -17,12 +17,9 @@ from .explain import ZERO, explain
 from .patterns import count
 from .wrong import Wrong
 
-UNKNOWN = 1e-4  # an entry of a larger estimated error, relative to the largest entry, is not known
-FLAT = "it should be zero: the output does not change with this input"
-STEPS = (
-    "it should be zero: the forward is constant around this input, and jumps further away (it "
-    "rounds, or compares)"
-)
+UNKNOWN = 1e-4  # an entry with a larger estimated error, relative to the largest entry, is unknown
+FLAT = "it should be zero: the output does not depend on this input"
+STEPS = "it should be zero: the forward is piecewise constant here (it rounds or compares)"
 SMALL = 3e-5  # relative to the gradient: an error that an approximate forward may explain
 NO_SLOPE = 1e-8  # relative to the gradient: differences of a constant are no larger
 FLIPS = 0.15  # of entries with another sign: fewer do not look like noise
@@ -33,8 +30,8 @@ AGAIN = 32  # entries that the rungs of the first probe do not tell, and that ge
 LARGE = 200_000  # entries of a Jacobian that is not computed
 OUTPUTS = 8  # of which each is looked at alone
 NOTHING = (
-    "it is None, which claims zero, but the forward does depend on this input; where it is a "
-    "constant, return nothing for it, or name the others with wrt"
+    "it is None, which means zero, but the forward depends on this input; if it is a constant, "
+    "return nothing for it, or list the others in wrt"
 )
 
 Output = tuple[
@@ -165,7 +162,7 @@ def failed(
             if not one.any():
                 message = f"it ignores the upstream gradient of output {output[0]}"
             elif text := named(one, two, output):
-                message = f"by output {output[0]}: {text}"
+                message = f"through output {output[0]}: {text}"
             if message:
                 break
         ratio = _ratio(given, right)
@@ -182,11 +179,11 @@ def failed(
     seen = min((p.resolution for p in probes), default=0.0)
     verdict = ACCEPTED if error <= asked.accept and not at_kink else FAIL
     if part:
-        message = f"{message or f'off by {error:.2g} of its size'}; {part}"
+        message = f"{message or f'relative error {error:.2g}'}; {part}"
     if not message and error < SMALL:
         message = (
-            "so small an error may be the forward's, an epsilon or a solver good to about "
-            f"{error:.0e}? forward_accuracy= says how good it is, accept= what is good enough"
+            "so small an error may be the forward's (an epsilon, or a solver accurate to about "
+            f"{error:.0e}?): pass forward_accuracy= to allow for it, or accept= to tolerate it"
         )
     return Leaf(name, verdict, error, seen, message, table(picked, a, numeric))
 
@@ -251,8 +248,8 @@ def _drawn_again(
     if np.nanstd(_ratio(a, n.reshape(a.shape))) <= PLACE:
         return ""
     return (
-        "perhaps noise is drawn again in backward: each entry has a factor of its own, the same "
-        "for every dy, and many have another sign"
+        "perhaps backward redraws noise: each entry is off by its own factor, the same for "
+        "every dy, and many signs are flipped"
     )
 
 

@@ -1,4 +1,4 @@
-"""Gradients of functions of one number that are others than the forward."""
+"""Elementwise functions mistaken for the forward: gradients of another activation."""
 
 import math
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ NEAR = 1e-2  # relative to the gradient: two functions that differ so little app
 SOME = 0.1  # of the entries: where so many are right, two functions are alike there
 CUBE, ROOT = 0.044715, math.sqrt(2 / math.pi)  # of GELU by tanh
 WRONG_INSIDE = (
-    "it is the gradient of GELU by tanh, but the derivative of the argument of the tanh is missing "
-    "or wrong"
+    "it is the gradient of GELU (tanh), but the derivative of the tanh's argument is missing or "
+    "wrong"
 )
 _erf = np.vectorize(math.erf, otypes=[float])
 
 
 def slopes(name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays, v: np.ndarray) -> Candidates:
-    """Gradients of other functions of one number than the forward."""
+    """Gradients of elementwise functions other than the forward."""
     x = arrays.get(name)
     if x is None or x.size < 3 or not (v.shape == x.shape or v.size == 1):
         return
@@ -29,19 +29,19 @@ def slopes(name: str, a: np.ndarray, n: np.ndarray, arrays: Arrays, v: np.ndarra
     if (np.abs(a - n) <= SAME * size).mean() > SOME:
         return
     for what, slope in _slopes(x):
-        text = "an approximation?" if near else "another function than the forward"
+        text = "an approximation of the forward?" if near else "not of the forward"
         if np.ptp(slope) > 0:
-            yield f"it is the gradient of {what}: {text}", v * slope
+            yield f"it is the gradient of {what}, {text}", v * slope
     yield from ((WRONG_INSIDE, v * slope) for slope in _wrong_inside(x))
 
 
 def _slopes(x: np.ndarray) -> Candidates:
-    """Functions of one number, and their derivatives at x."""
+    """Elementwise functions and their derivatives at x."""
     with np.errstate(all="ignore"):
         s, t, q = (1 / (1 + np.exp(-x)), np.tanh(x), 1 / (1 + np.exp(-1.702 * x)))
         bell = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-        yield "GELU by erf", (1 + _erf(x / math.sqrt(2))) / 2 + x * bell
-        yield "GELU by tanh", _gelu_slope(x, ROOT * (1 + 3 * CUBE * x * x))
+        yield "GELU (erf)", (1 + _erf(x / math.sqrt(2))) / 2 + x * bell
+        yield "GELU (tanh)", _gelu_slope(x, ROOT * (1 + 3 * CUBE * x * x))
         yield "x sigmoid(1.702 x)", q + 1.702 * x * q * (1 - q)
         yield "SiLU", s + x * s * (1 - s)
         yield "tanh", 1 - t * t

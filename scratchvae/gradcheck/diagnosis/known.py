@@ -1,6 +1,6 @@
-"""Layers that are known by their output, and the gradients that their usual bugs give.
+"""Layers recognised by their output, and the gradients that their usual bugs give.
 
-A layer is known if a formula gives the forward's output to the last digits, and a bug has its name
+A layer is recognised if a formula gives the forward's output to the last digits, and a bug is named
 if it gives the gradient that backward returned.
 """
 
@@ -16,9 +16,9 @@ CLOSE = 1e-5  # relative to the gradient: what differences may leave of a right 
 DEEPEST = 4  # axes of an output that may be normalised
 MOST = 6  # arrays among which the arguments of a layer are looked for
 PROJECTIONS = 4  # matrices among which those of queries, keys and values are looked for
-MOVED = "x - mean stands where the normalised x should"
-PLAIN = "x itself stands where the normalised x should"
-OUTPUT = "the output stands where the normalised x should"
+MOVED = "x - mean is used in place of the normalised x"
+PLAIN = "x itself is used in place of the normalised x"
+OUTPUT = "the output is used in place of the normalised x"
 
 Arrays = Mapping[str, np.ndarray]
 Candidates = Iterator[tuple[str, np.ndarray]]
@@ -61,10 +61,10 @@ def _softmax(x: np.ndarray, y: np.ndarray, v: np.ndarray) -> Candidates:
                 q = _softmax_along(x, other)
                 log = v - q * v.sum(axis=other, keepdims=True)
                 slope = _softmax_slope(q, v, other) if what == "softmax" else log
-                text = f"the forward is a {what} along axis {axis}, the backward of one along axis "
+                text = f"the forward is a {what} along axis {axis}, the backward is along axis "
                 yield f"{text}{other}", slope
-            yield f"the sum of dy is missing in a {what}", v - p
-            yield f"the gradient of a {what} has a wrong sign inside", v + p
+            yield f"the sum of dy is missing in the {what}", v - p
+            yield f"the gradient of the {what} has a wrong sign inside", v + p
 
 
 def _normalised(name: str, n: np.ndarray, arrays: Arrays, v: np.ndarray) -> Candidates:
@@ -163,33 +163,33 @@ def _norm_of_x(
         return
     V, unbiased = share * V, bool((share == ddof).all())
     what = "variance" if moved else "mean square"
-    yield f"{where}the term of the {what} is missing, as if it were constant", r * (d - M)
-    yield f"{where}the term of the {what} is a sum, not a mean", r * (d - M - length * V)
-    yield f"{where}the term of the {what} has the wrong sign", r * (d - M + V)
+    yield f"{where}the {what} term is missing, as if it were constant", r * (d - M)
+    yield f"{where}the {what} term is a sum, not a mean", r * (d - M - length * V)
+    yield f"{where}the {what} term has the wrong sign", r * (d - M + V)
     by, not_by = (length, length - 1) if unbiased else (length - 1, length)
-    text = f"the term of the {what} is divided by {by}, not by {not_by}"
+    text = f"the {what} term is divided by {by}, not by {not_by}"
     yield f"{where}{text}", r * (d - M - V * not_by / by)
     if moved:
-        yield f"{where}the term of the mean is missing, as if it were constant", r * (d - V)
-        text = "the terms of mean and variance are missing, as if both were constant"
+        yield f"{where}the mean term is missing, as if it were constant", r * (d - V)
+        text = "the mean and variance terms are missing, as if both were constant"
         yield f"{where}{text}", r * d
-        yield f"{where}the term of the mean is a sum, not a mean", r * (d - length * M - V)
+        yield f"{where}the mean term is a sum, not a mean", r * (d - length * M - V)
         yield f"{where}both terms are sums, not means", r * (d - length * (M + V))
-        yield f"{where}the term of the mean has the wrong sign", r * (d + M - V)
+        yield f"{where}the mean term has the wrong sign", r * (d + M - V)
     if of:
         m, s = terms(v)
         s = share * s
         yield f"{where}the gain {of} is missing", r * (v - m - s)
-        yield f"{where}the gain {of} comes after the means, not before", gain * r * (v - m - s)
-        yield f"{where}the gain {of} is missing, and so is the term of the {what}", r * (v - m)
-        yield f"{where}the gain {of} and the terms of mean and variance are missing", r * v
+        yield f"{where}the gain {of} is applied after the means, not before", gain * r * (v - m - s)
+        yield f"{where}the gain {of} and the {what} term are missing", r * (v - m)
+        yield f"{where}the gain {of} and the mean and variance terms are missing", r * v
     yield f"{where}the factor 1 / std is missing", right / r
-    yield f"{where}the factor 1 / std counts twice", right * r
+    yield f"{where}the factor 1 / std is applied twice", right * r
     for count in range(1, x.ndim + 1):
         for other in combinations(range(x.ndim), count):
             m, s = terms(d, other)
             text = ", ".join(map(str, other))
-            yield f"{where}its backward takes means over axis {text}", r * (d - m - share * s)
+            yield f"{where}backward takes means over axis {text}", r * (d - m - share * s)
     for text, z in ((MOVED, x - centre), (PLAIN, x), (OUTPUT, y)):
         yield f"{where}{text}", r * (d - M - share * z * mean(d * z))
         yield f"{where}{text}", r * (d - M - share * z * mean(d * h))
@@ -261,19 +261,19 @@ def _attends(
         if scale != 1:
             yield "the scale of the scores is missing in backward", right @ k, _T(right) @ q, dv
         for text, ds in _inside(p, dy @ _T(values)):
-            for more, factor in (("", scale), (" (nor is it scaled)", 1.0)):
+            for more, factor in (("", scale), (" (and the scale is missing)", 1.0)):
                 yield text + more, factor * ds @ k, factor * _T(ds) @ q, dv
         if of:
             ds = scale * _softmax_slope(whole, dy @ _T(values), -1)
-            yield f"the {of} is forgotten in backward", ds @ k, _T(ds) @ q, _T(whole) @ dy
+            yield f"the {of} is missing in backward", ds @ k, _T(ds) @ q, _T(whole) @ dy
 
 
 def _inside(p: np.ndarray, dp: np.ndarray) -> Candidates:
     """Wrong gradients of the scores that a softmax has made p of."""
-    yield "the softmax inside is summed over the wrong axis", _softmax_slope(p, dp, -2)
-    yield "the sum of the softmax inside is missing", p * dp
-    yield "only the diagonal of the softmax inside counts", p * (1 - p) * dp
-    yield "the softmax inside is left out", dp
+    yield "the inner softmax is summed over the wrong axis", _softmax_slope(p, dp, -2)
+    yield "the sum of the inner softmax is missing", p * dp
+    yield "only the diagonal of the inner softmax is used", p * (1 - p) * dp
+    yield "the inner softmax is missing in backward", dp
 
 
 def _T(a: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ def contributions(
     parts = v.reshape(-1, 1) * J  # of each output (rows) to each entry
     close = FIT * float(np.abs(a - n).max())
     if v.shape == a.shape and _fits(np.diagonal(parts).reshape(a.shape), a, n):
-        return "only the diagonal of the Jacobian counts: each output depends on other entries, too"
+        return "only the diagonal of the Jacobian is used, but outputs depend on other entries too"
     wrong = np.flatnonzero(np.abs(a - n).ravel() > close)
     text = "" if local else _part_of_dy(a, n, v, parts)
     if text := text or _one_of_several(a, parts, v.shape, wrong, close):
@@ -50,7 +50,7 @@ def contributions(
         once = (v.reshape(-1, 1) * (counts > 0)).sum(axis=0).reshape(a.shape)
         if _fits(once, a, n):
             return (
-                f"{entries_of(wrong, a)} used several times by one output, and counted once: "
+                f"{entries_of(wrong, a)} used several times by one output, but counted once: "
                 "np.add.at adds each time (repeated indices)"
             )
     each = parts.sum(axis=1).reshape(v.shape)
@@ -58,7 +58,7 @@ def contributions(
         for axes in combinations(range(v.ndim), count):
             total = each.sum(axis=axes)
             if total.shape == a.shape and _fits(total, a, n):
-                return f"it is summed over axis {', '.join(map(str, axes))} of dy, a wrong one"
+                return f"it is summed over axis {', '.join(map(str, axes))} of dy, the wrong one"
     return ""
 
 
@@ -77,7 +77,7 @@ def _one_of_several(
                 which = entries_of(wrong, a)
                 get = "gets" if which.endswith(" is") else "get"
                 return (
-                    f"{which} used by several outputs, and {get} the part of one alone: = where "
+                    f"{which} used by several outputs, but {get} the gradient of only one: = where "
                     "+= is meant? (repeated indices, overlapping windows, copies)"
                 )
     return ""
@@ -90,9 +90,9 @@ def _part_of_dy(a: np.ndarray, n: np.ndarray, v: np.ndarray, parts: np.ndarray) 
         for end, index in (("first", 0), ("last", length - 1)) if length > 1 else ():
             one = np.take(blocks, index, axis=axis).reshape(-1, a.size).sum(axis=0).reshape(a.shape)
             if _fits(one, a, n):
-                return f"only the {end} slice of dy along axis {axis} counts"
+                return f"only the {end} slice of dy along axis {axis} is used"
             if _fits(parts.sum(axis=0).reshape(a.shape) - one, a, n):
-                return f"the {end} slice of dy along axis {axis} does not count"
+                return f"the {end} slice of dy along axis {axis} is ignored"
     return ""
 
 
@@ -116,13 +116,13 @@ def symmetric(a: np.ndarray, n: np.ndarray) -> str:
     both = n + T - n * np.eye(n.shape[-1])
     for candidate in (both, (n + T) / 2, n + T):
         if _fits(candidate, a, n):
-            return "it is symmetric, but the forward does not use both triangles alike"
+            return "it is symmetric, but the forward does not use both triangles equally"
     for which, used, unused in (("upper", np.triu, np.tril), ("lower", np.tril, np.triu)):
         lost = unused(a, -1 if which == "upper" else 1)
         if lost.any() and _same(used(a) + np.swapaxes(lost, -1, -2), n):
             return (
-                f"the forward reads the {which} triangle alone: what is not 0 in the other one "
-                "must be added to its transpose"
+                f"the forward reads only the {which} triangle: the gradient of the other one must "
+                "be added to it, transposed"
             )
     return ""
 
@@ -135,8 +135,8 @@ def mask(a: np.ndarray, n: np.ndarray) -> str:
     if not lost.any() or not extra.any() or (off & ~lost & ~extra).any():
         return ""
     return (
-        f"it is 0 at {lost.sum()} entries where it should not be, and not 0 at {extra.sum()} where "
-        "it should: another mask than the forward's?"
+        f"it is 0 at {lost.sum()} entries where it should not be, and nonzero at {extra.sum()} "
+        "where it should be 0: not the forward's mask?"
     )
 
 
@@ -172,7 +172,7 @@ def _which(wrong: np.ndarray, length: int, ndim: int = 2) -> str:
     one, many = ("slice", "slices") if ndim > 1 else ("entry", "entries")
     k, first, last = len(wrong), int(wrong[0]), int(wrong[-1])
     if k == 1:
-        return f"{one} {first} is" if last < length - 1 else f"the last {one}, {last}, is"
+        return f"{one} {first} is" if last < length - 1 else f"the last {one} ({last}) is"
     if last - first == k - 1:
         if first == 0:
             return f"the first {k} {many} are"
@@ -181,7 +181,7 @@ def _which(wrong: np.ndarray, length: int, ndim: int = 2) -> str:
     steps = np.diff(wrong)
     if k > 2 and (steps == steps[0]).all():
         which = {2: "second", 3: "third"}.get(int(steps[0]), f"{steps[0]}th")
-        return f"every {which} {one}, from {first} on, is"
+        return f"every {which} {one} from {first} on is"
     if k <= SHOWN:
         return f"{many} {', '.join(map(str, wrong))} are"
     return f"{k} of {length} {many} are"
@@ -242,8 +242,8 @@ def other_noise(wrong: Wrong) -> str:
             again = ((a - rest) / (n - rest) * noise)[known]
         if np.abs(again - drawn).max() <= 1e-3 * np.abs(drawn).max():
             return (
-                f"perhaps {name} is drawn again in backward: each entry has a factor of its own, "
-                "and many have another sign"
+                f"perhaps backward redraws {name}: each entry is off by its own factor, and many "
+                "signs are flipped"
             )
     return ""
 
@@ -273,7 +273,7 @@ def epsilon(a: np.ndarray, n: np.ndarray, alike: Mapping[str, np.ndarray], v: np
                 about = "" if abs(p + 1) < 1e-3 else "about "
                 return (
                     f"consistent with an epsilon of {about}{abs(eps.mean() / (p or 1.0)):.2g} that "
-                    f"the forward adds to {shown}, and the backward does not"
+                    f"only the forward adds to {shown}"
                 )
     return ""
 

@@ -27,7 +27,8 @@ def product(wrong: Wrong) -> str:
                 continue
             if not missing and passed_on:  # n is dy / (c T)
                 return f"a factor {_number(1 / c)}1/{name} is missing"
-            return f"a factor {_number(c)}{name} {'is missing' if missing else 'too many'}"
+            factor = f"factor {_number(c)}{name}"
+            return f"a {factor} is missing" if missing else f"an extra {factor}"
     return ""
 
 

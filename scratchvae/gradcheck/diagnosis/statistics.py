@@ -11,8 +11,8 @@ NONE = 1e-7  # relative to the Jacobian: an entry that is 0 but for what differe
 def statistics(wrong: Wrong) -> str:
     """An error that is, along an axis, constant or a multiple of the output.
 
-    That is what is missing if a mean, or a variance, over this axis was held constant. It is said
-    only if the forward has one.
+    Such a term is missing if a mean or a variance over this axis was held constant. That is
+    reported only if the forward has one.
     """
     a, n, y = wrong.a, wrong.n, wrong.arrays.get("y")
     error = a - n
@@ -28,9 +28,9 @@ def statistics(wrong: Wrong) -> str:
             right = np.moveaxis(n, axis, -1).reshape(-1, length)
             bases += [
                 ("a sum, a norm or a variance", "a multiple of the output", [out]),
-                ("a mean and a variance", "a constant and a multiple of the output", [one, out]),
+                ("a mean and a variance", "a constant plus a multiple of the output", [one, out]),
                 ("a factor", "", [right]),
-                ("a factor", "another epsilon or ddof in a variance over it?", [out, right]),
+                ("a factor", "a different epsilon or ddof in a variance over it?", [out, right]),
             ]
         for statistic, what, basis in bases:
             if len(e) < 2 or length < len(basis) + SPARE or not _spanned(e, basis):
@@ -38,8 +38,8 @@ def statistics(wrong: Wrong) -> str:
             if statistic == "a factor":
                 if not what:
                     return (
-                        f"along axis {axis} each row is the right one times a factor of its own: a "
-                        "factor that depends on the other axes is missing, or too many"
+                        f"along axis {axis} each row is off by its own factor: a factor that "
+                        "depends on the other axes is missing or extra"
                     )
                 return (
                     f"along axis {axis} it is a multiple of the right one, plus a multiple of the "
@@ -53,10 +53,10 @@ def statistics(wrong: Wrong) -> str:
                 )
             text, found = f"the error is {what} along axis {axis}", _has_statistic(wrong, axis)
             if found is False:
-                return f"{text}: such a term is missing, or is one too many"
+                return f"{text}: such a term is missing or extra"
             return (
                 f"{text}: {'' if found else 'perhaps '}{statistic} over it was held constant, or "
-                "its term has another factor"
+                "its term has the wrong factor"
             )
     if same and y is not None and y.ndim == 2 and min(y.shape) > 2 and (y != 0).all():
         ratio = error / y

@@ -1,4 +1,4 @@
-"""`Wrong`: a wrong gradient, and what may be asked of its forward and backward."""
+"""`Wrong`: a wrong gradient, and what its forward and backward can be asked."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,18 +13,18 @@ Candidates = Iterator[tuple[str, np.ndarray]]  # an explanation, and the gradien
 class Wrong:
     """A gradient that backward returned, and the numeric one.
 
-    Defaults answer nothing: of a large gradient a few entries are known, in a row.
+    The defaults answer nothing: only a few entries of a large gradient are known, as a vector.
 
     name          of the input
     a, n          the gradient that backward returned, and the numeric one
     v             the upstream gradient
     arrays        the inputs and the output y by name
-    masks         inputs of true and false
+    masks         boolean inputs
     others        numeric gradients of other inputs
     numeric_for   n for another upstream gradient
     returned_for  a for another upstream gradient
-    without       n with a constant input set to 0, by the name of that
-    changed       a and n for other values of that input, and these
+    without       n with a constant input set to 0, by the name of that input
+    changed       a and n for other values of that input, and those values
     jacobian      of the outputs (rows) by the entries of the input, unless it is large
     """
 

@@ -1,11 +1,11 @@
 """Checks every gradient in a file: what `scratchvae verify FILE.py` does.
 
-These are pairs `f` and `f_backward` (or `f_vjp`, `f_jvp`, `f_hvp`), and whatever has inputs: layer
-objects and classes, functions that return a loss with its gradient, functions and modules of
-PyTorch, and functions of JAX. The inputs come from a function `inputs_f()` in the file, which
-returns a dict of name to array, or from shapes given to the decorator `inputs`. A function
-`hints_f(wrong)`, of the set of names whose gradients are wrong, may add a sentence of the
-teacher's. The file is run like a script; nothing else is executed.
+These are pairs `f` and `f_backward` (or `f_vjp`, `f_jvp`, `f_hvp`), and anything else with inputs:
+layer objects and classes, functions that return a loss with its gradient, PyTorch functions and
+modules, and JAX functions. The inputs come from a function `inputs_f()` in the file, which returns
+a dict of name to array, or from shapes given to the decorator `inputs`. A teacher's function
+`hints_f(wrong)` may return a hint, given the set of names whose gradients are wrong. The file is
+run like a script; nothing else is executed.
 """
 
 import inspect
@@ -47,24 +47,24 @@ class Refused(InputError):
 
 
 def check_file(path: str | Path, *, seed: int = 0, only: str = "") -> Iterator[Report]:
-    """A report for each subject in the file, in the order in which they stand there.
+    """A report for each subject in the file, in file order.
 
-    only: part of the names of those to check. Raises InputError where the file cannot be run or
-    holds nothing to check, and, after the reports of all the others, where one cannot be checked.
+    only: part of the names of those to check. Raises InputError if the file cannot be run or has
+    nothing to check, and, after the reports of all others, if a subject cannot be checked.
     """
     path = Path(os.path.expanduser(path))
     found = _run(path)
     subjects = [(name, suffix) for name in found for suffix in _forms(found, name)]
     if not subjects:
         raise InputError(
-            f"{path} holds no pair f, f_backward, and nothing that has inputs: name each backward "
-            "after its forward, or add a function inputs_f() for a layer, a loss, or a function of "
-            "PyTorch or JAX named f"
+            f"{path} holds no pair f, f_backward and nothing with inputs: name each backward after "
+            "its forward, or add a function inputs_f() for a layer, a loss, or a PyTorch or JAX "
+            "function named f"
         )
     names = {subject: _title(*subject, subjects) for subject in subjects}
     wanted = [subject for subject in subjects if only in names[subject]]
     if not wanted:
-        raise InputError(f"no pair of {path} has {only!r} in its name: {', '.join(names.values())}")
+        raise InputError(f"no pair in {path} has {only!r} in its name: {', '.join(names.values())}")
     refused = {} if only else dict(_without_a_forward(found))
     for subject in wanted:
         try:
@@ -78,20 +78,20 @@ def check_file(path: str | Path, *, seed: int = 0, only: str = "") -> Iterator[R
 
 
 def _forms(found: Mapping[str, Any], name: str) -> list[str]:
-    """The ends of the names of a function's derivatives; "" for what has them within itself."""
+    """The suffixes of a function's derivatives; "" for what computes its own gradient."""
     forms = [suffix for suffix in DERIVATIVES if f"{name}_{suffix}" in found]
     alone = f"inputs_{name}" in found or hasattr(found[name], "gradcheck_inputs")
     return forms or [""] * alone
 
 
 def _title(name: str, suffix: str, subjects: list[tuple[str, str]]) -> str:
-    """The name of a function, and which of its derivatives if it has several."""
+    """The name of a function, with the derivative's suffix if it has several."""
     several = sum(other == name for other, _ in subjects) > 1
     return f"{name}_{suffix}" if several else name
 
 
 def _without_a_forward(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Backwards and inputs of functions that are not there: misspelt, perhaps."""
+    """Backwards and inputs of functions that do not exist: probably misspelt."""
     for name in found:
         f = name.removesuffix("_backward")
         if f != name and f not in found:
@@ -133,7 +133,7 @@ def _check(
 
 
 def _alone(f: Any, drawn: Any, options: dict[str, Any]) -> Report:
-    """Check what has its gradient within itself."""
+    """Check a subject that computes its own gradient."""
     frameworks = _frameworks(f, drawn)
     if frameworks & {"jax", "jaxlib"}:
         return check_jax(f, drawn, **options)
@@ -143,14 +143,14 @@ def _alone(f: Any, drawn: Any, options: dict[str, Any]) -> Report:
     if hasattr(layer, "backward"):
         return check_layer(layer, drawn, **options)
     if not inspect.isfunction(f):
-        raise InputError(f"{options['name']} is no function, and has no method backward")
+        raise InputError(f"{options['name']} is not a function and has no method backward")
     try:
         return check_loss(f, drawn, **options)
     except InputError as error:
         name = options["name"]
         raise InputError(
-            f"{name} has no {name}_backward beside it, and {error}; for a function of PyTorch or "
-            f"JAX, let inputs_{name}() return arrays of theirs"
+            f"{name} has no {name}_backward beside it, and {error}; for a PyTorch or JAX function, "
+            f"return its kind of arrays from inputs_{name}()"
         ) from None
 
 
@@ -163,16 +163,16 @@ def _frameworks(f: Any, drawn: Any) -> set[str]:
 
 
 def _run(path: Path) -> dict[str, Any]:
-    """What the file itself defines, in its order."""
+    """What the file itself defines, in file order."""
     if not path.is_file() or path.suffix != ".py":
-        raise InputError(f"{path} is no Python file: check the path")
+        raise InputError(f"{path} is not a Python file: check the path")
     # as for a script, so that it finds its neighbours
     sys.path.insert(0, str(path.parent.resolve()))
     try:
         found = called(path.name, run_path, str(path.absolute()), run_name=path.stem)
     except Raised as error:
         if isinstance(error.__cause__, SystemExit):
-            text = f"{path} ends by itself (sys.exit) before its pairs are checked"
+            text = f"{path} calls sys.exit before its pairs are checked"
             raise InputError(text) from None
         raise InputError(f"{path} does not run: {error.what}") from None
     finally:

@@ -1,7 +1,7 @@
 """Mutation testing of gradient tests: backwards made wrong on purpose.
 
-A test that passes shows something only if it fails when a gradient is wrong. `mutation_score` makes
-one gradient wrong after the other and counts how many of these mutants the test catches.
+A passing test means something only if it fails when a gradient is wrong. `mutation_score` makes one
+gradient wrong after the other and counts how many of these mutants the test catches.
 """
 
 import functools
@@ -57,9 +57,9 @@ Backward = Callable[..., Any]
 def mutants(
     f: Callable[..., Array], f_backward: Backward, inputs: Mapping[str, Array], name: str = ""
 ) -> Iterator[tuple[str, str, Backward]]:
-    """Name of the gradient, name of the mutant, and a backward that is called as the right one is.
+    """Name of the gradient, name of the mutant, and a backward called like the right one.
 
-    Those that change nothing at these inputs are left out: a transpose of a symmetric matrix.
+    Mutants that change nothing at these inputs are left out: a transpose of a symmetric matrix.
     """
     pair = Pair(f, f_backward, inputs, name)
     y = pair.forward(pair.given)
@@ -129,8 +129,8 @@ def mutation_score(
     """How many wrong backwards a test of yours catches, one gradient wrong at a time.
 
     test(f, f_backward, inputs) catches a backward by raising, or by returning False or a report
-    whose verdict is none of PASS, KINK, ACCEPTED: so `check` itself is such a test. Raises
-    InputError if it does not pass the backward as it is.
+    whose verdict is not PASS, KINK or ACCEPTED, so `check` itself is such a test. Raises InputError
+    if the test fails the unmodified backward.
     """
     pair = Pair(f, f_backward, inputs, "")
     if why := _failure(test, f, f_backward, inputs):
@@ -143,7 +143,7 @@ def mutation_score(
         else:
             survivors.append(f"d{leaf} {mutant}")
     if not killed and not survivors:
-        raise InputError(f"{pair.name} has no gradient that could be made wrong at these inputs")
+        raise InputError(f"{pair.name} has no gradient that can be made wrong at these inputs")
     return MutationScore(pair.name, killed, tuple(survivors))
 
 

@@ -3,9 +3,9 @@
     def test_linear(gradcheck):
         gradcheck(linear, linear_backward, {"x": x, "W": W, "b": b})
 
-The fixture is `scratchvae.gradcheck.check`, but raises GradientError where the verdict is none of
-PASS, KINK and ACCEPTED. Its attributes are the other checks: `gradcheck.layer` is `check_layer`. It
-is installed with the package; `pytest -p no:scratchvae` leaves it out.
+The fixture is `scratchvae.gradcheck.check`, but raises GradientError unless the verdict is PASS,
+KINK or ACCEPTED. Its attributes are the other checks: `gradcheck.layer` is `check_layer`. The
+plugin is installed with the package; `pytest -p no:scratchvae` disables it.
 """
 
 from collections import Counter
@@ -23,13 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("scratchvae", "checks of hand-written gradients")
     group.addoption(
         "--gradcheck-seed", type=int, default=0, metavar="N",
-        help="seed of the directions and upstream gradients of the gradcheck fixture, default 0",
+        help="seed of the gradcheck fixture's directions and upstream gradients, default 0",
     )  # fmt: skip
 
 
 @pytest.fixture
 def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """check(f, f_backward, inputs, **options), which raises unless the verdict is good."""
+    """check(f, f_backward, inputs, **options) that raises unless the verdict is good."""
 
     def raising(name: str) -> Callable[..., Any]:
         def checked(*arguments: Any, **options: Any) -> Any:
@@ -75,5 +75,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.line(", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
     good = [value["resolution"] for _, value in found if value["verdict"] == "PASS"]
     if good:
-        coarsest = f"an error above {max(good):.1e} of a gradient's size would have been seen"
+        coarsest = f"relative errors above {max(good):.1e} would have been detected"
         terminalreporter.line(f"in every one that passed, {coarsest}")

@@ -1,4 +1,4 @@
-"""Random inputs from shapes and domains, and the decorator that gives them to a forward."""
+"""Random inputs from shapes and domains, and the decorator that attaches them to a forward."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ SIZES = {"B": 4, "I": 6, "O": 3, "D": 7, "H": 5, "Z": 2, "C": 8, "K": 9, "1": 1}
 def inputs(*gradients: str, **specs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give the shapes and domains of a forward's inputs, such as x="BI", W="IO", p="BD in (0,1)".
 
-    A letter is a size, the same one wherever it stands; B is the batch. `gradients` are the names
-    of those that backward must return: without them, whatever it returns is checked. The decorated
-    function is returned untouched, but for attributes that `scratchvae verify FILE.py` reads.
+    A letter is a size, the same wherever it appears; B is the batch. `gradients` names the inputs
+    whose gradients backward must return; without it, whatever backward returns is checked. The
+    function itself is returned, with attributes that `scratchvae verify FILE.py` reads.
     """
 
     def remember(f: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
 """The scores of `score_samples`: larger is more normal, in nats.
 
-"elbo"            the lower bound of log p(x) of `bounds.py`
+"elbo"            the lower bound on log p(x) of `bounds.py`
 "reconstruction"  log p(x|z), the mean over samples of z: the reconstruction probability of An & Cho
                   (Variational autoencoder based anomaly detection using reconstruction probability,
                   SNU Data Mining Center, 2015)
@@ -11,7 +11,7 @@
                   bound stands for log p, and normal rows for the entropy (Nalisnick et al.,
                   arXiv:1906.02994, their test statistic)
 
-All are computed from the validated rows of one model. This module meets the data on the host.
+All are computed from the validated rows of one model. This module takes data on the host.
 """
 
 import zlib
@@ -29,7 +29,7 @@ KINDS = ("elbo", "reconstruction", "regret", "complexity", "typicality")
 
 
 def check(model: Any, kind: str, k: int | None) -> None:
-    """Raises InputError if the model has no such score, or not with k samples of z."""
+    """Raises InputError if the model has no such score with k samples of z."""
     if kind not in KINDS:
         raise InputError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     if kind == "regret" and not model.noisy:
@@ -38,7 +38,7 @@ def check(model: Any, kind: str, k: int | None) -> None:
         )
     if kind == "regret" and not regret.has_regret(model):
         raise InputError(
-            f"kind='regret' knows the decoder of scratchvae's models, not that of "
+            f"kind='regret' supports the decoders of scratchvae's models, not that of "
             f"{type(model).__name__}: choose another kind"
         )
     bounds.check_samples(model, k)
@@ -87,12 +87,12 @@ def reconstruction(model: Any, x: Array, k: int | None, **key: Any) -> Array:
 def compressed(model: Any, X: np.ndarray) -> np.ndarray:
     """The length of each row (N,D), compressed by zlib: (N,), nats.
 
-    The values as the model computes with them, times 255 and rounded. For the Bernoulli likelihoods
-    they are one byte each, the pixels from 0 to 255. For the gaussian one they are 16-bit integers,
-    clipped to that range, all low bytes before all high bytes. (One level is 1/255; another step
-    would change all lengths by nearly the same number.) The paper's models give the likelihood of
-    the bytes that are compressed. A Bernoulli likelihood of grey pixels does not: it is the smaller
-    part of the score.
+    The compressed values are those that the model sees, times 255 and rounded. For the Bernoulli
+    likelihoods they are one byte each, the pixels from 0 to 255. For the gaussian one they are
+    16-bit integers, clipped to that range, all low bytes before all high bytes. (One level is
+    1/255; another step would change all lengths by nearly the same number.) The paper's models
+    give the likelihood of the compressed bytes. A Bernoulli likelihood of grey pixels does not: it
+    is the smaller part of the score.
     """
     X = X[:, : model.n_features_]
     levels = X if X.dtype == np.uint8 else np.rint(np.clip(X, -128, 128) * 255)
@@ -109,8 +109,8 @@ def _normal(normal: Any) -> float:
     if isinstance(normal, (int, float, np.number)) and isfinite(normal):
         return float(normal)
     raise InputError(
-        "kind='typicality' needs normal, the mean of score_samples over normal rows such as those "
-        f"of the training, a finite number; got {normal!r}"
+        "kind='typicality' needs normal, the finite mean of score_samples over normal rows such as "
+        f"the training data; got {normal!r}"
     )
 
 

@@ -1,15 +1,15 @@
 """Likelihood regret (Xiao et al., arXiv:2003.02977), with a gradient derived by hand.
 
-The encoder's q(z|x) is good for rows like those of the training. For each row, its mean and log
-variance are refined by steps of Adam while the decoder stays as it is. The regret is what the
-negative ELBO falls by: cost(encoder's q) - min over q of cost(q), which is >= 0.
+The encoder's q(z|x) is good for rows like the training data. For each row, Adam refines its mean
+and log variance while the decoder is fixed. The regret is how much the negative ELBO falls:
+cost(encoder's q) - min over q of cost(q), which is >= 0.
 
     cost(mu, logvar) = (1/K) sum_k -log p(x|z_k) + KL(N(mu, exp(logvar)) || N(0, 1)),
     z_k = mu + exp(logvar/2) eps_k
 
-The noise eps is fixed, so the cost is a function of mu and logvar, and no row sees another one. It
-is also the noise that both costs are measured with, and q is fitted to it: the regret is too large,
-the more so the fewer samples there are.
+The noise eps is fixed, so the cost is a function of mu and logvar, and rows are independent. Both
+costs are measured with the same noise, and q is fitted to it: the regret is too large, especially
+with few samples.
 """
 
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ def backward(model: Any, dcost: Array, acts: Activations) -> tuple[Array, Array]
 def refine(
     model: Any, x: Array, labels: Array, mu: Array, logvar: Array, eps: Array, steps: int = STEPS
 ) -> tuple[Array, Array]:
-    """The cost of the q given, and the least cost of it and those after each step: both (B,)."""
+    """The cost of the given q, and the lowest cost of it and of each later step: both (B,)."""
     (B, Z), xp = mu.shape, array_module(mu)
     q, g = xp.concatenate((mu, logvar), axis=1), model.workspace("dq", B, 2 * Z)
     adam, (first, last) = Adam(q.reshape(-1), beta2=0.9), RATES

@@ -1,5 +1,5 @@
 "use strict";
-// The first tab: a plane over two latent units, and what the decoder makes of a point in it.
+// The first tab: a plane through the latent space, and what the decoder makes of a point in it.
 // There is one state, `at`; whoever changes it calls show(), and one frame later all is drawn.
 
 const $ = (id) => document.getElementById(id);
@@ -10,14 +10,17 @@ const $ = (id) => document.getElementById(id);
   const { height, width, channels, centre, scale, labels, y } = data, Z = centre.length;
   const [codes, gain, shift] = [data.mu, data.gain, data.shift].map((text) => floats(text, 32));
   const mu = y.map((_, n) => [...codes.subarray(n * Z, (n + 1) * Z)]);
-  const { abs, random, sqrt, log, cos, PI } = Math, sheets = [...$("samples").children];
+  const { random, sqrt, log, cos, PI } = Math, sheets = [...$("samples").children];
   const normal = () => sqrt(-2 * log(1 - random())) * cos(2 * PI * random());
   const noise = () => sheets.map(() => centre.map(normal));
   const other = mu.at(y.findIndex((c) => c !== y[0])); // of another label, or the last
   const at = {
     z: [...mu[0]], label: 0, eps: noise(), ends: [[...mu[0]], [...other]], frame: 0, playing: 0,
-    units: Z === 2 ? [0, 1] : data.units.slice(0, 2).map((u) => u.unit),
+    units: data.units.slice(0, 2).map((u) => u.unit).sort((a, b) => Z === 2 ? a - b : 0),
+    axes: [], nearest: 0, marked: -1, hidden: new Set(), behind: { key: "", next: 0 },
   };
+  const canvas = $("plane"), plane = latentPlane(canvas, centre, scale, mu);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
 
   // z and, of a model with labels, the number of one  ->  the mean of p(x|z) as pixels, (D)
   function means(z, label) {
@@ -26,69 +29,57 @@ const $ = (id) => document.getElementById(id);
     return mean(logits, data.likelihood).map((m, d) => gain[d] * m + shift[d]);
   }
 
-  function paint(canvas, x) {
-    const image = new ImageData(width, height); // clamps to 0 ... 255
-    const grey = (v) => data.ink ? [0, 0, 0, v] : [v, v, v, 1]; // black ink, or as it is
+  // Pixels as an image: ink is a colour of varying opacity
+  function image(x, ink = 0) {
+    const found = new ImageData(width, height); // clamps to 0 ... 255
+    const grey = (v) => data.ink ? [ink, ink, ink, v] : [v, v, v, 1];
     const rgba = (i) => channels === 1 ? grey(x[i]) : [...x.subarray(3 * i, 3 * i + 3), 1];
-    for (let i = 0; i < width * height; i++) image.data.set(rgba(i).map((v) => 255 * v), 4 * i);
-    Object.assign(canvas, { width, height }).getContext("2d").putImageData(image, 0, 0);
+    for (let i = 0; i < width * height; i++) found.data.set(rgba(i).map((v) => 255 * v), 4 * i);
+    return found;
   }
 
-  const hue = (c) => c < 0 ? "gray" : `hsl(${360 * c / labels.length} 70% ${c % 2 ? 60 : 44}%)`;
-  const signed = (v) => v.toFixed(2).replace("-", "−");
+  function paint(sheet, x) {
+    Object.assign(sheet, { width, height }).getContext("2d").putImageData(image(x), 0, 0);
+  }
 
-  // from the middle to the edge of the plane: as far as the codes lie, the same for both axes
-  const reach = () => 1.05 * Math.max(...at.units.flatMap((j) =>
-    [3 * scale[j], ...mu.map((z) => abs(z[j] - centre[j]))]));
+  // The originals of the test examples lie side by side in one image
+  const of = data.originals, originals = new Image();
+  originals.onload = () => show();
+  originals.src = `data:image/png;base64,${of.png}`;
 
-  function drawPlane(points) {
-    const canvas = $("plane"), size = canvas.clientWidth, r = reach();
-    const style = getComputedStyle(canvas), [ink, paper, soft, line, accent] =
-      ["ink", "paper", "soft", "line", "accent"].map((name) => style.getPropertyValue(`--${name}`));
-    const place = (z) => at.units.map((j, axis) =>
-      (size / 2) * (1 + ((axis ? -1 : 1) * (z[j] - centre[j])) / r));
-    const g = canvas.getContext("2d");
-    canvas.width = canvas.height = size * devicePixelRatio;
-    g.scale(devicePixelRatio, devicePixelRatio), g.lineJoin = "round", g.lineWidth = 3;
-    Object.assign(g, { font: "12px sans-serif", textAlign: "center", textBaseline: "middle" });
-    const disc = ([x, v], radius, fill, text = "") => {
-      g.fillStyle = fill;
-      g.beginPath(), g.arc(x, v, radius, 0, 7), g.fill();
-      if (text) g.fillStyle = paper, g.fillText(text, x, v);
-    };
-    const step = 10 ** Math.floor(Math.log10(r));
-    at.units.forEach((j, axis) => {
-      for (let k = Math.ceil((centre[j] - r) / step); k * step < centre[j] + r; k++) {
-        const where = place(centre.map(() => k * step))[axis];
-        const tick = String(Number((k * step).toPrecision(3))).replace("-", "−");
-        g.fillStyle = line;
-        g.fillRect(axis ? 0 : where, axis ? where : 0, axis ? size : 1, axis ? 1 : size);
-        g.fillStyle = soft;
-        if (abs(where - size / 2) < size / 2 - 28)
-          g.fillText(tick, axis ? 14 : where, axis ? where : size - 10);
-      }
-    });
-    mu.forEach((z, n) => disc(place(z), 2.2, hue(y[n])));
-    Object.assign(g, { font: "bold 13px sans-serif", fillStyle: ink, strokeStyle: paper });
-    const named = []; // places and half widths; a name moves below those it would cover
-    for (const [c, text] of labels.length > 12 ? [] : labels.entries()) {
-      const own = mu.filter((_, n) => y[n] === c), half = g.measureText(text).width / 2 + 3;
-      if (half > size / 4) continue; // the legend has room for it
-      const to = place(centre.map((_, j) => own.reduce((sum, z) => sum + z[j], 0) / own.length));
-      to[0] = Math.min(Math.max(half, to[0]), size - half);
-      const over = ([x, v, w]) => abs(x - to[0]) < w + half && abs(v - to[1]) < 15;
-      for (let k = 0; k < size && named.some(over); k++) to[1] = to[1] < size - 9 ? to[1] + 1 : 9;
-      named.push([...to, half]);
-      g.strokeText(text, ...to), g.fillText(text, ...to); // an outline hides less than a disc
+  function paintOriginal(sheet, n) {
+    const place = [(n % of.columns) * of.width, Math.floor(n / of.columns) * of.height];
+    const size = [of.width, of.height];
+    Object.assign(sheet, { width: of.width, height: of.height });
+    if (originals.complete)
+      sheet.getContext("2d").drawImage(originals, ...place, ...size, 0, 0, ...size);
+  }
+
+  const signed = (v) => minus(v.toFixed(2));
+  const named = (n) => y[n] < 0 ? "" : ` of label ${labels[y[n]]}`;
+  const isShown = (n) => !at.hidden.has(y[n]);
+
+  // Of two units, decode the plane into the background: some images a frame, anew for a new view
+  function drawBehind() {
+    const wanted = $("behind").checked && Z === 2, { view } = plane, behind = at.behind;
+    const key = [view.r, view.mid, at.label, dark.matches, plane.size()].join();
+    if (!wanted) view.behind = null;
+    if (!wanted || (key === behind.key && behind.next === behind.cells)) return;
+    const side = 46 * sqrt(width / height), across = Math.max(1, Math.round(plane.size() / side));
+    const down = Math.max(1, Math.round((across * width) / height));
+    if (key !== behind.key) {
+      Object.assign(behind, { key, next: 0, cells: across * down });
+      view.behind = Object.assign(document.createElement("canvas"),
+        { width: across * width, height: down * height });
     }
-    Object.assign(g, { strokeStyle: ink, lineWidth: 1 }).setLineDash([5, 4]);
-    g.beginPath(), at.ends.forEach((z) => g.lineTo(...place(z)));
-    g.stroke();
-    Object.assign(g, { strokeStyle: accent, lineWidth: 3 }).setLineDash([]);
-    disc(place(at.z), 9, paper), g.stroke();
-    for (const z of points) disc(place(z), 4.5, paper), disc(place(z), 3, accent);
-    for (const [end, [x, v]] of at.ends.map(place).entries()) // the letter beside its end, on top
-      disc([x, v], 3, ink), disc([x + 26 * end - 13, v + (v < 28 ? 13 : -13)], 9, ink, "AB"[end]);
+    const g = view.behind.getContext("2d"), end = performance.now() + 8;
+    for (; behind.next < behind.cells && performance.now() < end; behind.next++) {
+      const column = behind.next % across, row = Math.floor(behind.next / across);
+      const middle = [(column + 0.5) / across, (row + 0.5) / down].map((v) => v * plane.size());
+      const x = means(plane.coordinates(middle), at.label);
+      g.putImageData(image(x, Number(dark.matches)), column * width, row * height);
+    }
+    if (behind.next < behind.cells) at.frame ||= requestAnimationFrame(draw);
   }
 
   function draw() {
@@ -96,20 +87,27 @@ const $ = (id) => document.getElementById(id);
     if ($("space").hidden) return;
     const sigma = Number($("sigma").value);
     const points = at.eps.map((eps) => at.z.map((z, j) => z + sigma * eps[j]));
+    const far = (n) => mu[n].reduce((sum, v, j) => sum + (v - at.z[j]) ** 2, 0);
+    at.nearest = mu.reduce((best, _, n) => far(n) < far(best) ? n : best, 0);
     paint($("digit"), means(at.z, at.label));
+    paintOriginal($("original"), at.nearest);
     points.forEach((z, k) => paint(sheets[k], means(z, at.label)));
-    drawPlane(points);
+    const colour = (c) => data.colours[c] || "gray", { z, ends, marked, hidden } = at;
+    drawBehind();
+    const faint = data.ink && channels === 1 ? 0.3 : 0.4;
+    plane.draw({ z, points, ends, marked, faint, classes: { labels, y, hidden, colour } });
     clearTimeout(at.saying); // a reader should hear where the point stopped, not each frame
     at.saying = setTimeout(say, 120);
   }
 
   function say() {
-    const away = mu.map((z) => Math.hypot(...z.map((v, j) => v - at.z[j])));
-    const n = away.indexOf(Math.min(...away)), label = y[n] < 0 ? "" : ` of label ${labels[y[n]]}`;
-    const z = at.units.map((j) => `z[${j}] = ${signed(at.z[j])}`).join(", ");
-    $("where").textContent = `${z}. The nearest test example${label} is ${signed(away[n])} away.`;
+    const away = Math.hypot(...mu[at.nearest].map((v, j) => v - at.z[j]));
+    const z = plane.at(at.z).map((v, axis) => `${at.axes[axis]} = ${signed(v)}`).join(", ");
+    $("where").textContent = away < 5e-3 ? `${z}: the code of a test example${named(at.nearest)}.`
+      : `${z}. The nearest test example${named(at.nearest)} is ${signed(away)} away.`;
     const given = classes.length ? ` and label ${classes[at.label]}` : "";
     $("digit").setAttribute("aria-label", `The image decoded at ${z}${given}`);
+    $("original").setAttribute("aria-label", `The nearest test example${named(at.nearest)}`);
   }
 
   function show() {
@@ -120,7 +118,13 @@ const $ = (id) => document.getElementById(id);
   }
 
   const go = (z) => { at.z = z; show(); };
-  const move = (j, value) => go(at.z.map((v, unit) => (unit === j ? value : v)));
+
+  function goToExample(n) {
+    const known = classes.indexOf(labels[y[n]]);
+    play(false);
+    if (known >= 0) $("label").value = at.label = known;
+    go([...mu[n]]);
+  }
 
   function walk() {
     const t = Number($("walk").value), [a, b] = at.ends;
@@ -151,59 +155,121 @@ const $ = (id) => document.getElementById(id);
     const row = $("slider").content.firstElementChild.cloneNode(true);
     const [value, input] = row.children;
     [input.min, input.max] = [-3.5, 3.5].map((t) => centre[j] + t * scale[j]);
-    input.oninput = () => move(j, Number(input.value));
+    input.oninput = () => go(at.z.map((v, unit) => (unit === j ? Number(input.value) : v)));
     row.prepend(`z[${j}] `);
     row.show = () => { input.value = at.z[j]; value.textContent = signed(at.z[j]); };
     return row;
   }
 
-  function chooseUnits() {
-    const rest = data.units.filter((u) => u.active && !at.units.includes(u.unit)).slice(0, 10);
+  // The plane of the list, or of the two units that are chosen, with sliders for other units
+  function choosePlane() {
+    const chosen = data.planes[$("kind").value], units = chosen ? [] : at.units;
+    at.axes = chosen ? ["first axis", "second axis"] : units.map((j) => `z[${j}]`);
+    plane.span(chosen ? chosen.axes : units.map((j) => centre.map((_, i) => Number(i === j))));
+    const rest = data.units.filter((u) => u.active && !units.includes(u.unit)).slice(0, 10);
     $("sliders").replaceChildren(...rest.map((u) => slider(u.unit)));
     $("others").hidden = !rest.length;
+    $("others-title").textContent = chosen ? "each unit" : "the other units";
+    $("axes").hidden = Boolean(chosen) || Z === 2;
     [$("across").value, $("up").value] = at.units;
     show();
   }
 
-  function moveWithin(axis, value) { // no further than the edge of the plane
-    const j = at.units[axis], r = reach();
+  function moveTo(coordinates) {
     play(false);
-    move(j, Math.min(centre[j] + r, Math.max(centre[j] - r, value)));
+    go(plane.moved(at.z, coordinates));
   }
 
-  function drag({ clientX, clientY }) {
-    const box = $("plane").getBoundingClientRect(), r = reach();
-    [(clientX - box.left) / box.width, (box.bottom - clientY) / box.height].forEach((v, axis) =>
-      moveWithin(axis, centre[at.units[axis]] + r * (2 * v - 1)));
+  // ---------------------------------------------------------------- mouse, fingers and keys
+
+  const fingers = new Map(); // where each pointer that is down was last
+
+  function spotOf({ clientX, clientY }) {
+    const box = canvas.getBoundingClientRect();
+    return [clientX - box.left, clientY - box.top];
   }
 
-  const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowDown: [1, -1], ArrowUp: [1, 1] };
+  canvas.onpointerdown = (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    fingers.set(event.pointerId, spotOf(event));
+    at.pressed = fingers.size === 1 ? spotOf(event) : null;
+    hover(-1);
+    if (at.pressed) moveTo(plane.coordinates(at.pressed));
+  };
 
-  function press(event) {
-    const [axis, sign] = ARROWS[event.key] || [], end = ["a", "b"].indexOf(event.key.toLowerCase());
+  canvas.onpointermove = (event) => {
+    const now = spotOf(event), was = fingers.get(event.pointerId);
+    if (!was && event.pointerType === "mouse") hover(plane.exampleAt(now, isShown), now);
+    if (!was) return;
+    const still = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
+    fingers.set(event.pointerId, now);
+    if (still) { // two fingers: their distance scales the view, their middle moves it
+      const apart = (a) => Math.hypot(a[0] - still[0], a[1] - still[1]);
+      plane.zoom(apart(was) / Math.max(1, apart(now)), still);
+      plane.pan(now.map((v, axis) => (v - was[axis]) / 2));
+      show();
+    } else if (at.pressed) moveTo(plane.coordinates(now));
+  };
+
+  canvas.onpointerup = (event) => {
+    const now = spotOf(event), n = plane.exampleAt(now, isShown);
+    const clicked = at.pressed && Math.hypot(...now.map((v, axis) => v - at.pressed[axis])) < 4;
+    if (clicked && n >= 0) goToExample(n);
+    fingers.delete(event.pointerId);
+    at.pressed = null;
+  };
+  canvas.onpointercancel = (event) => { fingers.delete(event.pointerId); at.pressed = null; };
+  canvas.onpointerleave = () => hover(-1);
+
+  // The original of the test example under the mouse, beside it
+  function hover(n, [x, v] = [0, 0]) {
+    if (n === at.marked) return;
+    at.marked = n;
+    $("hover").hidden = n < 0;
+    canvas.classList.toggle("on-example", n >= 0);
+    if (n >= 0) {
+      const left = x > plane.size() / 2, top = v > plane.size() / 2;
+      paintOriginal($("thumbnail"), n);
+      $("hover-label").textContent = y[n] < 0 ? "" : labels[y[n]];
+      $("hover").style.translate = `${left ? "calc(-100% - 14px)" : "14px"} ${top ? "-100%" : "0"}`;
+      Object.assign($("hover").style, { left: `${x}px`, top: `${v}px` });
+    }
+    show();
+  }
+
+  canvas.onwheel = (event) => { // once the whole plane is seen, the page scrolls on
+    if (event.ctrlKey || event.deltaY === 0) return;
+    if (!plane.zoom(1.002 ** event.deltaY, spotOf(event))) return;
+    event.preventDefault();
+    show();
+  };
+
+  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
+  const ZOOMS = { "+": 0.8, "=": 0.8, "-": 1.25, 0: Infinity };
+
+  canvas.onkeydown = (event) => {
+    const arrow = ARROWS[event.key], factor = ZOOMS[event.key];
+    const end = ["a", "b"].indexOf(event.key.toLowerCase());
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const step = sign * (event.shiftKey ? 0.1 : 0.02) * reach();
-    if (sign) moveWithin(axis, at.z[at.units[axis]] + step);
-    else if (event.key === "Home") play(false), go([...centre]);
+    if (arrow) {
+      const step = (event.shiftKey ? 0.1 : 0.02) * plane.view.r;
+      moveTo(plane.at(at.z).map((v, axis) => v + step * arrow[axis]));
+      plane.follow(at.z);
+    } else if (factor) plane.follow(at.z), plane.zoom(factor, [plane.size() / 2, plane.size() / 2]);
+    else if (event.key === "Home") play(false), plane.whole(), go([...centre]);
     else if (end >= 0) setEnd(end);
     else return;
+    show();
     event.preventDefault();
-  }
-
-  const plane = $("plane");
-  plane.onpointerdown = (event) => { plane.setPointerCapture(event.pointerId); drag(event); };
-  plane.onpointermove = (event) => { if (plane.hasPointerCapture(event.pointerId)) drag(event); };
-  plane.onkeydown = press;
-  $("another").onclick = () => {
-    const n = Math.floor(y.length * Math.random()), known = classes.indexOf(labels[y[n]]);
-    play(false);
-    if (known >= 0) $("label").value = at.label = known;
-    go([...mu[n]]);
   };
+
+  // ------------------------------------------------------------------------------ controls
+
+  $("another").onclick = () => goToExample(Math.floor(y.length * random()));
   ["set-a", "set-b"].forEach((id, end) => { $(id).onclick = () => setEnd(end); });
   $("play").onclick = () => play(!at.playing);
   $("walk").oninput = () => { play(false); walk(); };
-  $("sigma").oninput = show;
+  $("sigma").oninput = $("behind").onchange = show;
   $("draw").onclick = () => { at.eps = noise(); show(); };
   $("label").onchange = () => { at.label = Number($("label").value); show(); };
   ["across", "up"].forEach((id, axis) => {
@@ -212,9 +278,12 @@ const $ = (id) => document.getElementById(id);
     $(id).onchange = () => {
       const unit = Number($(id).value), twin = at.units[1 - axis];
       at.units = twin === unit ? at.units.reverse() : axis ? [twin, unit] : [unit, twin];
-      chooseUnits();
+      choosePlane();
     };
   });
+  data.planes.forEach(({ name }, k) => $("kind").append(new Option(name, k)));
+  $("kind").append(new Option("two units", "units"));
+  $("kind").onchange = choosePlane;
   const tabs = [...document.querySelectorAll("[role=tab]")];
   tabs.forEach((tab, i) => {
     tab.onclick = () => {
@@ -233,13 +302,23 @@ const $ = (id) => document.getElementById(id);
   classes.forEach((name, c) => $("label").append(new Option(name, c)));
   $("label").value = at.label = Math.max(0, classes.indexOf(labels[y[0]]));
   $("label-row").hidden = !classes.length;
-  $("axes").hidden = Z === 2;
+  $("kind-row").hidden = Z === 2;
+  $("behind-row").hidden = Z > 2;
   $("sigma").value = data.sigma;
-  labels.forEach((textContent, c) => $("legend").append(
-    Object.assign(document.createElement("li"), { textContent, style: `--hue: ${hue(c)}` })));
-  new ResizeObserver(show).observe(plane);
-  matchMedia("(prefers-color-scheme: dark)").onchange = show;
+  labels.forEach((textContent, c) => { // a button for each class, which shows or hides its codes
+    const button = Object.assign(document.createElement("button"), { textContent });
+    button.style.setProperty("--hue", data.colours[c]);
+    button.setAttribute("aria-pressed", true);
+    button.onclick = () => {
+      if (!at.hidden.delete(c)) at.hidden.add(c);
+      button.setAttribute("aria-pressed", !at.hidden.has(c));
+      show();
+    };
+    $("legend").appendChild(document.createElement("li")).append(button);
+  });
+  new ResizeObserver(show).observe(canvas);
+  dark.onchange = show;
   if (location.hash === "#gradient") tabs[1].click();
-  chooseUnits();
-  window.explorer = { means, at };
+  choosePlane();
+  window.explorer = { means, at, plane };
 })();

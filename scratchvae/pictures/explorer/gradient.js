@@ -10,7 +10,8 @@
     "dec0_W[0,0]": 1.1, "dec0_b[0]": -0.2,
     "out_W[0,0]": 1.5, "out_b[0]": 0.3, "out_W[0,1]": -1.3, "out_b[1]": 0.1,
   };
-  const given = { ...START }, knobs = document.querySelectorAll("[data-knob]");
+  const REDRAWN = -1.1; // the noise of backward, where it is drawn again
+  const given = { ...START }, losses = [], knobs = document.querySelectorAll("[data-knob]");
 
   // nudge adds to one value, where it is computed: a slope needs the loss on both sides of it
   function forward(nudge = {}) {
@@ -34,7 +35,8 @@
   }
 
   // forward read from the bottom up: g.q is dq, the gradient of the loss with respect to q
-  function backward(a, forget) {
+  function backward(a, bug) {
+    const forget = bug === "forget", eps = bug === "noise" ? REDRAWN : a.eps;
     const g = { loss: 1, rec: 1, kl: 1 };
     g.mu_kl = g.kl * a.mu;
     g.logvar_kl = g.kl * (Math.exp(a.logvar) - 1) / 2;
@@ -48,7 +50,7 @@
     g["dec0_W[0,0]"] = a.z * da;
     g.z = da * a["dec0_W[0,0]"];
     g.mu_z = g.z;
-    g.logvar_z = g.z * Math.exp(a.logvar / 2) * a.eps / 2;
+    g.logvar_z = g.z * Math.exp(a.logvar / 2) * eps * (bug === "half" ? 1 : 1 / 2);
     // mu and logvar go two ways, into z and into kl, so their gradients add
     g.mu = g.mu_z + (forget ? 0 : g.mu_kl);
     g.logvar = g.logvar_z + (forget ? 0 : g.logvar_kl);
@@ -64,7 +66,7 @@
 
   // every value by its name, and of all but x and eps the gradient by hand and by differences
   function rows(h = 1e-5) {
-    const a = forward(), g = backward(a, $("forget").checked);
+    const a = forward(), g = backward(a, $("bug").value);
     return Object.keys(a).map((name) => ({
       name, value: a[name], hand: g[name],
       slope: (forward({ [name]: h }).loss - forward({ [name]: -h }).loss) / (2 * h),
@@ -78,22 +80,45 @@
       if (off) wrong.push(`d${row.name}`);
       for (const place of document.querySelectorAll(`[data-of="${row.name}"]`)) {
         place.textContent = row[place.getAttribute("class")].toFixed(4).replace("-", "−");
-        place.closest("tr")?.classList.toggle("wrong", off);
+        place.closest("tr, text")?.classList.toggle("wrong", off);
       }
     }
     for (const knob of knobs) knob.value = given[knob.dataset.knob];
     $("verdict").textContent = wrong.length ? `Wrong: ${wrong.join(", ")}.`
       : `All ${found.length - 3} gradients by hand agree with their slopes.`;
+    drawLosses();
+  }
+
+  // The loss after each step since a value was changed
+  function drawLosses() {
+    const most = Math.max(...losses), range = most - Math.min(...losses) || 1;
+    const n = losses.length - 1, [first, last] = [losses[0], losses[n]].map((v) => v.toFixed(4));
+    const place = (loss, i) => [(300 * i) / Math.max(n, 1), 6 + (62 * (most - loss)) / range];
+    $("losses").querySelector("polyline").setAttribute("points", losses.map(place).join(" "));
+    $("losses").querySelector(".start").textContent = `step 0: loss ${first}`;
+    $("losses").querySelector(".end").textContent = n ? `step ${n}: loss ${last}` : "";
+    $("losses").setAttribute("aria-label", `The loss, ${first} at first, ${last} after ${n} steps`);
+  }
+
+  function restart() {
+    losses.splice(0, Infinity, forward().loss);
+    show();
+  }
+
+  function step(times) {
+    for (let k = 0; k < times; k++) {
+      for (const { name, hand = 0 } of rows()) if (name in given) given[name] -= 0.1 * hand;
+      losses.push(forward().loss);
+    }
+    show();
   }
 
   for (const knob of knobs)
-    knob.oninput = () => { given[knob.dataset.knob] = Number(knob.value); show(); };
-  $("forget").onchange = show;
-  $("reset").onclick = () => { Object.assign(given, START); show(); };
-  $("step").onclick = () => {
-    for (const { name, hand = 0 } of rows()) if (name in given) given[name] -= 0.1 * hand;
-    show();
-  };
-  show();
-  window.gradient = { rows };
+    knob.oninput = () => { given[knob.dataset.knob] = Number(knob.value); restart(); };
+  $("bug").onchange = show;
+  $("reset").onclick = () => { Object.assign(given, START); restart(); };
+  $("step").onclick = () => step(1);
+  $("steps").onclick = () => step(50);
+  restart();
+  window.gradient = { rows, losses };
 })();

@@ -159,7 +159,7 @@ def kernels():
 
         numeric = {
             "cause": "a general nu is differentiated numerically, with a step of 1e-10",
-            "says": "of its size too|so small",
+            "says": "% too|so small",
         }
         known = numeric if getattr(kernel, "nu", None) == 2.2 else {}
         yield Pair(f"kernel {kernel}", run, {"theta": kernel.theta.copy()}, **known)

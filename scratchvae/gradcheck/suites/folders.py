@@ -1,0 +1,125 @@
+"""Checks every Python file in a folder: what `scratchvae verify FOLDER` does.
+
+Each file is checked in a process of its own, so one that does not run, never ends or ends its
+process does not stop the others. This guards against accidents only: the code of every file is
+executed with the rights of the user.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ...errors import InputError
+from ..pair import NOT_WRITTEN
+from ..report import FAIL, GOOD, PASS
+from .files import Refused, check_file
+
+TIME_LIMIT = 60  # seconds for a file
+CHECK = "import sys; sys.path[:] = {}; from {} import check_to; check_to(*sys.argv[1:])"
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The result of one file.
+
+    file      its path within the folder
+    verdict   PASS, FAIL or "not written yet" (every pair that fails is unfinished)
+    pairs     how many there are; 0 if the file could not be checked
+    passed    how many of them passed
+    finding   what is wrong; the names of the pairs if nothing is
+    """
+
+    file: str
+    verdict: str
+    pairs: int
+    passed: int
+    finding: str
+
+
+def check_folder(folder: Path, *, seed: int = 0, processes: int = 1) -> Iterator[Grade]:
+    """A grade for each Python file in the folder and below, in the order of their paths.
+
+    Names that begin with "." or "_" and virtual environments are left out. processes: how many
+    files are checked at a time. Raises InputError if there is no file.
+    """
+    files = list(_files(folder))
+    if not files:
+        raise InputError(f"{folder} holds no Python file: check the path")
+    with TemporaryDirectory() as results:
+        grade = partial(_grade, folder, Path(results), seed)
+        pool = ThreadPoolExecutor(processes)
+        try:
+            yield from pool.map(grade, range(len(files)), files)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name[0] in "._":
+            continue
+        if path.is_dir():
+            if not path.is_symlink() and not (path / "pyvenv.cfg").exists():
+                yield from _files(path)
+        elif path.suffix == ".py":
+            yield path
+
+
+def _grade(folder: Path, results: Path, seed: int, number: int, file: Path) -> Grade:
+    """Check one file in a process of its own."""
+    result = results / f"{number}.json"
+    name = file.relative_to(folder).as_posix()
+    code = CHECK.format(sys.path, __name__)
+    try:
+        process = subprocess.run(  # noqa: S603 - this interpreter
+            [sys.executable, "-c", code, str(file), str(result), str(seed)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            timeout=TIME_LIMIT, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return Grade(
+            name, FAIL, 0, 0, f"ran for more than {TIME_LIMIT} s: look for an endless loop"
+        )
+    if not result.exists():
+        text = f"ended its process (exit code {process.returncode}) before its pairs were checked"
+        return Grade(name, FAIL, 0, 0, text)
+    found = json.loads(result.read_text("utf-8"))
+    pairs = found["pairs"]
+    if found["problem"]:
+        return Grade(name, FAIL, 0, 0, found["problem"])
+    bad = [pair for pair in pairs if not pair[1]]
+    if not bad:
+        return Grade(name, PASS, len(pairs), len(pairs), ", ".join(pair[0] for pair in pairs))
+    wrong = [pair for pair in bad if not pair[2]]
+    verdict = FAIL if wrong else NOT_WRITTEN.removeprefix("is ")
+    *_, finding = (wrong or bad)[0]
+    return Grade(name, verdict, len(pairs), len(pairs) - len(bad), finding)
+
+
+def check_to(file: str, result: str, seed: str) -> None:
+    """Check a file; write (name, passed, not written yet, finding) of each pair, or a problem."""
+    del sys.argv[1:]  # they are not for the file
+    found: list[tuple[str, bool, bool, str]] = []
+    problem = ""
+    try:
+        for report in check_file(file, seed=int(seed)):
+            finding = report.headline.replace(f": {report.verdict}", "", 1)
+            unwritten = NOT_WRITTEN in report.raised
+            found.append((report.name, report.verdict in GOOD, unwritten, finding))
+    except Refused as error:
+        reasons = error.reasons.items()
+        found += [(name, False, False, _without(file, text)) for name, text in reasons]
+    except InputError as error:
+        problem = _without(file, str(error))
+    Path(result).write_text(json.dumps({"pairs": found, "problem": problem}), "utf-8")
+
+
+def _without(file: str, text: str) -> str:
+    """A message without the path at its beginning, which the grade has already."""
+    return text.removeprefix(file).lstrip(": ")
