@@ -13,6 +13,7 @@ from string import Template
 import numpy as np
 
 from ...data import strokes
+from .. import class_colours
 
 TRAIN, TEST, LOOK_FROM = 1000, 60, 400  # digits; the test digits are as many of each class
 SIDE = 14
@@ -38,7 +39,7 @@ def _halved(X: np.ndarray) -> np.ndarray:
 def page() -> str:
     """The page as text."""
     held = digits()
-    content = {"side": SIDE, "y": held["y"].tolist()}
+    content = {"side": SIDE, "y": held["y"].tolist(), "colours": class_colours(10)}
     for name in ("train", "test"):
         content[name] = base64.b64encode(held[name].tobytes()).decode("ascii")
     here, beside = files(__name__), files(__name__.rpartition(".")[0]).joinpath("explorer")

@@ -5,8 +5,9 @@ const $ = (id) => document.getElementById(id);
 const all = (selector) => [...document.querySelectorAll(selector)];
 
 (() => {
-  const data = JSON.parse($("data").textContent), { side, y } = data, SHOWN = 10, LONGEST = 400;
+  const data = JSON.parse($("data").textContent), { side, y, colours } = data;
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const SHOWN = 10, LONGEST = 400; // digits in a row, points of the curves
   const [train, test] = [data.train, data.test].map(bytes), D = side * side;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -58,7 +59,6 @@ const all = (selector) => [...document.querySelectorAll(selector)];
   // ----------------------------------------------------------------------------------- drawing
 
   const colour = (name) => getComputedStyle(document.body).getPropertyValue(`--${name}`);
-  const hue = (c) => `hsl(${36 * c} 70% ${(c % 2 ? 60 : 44) + 14 * dark.matches}%)`;
   const short = (v) =>
     v >= 0.001 && v < 1e4 ? String(Number(v.toPrecision(2))) : v ? v.toExponential(0) : "0";
 
@@ -101,7 +101,7 @@ const all = (selector) => [...document.querySelectorAll(selector)];
       const [mu0, mu1, ...logvar] = at.head.subarray(4 * n, 4 * n + 4);
       const place = [middle + unit * mu0, middle - unit * mu1];
       const [a, b] = logvar.map((v) => unit * Math.exp(v / 2));
-      Object.assign(g, { fillStyle: hue(c), strokeStyle: hue(c), lineWidth: 1.5 });
+      Object.assign(g, { fillStyle: colours[c], strokeStyle: colours[c], lineWidth: 1.5 });
       if ($("noise").checked) {
         g.beginPath(), g.ellipse(...place, a, b, 0, 0, 7);
         g.globalAlpha = 0.22, g.fill(), g.globalAlpha = 1, g.stroke();
