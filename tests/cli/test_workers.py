@@ -463,7 +463,7 @@ def test_one_worker_is_this_process(train_run, monkeypatch):
         (["--workers", "many"], "a whole number >= 1 or auto is needed"),
         (["--workers", "2", "--mpi"], "not allowed with argument --workers"),
         (["--workers", "2", "--device", "cuda"], "--workers is for the CPU"),
-        (["--workers", "9", "--batch-size", "8"], "a mini-batch of 8 has rows"),
+        (["--workers", "9", "--batch-size", "8"], "exceeds the batch size of 8"),
     ],
 )
 def test_what_does_not_go_with_workers(image_file, tmp_path, capsys, options, words):
