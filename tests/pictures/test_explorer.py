@@ -1071,7 +1071,7 @@ def test_gradients_by_hand_are_slopes_and_those_of_the_package(eps, opened):
             assert row["hand"] == pytest.approx(g[index], rel=1e-10)
     assert view.find("verdict").text == "All 27 gradients by hand agree with their slopes."
     about = view.js("return document.querySelector('#gradient .what').textContent")
-    assert "tanh unit h (derivative 1 \N{MINUS SIGN} h\N{SUPERSCRIPT TWO})" in about
+    assert "tanh unit (derivative 1 \N{MINUS SIGN} tanh\N{SUPERSCRIPT TWO})" in about
 
 
 def test_a_forgotten_sum_is_seen_and_a_step_lowers_the_loss(opened):
