@@ -780,7 +780,7 @@ def test_a_file_that_the_run_does_not_know_is_looked_at_whole(trained, tmp_path,
     rows = table(trained["vae"] / "anomaly-new.csv")
     scores = -load_model(trained["vae"]).score_samples(X)
     np.testing.assert_allclose([float(row["score"]) for row in rows], scores, atol=1e-6)
-    assert "the 40 examples of the rows of new.npz" in capsys.readouterr().out
+    assert "40 rows of new.npz scored" in capsys.readouterr().out
     train(tmp_path / "new.npz", tmp_path / "run", "--quiet")
     call("evaluate", tmp_path / "run")
     call("evaluate", tmp_path / "run", "--data", tmp_path / "new.npz")

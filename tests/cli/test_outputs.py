@@ -247,7 +247,7 @@ def test_every_row_of_a_named_file_is_scored(trained, data, tmp_path, capsys):
     X, y = load_data(data, "all")
     capsys.readouterr()
     call("anomaly", run, "--data", data, "-o", tmp_path / "s.csv")
-    assert "the 70 examples of the rows of images.npz" in capsys.readouterr().out
+    assert "70 rows of images.npz scored" in capsys.readouterr().out
     assert column(tmp_path / "s.csv", "row") == [str(i) for i in range(70)]
     assert column(tmp_path / "s.csv", "label") == y.tolist()
     scores = [float(cell) for cell in column(tmp_path / "s.csv", "score")]

@@ -71,7 +71,7 @@ def test_each_score(kind, score, k, trained, data, tmp_path, capsys):
     first = "least likely" if score == "elbo" else "most anomalous"
     assert f"; {first}: row {column(out, 'row')[wanted.argmax()]} (" in said
     words = {
-        "elbo": "score: the negative",
+        "elbo": "score: the reconstruction error" if kind == "ae" else "score: the negative",
         "reconstruction": "score: -log p(x|z), in nats",
         "regret": "the likelihood regret",
         "complexity": "minus the length of the row compressed by zlib, in nats",
@@ -100,9 +100,8 @@ def test_the_default_is_the_bound(trained, data, tmp_path):
 def test_typicality_says_the_mean_of_the_training_rows(trained, data, tmp_path, capsys):
     mean = -load_model(trained["vae"]).score_samples(load_data(data, "train")[0]).mean()
     call("anomaly", trained["vae"], "--score", "typicality", "-o", tmp_path / "s.csv")
-    assert (
-        f"the negative ELBO from {mean:.2f}, the training mean, in nats" in capsys.readouterr().out
-    )
+    said = f"the negative ELBO from {mean:.2f}, the training mean, in nats, from one sample"
+    assert said in capsys.readouterr().out
 
 
 def test_rows_that_follow_one_another_have_one_score(trained, data, tmp_path, capsys):

@@ -401,7 +401,7 @@ def test_a_report_changes_nothing_and_is_repeatable():
 def test_what_cannot_be_reported_on_is_refused():
     with pytest.raises(InputError, match="Autoencoder has no KL"):
         c.collapse_report(Autoencoder(latent_dim=2, hidden=()).build(D), PIXELS)
-    with pytest.raises(InputError, match="no parameters"):
+    with pytest.raises(InputError, match="not fitted yet"):
         c.collapse_report(VAE(), PIXELS)
     m = made(DEAD)
     for rows in (DATA_X[:9], np.repeat(DATA_X[:1], 20, axis=0), DATA_X[:0]):
