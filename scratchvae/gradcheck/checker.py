@@ -245,7 +245,7 @@ def _contract(asked: Question, strict: bool) -> tuple[dict[str, Array], list[str
     pair.notes.extend(filter(None, [note]))
     violations = [wrote] if wrote else []
     if pair.changed and not wrote:
-        violations = [f"the backward modifies its arguments: {', '.join(pair.changed)}"]
+        violations = [f"the backward writes into its arguments: {', '.join(pair.changed)}"]
     pair.writes = bool(violations)
     if gradients is None:
         return {}, violations

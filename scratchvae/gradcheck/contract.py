@@ -98,7 +98,7 @@ def locked(call: Callable[[], Any], arrays: Mapping[str, Array], who: str) -> Lo
             return Locked(result)
         for name in what.split(", "):
             arrays[name][...] = before[name]
-        return Locked(result, f"{who} modifies its arguments: {what}")
+        return Locked(result, f"{who} writes into its arguments: {what}")
     result = call()
     if not changed() and not any(refused.what.endswith(words) for words in WRITES):
         return Locked(result, note=f"{who} refuses read-only arguments: {refused.what}")

@@ -251,6 +251,9 @@ class Pair:
         named = {n: g for n, g in named.items() if n in self.floats and n not in self.broken}
         self.first = self.first or set(named)
         if all(g is None for g in named.values()):
+            if hint := getattr(self.f_backward, "hint", ""):
+                text = f"{self.back} returned None for {', '.join(named)}, which requires a gradient"
+                raise InputError(f"{text}: {hint}")
             raise InputError(f"{self.back} returns no gradient: is its return missing?")
         self.nothing |= {n for n, g in named.items() if g is None}
         return {
