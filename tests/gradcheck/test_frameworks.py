@@ -223,7 +223,7 @@ def test_a_double_backward_that_ignores_dy(torch):
 
         @staticmethod
         def backward(ctx, d):
-            dy, x = ctx.saved_tensors
+            dy, _ = ctx.saved_tensors
             return 0 * d, 2 * dy * d
 
     class Square(torch.autograd.Function):

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, hidden
 from .. import trees
 from ..checker import check
 from ..report import Report
 from .arguments import mapped, named, stand_in
+
+__tracebackhide__ = hidden
 
 COMPLEX = {"float64": "complex128", "float32": "complex64"}
 
