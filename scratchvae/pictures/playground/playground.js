@@ -166,8 +166,8 @@ const all = (selector) => [...document.querySelectorAll(selector)];
 
   function listNorms() {
     at.listing = 0;
-    $("norm-list").replaceChildren(...Object.entries(at.norms).map(([name, norm]) =>
-      Object.assign(document.createElement("li"), { textContent: `${name} ${short(norm)}` })));
+    $("norm-list").replaceChildren(...Object.entries(at.norms).map(([name, size]) =>
+      Object.assign(document.createElement("li"), { textContent: `${name} ${short(size)}` })));
   }
 
   // Every 40th frame is for the checks; with reduced motion, every other of few frames
