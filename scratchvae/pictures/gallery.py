@@ -301,7 +301,7 @@ def leave(
 def page_of(
     model: Model, numbers: Sequence[tuple[str, str, str]], protocol: str, pictures: dict[str, str],
     absent: dict[str, str], settings: dict[str, Any], defaults: dict[str, Any], folder: Path,
-    data: str, program: Sequence[str],
+    test: Data, program: Sequence[str],
 ) -> str:  # fmt: skip
     """The page of the run in the folder, as text: its numbers, its pictures, the next commands.
 
@@ -309,16 +309,17 @@ def page_of(
     are those of the settings, and program the words before the name of a command.
     """
     run, history, epochs = str(folder), model.history_, len(model.history_)
-    title = f"{type(model).__name__} {model.widths} on {data}, {epochs} epoch{'s' * (epochs != 1)}"
-    images = model.rows_.image_shape is not None
+    title = f"{type(model).__name__} {model.widths} on {test.name}, "
+    title += f"{epochs} epoch{'s' * (epochs != 1)}"
+    images, row = model.rows_.image_shape is not None, min(7, len(test.X) - 1)
     plane = images and model.latent_dim > 1
     commands = [  # whether it applies, and its words
         (True, ["train", "--resume", "--out", run, "--epochs", str(2 * epochs)]),
         (True, ["evaluate", run, *(["--samples", "100"] if model.noisy else [])]),
-        (True, ["anomaly", run]),
-        (True, ["sample", run, "-n", "64" if images else "1000", "-o", "new.png"]),
+        (True, ["anomaly", run, *([] if images else ["--split", "all"])]),
+        (True, ["sample", run, *("-n 64 -o new.png" if images else "-n 1000 -o new.csv").split()]),
         ("interpolations.png" in pictures, ["interpolate", run, "-o", "between.gif"]),
-        ("traversals.png" in pictures, ["traverse", run, "--row", "7", "-o", "traversals-7.png"]),
+        ("traversals.png" in pictures, ["traverse", run, *f"--row {row} -o row-{row}.png".split()]),
         (plane, ["manifold", run]),
         (plane, ["explore", run]),
         (not isinstance(model, SemiSupervisedVAE), ["diagram", run]),
