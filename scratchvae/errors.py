@@ -9,7 +9,7 @@ import sys
 import warnings
 from math import inf
 from numbers import Integral
-from operator import index
+from operator import index, methodcaller
 from typing import Any, TextIO
 
 MAX_MESSAGE = 500  # characters of a message that quotes a file
@@ -18,6 +18,10 @@ RED, GREEN, YELLOW = 31, 32, 33
 
 class InputError(ValueError):
     """Invalid input. The message says what is wrong and what to do."""
+
+
+# in a module's globals, hides its frames from pytest's tracebacks of an InputError
+__tracebackhide__ = hidden = methodcaller("errisinstance", InputError)
 
 
 class InputTypeError(InputError, TypeError):

@@ -72,26 +72,30 @@ def _verify_file(a: argparse.Namespace, seen: list[tuple[str, Report]]) -> int:
 
 
 def _verify_folder(a: argparse.Namespace) -> int:
-    """Print one line for each file: 0 if all pass, else 1."""
+    """Print one line for each file: 0 if all with something to check pass, else 1."""
     given = [flag for name, flag in (OF_A_FILE | {"output": "-o"}).items() if getattr(a, name)]
     if given:
         raise InputError(f"{given[0]} applies to one file, not to a folder: leave it out")
     if a.csv is not None and (a.csv.suffix.lower() != ".csv" or not a.csv.parent.is_dir()):
         raise InputError(f"{a.csv} must end in .csv, and lie in a folder that exists")
-    from ..gradcheck.suites.folders import Grade, check_folder  # lazily: for a folder only
+    from ..gradcheck.suites.folders import NOTHING, Grade, check_folder  # lazily: for a folder only
 
     grades = []
     for grade in check_folder(a.file, seed=a.seed, processes=usable_cores()):
         grades.append(grade)
         count = f"{grade.passed} of {grade.pairs} pairs; " if 1 < grade.pairs > grade.passed else ""
-        line = f"{grade.file:30}  {grade.verdict:15}  {count}{grade.finding}"
+        line = f"{grade.file:30}  {grade.verdict:16}  {count}{grade.finding}"
         print(coloured(line), flush=True)
     passed = sum(grade.verdict == PASS for grade in grades)
-    print(f"\n{passed} of {len(grades)} files passed", flush=True)
+    checked = sum(grade.verdict != NOTHING for grade in grades)
+    others = f"; {NOTHING} in {len(grades) - checked}" if checked < len(grades) else ""
+    print(f"\n{passed} of {checked} files passed{others}", flush=True)
     if a.csv is not None:
         columns = [field.name for field in fields(Grade)]
         write_csv(a.csv, columns, map(astuple, grades))
-    return 0 if passed == len(grades) else 1
+    if not checked:
+        raise InputError(f"{a.file} contains nothing to check: no file has a pair f, f_backward")
+    return 0 if passed == checked else 1
 
 
 def _as_json(file: Path, seen: list[tuple[str, Report]], reasons: Any) -> dict[str, Any]:

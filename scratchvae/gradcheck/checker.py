@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
-from ..errors import InputError, check_seed, finite_number
+from ..errors import InputError, check_seed, finite_number, hidden
 from . import contract, trees
 from .leaf import leaves
 from .numerics import direction
@@ -16,6 +16,8 @@ from .pair import Changed, Pair, Raised
 from .question import Question, closely
 from .report import FAIL, GOOD, Report
 from .rounding import rounding
+
+__tracebackhide__ = hidden
 
 CONSTANT = "constant"  # of treat_as
 CONVENTIONS = {"pytorch": False, "jax": True}  # whether complex gradients are conjugated
@@ -245,7 +247,7 @@ def _contract(asked: Question, strict: bool) -> tuple[dict[str, Array], list[str
     pair.notes.extend(filter(None, [note]))
     violations = [wrote] if wrote else []
     if pair.changed and not wrote:
-        violations = [f"the backward modifies its arguments: {', '.join(pair.changed)}"]
+        violations = [f"the backward writes into its arguments: {', '.join(pair.changed)}"]
     pair.writes = bool(violations)
     if gradients is None:
         return {}, violations

@@ -14,12 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import Array, array_module, share_memory, to_numpy
+from ..errors import hidden
 from .pair import Changed, Pair, Raised
 from .rounding import DRAWS, SPREAD, WIDER
+
+__tracebackhide__ = hidden
 
 VIOLATION, NOTE = "violation", "note"
 ADDS_UP = "a violation after which gradients cannot be compared"
 WRITES = ("output array is read-only", "assignment destination is read-only")  # NumPy's words
+IN_PLACE = "if one is changed in place, both change"
 SMALL = 1e-6  # relative to the gradient: what a solver may add to a linear function
 SHRINKS = 1e-2  # of a difference: what a wider precision may leave of it, if it is rounding
 SEVERAL = 8.0  # roundings of the backward by which two memory layouts may differ
@@ -98,7 +102,7 @@ def locked(call: Callable[[], Any], arrays: Mapping[str, Array], who: str) -> Lo
             return Locked(result)
         for name in what.split(", "):
             arrays[name][...] = before[name]
-        return Locked(result, f"{who} modifies its arguments: {what}")
+        return Locked(result, f"{who} writes into its arguments: {what}")
     result = call()
     if not changed() and not any(refused.what.endswith(words) for words in WRITES):
         return Locked(result, note=f"{who} refuses read-only arguments: {refused.what}")
@@ -112,10 +116,10 @@ def aliases(gradients: Gradients, given: Mapping[str, Array]) -> Iterator[str]:
     for name, g in gradients.items():
         for other, a in given.items():
             if share_memory(g, a):
-                yield f"d{name} shares memory with {other}: return a copy, or both change at once"
+                yield f"d{name} shares memory with {other}: {IN_PLACE}"
     for (one, a), (two, b) in combinations(gradients.items(), 2):
         if share_memory(a, b):
-            yield f"d{one} and d{two} share memory: return a copy of one"
+            yield f"d{one} and d{two} share memory: {IN_PLACE}"
 
 
 def other_bits(a: Gradients, b: Gradients, factor: float = 1.0) -> list[str]:

@@ -165,9 +165,11 @@ def _zero(asked: Question, claim: Claim, name: str) -> tuple[float, str] | None:
 
 def _inconclusive(asked: Question, name: str, probes: list[Probe], seen: float) -> Leaf:
     reason = next((p.reason for p in probes if p.reason), "")
-    small = ", more than the gradient itself" if seen > 1 else ""
     what = f"a forward accurate to {asked.accuracy:.0e}" if asked.accuracy > LESS else "round-off"
-    reason = reason or f"{what} hides relative errors below {seen:.1g}{small}"
+    small = f"{what} hides relative errors below {seen:.1g}"
+    if seen > 1:
+        small = f"{what} hides the whole gradient, which may be 0 here: there is nothing to compare"
+    reason = reason or small
     return Leaf(name, INCONCLUSIVE, resolution=seen, message=reason)
 
 

@@ -16,14 +16,17 @@ import numpy as np
 
 from ..backend import Array, array_module
 from ..backend.registry import keyword_only
-from ..errors import InputError
+from ..errors import InputError, hidden
 from . import trees
+
+__tracebackhide__ = hidden
 
 SIZES = ("shape", "size", "align", "broadcast", "dimension")  # of what an error message speaks
 NO_FLOATS = "no input is floating point, so there is no gradient"
 INSTALLED = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
 LIBRARIES = ("<", *INSTALLED, str(Path(__file__).parents[1]))
 WIDTH = 100  # of a line of code that is quoted
+COMPILED = "in compiled code"  # where an error is raised that has no line
 NOT_WRITTEN = "is not written yet"  # a NotImplementedError of the function itself
 
 
@@ -76,7 +79,7 @@ def _line(error: BaseException, f: Callable[..., Any]) -> str:
     file = getattr(getattr(f, "__code__", None), "co_filename", "")
     own = [x for x in frames if x.filename == file or not x.filename.startswith(LIBRARIES)]
     if not own:
-        return "where it is called" if frames else "in compiled code"
+        return "where it is called" if frames else COMPILED
     last = own[-1]
     of = "" if last.filename == file else f" of {Path(last.filename).name}"
     return f"in line {last.lineno}{of}: {shorten(last.line or '', WIDTH, placeholder=' ...')}"
@@ -251,6 +254,9 @@ class Pair:
         named = {n: g for n, g in named.items() if n in self.floats and n not in self.broken}
         self.first = self.first or set(named)
         if all(g is None for g in named.values()):
+            if hint := getattr(self.f_backward, "hint", ""):
+                text = f"{self.back} returned None for {', '.join(named)}"
+                raise InputError(f"{text}, which requires a gradient: {hint}")
             raise InputError(f"{self.back} returns no gradient: is its return missing?")
         self.nothing |= {n for n, g in named.items() if g is None}
         return {

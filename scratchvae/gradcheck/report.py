@@ -53,6 +53,8 @@ class Leaf:
     def how(self) -> str:
         """The error and the resolution in words."""
         limit = f"errors above {self.resolution:.1e}"
+        if self.verdict not in (PASS, KINK) and self.error < self.resolution:
+            return f"relative error {self.error:.2g}; only {limit} are certain to be detected"
         if self.verdict not in (PASS, KINK):
             return f"relative error {self.error:.2g}; {limit} would have been detected"
         if self.resolution == 0:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
-from ..errors import InputError
+from ..errors import InputError, hidden
+
+__tracebackhide__ = hidden
 
 NUMBERS, FRACTIONS = (int, float, complex), (float, complex)
 ADAPTERS = {"torch": "check_torch", "jax": "check_jax", "jaxlib": "check_jax"}

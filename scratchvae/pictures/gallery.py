@@ -254,7 +254,8 @@ def _applicable(
         label = {"y": model.classes_[0]} if isinstance(model, Labelled) else {}
         yield "manifold.png", manifold(model, (0, 1), found.mu, 20, label)
     else:
-        yield "manifold.png", f"the model has {units}, not two"
+        why = f"training draws it for two units only; the manifold command below picks two of {Z}"
+        yield "manifold.png", why if Z > 2 else f"the model has {units}, not two"
     if found.active.any():
         yield "traversals.png", traversals(model, found, 0, 10, 11)
     else:

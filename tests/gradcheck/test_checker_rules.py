@@ -11,7 +11,7 @@ from support.zoo import layer
 
 from scratchvae import VAE, InputError
 from scratchvae.backend.registry import OPS
-from scratchvae.gradcheck import GradientError, check, check_model, check_op, leaf
+from scratchvae.gradcheck import GradientError, Leaf, check, check_model, check_op, leaf
 from scratchvae.gradcheck.numerics import Claim, Probe, confirm, direction, probe, resolution
 from scratchvae.gradcheck.report import FAIL, GOOD, INCONCLUSIVE, KINK, PASS
 
@@ -57,6 +57,14 @@ def test_a_resolution_of_some_percent_is_not_enough_to_pass():
     assert leaf.verdict == INCONCLUSIVE
     assert 0.01 < leaf.resolution < 0.1
     assert leaf.message == f"round-off hides relative errors below {leaf.resolution:.1g}"
+
+
+def test_an_error_below_the_resolution_is_not_said_to_be_undetectable():
+    said = Leaf("x", FAIL, 0.001, 0.0012).how
+    assert said == "relative error 0.001; only errors above 1.2e-03 are certain to be detected"
+    assert Leaf("x", FAIL, 0.1, 0.0012).how.endswith(
+        "errors above 1.2e-03 would have been detected"
+    )
 
 
 def test_an_error_of_a_few_times_the_round_off_is_seen():
@@ -253,7 +261,7 @@ def test_a_backward_that_lifts_the_write_protection(rng):
 
     pair = {"a": rng.standard_normal(3), "b": rng.standard_normal(3)}
     found = the_violation(lambda a, b: a + b, f_backward, pair)
-    assert found == "the backward modifies its arguments: a"
+    assert found == "the backward writes into its arguments: a"
 
 
 def test_a_backward_that_writes_into_the_arrays_of_a_device(double, rng):
@@ -263,7 +271,7 @@ def test_a_backward_that_writes_into_the_arrays_of_a_device(double, rng):
 
     pair = {name: double.asarray(rng.standard_normal(3)) for name in "ab"}
     found = the_violation(lambda a, b: a + b, f_backward, pair)
-    assert found == "the backward modifies its arguments: a"
+    assert found == "the backward writes into its arguments: a"
 
 
 def test_a_forward_that_writes_is_found_and_the_check_goes_on(x):
@@ -280,27 +288,27 @@ SHARED = {
     "an input": (
         lambda x, z: x + 0 * z,
         lambda dy, z: (dy * 1, z),
-        "dz shares memory with z: return a copy, or both change at once",
+        "dz shares memory with z: if one is changed in place, both change",
     ),
     "the output": (
         lambda x, z: 0 * x * z,
         lambda dy, y: (0 * dy, y),
-        "dz shares memory with y: return a copy, or both change at once",
+        "dz shares memory with y: if one is changed in place, both change",
     ),
     "the upstream gradient": (
         lambda x, z: x + z,
         lambda dy: (dy * 1, dy[:]),
-        "dz shares memory with dy: return a copy, or both change at once",
+        "dz shares memory with dy: if one is changed in place, both change",
     ),
     "another gradient": (
         lambda x, z: x + z,
         lambda dy: (dy.copy(),) * 2,
-        "dx and dz share memory: return a copy of one",
+        "dx and dz share memory: if one is changed in place, both change",
     ),
     "a part of another gradient": (
         lambda x, z: x + z,
         lambda dy: (g := dy * 1, g[::-1][::-1]),
-        "dx and dz share memory: return a copy of one",
+        "dx and dz share memory: if one is changed in place, both change",
     ),
 }
 
@@ -313,7 +321,7 @@ def test_memory_that_is_shared_with(x, what):
 
 def test_memory_of_a_device_that_is_shared(double, x):
     found = the_violation(lambda x: x + 1, lambda dy: dy, {"x": double.asarray(x)}, strict=True)
-    assert found == "dx shares memory with dy: return a copy, or both change at once"
+    assert found == "dx shares memory with dy: if one is changed in place, both change"
 
 
 NO_GRADIENTS = {
@@ -425,8 +433,10 @@ def test_an_explanation_that_leaves_something_over(x, rng, factor, left_over, me
 
 
 NAMES = {
-    "1 of 18 entries is NaN: not written, or 0/0; the first is [0, 0]": lambda g: g + one(np.nan),
-    "1 of 18 entries is infinite; the first is [0, 0]": lambda g: g + one(np.inf),
+    "NaN at 1 of 18 entries (first: [0, 0]): uninitialised memory, or 0/0": lambda g: (
+        g + one(np.nan)
+    ),
+    "infinite at 1 of 18 entries (first: [0, 0])": lambda g: g + one(np.inf),
     "it is the transpose of the right one, reshaped to fit": lambda g: g.T.reshape(6, 3).copy(),
     "it is permuted along axis 0": lambda g: g[[1, 0, 2, 3, 4, 5]],
     "the first slice along axis 0 is lost (zero)": lambda g: g * (np.arange(6) > 0)[:, None],
@@ -650,7 +660,7 @@ def test_a_nan_in_a_large_gradient_is_found(rng):
     nan = (np.arange(90_000) == 12_345).reshape(300, 300)
     report = check(square, lambda dy, x: np.where(nan, np.nan, dy * 2 * x), x)
     assert report.leaves[0].message == (
-        "1 of 90000 entries is NaN: not written, or 0/0; the first is [41, 45]"
+        "NaN at 1 of 90000 entries (first: [41, 45]): uninitialised memory, or 0/0"
     )
 
 

@@ -208,8 +208,94 @@ def test_a_backward_that_writes_into_its_argument(torch):
             return dx
 
     report = check_torch(Writes, torch.linspace(1, 2, 4))
-    assert report.violations[0].startswith("the backward modifies its arguments: dy")
+    assert report.violations[0].startswith("the backward writes into its arguments: dy")
     assert leaves(report) == {"x": "PASS"}, "apart from that it is right"
+
+
+def test_a_double_backward_that_ignores_dy(torch):
+    """The recipe of docs/gradient_checks.md: with an upstream gradient of ones, it would pass."""
+
+    class Slope(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, dy, x):
+            ctx.save_for_backward(dy, x)
+            return 2 * dy * x
+
+        @staticmethod
+        def backward(ctx, d):
+            dy, _ = ctx.saved_tensors
+            return 0 * d, 2 * dy * d
+
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**2
+
+        @staticmethod
+        def backward(ctx, dy):
+            return Slope.apply(dy, ctx.saved_tensors[0])
+
+    def twice(f):
+        return lambda x, v: torch.autograd.grad(f(x), x, v, create_graph=True)[0]
+
+    x, v = torch.linspace(1, 2, 4), torch.linspace(-1, 1, 4)
+    assert leaves(check_torch(twice(Square.apply), (x, v))) == {"x": "PASS", "v": "FAIL"}
+    assert leaves(check_torch(twice(torch.square), (x, v))) == {"x": "PASS", "v": "PASS"}
+
+
+def test_a_forward_that_writes_into_its_input(torch):
+    def function(forward_):
+        class Writes(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return forward_(ctx, x)
+
+            @staticmethod
+            def backward(ctx, dy):
+                return 2 * dy
+
+        return Writes
+
+    def by_data(ctx, x):
+        x.data.add_(1)
+        return 2 * x
+
+    def undeclared(ctx, x):
+        return x.mul_(2)
+
+    def declared(ctx, x):
+        ctx.mark_dirty(x)
+        return x.mul_(2)
+
+    def without_gradient(x):
+        with torch.no_grad():
+            x.add_(1)
+        return 2 * x
+
+    x = torch.linspace(1, 2, 4)
+    for f in (function(by_data), function(undeclared), without_gradient):
+        report = check_torch(f, x)
+        assert report.violations == ("the forward writes into its arguments: x",), f
+    assert check_torch(function(declared), x).verdict == "PASS", "autograd knows of this one"
+    assert check_torch(lambda x: x.mul_(2), x).verdict == "PASS", "and of this one"
+
+
+def test_none_for_an_input_that_requires_a_gradient(torch):
+    class Scale(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, w):
+            ctx.save_for_backward(w)
+            return x * w
+
+        @staticmethod
+        def backward(ctx, dy):
+            return dy * ctx.saved_tensors[0], None
+
+    x, w = torch.linspace(1, 2, 4), torch.linspace(2, 3, 4).requires_grad_()
+    text = "Scale.backward returned None for w, which requires a gradient: check ctx.needs_input"
+    with pytest.raises(InputError, match=text):
+        check_torch(Scale, (x, w))
 
 
 # --------------------------------------------------------------------------------------------- JAX

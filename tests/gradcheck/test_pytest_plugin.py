@@ -187,3 +187,33 @@ def test_the_decorator_is_enough():
 def test_what_cannot_be_drawn_is_refused_at_once(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_an_input_error_hides_the_frames_of_the_checker(pytester):
+    pytester.makepyfile(
+        PAIRS
+        + """
+    import pytest
+    from scratchvae.gradcheck import check, check_layer, check_loss
+
+    X = {"x": np.ones(2)}
+
+    @pytest.mark.parametrize("call", [
+        lambda: check(square, square_backward, {"z": X["x"]}),
+        lambda: check(square, square_backward, X, seed=-1),
+        lambda: check(square, lambda dy, x: None, X),
+        lambda: check_loss(square, X["x"]),
+        lambda: check_layer([], X["x"]),
+    ])
+    def test_refused(call):
+        call()
+
+    def test_the_fixture(gradcheck):
+        gradcheck(square, square_backward, {"z": X["x"]})
+"""
+    )
+    result = pytester.runpytest_subprocess("--tb=short")
+    result.assert_outcomes(passed=2, failed=6)
+    assert "InputError" in result.stdout.str()
+    result.stdout.no_fnmatch_line("*gradcheck/*.py:*")
+    result.stdout.no_fnmatch_line("*errors.py:*")

@@ -497,7 +497,7 @@ def test_writing_into_what_is_nested_or_complex():
         return dy * np.conj(z)
 
     report = check(lambda z: z * z, into_dy, {"z": Z})
-    assert report.violations[0] == "the backward modifies its arguments: dy"
+    assert report.violations[0] == "the backward writes into its arguments: dy"
     assert leaves(report) == {"z.real": "PASS", "z.imag": "PASS"}
 
     def into_cache(dy, cache):
@@ -505,7 +505,7 @@ def test_writing_into_what_is_nested_or_complex():
         return dy * cache["x"]
 
     report = check(lambda x: (x * x, {"x": x.copy()}), into_cache, {"x": np.array([0.5, 2.0])})
-    assert report.violations == ("the backward modifies its arguments: cache",)
+    assert report.violations == ("the backward writes into its arguments: cache",)
 
 
 def test_who_writes_into_dy_is_right_apart_from_that(draw):
@@ -516,7 +516,7 @@ def test_who_writes_into_dy_is_right_apart_from_that(draw):
         return dx
 
     report = check(lambda x: x * x, unlocks, {"x": draw(4)})
-    assert report.violations == ("the backward modifies its arguments: dy",)
+    assert report.violations == ("the backward writes into its arguments: dy",)
     assert leaves(report) == {"x": "PASS"}
 
 

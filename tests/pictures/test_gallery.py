@@ -127,7 +127,20 @@ def test_one_test_example_has_no_other_to_go_to(tmp_path, rng):
     said = "".join(Page((run / "index.html").read_text()).texts)
     assert "No interpolations.png: the test split has no two examples.\n" in said
     assert "No traversals.png: no latent unit is active.\n" in said
-    assert "No latent.png or manifold.png: the model has 3 latent units, not two.\n" in said
+    assert "No latent.png: the model has 3 latent units, not two.\n" in said
+
+
+@pytest.mark.parametrize("units", [1, 2, 3])
+def test_a_page_that_offers_a_manifold_does_not_say_that_there_cannot_be_one(units, tmp_path, rng):
+    np.savez(tmp_path / "d.npz", x_train=rng.random((20, 9)), x_test=rng.random((3, 9)))
+    run = tmp_path / "run"
+    found = train(tmp_path / "d.npz", run, "--latent-dim", str(units))
+    said = "".join(Page((run / "index.html").read_text()).texts)
+    one = "No latent.png or manifold.png: the model has one latent unit, not two.\n"
+    three = "for two units only; the manifold command below picks two of 3.\n"
+    assert ("manifold.png" in found) == (units == 2)
+    assert (f"scratchvae manifold {run}" in said) == (units > 1)
+    assert (one in said, three in said) == (units == 1, units == 3)
 
 
 def test_an_absent_interpolation_of_labelled_data_names_the_label(tmp_path, rng):

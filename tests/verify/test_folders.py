@@ -16,6 +16,7 @@ def {0}(x): return x * x
 def {0}_backward(dy, x): return {1}
 def inputs_{0}(): return {{"x": np.arange(1.0, 4)}}
 """
+VERDICTS = ("PASS", "FAIL", "not written yet", "nothing to check")
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def grade(tmp_path, monkeypatch, capsys):
         found = {}
         for line in lines:
             name, rest = line.split(maxsplit=1)
-            verdict = next(v for v in ("PASS", "FAIL", "not written yet") if rest.startswith(v))
+            verdict = next(v for v in VERDICTS if rest.startswith(v))
             found[name] = verdict, rest.removeprefix(verdict).strip()
         assert list(found) == sorted(found)
         return code, found, last
@@ -77,7 +78,7 @@ def test_a_folder_where_all_pass_exits_with_0(grade):
         ("print('x' * 1000)\n1/0", "does not run: ZeroDivisionError: division by zero"),
         ("import sys\nsys.exit(0)", "calls sys.exit before its pairs are checked"),
         ("import os\nos._exit(3)", "ended its process (exit code 3) before its pairs were checked"),
-        ("x = 1", "holds no pair f, f_backward"),
+        ("def lineer_backward(dy): return dy", "lineer_backward has no lineer beside it"),
         (PAIR.format("f", "1 / 0"), "f: f_backward raises ZeroDivisionError in line 4"),
         ("def f(x): return x\ndef f_backward(dy): return dy", "f has no inputs: add a function"),
     ],
@@ -89,6 +90,30 @@ def test_a_bad_file_does_not_stop_the_others(grade, text, finding):
     assert found["a.py"][1].startswith(finding)
     assert found["b.py"] == ("PASS", "f")
     assert last == "1 of 2 files passed"
+
+
+def test_a_file_without_pairs_does_not_fail_the_folder(grade, tmp_path, capsys):
+    files = {"a.py": "x = 1", "b.py": PAIR.format("f", "2 * dy * x")}
+    code, found, last = grade(files, "--csv", str(tmp_path / "grades.csv"))
+    assert (code, found["b.py"]) == (0, ("PASS", "f"))
+    assert found["a.py"][0] == "nothing to check"
+    assert found["a.py"][1].startswith(
+        "contains nothing to check: no function f with an f_backward"
+    )
+    assert last == "1 of 1 files passed; nothing to check in 1"
+    rows = list(csv.DictReader((tmp_path / "grades.csv").read_text().splitlines()))
+    assert [row["verdict"] for row in rows] == ["nothing to check", "PASS"]
+    (tmp_path / "class" / "b.py").unlink()
+    assert cli.main(["verify", str(tmp_path / "class")]) == 2
+    assert "class contains nothing to check: no file has a pair" in capsys.readouterr().err
+
+
+def test_the_line_of_a_file_says_that_a_pair_could_not_be_checked(grade):
+    refused_ = "def g(x): return x\ndef g_backward(dy): return dy\n"
+    _, found, _ = grade({"a.py": refused_ + PAIR.format("f", "dy * x")})
+    assert found["a.py"][0] == "FAIL"
+    assert found["a.py"][1].startswith("0 of 2 pairs; f: dx: 2 x too small")
+    assert found["a.py"][1].endswith(" (1 of 2 pairs could not be checked)")
 
 
 def test_an_endless_file_is_stopped(grade, monkeypatch):

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import hidden
 from ..checker import check
 from ..pair import Raised, called
 from ..report import Report
 from .arguments import named, same_output, stand_in
+
+__tracebackhide__ = hidden
 
 WIDE = {"f": "float64", "c": "complex128"}
 

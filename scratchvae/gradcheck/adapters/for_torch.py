@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, hidden
 from .. import trees
 from ..checker import check
 from ..report import Report
 from .arguments import mapped, named, stand_in
+
+__tracebackhide__ = hidden
 
 COMPLEX = {"float64": "complex128", "float32": "complex64"}
 
@@ -87,6 +89,8 @@ def check_torch(
         state |= {n: moved[n] for n in parameters}
         return torch.func.functional_call(module, state, args, keywords)
 
+    written: set[str] = set()  # inputs that f writes into, unknown to autograd
+
     def graph(by_path: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The output, and the tensors that it may depend on."""
         moved = mapped(tensor, by_path)
@@ -96,7 +100,11 @@ def check_torch(
         with torch.enable_grad():
             # copies, of the same layout, as what requires a gradient must not be written into
             copies = {n: _copy(torch, a) for n, a in sources.items()}
-            return run({**moved, **copies}), sources
+            nodes = {n: a.grad_fn for n, a in copies.items()}  # a declared write replaces it
+            out = run({**moved, **copies})
+        kept = [n for n in copies if copies[n].grad_fn is nodes[n]]
+        written.update(n for n in kept if not _same(torch, copies[n], sources[n]))
+        return out, sources
 
     def forward(**by_path: Any) -> Any:
         return mapped(array, graph(by_path)[0])
@@ -115,7 +123,12 @@ def check_torch(
     stand_in(forward, f"{name}.forward", theirs)
     stand_in(backward, f"{name}.backward", getattr(function, "backward", theirs))
     inputs = {n: array(tensor(a.detach())) for n, a in tensors.items()}
+    if is_function:
+        backward.hint = "check ctx.needs_input_grad"  # type: ignore[attr-defined]
     report = check(forward, backward, inputs, **{"name": name, **options})
+    if written:
+        text = f"the forward writes into its arguments: {', '.join(sorted(written))}"
+        return Report(report.name, violations=(text,), notes=report.notes)
     if report.random and module is not None:
         text = f"{report.random}, and disable dropout with module.eval()"
         report = replace(report, random=text)
@@ -127,3 +140,7 @@ def check_torch(
 
 def _copy(torch: Any, a: Any) -> Any:
     return torch.empty_strided(a.size(), a.stride(), dtype=a.dtype, device=a.device).copy_(a)
+
+
+def _same(torch: Any, a: Any, b: Any) -> bool:
+    return bool(torch.isclose(a, b, rtol=0, atol=0, equal_nan=True).all())

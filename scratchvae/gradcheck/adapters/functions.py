@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, hidden
 from .. import trees
 from ..checker import check
 from ..pair import Raised, called
 from ..report import Report
 from .arguments import by_position, named, same_output, stand_in
+
+__tracebackhide__ = hidden
 
 LINEAR = 1e-6  # relative error of a sum of derivatives
 LARGEST = 3000  # entries of the inputs of a jvp, which is called once for each

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, hidden
 from .. import trees
 from ..checker import check
 from ..pair import Raised, called
 from ..report import Report
 from .arguments import stand_in
+
+__tracebackhide__ = hidden
 
 FORWARD = ("forward", "forward_pass", "fprop", "__call__")
 BACKWARD = ("backward", "backward_pass", "bprop", "backprop")

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, hidden
 from .. import trees
 from ..checker import check
 from ..pair import Raised, called
 from ..report import Report
 from .arguments import by_position, named, stand_in
+
+__tracebackhide__ = hidden
 
 
 def check_loss(f: Callable[..., Any], arguments: Any, **options: Any) -> Report:

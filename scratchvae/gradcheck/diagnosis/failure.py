@@ -14,7 +14,6 @@ from ..pair import Raised
 from ..question import ENTRIES, Entries, Question, closely, entries
 from ..report import ACCEPTED, FAIL, Leaf
 from .explain import ZERO, explain
-from .patterns import count
 from .wrong import Wrong
 
 UNKNOWN = 1e-4  # an entry with a larger estimated error, relative to the largest entry, is unknown
@@ -303,8 +302,9 @@ def not_finite(a: np.ndarray) -> str:
     """The message for a gradient that holds a NaN or an infinity."""
     bad = ~np.isfinite(a)
     first = ", ".join(str(i) for i in np.argwhere(bad)[0])
-    kind = "NaN: not written, or 0/0" if np.isnan(a).any() else "infinite"
-    return f"{count(bad)} {kind}; the first is [{first}]"
+    where = f"at {bad.sum()} of {bad.size} entries (first: [{first}])"
+    nan = np.isnan(a).any()
+    return f"NaN {where}: uninitialised memory, or 0/0" if nan else f"infinite {where}"
 
 
 def table(picked: list[tuple[int, ...]], a: np.ndarray, n: np.ndarray, rows: int = 5) -> str:

@@ -62,7 +62,7 @@ def statistics(wrong: Wrong) -> str:
         ratio = error / y
         rest = ratio - ratio.mean(axis=0) - ratio.mean(axis=1, keepdims=True) + ratio.mean()
         if np.abs(rest * y).max() <= FIT * np.abs(error).max():
-            return "the error is the output times a sum over either axis: a sum over the wrong axis"
+            return "the error fits a sum over the wrong axis"
     return ""
 
 

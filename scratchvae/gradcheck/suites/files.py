@@ -26,7 +26,7 @@ from ..adapters.functions import check_hvp, check_jvp, check_vjp
 from ..adapters.layer import check_layer
 from ..adapters.loss import check_loss
 from ..checker import check
-from ..pair import Raised, called
+from ..pair import COMPILED, Raised, called
 from ..report import GOOD, Report
 from .random_inputs import draw
 
@@ -36,6 +36,10 @@ DERIVATIVES: dict[str, Callable[..., Report]] = {  # by the ends of their names
     "jvp": check_jvp,
     "hvp": check_hvp,
 }
+
+
+class NothingToCheck(InputError):
+    """A file runs, but has no subject."""
 
 
 class Refused(InputError):
@@ -55,17 +59,20 @@ def check_file(path: str | Path, *, seed: int = 0, only: str = "") -> Iterator[R
     path = Path(os.path.expanduser(path))
     found = _run(path)
     subjects = [(name, suffix) for name in found for suffix in _forms(found, name)]
+    misspelt = dict(_without_a_forward(found))
+    if not subjects and misspelt:
+        raise Refused(misspelt)
     if not subjects:
-        raise InputError(
-            f"{path} holds no pair f, f_backward and nothing with inputs: name each backward after "
-            "its forward, or add a function inputs_f() for a layer, a loss, or a PyTorch or JAX "
-            "function named f"
+        raise NothingToCheck(
+            f"{path} contains nothing to check: no function f with an f_backward, and no "
+            "inputs_f(): name each backward after its forward, or add a function inputs_f() for a "
+            "layer, a loss, or a PyTorch or JAX function named f"
         )
     names = {subject: _title(*subject, subjects) for subject in subjects}
     wanted = [subject for subject in subjects if only in names[subject]]
     if not wanted:
         raise InputError(f"no pair in {path} has {only!r} in its name: {', '.join(names.values())}")
-    refused = {} if only else dict(_without_a_forward(found))
+    refused = {} if only else misspelt
     for subject in wanted:
         try:
             yield _check(found, *subject, names[subject], path, seed)
@@ -139,7 +146,7 @@ def _alone(f: Any, drawn: Any, options: dict[str, Any]) -> Report:
         return check_jax(f, drawn, **options)
     if "torch" in frameworks:
         return check_torch(f, drawn, **options)
-    layer = called(f"{options['name']}()", f) if isinstance(f, type) else f
+    layer = _made(f, options["name"]) if isinstance(f, type) else f
     if hasattr(layer, "backward"):
         return check_layer(layer, drawn, **options)
     if not inspect.isfunction(f):
@@ -152,6 +159,16 @@ def _alone(f: Any, drawn: Any, options: dict[str, Any]) -> Report:
             f"{name} has no {name}_backward beside it, and {error}; for a PyTorch or JAX function, "
             f"return its kind of arrays from inputs_{name}()"
         ) from None
+
+
+def _made(layer: type, name: str) -> Any:
+    try:
+        return called(f"{name}()", layer)
+    except Raised as error:
+        if isinstance(error.__cause__, TypeError) and error.where == COMPILED:
+            text = f"{name} cannot be constructed without arguments: {error.__cause__}"
+            raise Raised(f"{text}; check an object of it") from None
+        raise
 
 
 def _frameworks(f: Any, drawn: Any) -> set[str]:

@@ -18,8 +18,9 @@ from tempfile import TemporaryDirectory
 from ...errors import InputError
 from ..pair import NOT_WRITTEN
 from ..report import FAIL, GOOD, PASS
-from .files import Refused, check_file
+from .files import NothingToCheck, Refused, check_file
 
+NOTHING = "nothing to check"
 TIME_LIMIT = 60  # seconds for a file
 CHECK = "import sys; sys.path[:] = {}; from {} import check_to; check_to(*sys.argv[1:])"
 
@@ -29,8 +30,8 @@ class Grade:
     """The result of one file.
 
     file      its path within the folder
-    verdict   PASS, FAIL or "not written yet" (every pair that fails is unfinished)
-    pairs     how many there are; 0 if the file could not be checked
+    verdict   PASS, FAIL, "not written yet" (every pair that fails is unfinished) or NOTHING
+    pairs     how many there are; 0 if the file has none or could not be checked
     passed    how many of them passed
     finding   what is wrong; the names of the pairs if nothing is
     """
@@ -92,32 +93,35 @@ def _grade(folder: Path, results: Path, seed: int, number: int, file: Path) -> G
     found = json.loads(result.read_text("utf-8"))
     pairs = found["pairs"]
     if found["problem"]:
-        return Grade(name, FAIL, 0, 0, found["problem"])
+        return Grade(name, NOTHING if found["nothing"] else FAIL, 0, 0, found["problem"])
     bad = [pair for pair in pairs if not pair[1]]
     if not bad:
         return Grade(name, PASS, len(pairs), len(pairs), ", ".join(pair[0] for pair in pairs))
     wrong = [pair for pair in bad if not pair[2]]
     verdict = FAIL if wrong else NOT_WRITTEN.removeprefix("is ")
     *_, finding = (wrong or bad)[0]
+    if unchecked := sum(not pair[3] for pair in pairs):
+        finding += f" ({unchecked} of {len(pairs)} pairs could not be checked)"
     return Grade(name, verdict, len(pairs), len(pairs) - len(bad), finding)
 
 
 def check_to(file: str, result: str, seed: str) -> None:
-    """Check a file; write (name, passed, not written yet, finding) of each pair, or a problem."""
+    """Check a file; write what `_grade` reads of each pair, or a problem."""
     del sys.argv[1:]  # they are not for the file
-    found: list[tuple[str, bool, bool, str]] = []
-    problem = ""
+    found: list[tuple[str, bool, bool, bool, str]] = []
+    problem, nothing = "", False
     try:
         for report in check_file(file, seed=int(seed)):
             finding = report.headline.replace(f": {report.verdict}", "", 1)
             unwritten = NOT_WRITTEN in report.raised
-            found.append((report.name, report.verdict in GOOD, unwritten, finding))
+            found.append((report.name, report.verdict in GOOD, unwritten, True, finding))
     except Refused as error:
         reasons = error.reasons.items()
-        found += [(name, False, False, _without(file, text)) for name, text in reasons]
+        found += [(name, False, False, False, _without(file, text)) for name, text in reasons]
     except InputError as error:
-        problem = _without(file, str(error))
-    Path(result).write_text(json.dumps({"pairs": found, "problem": problem}), "utf-8")
+        problem, nothing = _without(file, str(error)), isinstance(error, NothingToCheck)
+    said = {"pairs": found, "problem": problem, "nothing": nothing}
+    Path(result).write_text(json.dumps(said), "utf-8")
 
 
 def _without(file: str, text: str) -> str:
