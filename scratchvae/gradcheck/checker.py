@@ -184,6 +184,10 @@ def _checked(pair: Pair, how: Options, batch: tuple[str, ...], ignored: tuple[st
         is_what = "is checked as the gradient of" if paths else "is not returned, as for"
         pair.notes.append(f"d{name} {is_what} {text}")
     violations += _batches(asked, right, batch, how.strict)
+    for n in pair.floats:
+        if pair.given[n].size > 1 and bool((pair.given[n] == 1).all()):
+            text = f"{n} is 1 at all {pair.given[n].size} entries, which hides a missing factor {n}"
+            pair.notes.append(text)
     if ignored:
         pair.notes.append(f"ignored: {', '.join(ignored)}")
     if pair.endless:
