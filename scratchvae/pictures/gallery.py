@@ -219,7 +219,7 @@ def _applicable(
     """The file name of each picture of a run, and the picture, or why there is none."""
     X, table, Z = test.X, model.rows_.image_shape is None, model.latent_dim
     found = units_of(model, test, settings)
-    labels, information = found.labels, found.information
+    labels, kl = found.labels, found.information
     if model.history_:
         history, name = model.history_, model.loss_name
         words = f"the {name} after each epoch, and its two parts, in nats per example"
@@ -235,10 +235,7 @@ def _applicable(
     if model.noisy:
         active = found.active
         words = f"the mean KL of each of the {Z} latent units, in nats per example"
-        yield (
-            "unit_kl.png",
-            Picture(information, lambda plots: plots.unit_kl(information, active), words),
-        )
+        yield "unit_kl.png", Picture(kl, lambda plots: plots.unit_kl(kl, active), words)
     else:
         yield "unit_kl.png", f"an {type(model).__name__} has no KL"
     units = "one latent unit" if Z == 1 else f"{Z} latent units"
