@@ -305,13 +305,12 @@ def page_of(
     numbers and protocol are those of an Evaluation, pictures and absent those of `leave`; defaults
     are those of the settings, and program the words before the name of a command.
     """
-    run, history, epochs = str(folder), model.history_, len(model.history_)
-    title = f"{type(model).__name__} {model.widths} on {test.name}, "
-    title += f"{epochs} epoch{'s' * (epochs != 1)}"
+    run, history, n = str(folder), model.history_, len(model.history_)
+    title = f"{type(model).__name__} {model.widths} on {test.name}, {n} epoch{'s' * (n != 1)}"
     images, row = model.rows_.image_shape is not None, min(7, len(test.X) - 1)
     plane = images and model.latent_dim > 1
     commands = [  # whether it applies, and its words
-        (True, ["train", "--resume", "--out", run, "--epochs", str(2 * epochs)]),
+        (True, ["train", "--resume", "--out", run, "--epochs", str(2 * n)]),
         (True, ["evaluate", run, *(["--samples", "100"] if model.noisy else [])]),
         (True, ["anomaly", run, *([] if images else ["--split", "all"])]),
         (True, ["sample", run, *("-n 64 -o new.png" if images else "-n 1000 -o new.csv").split()]),
