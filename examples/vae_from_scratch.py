@@ -151,17 +151,19 @@ def main():
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--out", type=Path, help="a folder; default: a new temporary one")
     options = parser.parse_args()
+    picture = (options.out or Path(tempfile.mkdtemp())) / "vae_from_scratch.png"
+    if picture.exists():
+        parser.error(f"{picture} exists: choose another --out")
     X, X_test = (load_data("strokes", split)[0] / 255 for split in ("train", "test"))
     rng = np.random.default_rng(0)
     p = init(D=784, H=200, Z=8, rng=rng)
     error = check(p, X[:10], rng.standard_normal((10, 8)), rng)
-    print(f"backward and finite differences differ by {error:.0e}")
+    verdict = "right" if error < 1e-6 else "wrong"
+    print(f"backward and finite differences differ by {error:.0e}: {verdict}")
     train(p, X, options.epochs, rng)
-    out = options.out or Path(tempfile.mkdtemp())
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / "vae_from_scratch.png", "xb") as file:  # x: never over a file that is there
-        draw(p, X_test[:16], rng).savefig(file, dpi=110)
-    print(file.name)
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    draw(p, X_test[:16], rng).savefig(picture, dpi=110)
+    print(picture)
 
 
 if __name__ == "__main__":

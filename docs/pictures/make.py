@@ -231,7 +231,7 @@ def blind_spots(epochs=6):
         "noise redrawn in backward": BUGS["noise redrawn in backward"],
         "the sign of the KL in backward": kl_gradients_times(1, -1),
         "the KL dropped": BUGS["kl identically zero"],
-        "a mean over the pixels for their sum": BUGS["mean of pixels and sum of units"],
+        "a mean over the pixels instead of a sum": BUGS["mean of pixels and sum of units"],
     }
     figure = Figure(figsize=(9, 6.3), layout="constrained")
     for axes, (name, switch) in zip(figure.subplots(7, 1), switches.items(), strict=True):

@@ -100,7 +100,7 @@ def anomaly(a: argparse.Namespace) -> None:
     print(path)
     if model.rows_.image_shape:
         _draw(model, data, scores, inf if limit is None else limit, a.n, named, picture)
-    what = meaning(model, a.score, a.samples, normal)
+    what = f"{meaning(model, a.score, a.samples, normal)}; larger is more anomalous"
     if a.group > 1:
         what += f"; each row has the score of its group of {a.group} consecutive rows"
     if settings.get("binarize", "none") != "none":
@@ -173,8 +173,8 @@ def _splits(
     """The rows of the run's training, and its test split without the labels left out."""
     if "data" not in settings:
         raise InputError(
-            f"{a.run_folder} does not name its training data, which {flag} needs: leave it out, or "
-            "name the folder of the run"
+            f"{flag} needs the training data, which {a.run_folder} does not record: name the "
+            f"folder of the run{', or give --threshold' if a.contamination is not None else ''}"
         )
     if given := a.training_data:
         if not known_name(given) and not os.path.exists(given):
@@ -297,21 +297,24 @@ def _draw(
 
 
 def _summary(what: str, data: Data, scores: np.ndarray, kind: str) -> str:
-    def row(i: Any, explained: bool = True) -> str:
+    if data.place.startswith("line"):
+        data = data._replace(place="line {}")  # of the file that the sentence names
+
+    def row(i: Any, explained: bool = data.lines is None) -> str:
         label = "" if data.y is None else f"label {data.y[i]}"
         file = "" if data.files is None else data.files[i]
-        return f"{data.called(i, label, file, explained=explained)} with {scores[i]:.2f}"
+        return f"{data.called(i, label, file, explained=explained)}, {scores[i]:.2f}"
 
     least, most = "least likely", "most likely"
     if kind != "elbo":
         least, most = "most anomalous", "least anomalous"
     if len(scores) == 1:
-        found = f"the only example of {data.name}: {row(0)}"
+        found = f"1 row of {data.name} scored: {row(0)}"
     else:
+        split = "" if data.split == "rows" else f"the {data.split} of "
         found = (
-            f"the {len(scores):,} examples of the {data.split} of {data.name}: the {least} is "
-            f"{row(scores.argmax())}, the {most} {row(scores.argmin(), False)}, the median "
-            f"{np.median(scores):.2f}"
+            f"{len(scores):,} rows of {split}{data.name} scored; {least}: {row(scores.argmax())}; "
+            f"{most}: {row(scores.argmin(), False)}; median {np.median(scores):.2f}"
         )
     return f"{found}\nscore: {what}"
 

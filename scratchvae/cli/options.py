@@ -55,9 +55,12 @@ LISTS = ("--drop", "--hidden", "--leave-out", "--anomalous")  # options of sever
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises InputError for what it cannot parse, and suggests the nearest option."""
+    """Raises InputError for what it cannot parse, and suggests the nearest command or option."""
 
     def error(self, message: str) -> NoReturn:
+        word = re.match("argument COMMAND: invalid choice: '(.*?)'", message)
+        if word and (near := get_close_matches(word[1], COMMANDS, 1)):
+            message = f"unknown command '{word[1]}'; did you mean {near[0]}?"
         raise InputError(f"{message} (see {self.prog} --help)")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -81,13 +84,21 @@ class Parser(argparse.ArgumentParser):
                 return f", separate values by commas, as in {before} A,{unknown}"
             if before == "--data":
                 return ": put the files in a folder, and name that"
-            return f"; did you mean --data {unknown}?" if "data" in known else ""
+            fits = "data" in known and _is_data(unknown)
+            return f"; did you mean --data {unknown}?" if fits else ""
         from ..models.estimator import OTHER_NAMES  # lazily: it imports NumPy
 
         name = unknown.partition("=")[0].strip("-").replace("-", "_")
         meant = OTHER_NAMES.get(name, name).replace("_", "-")
         near = [meant] if meant in known else get_close_matches(meant, known, 1, 0.8)
         return f"; did you mean --{near[0]}?" if near else ""
+
+
+def _is_data(word: str) -> bool:
+    """Whether the word names a data set, a file or a folder, or looks like the name of a file."""
+    from ..data import known_name  # lazily: it imports NumPy
+
+    return bool(known_name(word) or re.search(r"\.[A-Za-z]\w*$", word) or Path(word).exists())
 
 
 def without_options() -> tuple[Parser, dict[str, Parser]]:

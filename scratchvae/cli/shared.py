@@ -266,6 +266,7 @@ def _reading(
         labelled=rows,
         also_drop=also_drop,
         means=form.means or None,
+        skips=a.command == "anomaly",
         learned=form.columns or (None,) * model.n_features_,
         examples=tuple(examples) if other else (),
     )

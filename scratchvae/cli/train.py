@@ -117,8 +117,11 @@ def _train(
             tell(f"resuming from {source}: {epochs_of(trainer)} complete, step {trainer.step}")
             if chosen["data"] != settings.of_run(source, loaded)["data"]:
                 tell(f"{chosen['data']} holds the data of the run (same SHA-256)")
-            if trainer.epoch < epochs:  # the page becomes outdated
+            if trainer.epoch < epochs:  # the page and the explorer become outdated
                 (folder / runs.INDEX).unlink(missing_ok=True)
+                if (explorer := folder / runs.EXPLORER).exists():
+                    explorer.unlink()
+                    tell(f"removed {explorer}, which showed the earlier model: explore writes it")
     labelled = ""
     if isinstance(model, Labelled) and not model.needs_labels:
         labelled = f" ({(~missing(np.asarray(y))).sum():,} with a label)"
@@ -290,7 +293,7 @@ def _report(
     protocol = f"{found.protocol()}\n{report}".strip()
     page = gallery.page_of(
         model, found.numbers(), protocol, pictures, absent, own, settings.DEFAULTS, folder,
-        test.name, program(),
+        test, program(),
     )  # fmt: skip
     gallery.write_page(folder, page)
     tell(f"\n{text}\nin {folder}: {', '.join([runs.INDEX, *pictures])}")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from math import prod
 from numbers import Real
+from os import PathLike
 from shlex import quote
 from typing import Any
 
@@ -28,6 +29,9 @@ def check_rows(X: Any, n_features: int | None = None, model: str = "the model") 
     checks require.
     """
     kind = type(X).__name__
+    if isinstance(X, (str, PathLike)):
+        read = f"X, y = load_data({str(X)!r})"
+        raise InputError(f"data must be real numbers, got a {kind}: read the file first, {read}")
     if isinstance(X, tuple) and [getattr(part, "ndim", 0) > 1 for part in X] == [True, False]:
         raise InputError(
             "data must be one array, got a tuple of data and labels, as load_data returns it: "

@@ -54,6 +54,7 @@ class Options:
     also_drop: Sequence[str | int] | None = None  # of tables: left out if they are there
     means: tables.Means | None = None  # of tables: fill missing values with these
     learned: tuple[str | None, ...] = ()  # of tables: names of the columns of a fitted model
+    skips: bool = False  # of tables: whether messages may offer --missing skip
     examples: tuple[tuple[int, ...], ...] = ()  # of arrays: shapes of one that is a single row
     remedy: str = "32"  # of pictures: the size that messages propose
 

@@ -45,10 +45,11 @@ class CollapseReport:
 
     def __str__(self) -> str:
         on, kl = self.active, self.unit_kl
-        information, limit = max(self.information, 0), self.information_limit
+        information, rows = max(self.information, 0), min(self.n, MAX_ROWS)
+        limit = f"{rows:,} rows show at most {self.information_limit:.2f}"
         counts = f"""{self.verdict}
   {on.sum()} of {len(on)} units are active (variance of their means > 0.01, over {self.n:,} rows)
-  mutual information of x and z: about {information:.2f} nats (at most {limit:.2f} can be measured)
+  mutual information of x and z: about {information:.2f} nats ({limit})
   KL: {kl.sum():.2f} nats, from {kl.min():.3f} to {kl.max():.3f} per unit
   decoded samples from the prior have {self.spread:.1%} of the variance of the data"""
         return "\n- ".join((counts, *self.findings))
@@ -80,9 +81,8 @@ def _hardly_begun(model: Model) -> Iterator[str]:
         epochs = f"{len(loss)} epoch{'s' * (len(loss) > 1)}"
         still = ", and its training loss still falls" * bool(len(falls))
         yield (
-            f"the run has barely started: it took {steps} optimiser steps ({epochs}){still}: train "
-            f"for {ceil(BEGUN * len(loss) / steps)} epochs or more; so few steps show no other "
-            "cause"
+            f"the run took only {steps} optimiser steps ({epochs}){still}: train for "
+            f"{ceil(BEGUN * len(loss) / steps)} epochs or more"
         )
 
 

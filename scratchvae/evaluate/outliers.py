@@ -126,9 +126,9 @@ def threshold(scores: np.ndarray, contamination: float) -> float:
 
 def meaning(model: Model, kind: str, k: int | None, normal: float | None = None) -> str:
     """The negative of `score_samples` in words, with its unit and samples of z."""
-    p = "log p(x given its label)" if model.needs_labels else "log p(x)"
     cost = "the negative ELBO" if k is None else "the negative importance-weighted bound"
-    cost = f"{cost} of {p}" if model.noisy else "the reconstruction error"
+    cost += " of x given its label" * model.needs_labels
+    cost = cost if model.noisy else "the reconstruction error"
     what = {
         "elbo": cost,
         "reconstruction": "-log p(x|z)",
@@ -139,4 +139,4 @@ def meaning(model: Model, kind: str, k: int | None, normal: float | None = None)
     draws = model.draws if k is None else f"{k} samples of z"
     if kind == "regret":
         draws = f"{k or SAMPLES} samples of z"
-    return f"{what}, in nats" + (f", {draws}" if model.noisy else "")
+    return f"{what}, in nats" + (f", from {draws}" if model.noisy else "")

@@ -8,7 +8,7 @@ config.json       every setting, for the reader; resuming needs only the checkpo
 index.html        a page with the pictures and the numbers
 *.png             the pictures that apply, and those that the commands draw
 training.gif      the same latent points decoded after each epoch
-anomaly.csv       the scores that `anomaly` writes
+anomaly.csv       the scores that `anomaly` writes; anomaly-NAME.csv: with --data NAME
 codes.csv         the codes that `encode` writes
 explorer.html     the page that `explore` writes
 model.safetensors the model that `export` writes
@@ -82,7 +82,16 @@ def refuse_if_taken(folder: Path, overwrite: bool) -> None:
 def taken(folder: Path) -> list[str]:
     """The files in the folder that a run would overwrite or remove."""
     names = [*FILES, *(path.name for path in earlier_checkpoints(folder).values())]
+    for path in sorted(folder.glob("anomaly-*.csv")):
+        if path.is_file() and _holds_scores(path):
+            names += [path.name, path.with_suffix(".png").name]
     return [name for name in names if (folder / name).exists()]
+
+
+def _holds_scores(path: Path) -> bool:
+    """Whether `anomaly` wrote this table: a user's own may have such a name too."""
+    with path.open("rb") as f:
+        return f.read(9) == b"row,score"
 
 
 def open_folder(folder: Path) -> None:

@@ -111,7 +111,7 @@ def check(
         paths = {what: _paths(pair, what, names) for what, names in some.items()}
         twice = [n for name in treated for n in trees.under([name], pair.given)]
         if bad := [n for n in twice if n in paths["ignore"] or twice.count(n) > 1]:
-            raise InputError(f"ignore and treat_as name {bad[0]} twice")
+            raise InputError(f"ignore and treat_as name {bad[0]} more than once: keep one")
         try:
             return pair, _checked(pair, how, paths["batch"], paths["ignore"])
         except Raised as error:

@@ -274,7 +274,8 @@ class Parametric(Estimator):
         if not hasattr(self, "params_"):
             name = type(self).__name__
             raise not_fitted(
-                f"this {name} has no parameters: call fit, load_state_dict or build first"
+                f"this {name} is not fitted yet: call fit, build or load_state_dict first, or load "
+                "a saved one with load_model"
             )
         for name, value in self._built.items():
             if getattr(self, name) != value:

@@ -219,7 +219,7 @@ def _applicable(
     """The file name of each picture of a run, and the picture, or why there is none."""
     X, table, Z = test.X, model.rows_.image_shape is None, model.latent_dim
     found = units_of(model, test, settings)
-    labels, information = found.labels, found.information
+    labels, kl = found.labels, found.information
     if model.history_:
         history, name = model.history_, model.loss_name
         words = f"the {name} after each epoch, and its two parts, in nats per example"
@@ -235,10 +235,7 @@ def _applicable(
     if model.noisy:
         active = found.active
         words = f"the mean KL of each of the {Z} latent units, in nats per example"
-        yield (
-            "unit_kl.png",
-            Picture(information, lambda plots: plots.unit_kl(information, active), words),
-        )
+        yield "unit_kl.png", Picture(kl, lambda plots: plots.unit_kl(kl, active), words)
     else:
         yield "unit_kl.png", f"an {type(model).__name__} has no KL"
     units = "one latent unit" if Z == 1 else f"{Z} latent units"
@@ -254,7 +251,8 @@ def _applicable(
         label = {"y": model.classes_[0]} if isinstance(model, Labelled) else {}
         yield "manifold.png", manifold(model, (0, 1), found.mu, 20, label)
     else:
-        yield "manifold.png", f"the model has {units}, not two"
+        why = f"training draws it for two units only; the manifold command below picks two of {Z}"
+        yield "manifold.png", why if Z > 2 else f"the model has {units}, not two"
     if found.active.any():
         yield "traversals.png", traversals(model, found, 0, 10, 11)
     else:
@@ -300,7 +298,7 @@ def leave(
 def page_of(
     model: Model, numbers: Sequence[tuple[str, str, str]], protocol: str, pictures: dict[str, str],
     absent: dict[str, str], settings: dict[str, Any], defaults: dict[str, Any], folder: Path,
-    data: str, program: Sequence[str],
+    test: Data, program: Sequence[str],
 ) -> str:  # fmt: skip
     """The page of the run in the folder, as text: its numbers, its pictures, the next commands.
 
@@ -308,16 +306,17 @@ def page_of(
     are those of the settings, and program the words before the name of a command.
     """
     run, history, epochs = str(folder), model.history_, len(model.history_)
-    title = f"{type(model).__name__} {model.widths} on {data}, {epochs} epoch{'s' * (epochs != 1)}"
-    images = model.rows_.image_shape is not None
+    title = f"{type(model).__name__} {model.widths} on {test.name}, "
+    title += f"{epochs} epoch{'s' * (epochs != 1)}"
+    images, row = model.rows_.image_shape is not None, min(7, len(test.X) - 1)
     plane = images and model.latent_dim > 1
     commands = [  # whether it applies, and its words
         (True, ["train", "--resume", "--out", run, "--epochs", str(2 * epochs)]),
         (True, ["evaluate", run, *(["--samples", "100"] if model.noisy else [])]),
-        (True, ["anomaly", run]),
-        (True, ["sample", run, "-n", "64" if images else "1000", "-o", "new.png"]),
+        (True, ["anomaly", run, *([] if images else ["--split", "all"])]),
+        (True, ["sample", run, *("-n 64 -o new.png" if images else "-n 1000 -o new.csv").split()]),
         ("interpolations.png" in pictures, ["interpolate", run, "-o", "between.gif"]),
-        ("traversals.png" in pictures, ["traverse", run, "--row", "7", "-o", "traversals-7.png"]),
+        ("traversals.png" in pictures, ["traverse", run, *f"--row {row} -o row-{row}.png".split()]),
         (plane, ["manifold", run]),
         (plane, ["explore", run]),
         (not isinstance(model, SemiSupervisedVAE), ["diagram", run]),

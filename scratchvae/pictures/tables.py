@@ -59,7 +59,8 @@ def reconstructions(originals: Any, decoded: Any, names: Sequence[str]) -> Figur
 def samples(drawn: Any, data: Any, names: Sequence[str], title: str) -> Figure:
     """A histogram of each column of the samples (n,D), and of the data (N,D), if not None.
 
-    The first 16 of more columns. The highest and the lowest 0.5 % of the values are left out.
+    The first 16 of more columns. The outermost bins hold what lies outside them too, in each set
+    at most the highest and the lowest 0.5 % of the values.
     """
     drawn = np.asarray(drawn, dtype=float)
     shown = min(drawn.shape[1], PANELS)
@@ -69,13 +70,15 @@ def samples(drawn: Any, data: Any, names: Sequence[str], title: str) -> Figure:
     sets = {"samples": drawn} if data is None else {"samples": drawn, "data": np.asarray(data)}
     bins = int(min(30, max(8, min(map(len, sets.values())) ** 0.5)))
     for j, axes in enumerate(panels):
-        ends = [np.percentile(rows[:, j], (0.5, 99.5)) for rows in sets.values()]
-        edges = np.histogram_bin_edges([], bins, (np.min(ends), np.max(ends)))
+        low = min(np.percentile(x[:, j], 0.5, method="lower") for x in sets.values())
+        high = max(np.percentile(x[:, j], 99.5, method="higher") for x in sets.values())
+        edges = np.histogram_bin_edges([], bins, (low, high))
         for name, rows in sets.items():
             look: dict[str, Any] = {"color": LIGHT, "fill": True}
             if name == "data":
                 look = {"color": DARK, "lw": 1.2}
-            axes.stairs(np.histogram(rows[:, j], edges)[0] / len(rows), edges, label=name, **look)
+            inside = np.clip(rows[:, j], edges[0], edges[-1])
+            axes.stairs(np.histogram(inside, edges)[0] / len(rows), edges, label=name, **look)
         axes.set_yticks([])
         hide_spines(axes, "left", "top", "right")
         set_title(axes, plain(names[j], LETTERS)).set_fontsize(9)

@@ -24,9 +24,9 @@ A recipe prints its numbers as one last line, `result {"name": [value, standard 
 Two runs of a row have the same seed and the same test images, so they differ only by what a machine
 rounds, which training magnifies: the values agree if they differ by no more than the larger of
 their standard errors, or than the tolerance. --record stores a digest of the code of each module of
-the package that the command loaded, without docstrings, comments, positions and strings that hold
-a space (messages): a change of wording leaves a row as it is. Rows without a digest were measured
-before the record was kept.
+the package that the command loaded, without docstrings, comments, positions and the arguments of
+errors and warnings: a change of wording leaves a row as it is. Rows without a digest were
+measured before the record was kept.
 """
 
 import argparse
@@ -61,8 +61,8 @@ class Failed(Exception):
 
 def tree(node):
     """A syntax tree as text, without wording and positions; the same in all Pythons."""
-    if is_prose(node):
-        return "(prose)"
+    if is_message(node):
+        return "(message)"
     if isinstance(node, list):
         return f"[{' '.join(map(tree, node))}]"
     if not isinstance(node, ast.AST):
@@ -81,11 +81,11 @@ def documented(node):
     return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None
 
 
-def is_prose(node):
-    """Whether a node is a string, formatted or not, with a space in it: a message."""
-    pieces = node.values if isinstance(node, ast.JoinedStr) else [node]
-    texts = [piece.value for piece in pieces if isinstance(piece, ast.Constant)]
-    return any(isinstance(text, str) and " " in text for text in texts)
+def is_message(node):
+    """Whether a node makes an error or a warning: what it says changes no number."""
+    name = getattr(node, "func", None)
+    name = getattr(name, "id", getattr(name, "attr", ""))
+    return isinstance(node, ast.Call) and name.endswith(("Error", "warn"))
 
 
 def digest(path):

@@ -320,12 +320,21 @@ def test_evaluate_with_samples_gives_a_tighter_bound(train, capsys):
         (["--num_epochs", "3"], ["--num_epochs 3; did you mean --epochs?"]),
         (["--latnt-dim", "3"], ["--latnt-dim 3; did you mean --latent-dim?"]),
         (["a.npy"], ["unrecognized arguments: a.npy; did you mean --data a.npy? (see"]),
+        (["MNIST"], ["unrecognized arguments: MNIST; did you mean --data MNIST? (see"]),
+        (["--size", "24", "32"], ["unrecognized arguments: 32 (see scratchvae train --help)"]),
+        (["--lr", "1", "0.5"], ["unrecognized arguments: 0.5 (see scratchvae train --help)"]),
     ],
 )
 def test_unusable_options_write_nothing(options, words, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     refused(capsys, ["train", *options], *words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_misspelt_command_is_guessed(capsys):
+    hint = "unknown command 'trian'; did you mean train? (see scratchvae --help)"
+    refused(capsys, ["trian", "--epochs", "3"], hint)
+    refused(capsys, ["gan"], "invalid choice: 'gan'", "train")
 
 
 def bad(a):

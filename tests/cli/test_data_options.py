@@ -93,7 +93,7 @@ def test_results_of_pictures_name_their_files(train, tmp_path, capsys):
     assert list(every[0]) == ["row", "score", "label", "file"]
     split = results("anomaly", "--split", "test")
     assert all(line["score"] == every[names.index(line["file"])]["score"] for line in split)
-    assert f"; {split[0]['file']}) with {float(split[0]['score']):.2f}" in capsys.readouterr().out
+    assert f"; {split[0]['file']}), {float(split[0]['score']):.2f}" in capsys.readouterr().out
     for command in ("encode", "reconstruct"):
         assert [line["file"] for line in results(command)] == [line["file"] for line in split]
     assert cli.main(["encode", str(folder), "-o", "r.NPZ"]) == 0
@@ -102,8 +102,8 @@ def test_results_of_pictures_name_their_files(train, tmp_path, capsys):
     (one,) = results("anomaly", "--data", tmp_path / "photos/b/7.png")
     assert (one["file"], one["score"]) == ("7.png", every[9]["score"])
     told = capsys.readouterr().out
-    found = f"row 0 (counted from 0; 7.png) with {float(one['score']):.2f}\n"
-    assert f"the only example of 7.png: {found}" in told
+    found = f"row 0 (counted from 0; 7.png), {float(one['score']):.2f}\n"
+    assert f"1 row of 7.png scored: {found}" in told
 
 
 def test_grey_pictures_for_a_colour_model_are_read_in_colour(train, tmp_path, capsys):
@@ -605,7 +605,9 @@ def test_gaps_that_a_run_fills_are_told(train, tmp_path, capsys):
         cli.main(["anomaly", str(folder), "--data", str(tmp_path / "new.csv"), "-o", "s.csv"]) == 0
     )
     told = "3 missing values, the first in line 3 of the file, column 'a', become the means of the "
-    assert f"{told}training table" in capsys.readouterr().err
+    assert f"{told}training table; --missing skip leaves" in capsys.readouterr().err
+    assert cli.main(["encode", str(folder), "--data", str(tmp_path / "new.csv")]) == 0
+    assert f"{told}training table\n" in capsys.readouterr().err
 
 
 def test_another_file_without_the_runs_array_tells_what_is_read(train, tmp_path, capsys):
@@ -651,23 +653,21 @@ def test_extremes_are_named_by_their_place_in_the_file_too(train, tmp_path, caps
     if ending == "xlsx":
         path = tmp_path / "new.xlsx"
         pandas.read_csv(tmp_path / "new.csv").to_excel(path, index=False)
-    place = {"csv": "line 8 of new.csv", "xlsx": "row 6 of new.xlsx"}[ending]
+    place = {"csv": "line 8", "xlsx": "row 6 of new.xlsx"}[ending]
     for options in ((), ("--missing", "skip")):
         assert cli.main(["anomaly", run, "--data", str(path), "-o", "s.csv", *options]) == 0
-        told = f"the least likely is row 4 (counted from 0; {place}; label b) with "
-        assert told in (out := capsys.readouterr().out)
-        assert out.count("counted from 0") == 1
+        found = f"9 rows of {path.name} scored; least likely: row 4 ({place}; label b), "
+        assert found in capsys.readouterr().out
     # of a tenth of the file, and of rows of which some are left out
     assert cli.main(["anomaly", run, "-n", "3"]) == 0
-    line = re.search(r"the least likely is row (\d+) \(counted from 0; line (\d+) of t.csv",
-                     capsys.readouterr().out)  # fmt: skip
+    line = re.search(r"least likely: row (\d+) \(line (\d+);", capsys.readouterr().out)
     assert int(line[2]) == int(line[1]) + 2
     gaps = [*lines[:1], ",1,1,a", *lines[1:]]
     (tmp_path / "gaps.csv").write_text("\n".join(gaps))
     argv = ["anomaly", run, "--data", "gaps.csv", "--missing", "skip", "-o", "s.csv"]
     assert cli.main(argv) == 0
     out = capsys.readouterr().out
-    assert f"is row 5 (counted from 0; line {gaps.index(lines[-5]) + 1} of gaps.csv" in out
+    assert f"least likely: row 5 (line {gaps.index(lines[-5]) + 1};" in out
     assert "first row 0 (counted from 0; line 2 of gaps.csv)\n" in out
 
 
@@ -910,8 +910,11 @@ def test_advice_on_gaps_is_for_the_command(train, tmp_path, capsys):
         told = capsys.readouterr().err
         assert "skip" not in told
         assert "in line 2, column 'height'" in told
-    argv = ["anomaly", str(train(data, *GAUSSIAN)), "--data", str(gap)]
-    refused(capsys, argv, "or leave the row out (anomaly: --missing skip)")
+    run = str(train(data, *GAUSSIAN))
+    argv = ["--data", str(gap)]
+    refused(capsys, ["anomaly", run, *argv], "number, or skip the row with --missing skip")
+    assert cli.main(["encode", run, *argv]) == 2
+    assert "replace it with a number, or leave the row out\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("leave_out", [(), ("--leave-out", "b")])
@@ -973,7 +976,7 @@ def test_an_array_that_is_one_example_of_the_run_is_one_row(
         assert cli.main(["encode", str(run), "--data", str(name), "-o", f"{name}.npy"]) == 0
         argv = ["reconstruct", str(run), "--data", str(name), "-o", f"{name}.r.npy"]
         assert cli.main(argv) == 0
-    assert "the only example of" in capsys.readouterr().out
+    assert "1 row of row.npy scored: row 0" in capsys.readouterr().out
     for result in (".npy", ".r.npy"):
         codes = [np.load(f"{name}{result}") for name in (one, "row.npy")]
         np.testing.assert_array_equal(*codes)

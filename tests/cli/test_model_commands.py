@@ -494,7 +494,8 @@ def test_anomaly_writes_the_scores(kind, k, trained, data, tmp_path, capsys):
     np.testing.assert_allclose([float(row["score"]) for row in rows], scores, atol=1e-6)
     assert (tmp_path / "s.png").exists()
     worst = f"row {scores.argmax()} (counted from 0; label {y[scores.argmax()]})"
-    assert f"the least likely is {worst}" in out
+    scored = f"{TEST} rows of the test split of {data.name} scored"
+    assert f"{scored}; least likely: {worst}, {scores.max():.2f}; most" in out
     won = np.mean([a > b for a in scores[y == 1] for b in scores[y != 1]])
     assert f"AUROC {won:.4f}" in out
     ranked = y[np.argsort(-scores)] == 1
@@ -505,7 +506,7 @@ def test_anomaly_writes_the_scores(kind, k, trained, data, tmp_path, capsys):
     assert f"higher than a normal one in {100 * won:.1f} % of all pairs" in out
     assert f"(chance: 0.5, {(y == 1).mean():.4f})" in out
     best = scores.argmin()
-    said = f"the most likely row {best} (label {y[best]}) with {scores[best]:.2f}, the median"
+    said = f"most likely: row {best} (label {y[best]}), {scores[best]:.2f}; median"
     assert f"{said} {np.median(scores):.2f}\n" in out
     assert ("given its label" in out) == (kind == "cvae")
     assert ("the reconstruction error" in out) == (kind == "ae")
@@ -779,7 +780,7 @@ def test_a_file_that_the_run_does_not_know_is_looked_at_whole(trained, tmp_path,
     rows = table(trained["vae"] / "anomaly-new.csv")
     scores = -load_model(trained["vae"]).score_samples(X)
     np.testing.assert_allclose([float(row["score"]) for row in rows], scores, atol=1e-6)
-    assert "the 40 examples of the rows of new.npz" in capsys.readouterr().out
+    assert "40 rows of new.npz scored" in capsys.readouterr().out
     train(tmp_path / "new.npz", tmp_path / "run", "--quiet")
     call("evaluate", tmp_path / "run")
     call("evaluate", tmp_path / "run", "--data", tmp_path / "new.npz")

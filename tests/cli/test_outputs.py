@@ -247,20 +247,20 @@ def test_every_row_of_a_named_file_is_scored(trained, data, tmp_path, capsys):
     X, y = load_data(data, "all")
     capsys.readouterr()
     call("anomaly", run, "--data", data, "-o", tmp_path / "s.csv")
-    assert "the 70 examples of the rows of images.npz" in capsys.readouterr().out
+    assert "70 rows of images.npz scored" in capsys.readouterr().out
     assert column(tmp_path / "s.csv", "row") == [str(i) for i in range(70)]
     assert column(tmp_path / "s.csv", "label") == y.tolist()
     scores = [float(cell) for cell in column(tmp_path / "s.csv", "score")]
     np.testing.assert_allclose(scores, -model.score_samples(X), atol=1e-6)
     for options, split, words in (
-        ((), "test", "test split"),
-        (("--split", "train"), "train", "training split"),
-        (("--split", "all"), "all", "rows"),
-        (("--data", data, "--split", "test"), "test", "test split"),
+        ((), "test", "the test split of "),
+        (("--split", "train"), "train", "the training split of "),
+        (("--split", "all"), "all", ""),
+        (("--data", data, "--split", "test"), "test", "the test split of "),
     ):
         call("anomaly", run, *options, "-o", tmp_path / "s.csv")
         X, y = load_data(data, split)
-        assert f"the {len(X)} examples of the {words} of images.npz" in capsys.readouterr().out
+        assert f"{len(X)} rows of {words}images.npz scored; least" in capsys.readouterr().out
         assert column(tmp_path / "s.csv", "label") == y.tolist()
 
 
@@ -318,7 +318,12 @@ def test_the_threshold_is_that_of_the_rows_and_pixels_of_training(tmp_path, rng,
 def test_a_threshold_needs_the_training_data(trained, data, tmp_path, capsys):
     load_model(trained["vae"]).save(tmp_path / "m.npz")
     argv = ["anomaly", tmp_path / "m.npz", "--data", data, "--contamination", "0.1"]
-    refused(capsys, [*argv, "-o", tmp_path / "s.csv"], "m.npz does not name its training data")
+    refused(
+        capsys,
+        [*argv, "-o", tmp_path / "s.csv"],
+        "training data, which",
+        "m.npz does not record: name the folder of the run, or give --threshold",
+    )
     own = tmp_path / "own.npz"
     own.write_bytes(data.read_bytes())
     call("train", "--data", own, *SMALL, "--out", tmp_path / "run")
@@ -382,7 +387,7 @@ def test_rows_have_their_numbers_in_the_file(trained, data, tmp_path, capsys):
     capsys.readouterr()
     call("anomaly", trained["vae"], "-o", tmp_path / "s.csv")
     scores = np.array(column(tmp_path / "s.csv", "score"), float)
-    assert f"the least likely is row {numbers[scores.argmax()]} (" in capsys.readouterr().out
+    assert f"least likely: row {numbers[scores.argmax()]} (" in capsys.readouterr().out
     call("anomaly", trained["vae"], "--data", data, "-o", tmp_path / "s.csv")
     assert column(tmp_path / "s.csv", "row") == [str(i) for i in range(70)]
 

@@ -69,16 +69,18 @@ def test_each_score(kind, score, k, trained, data, tmp_path, capsys):
     np.testing.assert_allclose([float(s) for s in column(out, "score")], wanted, atol=1e-6)
     said = capsys.readouterr().out
     first = "least likely" if score == "elbo" else "most anomalous"
-    assert f"the {first} is row {column(out, 'row')[wanted.argmax()]} (" in said
+    assert f"; {first}: row {column(out, 'row')[wanted.argmax()]} (" in said
     words = {
-        "reconstruction": "-log p(x|z), in nats",
+        "elbo": "score: the reconstruction error" if kind == "ae" else "score: the negative",
+        "reconstruction": "score: -log p(x|z), in nats",
         "regret": "the likelihood regret",
         "complexity": "minus the length of the row compressed by zlib, in nats",
         "typicality": "the distance of the ",
     }
-    assert words.get(score, "in nats") in said
+    assert words[score] in said
+    assert "; larger is more anomalous; seed 0\n" in said
     if kind != "ae" and score != "regret":
-        assert ("2 samples of z" if k else "one sample of z") in said
+        assert f", in nats, from {'2 samples' if k else 'one sample'} of z; larger" in said
     scores = scores_of(run, data, "train", score, k)
     limit = f"{-threshold(-scores, 0.1):.{9 if scores.dtype == 'float32' else 17}g}"
     call(*argv, "--split", "train", "--contamination", "0.1")
@@ -98,7 +100,8 @@ def test_the_default_is_the_bound(trained, data, tmp_path):
 def test_typicality_says_the_mean_of_the_training_rows(trained, data, tmp_path, capsys):
     mean = -load_model(trained["vae"]).score_samples(load_data(data, "train")[0]).mean()
     call("anomaly", trained["vae"], "--score", "typicality", "-o", tmp_path / "s.csv")
-    assert f"of log p(x) from {mean:.2f}, the training mean, in nats" in capsys.readouterr().out
+    said = f"the negative ELBO from {mean:.2f}, the training mean, in nats, from one sample"
+    assert said in capsys.readouterr().out
 
 
 def test_rows_that_follow_one_another_have_one_score(trained, data, tmp_path, capsys):
@@ -122,7 +125,8 @@ def test_typicality_needs_the_training_data(trained, data, tmp_path, capsys):
     saved, out = tmp_path / "m.npz", tmp_path / "s.csv"
     load_model(trained["vae"]).save(saved)
     argv = ["anomaly", saved, "--data", data, "--score", "typicality", "-o", out]
-    refused(capsys, argv, "m.npz does not name its training data", "which --score typicality needs")
+    told = "--score typicality needs the training data, which"
+    refused(capsys, argv, told, "m.npz does not record: name the folder of the run\n")
     own = tmp_path / "own.npz"
     own.write_bytes(data.read_bytes())
     call("train", "--data", own, *SMALL, "--out", tmp_path / "run")

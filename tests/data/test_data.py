@@ -8,6 +8,7 @@ import struct
 import tracemalloc
 import zipfile
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,7 +206,8 @@ def test_a_flipped_bit_cannot_hide_an_array(tmp_path):
     [
         (np.zeros(4), r"must be \(examples, features\), got a ndarray of shape \(4,\)\. Reshape"),
         (np.array([["a", "b"]]), "must be real numbers"),
-        ("digits.npy", "must be real numbers, got a str"),
+        ("digits.npy", r"got a str: read the file first, X, y = load_data\('digits.npy'\)$"),
+        (Path("a.csv"), r"got a PosixPath: read the file first, X, y = load_data\('a.csv'\)$"),
         (None, "must be real numbers, got a NoneType"),
         (np.ones((2, 2)) * 1j, "must be real numbers"),
         ([], r"got a list of shape \(0,\)$"),

@@ -244,11 +244,11 @@ def test_a_kl_that_buys_nothing():
 
 def test_a_run_that_has_hardly_begun_shows_no_cause():
     short = {"history": 3, "step": 3, "loss": [424.0, 420.6, 418.3], "kl": [0.10, 0.33, 0.53]}
-    told = "took 9 optimiser steps (3 epochs), and its training loss still falls: train for"
+    told = "the run took only 9 optimiser steps (3 epochs), and its training loss still falls: "
     for settings in ({"means": 1.0}, {}, {"beta": 50.0}):
         r = of(DEAD, **settings, **short)
         assert r.verdict == c.FULL
-        says(r, f"{told} 34 epochs or more")
+        says(r, f"{told}train for 34 epochs or more")
     says(
         of(DEAD, **short | {"history": 1, "loss": 424.0, "kl": 0.1}), "3 optimiser steps (1 epoch):"
     )
@@ -384,6 +384,7 @@ def test_labels_belong_to_their_rows(monkeypatch):
     np.testing.assert_array_equal(labels, x[:, 0] > 0)
     np.testing.assert_array_equal(x[[0, -1]], DATA_X[[0, -1]])  # over all rows, not the first ones
     assert (r.n, r.information_limit) == (500, pytest.approx(np.log(50)))
+    assert "nats (50 rows show at most 3.91)\n" in str(r)
     with pytest.raises(InputError, match="pass y"):
         c.collapse_report(m, DATA_X)
 
@@ -400,7 +401,7 @@ def test_a_report_changes_nothing_and_is_repeatable():
 def test_what_cannot_be_reported_on_is_refused():
     with pytest.raises(InputError, match="Autoencoder has no KL"):
         c.collapse_report(Autoencoder(latent_dim=2, hidden=()).build(D), PIXELS)
-    with pytest.raises(InputError, match="no parameters"):
+    with pytest.raises(InputError, match="not fitted yet"):
         c.collapse_report(VAE(), PIXELS)
     m = made(DEAD)
     for rows in (DATA_X[:9], np.repeat(DATA_X[:1], 20, axis=0), DATA_X[:0]):

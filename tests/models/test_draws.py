@@ -178,5 +178,5 @@ def test_pixels_are_drawn_in_the_units_that_decode_has(X, scale, values):
 
 
 def test_an_untrained_model_has_nothing_to_draw():
-    with pytest.raises(InputError, match="has no parameters"):
+    with pytest.raises(InputError, match="is not fitted yet"):
         VAE().sample(3, draw=True)

@@ -482,7 +482,7 @@ def test_fit_transform_of_a_classifier_gives_the_codes_that_transform_will(X, y)
 
 @each_model
 def test_an_untrained_model_raises_both_errors(model, X):
-    with pytest.raises(NotFittedError, match="has no parameters: call fit") as caught:
+    with pytest.raises(NotFittedError, match="is not fitted yet: call fit") as caught:
         clone(model).transform(X)
     again = pickle.loads(pickle.dumps(caught.value))
     for error in (caught.value, again):

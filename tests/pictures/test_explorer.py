@@ -1070,6 +1070,8 @@ def test_gradients_by_hand_are_slopes_and_those_of_the_package(eps, opened):
             row = found[f"{name}[{','.join(map(str, index))}]"]
             assert row["hand"] == pytest.approx(g[index], rel=1e-10)
     assert view.find("verdict").text == "All 27 gradients by hand agree with their slopes."
+    about = view.js("return document.querySelector('#gradient .what').textContent")
+    assert "tanh unit (derivative 1 \N{MINUS SIGN} tanh\N{SUPERSCRIPT TWO})" in about
 
 
 def test_a_forgotten_sum_is_seen_and_a_step_lowers_the_loss(opened):

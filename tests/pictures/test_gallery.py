@@ -112,7 +112,8 @@ def test_rows_that_are_no_images_have_pictures_of_their_own(options, left, why, 
     images = "manifold.png, traversals.png, interpolations.png or training.gif"
     assert f"No {images}: the rows are not images.\n" in said
     assert why in said
-    assert f"scratchvae sample {run} -n 1000" in said
+    assert f"scratchvae sample {run} -n 1000 -o new.csv\n" in said
+    assert f"scratchvae anomaly {run} --split all\n" in said
     assert "scratchvae explore" not in said
     assert "scratchvae manifold" not in said
 
@@ -126,7 +127,20 @@ def test_one_test_example_has_no_other_to_go_to(tmp_path, rng):
     said = "".join(Page((run / "index.html").read_text()).texts)
     assert "No interpolations.png: the test split has no two examples.\n" in said
     assert "No traversals.png: no latent unit is active.\n" in said
-    assert "No latent.png or manifold.png: the model has 3 latent units, not two.\n" in said
+    assert "No latent.png: the model has 3 latent units, not two.\n" in said
+
+
+@pytest.mark.parametrize("units", [1, 2, 3])
+def test_a_page_that_offers_a_manifold_does_not_say_that_there_cannot_be_one(units, tmp_path, rng):
+    np.savez(tmp_path / "d.npz", x_train=rng.random((20, 9)), x_test=rng.random((3, 9)))
+    run = tmp_path / "run"
+    found = train(tmp_path / "d.npz", run, "--latent-dim", str(units))
+    said = "".join(Page((run / "index.html").read_text()).texts)
+    one = "No latent.png or manifold.png: the model has one latent unit, not two.\n"
+    three = "for two units only; the manifold command below picks two of 3.\n"
+    assert ("manifold.png" in found) == (units == 2)
+    assert (f"scratchvae manifold {run}" in said) == (units > 1)
+    assert (one in said, three in said) == (units == 1, units == 3)
 
 
 def test_an_absent_interpolation_of_labelled_data_names_the_label(tmp_path, rng):
@@ -199,8 +213,12 @@ def test_overwrite_removes_all_that_a_run_may_leave(data, run, tmp_path, capsys)
         (tmp_path / "taken" / name).unlink()
         (run / name).write_text("old")
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).random((60, 7)))
+    for kind in ("csv", "png"):  # the scores of anomaly --data new.npy, and a user's own files
+        (run / f"anomaly-new.{kind}").write_text("row,score,label\n0,1.5,a\n")
+        (run / f"anomaly-mine.{kind}").write_text("day,score\n1,2\n")
     found = train(tmp_path / "rows.npy", run, "--overwrite")
-    assert found == NUMBERS | OF_TABLES | {"unit_kl.png", "latent.png"}
+    own = {"anomaly-mine.csv", "anomaly-mine.png"}
+    assert found == NUMBERS | OF_TABLES | {"unit_kl.png", "latent.png"} | own
 
 
 # ------------------------------------------------------------------- colour, and other shapes
@@ -419,6 +437,14 @@ def test_the_commands_of_the_page_do_what_they_say(data, tmp_path, monkeypatch, 
         assert ("scratchvae diagram" in said) == (model == "ae")
 
 
+def test_the_commands_of_the_page_name_a_row_that_exists(tmp_path, rng):
+    few = tmp_path / "few.npz"
+    np.savez(few, x_train=rng.random((40, 9)), x_test=rng.random((3, 9)))
+    train(few, tmp_path / "run", "--model", "ae")
+    said = "".join(Page((tmp_path / "run" / "index.html").read_text()).texts)
+    assert "--row 2 -o row-2.png\n" in said
+
+
 def test_everything_on_the_page_is_escaped():
     bad = "<b>&\"'</b>"
     record = dict.fromkeys(loop.COLUMNS, 1.0) | {"epoch": 1, "test_loss": float("nan")}
@@ -454,7 +480,7 @@ def test_a_run_that_was_stopped_while_it_drew_gets_its_page_by_resume(run, capsy
 # ---------------------------------------------------------------- the explorer, and the commands
 
 
-def test_the_page_and_the_explorer_link_each_other(run, tmp_path):
+def test_the_page_and_the_explorer_link_each_other(run, tmp_path, capsys):
     text = (run / "index.html").read_text()
     assert "explorer.html" not in Page(text).links
     call("explore", run, "-o", tmp_path / "elsewhere.html")
@@ -464,8 +490,13 @@ def test_the_page_and_the_explorer_link_each_other(run, tmp_path):
         call("explore", run)
         assert Page((run / "index.html").read_text()).links.count("explorer.html") == 1
         assert 'href="index.html"' in (run / "explorer.html").read_text()
-    call("train", "--resume", "--out", run, "--epochs", "13", "--quiet")
     assert Page((run / "index.html").read_text()).links[0] == "explorer.html"
+    capsys.readouterr()
+    call("train", "--resume", "--out", run, "--epochs", "13")
+    removed = f"removed {run / 'explorer.html'}, which showed the earlier model"
+    assert removed in capsys.readouterr().out
+    assert not (run / "explorer.html").exists()
+    assert "explorer.html" not in Page((run / "index.html").read_text()).links
 
 
 def test_the_explorer_adds_nothing_to_a_page_that_is_not_its_own(run):

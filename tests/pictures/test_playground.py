@@ -497,6 +497,71 @@ def test_keys(opened):
     assert view.js("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
+# how high the curve of the loss stands, as a share of the canvas, at these shares of its width
+HEIGHTS = r"""
+const [shares] = arguments, canvas = document.querySelector("#losses"), { width, height } = canvas;
+const copy = new OffscreenCanvas(width, height), g = copy.getContext("2d", {
+  willReadFrequently: true,
+});
+g.drawImage(canvas, 0, 0);
+const ink = getComputedStyle(document.body).color.match(/\d+/g).map(Number);
+return shares.map((share) => {
+  const { data } = g.getImageData(Math.round(share * width), 0, 1, height);
+  for (let y = 0; y < height; y++)
+    if (ink.every((v, k) => Math.abs(data[4 * y + k] - v) < 9) && data[4 * y + 3] > 200)
+      return 1 - y / height;
+  return null;
+});
+"""
+
+
+def test_the_axis_of_the_losses_follows_the_recent_ones(opened):
+    view = opened
+    view.ask(steps=1)
+
+    def heights(losses):
+        view.js("playground.at.history = arguments[0]", [[loss, 0, 0] for loss in losses])
+        view.ask()
+        return view.js(HEIGHTS, [0.5, 0.6, 0.7, 0.8, 0.9, 0.98])
+
+    for last in (300, 1649, 1e7):
+        rising = heights(np.linspace(0, last, 100))
+        assert None not in rising
+        assert (np.diff(rising) > 0.03).all(), "the curve of a growing loss is not flat"
+        assert rising[-1] > 0.9
+    healed = heights([*np.linspace(0, 1e5, 50), *[200] * 50])
+    assert healed[1:] == pytest.approx([0.5] * 5, abs=0.1), "a past excess hides nothing"
+
+
+def test_a_switch_shows_its_verdicts_on_a_phone(opened):
+    view = opened
+    view.resize(390, 844, mobile=True)
+    for bug, (differences, meaning) in SEEN.items():
+        view.js("arguments[0].scrollIntoView({block: 'center'})", view.find(f"[data-bug={bug}]"))
+        view.bug(bug)
+        line = view.find("#short")
+        marks = ["\N{BALLOT X}" if wrong else "\N{CHECK MARK}" for wrong in (differences, meaning)]
+        assert line.text == "finite differences {} \N{MIDDLE DOT} meaning {}".format(*marks)
+        top, bottom = view.js(
+            "const r = arguments[0].getBoundingClientRect(); return [r.top, r.bottom]", line
+        )
+        assert 0 < top < bottom <= 844
+        view.bug(bug)
+    view.resize(1280, 900)
+    assert not view.find("#short").is_displayed()
+
+
+def test_of_several_bugs_each_text_is_said_to_be_about_its_own(opened):
+    view = opened
+    before = "return getComputedStyle(document.querySelector('#why-std'), '::before').content"
+    view.bug("std")
+    assert view.js(before) == "none"
+    view.bug("half")
+    assert view.js(before) == '"This bug alone: "'
+    view.bug("half")
+    assert view.js(before) == "none"
+
+
 def test_settings_reach_the_model(opened):
     view = opened
     for selector, value in (("#batch", "16"), ("#hidden", "16"), ("#lr", "-4"), ("#beta", "-2")):

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from scratchvae.cli.parser import parser
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
+SHOWN_CODE = SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "_site" / "shown_code.py")))
 RECIPE_TOOLS = ROOT / "examples" / "recipes" / "recipe_tools.py"
 
 
@@ -249,15 +251,19 @@ def test_an_op_without_a_page_is_noticed():
 
 @pytest.mark.parametrize("name", DERIVATIONS)
 def test_a_page_shows_the_code_of_its_op_and_checks_it(name):
-    """The site copies the code from where the page says it stands."""
-    page = DERIVATIONS[name]
-    text = page.read_text()
-    shown = re.findall(r"```{literalinclude} (\S+)\n:pyobject: (\w+)\n```", text)
-    assert {name, f"{name}_backward"} <= {f for _, f in shown}
-    for path, f in shown:
-        assert re.search(rf"^def {f}\(", (page.parent / path).read_text(), re.MULTILINE), f
-        assert f"]({path})" in text
+    text = DERIVATIONS[name].read_text()
+    shown = {f: path for _, path, f in SHOWN_CODE.SHOWN.findall(text)}
+    assert {name, f"{name}_backward"} <= set(shown)
+    assert all(f"]({path})" in text for path in shown.values())
     assert f'check_op("{name}").raise_if_failed()' in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_shown_code_is_that_of_its_source(page):
+    """After a change of the source: python docs/_site/shown_code.py."""
+    text = page.read_text()
+    assert text.count("<!-- code:") == len(SHOWN_CODE.SHOWN.findall(text))
+    assert SHOWN_CODE.updated(page) == text
 
 
 def formulas(text):
@@ -328,7 +334,7 @@ def test_examples_run(path, tmp_path, monkeypatch, capsys):
         asked = written[0] if path.stem == "interpolation_gif" else written[0].parent
         again = [path.name, "--epochs", "1", "--out", str(asked)]
         monkeypatch.setattr(sys, "argv", again)
-        with pytest.raises(FileExistsError):
+        with pytest.raises((FileExistsError, SystemExit)):
             runpy.run_path(str(path), run_name="__main__")
     if path.stem == "anomalies":
         assert names["roc_auc"](names["scores"], names["unseen"]) > 0.8
@@ -382,8 +388,9 @@ def test_guides_and_pages_are_short():
     assert len(UNDERSTAND) == 8
     for pages, least, most in ((guides, 25, 110), (UNDERSTAND, 30, 70)):
         for page in pages:
+            text = SHOWN_CODE.SHOWN.sub("", page.read_text())
             most = 110 if page.stem == "from_scratch" else most  # it walks through a whole program
-            assert least <= len(page.read_text().splitlines()) <= most, page
+            assert least <= len(text.splitlines()) <= most, page
 
 
 def made(name, folder, monkeypatch, capsys):

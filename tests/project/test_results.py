@@ -20,7 +20,9 @@ MODULE = '''"""A module."""
 
 def number():
     """A docstring."""  # a comment
-    message = "a message", f"a message of {{1}}"
+    if not __name__:
+        raise ValueError("a message", f"a message of {{1}}")
+    kernel = "y = x * x"
     return {value}
 '''
 
@@ -229,7 +231,7 @@ def test_what_is_recorded(checkout, capsys):
         ("examples/recipes/one.py", '"""one"""', '"""One."""', []),
         ("scratchvae/a.py", '"a message"', '"other words"', []),
         ("scratchvae/a.py", 'f"a message of {1}"', 'f"{1}: other words"', []),
-        ("scratchvae/a.py", '"a message"', '"word"', ["one"]),
+        ("scratchvae/a.py", '"y = x * x"', '"y = x * x * x"', ["one"]),
     ],
 )
 def test_a_row_is_out_of_date_when_code_that_it_loads_changes(

@@ -43,7 +43,7 @@ class Content(NamedTuple):
 
 
 def finished(
-    content: Content, missing: str | None, tell: Tell, means: Means | None = None
+    content: Content, missing: str | None, tell: Tell, means: Means | None, skips: bool
 ) -> Table:
     X, columns, apart, where, *_ = content
     if columns.index is not None:
@@ -68,7 +68,7 @@ def finished(
         tell(f"left out the first column, {ROW!r}, which numbers the rows")
     if not columns.learned:
         _warn_of_ids(content.X, columns)
-    means = _fill(content, missing, tell, columns.in_order(means))
+    means = _fill(content, missing, tell, columns.in_order(means), skips)
     lines = np.array(content.numbers) if content.numbers else None
     return Table(content.X, y, columns.names, means, columns.label_name, lines, content.place)
 
@@ -105,7 +105,7 @@ def _refuse_measurements(texts: list[str], columns: Columns, label: int) -> None
 
 
 def _fill(
-    content: Content, missing: str | None, tell: Tell, means: Sequence[float] | None
+    content: Content, missing: str | None, tell: Tell, means: Sequence[float] | None, skips: bool
 ) -> tuple[float, ...] | None:
     """Fill missing values in place with `means` or those of this table, or refuse them.
 
@@ -119,21 +119,20 @@ def _fill(
         i, j = divmod(int(which.argmax()), X.shape[1])
         return f"{where(i)}{of}, {columns.called(columns.kept[j])}"
 
-    # of a later table, which the command anomaly may score
-    skipping = " (anomaly: --missing skip)" if columns.learned else ""
     if (infinite := np.isinf(X)).any():
+        without = "skip the row with --missing skip" if skips else "leave the row out"
         raise UnreadableFile(
-            f"holds an infinity in {first(infinite)}: replace it with a number, or leave the row "
-            f"out{skipping}"
+            f"holds an infinity in {first(infinite)}: replace it with a number, or {without}"
         )
     absent = np.isnan(X)
     count = int(absent.sum())
     if missing is None and not count:
         return None
     if missing is None:
+        without = "skip their rows with --missing skip" if skips else "leave out their rows"
         raise UnreadableFile(
             f"has no value in {first(absent)} ({count:,} missing in all): fill such gaps with "
-            f"--missing mean (missing='mean'), or leave out their rows{skipping}"
+            f"--missing mean (missing='mean'), or {without}"
         )
     of = "given for their columns"
     if means is None or len(means) != X.shape[1]:  # of other columns, which are refused later
@@ -148,9 +147,10 @@ def _fill(
         means = (np.where(absent, 0, X) / n).sum(axis=0).tolist()  # not .sum / n: no overflow
     X[absent] = np.broadcast_to(means, X.shape)[absent]
     if count and columns.learned:
+        unscored = "; --missing skip leaves such rows unscored" if skips else ""
         warn_of_data(
             f"{count:,} missing values, the first in {first(absent, ' of the file')}, become the "
-            "means of the training table; anomaly --missing skip leaves such rows unscored"
+            f"means of the training table{unscored}"
         )
     elif count:
         tell(f"missing values, now the means {of}: {count:,}")

@@ -88,6 +88,7 @@ def read_table(
     means: Means | None = None,
     header: bool | None = None,
     learned: Sequence[str | None] = (),
+    skips: bool = False,
     sheet: str | int | None = None,
     sheet_required: bool = True,
     verbose: bool = False,
@@ -106,6 +107,7 @@ def read_table(
     header          whether the first row names the columns; None: detected
     learned         the column names of that table, None for each without: messages about
                     these do not advise leaving them out
+    skips           whether the caller can skip rows: messages may offer --missing skip
     sheet           of an Excel file, by name or number (from 0, also as text); None: the first,
                     with a warning that names the others, if any has content
     sheet_required  whether a missing sheet, or a file without sheets, is an error
@@ -141,7 +143,7 @@ def read_table(
             warn_of_data(f"{path} {MAY_BE_NAMES}")
         if content.note:
             warn_of_data(f"{path} {content.note}")
-        return finished(content, missing, tell, means)
+        return finished(content, missing, tell, means, skips)
 
 
 def _content_of(f: IO[bytes], name: str, asked: Asked, tell: Tell) -> Content:

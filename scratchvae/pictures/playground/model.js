@@ -9,8 +9,8 @@
 // bug.redrawn  backward               other noise than in forward
 // bug.sign     backward               the sign of the KL's gradient by logvar
 // bug.dropped  forward and backward   no KL
-// bug.mean     forward and backward   a mean over the pixels for their sum
-// Those of backward alone are what differences see; of the others its gradients are right.
+// bug.mean     forward and backward   a mean over the pixels instead of a sum
+// Differences see those in backward alone: the others are also in forward, and agree with it.
 
 const Z = 2;
 

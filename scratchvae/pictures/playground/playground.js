@@ -113,20 +113,24 @@ const all = (selector) => [...document.querySelectorAll(selector)];
 
   function drawLosses() {
     const { g, width, height } = context("losses"), rows = at.history, left = 34, low = height - 18;
-    const highest = Math.max(...rows.flatMap((row) => row.filter(Number.isFinite)));
-    const top = Math.min(400, Math.max(10, highest)), up = (v) => low - ((low - 6) * v) / top;
-    const tick = [2, 5, 10, 20, 50, 100].find((t) => top / t < 5);
+    const highest = (some) => Math.max(...some.flat().filter(Number.isFinite));
+    // above 400 the axis follows the last quarter, and what was higher before leaves at the top
+    const recent = highest(rows.slice(Math.floor(0.75 * rows.length)));
+    const top = Math.max(10, Math.min(highest(rows), Math.max(400, recent)));
+    const up = (v) => low - ((low - 6) * v) / top, ten = 10 ** Math.floor(Math.log10(top) - 0.5);
+    const tick = [1, 2, 5, 10].map((t) => t * ten).find((t) => top / t < 5);
     Object.assign(g, { font: "11px sans-serif", textAlign: "right", lineWidth: 2 });
     for (let v = 0; v <= top; v += tick) {
       g.fillStyle = colour("line"), g.fillRect(left, up(v), width - left, 1);
-      g.fillStyle = colour("soft"), g.fillText(v, left - 6, up(v));
+      g.fillStyle = colour("soft");
+      g.fillText(v < 1e4 ? v : v.toExponential(1), left - 6, up(v), left - 6);
     }
     g.fillText(`${at.step.toLocaleString("en")} steps`, width, low + 10);
     for (const [k, name] of ["ink", "rec", "kl"].entries()) {
       g.strokeStyle = colour(name);
       g.beginPath();
       rows.forEach((row, i) =>
-        g.lineTo(left + ((width - left) * (i + 1)) / rows.length, Math.max(2, up(row[k]))));
+        g.lineTo(left + ((width - left) * (i + 1)) / rows.length, up(row[k])));
       g.stroke();
     }
   }
@@ -172,6 +176,8 @@ const all = (selector) => [...document.querySelectorAll(selector)];
     const failed = rows.some((row) => !row.passed);
     $(id).classList.toggle("failed", failed), $(id).classList.toggle("passed", !failed);
     $(id).querySelector("b").textContent = failed ? "✗ fail" : "✓ pass";
+    const brief = all(`[data-verdict=${id}]`)[0];
+    [brief.textContent, brief.className] = failed ? ["✗", "failed"] : ["✓", "passed"];
     $(id).querySelector("ul").replaceChildren(...rows.map((row) => {
       const item = document.createElement("li");
       item.className = row.passed ? "" : "failed";
@@ -225,6 +231,7 @@ const all = (selector) => [...document.querySelectorAll(selector)];
       box.closest(".bug").classList.toggle("on", box.checked);
       $(`why-${box.dataset.bug}`).hidden = !box.checked;
     }
+    $("break").classList.toggle("several", all("[data-bug]:checked").length > 1);
     ask({ check: true });
   }
 
