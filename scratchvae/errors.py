@@ -28,12 +28,17 @@ class InputTypeError(InputError, TypeError):
     """Invalid input where Python raises TypeError: an unknown argument, or not a number."""
 
 
+def printable(text: str) -> str:
+    """A text of others as a terminal may show it: control characters and the like are escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class _FileError(InputError):
     """The message may quote a file: control characters are escaped, and a long text is cut."""
 
     def __init__(self, message: str) -> None:
         shown = message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]} ..."
-        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown))
+        super().__init__(printable(shown))
 
 
 class DataError(_FileError):

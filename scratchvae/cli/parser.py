@@ -117,7 +117,7 @@ def reading_options(to: Any, *, skips: bool = False) -> None:
     setting(to, "--drop NAME|N[,...]", text)
     text = "tables: fill missing values with the mean of their column"
     if skips:
-        text += " (mean); any: skip rows with missing or infinite values (skip)"
+        text += " (mean); any: leave the scores of incomplete or infinite rows empty (skip)"
     choices = ("mean", "skip") if skips else ("mean",)
     setting(to, "--missing", f"{text}; default: refuse them", choices=choices)
     either = to.add_mutually_exclusive_group()
@@ -261,8 +261,8 @@ def parser() -> Parser:
     result(o, ".safetensors", runs.EXPORT, f"RUN/{runs.EXPORT}, or beside a saved model")
 
     v = command("verify", "my_layers.py")
-    text = "check each pair f, f_backward in it; inputs from inputs_f() or a decorator; of a "
-    text += "folder, grade every Python file, with one line each"
+    text = "check each pair f, f_backward in it; inputs from inputs_f() or a decorator; for a "
+    text += "folder: grade each Python file, one line per file"
     option(v, "file FILE.py|FOLDER", text, type=file, nargs="?")
     text = "instead, plant bugs in every gradient, and report whether the checks detect them"
     switch(v, "--teeth", text)
@@ -272,7 +272,7 @@ def parser() -> Parser:
     option(v, "-k/--only TEXT", text, default="")
     switch(v, "--json", "print the reports on FILE.py as JSON instead")
     option(v, "--junit FILE.xml", "also write the reports on FILE.py for a CI server", type=file)
-    option(v, "--csv GRADES.csv", "also write the line of each file in FOLDER", type=file)
+    option(v, "--csv GRADES.csv", "also write the grades of FOLDER as CSV", type=file)
     option(v, "--seed", "seed of the random inputs, default {default}", type=index, default=0)
     option(v, "--threads N", THREADS, type=count)
     text = "also draw the error of every gradient: .png, .svg or .pdf"

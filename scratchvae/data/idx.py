@@ -79,7 +79,7 @@ def _read(
     ndim = head[3]
     sizes = f.read(4 * ndim)
     if len(sizes) < 4 * ndim:
-        raise UnreadableFile("is truncated within its sizes: get the file again")
+        raise UnreadableFile("ends before its sizes are complete: get the file again")
     shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, 4 * ndim, 4))
     claim, size = " x ".join(map(str, shape)), prod(shape)
     if gzipped:

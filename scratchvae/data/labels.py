@@ -37,7 +37,7 @@ def checked(
     remedy = "name another array of labels, or '' for none, with --label-column (label_column=)"
     if y.ndim == 1 and len(y) in X.shape:
         axis = X.shape.index(len(y))
-        remedy = f"if axis {axis} of the data, {X.shape}, counts the rows, save it first"
+        remedy = f"save the data with axis {axis} of {X.shape} first, if it counts the rows"
     raise UnreadableFile(f"holds {len(X)} rows of data, but labels of shape {y.shape}: {remedy}")
 
 

@@ -136,8 +136,8 @@ class RowFormat:
             i, j = np.argwhere(outside)[0]
             warn_of_data(
                 f"{outside.sum():,} values, such as {rows[i, j]:g} in {{}}, column "
-                f"{self.column(j)}, lie outside the range of the training data, which "
-                "scale='minmax' maps to [0, 1], and are clipped to it",
+                f"{self.column(j)}, lie outside the range that scale='minmax' learned from the "
+                "training data: they are clipped to it",
                 row=int(i),
             )
         return np.clip(scaled, 0, 1, out=scaled)

@@ -111,7 +111,7 @@ def check(
         paths = {what: _paths(pair, what, names) for what, names in some.items()}
         twice = [n for name in treated for n in trees.under([name], pair.given)]
         if bad := [n for n in twice if n in paths["ignore"] or twice.count(n) > 1]:
-            raise InputError(f"ignore and treat_as name {bad[0]} twice")
+            raise InputError(f"ignore and treat_as name {bad[0]} more than once: keep one")
         try:
             return pair, _checked(pair, how, paths["batch"], paths["ignore"])
         except Raised as error:
@@ -184,6 +184,10 @@ def _checked(pair: Pair, how: Options, batch: tuple[str, ...], ignored: tuple[st
         is_what = "is checked as the gradient of" if paths else "is not returned, as for"
         pair.notes.append(f"d{name} {is_what} {text}")
     violations += _batches(asked, right, batch, how.strict)
+    for n in pair.floats:
+        if pair.given[n].size > 1 and bool((pair.given[n] == 1).all()):
+            text = f"{n} is 1 at all {pair.given[n].size} entries, which hides a missing factor {n}"
+            pair.notes.append(text)
     if ignored:
         pair.notes.append(f"ignored: {', '.join(ignored)}")
     if pair.endless:

@@ -219,7 +219,7 @@ def _applicable(
     """The file name of each picture of a run, and the picture, or why there is none."""
     X, table, Z = test.X, model.rows_.image_shape is None, model.latent_dim
     found = units_of(model, test, settings)
-    labels, information = found.labels, found.information
+    labels, kl = found.labels, found.information
     if model.history_:
         history, name = model.history_, model.loss_name
         words = f"the {name} after each epoch, and its two parts, in nats per example"
@@ -235,10 +235,7 @@ def _applicable(
     if model.noisy:
         active = found.active
         words = f"the mean KL of each of the {Z} latent units, in nats per example"
-        yield (
-            "unit_kl.png",
-            Picture(information, lambda plots: plots.unit_kl(information, active), words),
-        )
+        yield "unit_kl.png", Picture(kl, lambda plots: plots.unit_kl(kl, active), words)
     else:
         yield "unit_kl.png", f"an {type(model).__name__} has no KL"
     units = "one latent unit" if Z == 1 else f"{Z} latent units"
@@ -308,13 +305,12 @@ def page_of(
     numbers and protocol are those of an Evaluation, pictures and absent those of `leave`; defaults
     are those of the settings, and program the words before the name of a command.
     """
-    run, history, epochs = str(folder), model.history_, len(model.history_)
-    title = f"{type(model).__name__} {model.widths} on {test.name}, "
-    title += f"{epochs} epoch{'s' * (epochs != 1)}"
+    run, history, n = str(folder), model.history_, len(model.history_)
+    title = f"{type(model).__name__} {model.widths} on {test.name}, {n} epoch{'s' * (n != 1)}"
     images, row = model.rows_.image_shape is not None, min(7, len(test.X) - 1)
     plane = images and model.latent_dim > 1
     commands = [  # whether it applies, and its words
-        (True, ["train", "--resume", "--out", run, "--epochs", str(2 * epochs)]),
+        (True, ["train", "--resume", "--out", run, "--epochs", str(2 * n)]),
         (True, ["evaluate", run, *(["--samples", "100"] if model.noisy else [])]),
         (True, ["anomaly", run, *([] if images else ["--split", "all"])]),
         (True, ["sample", run, *("-n 64 -o new.png" if images else "-n 1000 -o new.csv").split()]),

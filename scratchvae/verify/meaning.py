@@ -98,7 +98,7 @@ def _sampler(model: Any, x: np.ndarray, seed: int) -> Iterator[Finding]:
     u = (z - mu) * np.exp(-logvar / 2)
     limit = ERRORS / DRAWS**0.5
     off = float(np.abs(u.mean(axis=0)).max())
-    yield within("mean of the samples", off, limit, "it is not mu; in units of exp(logvar/2)")
+    yield within("mean of the samples", off, limit, "differs from mu (in units of exp(logvar/2))")
     std = u.std(axis=0)
     worst = float(std[np.abs(std - 1).argmax()])
     text = f"it is {worst:.3g} times exp(logvar/2), the std that the KL assumes"

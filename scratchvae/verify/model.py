@@ -204,7 +204,7 @@ def _training(model: Any, x: Any, y: Any, steps: int) -> Iterator[Finding]:
     _, gradients = model.loss_and_grad(x, None if noise is None else to_numpy(noise), y)
     p[...] = after
     right = np.concatenate([g.ravel() for g in gradients.values()])
-    yield _same("the gradient that a step uses", g, right, "not loss_and_grad's for its noise")
+    yield _same("the gradient that a step uses", g, right, "differs from loss_and_grad")
     yield _same("the update of a step", to_numpy(p), expected, "not that of Adam in the paper")
 
 

@@ -253,14 +253,14 @@ def test_every_row_of_a_named_file_is_scored(trained, data, tmp_path, capsys):
     scores = [float(cell) for cell in column(tmp_path / "s.csv", "score")]
     np.testing.assert_allclose(scores, -model.score_samples(X), atol=1e-6)
     for options, split, words in (
-        ((), "test", "test split"),
-        (("--split", "train"), "train", "training split"),
-        (("--split", "all"), "all", "rows"),
-        (("--data", data, "--split", "test"), "test", "test split"),
+        ((), "test", "the test split of "),
+        (("--split", "train"), "train", "the training split of "),
+        (("--split", "all"), "all", ""),
+        (("--data", data, "--split", "test"), "test", "the test split of "),
     ):
         call("anomaly", run, *options, "-o", tmp_path / "s.csv")
         X, y = load_data(data, split)
-        assert f"the {len(X)} examples of the {words} of images.npz" in capsys.readouterr().out
+        assert f"{len(X)} rows of {words}images.npz scored; least" in capsys.readouterr().out
         assert column(tmp_path / "s.csv", "label") == y.tolist()
 
 

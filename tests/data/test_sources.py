@@ -328,7 +328,7 @@ def test_one_idx_file_under_a_name_of_its_own(tmp_path, name):
         ),
         (idx_bytes(np.zeros(5, np.uint8)), "begins with 00000801, but the magic number"),
         (b"\0\0\x0d\3" + bytes(12), "begins with 00000d03, but"),
-        (b"\0\0\x08\3" + bytes(11), "is truncated within its sizes"),
+        (b"\0\0\x08\3" + bytes(11), "ends before its sizes are complete"),
         (b"\0\0\x08\3" + bytes(12), "holds no rows: get the file again"),
         (b"\0\0\x08\2" + b"\xff" * 8, "bytes, but is truncated: get the file"),
         (gzip.compress(b"\0\0\x08\2" + b"\xff" * 8, mtime=0), "which is impossible"),

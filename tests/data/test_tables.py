@@ -1172,5 +1172,5 @@ def test_an_id_that_is_not_left_out_is_named(tmp_path):
 def test_a_row_of_units_may_be_deleted(tmp_path):
     path = tmp_path / "units.csv"
     path.write_text("temp,pressure\n°C,hPa\n" + "20.5,1000\n" * 30)
-    with pytest.raises(DataError, match="if the row holds no data, but units for example, delete"):
+    with pytest.raises(DataError, match=r"if the row is not data \(units, for example\), delete"):
         load_data(path)

@@ -113,7 +113,7 @@ def test_an_inaccurate_forward_is_named_as_what_hides_errors():
     f, f_backward, inputs, _ = SOLVERS["Runge and Kutta"]
     leaf = check(f, f_backward, inputs, forward_accuracy=1e-3).leaves[0]
     assert leaf.verdict == INCONCLUSIVE
-    assert leaf.message.startswith("a forward accurate to 1e-03 hides relative errors below")
+    assert leaf.message.startswith("a forward accurate to 1e-03 hides the whole gradient")
 
 
 # ------------------------------------------------------------------------------------ strict code
@@ -829,3 +829,16 @@ def test_other_calls_that_refuse_an_empty_batch_are_notes(f, f_backward):
     assert report.verdict == PASS
     assert report.notes[0].startswith("fails for an empty batch: <lambda> raises ValueError")
     assert check(f, f_backward, X, batch=["x"], strict=True).verdict == CONTRACT
+
+
+def test_a_gain_of_1_that_hides_a_factor_is_noted():
+    def forgets(dy, x, gamma):
+        return 1 * dy, (dy * x).sum(axis=0)
+
+    x, gamma = np.random.default_rng(0).standard_normal((4, 6)), np.ones(6)
+    report = check(lambda x, gamma: gamma * x, forgets, {"x": x, "gamma": gamma})
+    text = "gamma is 1 at all 6 entries, which hides a missing factor gamma"
+    assert (report.verdict, report.notes) == (PASS, (text,))
+    report = check(lambda x, gamma: gamma * x, forgets, {"x": x, "gamma": x[0]})
+    assert report.verdict == FAIL
+    assert text not in report.notes

@@ -109,7 +109,7 @@ def main():
         while (passed := time.perf_counter() - start) < seconds:
             number = len(sizes)
             for kind in MODELS:
-                counts.add("saved, loaded and gone on with", soak.of_a_model(kind, number))
+                counts.add("saved, loaded and resumed", soak.of_a_model(kind, number))
             with redirect_stdout(nowhere):
                 if number % COMMAND_EVERY == 0:
                     counts.add("by the command line", soak.of_the_command())

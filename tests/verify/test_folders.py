@@ -1,6 +1,8 @@
 """`scratchvae verify FOLDER`: one line for each file, whatever the others do."""
 
 import csv
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ def {0}(x): return x * x
 def {0}_backward(dy, x): return {1}
 def inputs_{0}(): return {{"x": np.arange(1.0, 4)}}
 """
+SLEEP = "61.375"  # seconds, by which the test knows its process
 VERDICTS = ("PASS", "FAIL", "not written yet", "nothing to check")
 
 
@@ -68,7 +71,35 @@ def test_files_of_one_name_are_told_apart_and_graded(grade, tmp_path):
 
 
 def test_a_folder_where_all_pass_exits_with_0(grade):
-    assert grade({"a.py": PAIR.format("f", "2 * dy * x")}, "--seed", "3")[0] == 0
+    assert grade({"a.py": PAIR.format("f", "2 * dy * x")})[0] == 0
+
+
+def test_a_file_sees_no_arguments_and_one_thread(grade):
+    text = (
+        "import os, sys\nassert (sys.argv[1:], os.environ['OPENBLAS_NUM_THREADS']) == ([], '1')\n"
+    )
+    assert grade({"a.py": text + PAIR.format("f", "2 * dy * x")})[0] == 0
+
+
+def test_the_seed_is_that_of_the_option(grade):
+    """A backward that is wrong in one entry has an error that depends on the directions."""
+    text = PAIR.format("f", "2 * dy * x + np.array([0, 0, 1])")
+    (_, a, _), (_, b, _), (_, again, _) = (
+        grade({"a.py": text}, "--seed", seed) for seed in ("0", "3", "3")
+    )
+    assert a != b == again
+
+
+def test_names_and_findings_are_printable(grade, tmp_path):
+    """A spreadsheet opens the grades, and a terminal shows them."""
+    files = {"=1+1/a.py": "raise ValueError('\\x1b[2K')", "b\nc.py": PAIR.format("f", "2 * dy * x")}
+    files[os.fsdecode(b"m\xfcller.py")] = PAIR.format("f", "dy")
+    code, found, _ = grade(files, "--csv", str(tmp_path / "grades.csv"))
+    assert code == 1
+    assert list(found) == ["./=1+1/a.py", r"b\nc.py", r"m\udcfcller.py"]
+    assert found["./=1+1/a.py"][1] == r"does not run: ValueError: \x1b[2K"
+    rows = list(csv.DictReader((tmp_path / "grades.csv").read_text().splitlines()))
+    assert [row["file"] for row in rows] == list(found)
 
 
 @pytest.mark.parametrize(
@@ -116,20 +147,23 @@ def test_the_line_of_a_file_says_that_a_pair_could_not_be_checked(grade):
     assert found["a.py"][1].endswith(" (1 of 2 pairs could not be checked)")
 
 
-def test_an_endless_file_is_stopped(grade, monkeypatch):
+def test_an_endless_file_is_stopped_with_what_it_started(grade, tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "TIME_LIMIT", 1)
-    code, found, _ = grade({"a.py": "while True: pass"})
+    child = f"import subprocess\nchild = subprocess.Popen(['sleep', '{SLEEP}'])\n"
+    code, found, _ = grade({"a.py": child + "while True: pass"})
+    args = ["ps", "-eo", "args"]
+    assert SLEEP not in subprocess.run(args, capture_output=True, text=True, check=True).stdout
     assert code == 1
     assert found["a.py"] == ("FAIL", "ran for more than 1 s: look for an endless loop")
 
 
 def test_of_several_pairs_the_first_mistake_is_named(grade):
-    wrong = PAIR.format("cube", "dy")
+    wrong = PAIR.format("cube", "dy") + PAIR.format("line", "dy")
     unwritten = PAIR.format("todo", "").replace("return \n", "raise NotImplementedError\n")
     text = unwritten + PAIR.format("square", "2 * dy * x")
     _, found, _ = grade({"a.py": text + wrong, "b.py": text})
     assert found["a.py"][0] == "FAIL"
-    assert found["a.py"][1].startswith("1 of 3 pairs; cube: dx: ")
+    assert found["a.py"][1].startswith("1 of 4 pairs; cube: dx: ")
     assert found["b.py"] == (
         "not written yet",
         "1 of 2 pairs; todo: todo_backward is not written yet",

@@ -195,7 +195,7 @@ class Columns:
             )
             remedy = "correct it, or leave the cell empty and use --missing mean (missing='mean')"
             if len(bad) > 1:
-                remedy += "; if the row holds no data, but units for example, delete it"
+                remedy += "; if the row is not data (units, for example), delete it"
             return UnreadableFile(f"{found}, {why}: {remedy}")
         found += ", which is not a number"
         if others := [self.kept[i] for i in columns if i != j]:

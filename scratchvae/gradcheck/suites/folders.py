@@ -5,7 +5,10 @@ process does not stop the others. This guards against accidents only: the code o
 executed with the rights of the user.
 """
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,13 +18,14 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ...errors import InputError
+from ...errors import InputError, printable
 from ..pair import NOT_WRITTEN
 from ..report import FAIL, GOOD, PASS
 from .files import NothingToCheck, Refused, check_file
 
 NOTHING = "nothing to check"
 TIME_LIMIT = 60  # seconds for a file
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 CHECK = "import sys; sys.path[:] = {}; from {} import check_to; check_to(*sys.argv[1:])"
 
 
@@ -29,11 +33,13 @@ CHECK = "import sys; sys.path[:] = {}; from {} import check_to; check_to(*sys.ar
 class Grade:
     """The result of one file.
 
-    file      its path within the folder
+    file      its path within the folder; "./" leads where a spreadsheet would see a formula
     verdict   PASS, FAIL, "not written yet" (every pair that fails is unfinished) or NOTHING
     pairs     how many there are; 0 if the file has none or could not be checked
     passed    how many of them passed
     finding   what is wrong; the names of the pairs if nothing is
+
+    file and finding have no control characters.
     """
 
     file: str
@@ -52,13 +58,17 @@ def check_folder(folder: Path, *, seed: int = 0, processes: int = 1) -> Iterator
     files = list(_files(folder))
     if not files:
         raise InputError(f"{folder} holds no Python file: check the path")
+    running: set[subprocess.Popen] = set()
     with TemporaryDirectory() as results:
-        grade = partial(_grade, folder, Path(results), seed)
+        grade = partial(_grade, folder, Path(results), seed, running)
         pool = ThreadPoolExecutor(processes)
         try:
             yield from pool.map(grade, range(len(files)), files)
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in tuple(running):
+                _kill(process)
+            pool.shutdown()
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -72,28 +82,48 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _grade(folder: Path, results: Path, seed: int, number: int, file: Path) -> Grade:
-    """Check one file in a process of its own."""
+def _kill(process: subprocess.Popen) -> None:
+    """End the process, with those that it has started where the system has process groups."""
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
+def _grade(
+    folder: Path, results: Path, seed: int, running: set[subprocess.Popen], number: int, file: Path
+) -> Grade:
+    """Check one file in a process of its own, which is in `running` meanwhile."""
     result = results / f"{number}.json"
-    name = file.relative_to(folder).as_posix()
+    name = printable(file.relative_to(folder).as_posix())
+    name = f"./{name}" if name[0] in "=+-@" else name
     code = CHECK.format(sys.path, __name__)
+    process = subprocess.Popen(  # noqa: S603 - this interpreter
+        [sys.executable, "-c", code, str(file), str(result), str(seed)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True, env=ONE_THREAD | os.environ,
+    )  # fmt: skip
+    running.add(process)
     try:
-        process = subprocess.run(  # noqa: S603 - this interpreter
-            [sys.executable, "-c", code, str(file), str(result), str(seed)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            timeout=TIME_LIMIT, check=False,
-        )  # fmt: skip
+        process.wait(TIME_LIMIT)
     except subprocess.TimeoutExpired:
         return Grade(
             name, FAIL, 0, 0, f"ran for more than {TIME_LIMIT} s: look for an endless loop"
         )
+    finally:
+        if process.poll() is None:
+            _kill(process)
+            process.wait()
+        running.discard(process)
     if not result.exists():
         text = f"ended its process (exit code {process.returncode}) before its pairs were checked"
         return Grade(name, FAIL, 0, 0, text)
     found = json.loads(result.read_text("utf-8"))
     pairs = found["pairs"]
     if found["problem"]:
-        return Grade(name, NOTHING if found["nothing"] else FAIL, 0, 0, found["problem"])
+        verdict = NOTHING if found["nothing"] else FAIL
+        return Grade(name, verdict, 0, 0, printable(found["problem"]))
     bad = [pair for pair in pairs if not pair[1]]
     if not bad:
         return Grade(name, PASS, len(pairs), len(pairs), ", ".join(pair[0] for pair in pairs))
@@ -102,7 +132,7 @@ def _grade(folder: Path, results: Path, seed: int, number: int, file: Path) -> G
     *_, finding = (wrong or bad)[0]
     if unchecked := sum(not pair[3] for pair in pairs):
         finding += f" ({unchecked} of {len(pairs)} pairs could not be checked)"
-    return Grade(name, verdict, len(pairs), len(pairs) - len(bad), finding)
+    return Grade(name, verdict, len(pairs), len(pairs) - len(bad), printable(finding))
 
 
 def check_to(file: str, result: str, seed: str) -> None:
