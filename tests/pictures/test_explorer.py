@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from support import browser
 from support.command_line import refused
 
 from scratchvae import VAE, InputError, cli, load_data, load_model
@@ -288,41 +290,14 @@ def test_the_scripts_parse(path):
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory):
-    """A headless Chromium, driven by Selenium; skips where one of the two is missing."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if browser is None or driver is None:
-        pytest.skip("chromium or chromedriver is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (
-        *("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run"),
-        *("disable-background-networking", "disable-component-update", "disable-sync"),
-        *("disable-dev-shm-usage", f"user-data-dir={tmp_path_factory.mktemp('profile')}"),
-    ):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    window = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield window
-    window.quit()
+    with browser.chromium(tmp_path_factory.mktemp("profile")) as window:
+        yield window
 
 
-class Page:
-    """A page in the browser, and what a user does to it."""
-
+class View(browser.Page):
     def __init__(self, window, path):
-        self.window = window
-        self.resize(1180, 900)
-        window.get(path.as_uri())
+        super().__init__(window, path.as_uri(), width=1180)
         self.settle()
-
-    def resize(self, width, height, mobile=False):
-        size = {"width": width, "height": height, "mobile": mobile}
-        command = "Emulation.setDeviceMetricsOverride"
-        self.window.execute_cdp_cmd(command, {**size, "deviceScaleFactor": 1})
-
-    def js(self, script, *arguments):
-        return self.window.execute_script(script, *arguments)
 
     def settle(self):
         """Wait until two frames have been drawn, and the text that follows them has been set."""
@@ -331,9 +306,6 @@ class Page:
             "frame(() => frame(() => setTimeout(done, 150)))"
         )
         self.window.execute_async_script(script)
-
-    def find(self, name):
-        return self.window.find_element("id", name)
 
     def image(self, selector="#digit"):
         """The ink of a canvas, in [0, 255]."""
@@ -370,44 +342,30 @@ class Page:
         from selenium.webdriver.common.actions.action_builder import ActionBuilder
         from selenium.webdriver.common.actions.pointer_input import PointerInput
 
-        self.js("arguments[0].scrollIntoView({block: 'center'})", self.find("plane"))
+        self.js("arguments[0].scrollIntoView({block: 'center'})", self.find("#plane"))
         if touch:
             chain = ActionBuilder(self.window, mouse=PointerInput("touch", "finger"))
             at = chain.pointer_action
-            at.move_to(self.find("plane"), -50, 0).pointer_down()
-            at.move_to(self.find("plane"), right - 50, -up).pointer_up()
+            at.move_to(self.find("#plane"), -50, 0).pointer_down()
+            at.move_to(self.find("#plane"), right - 50, -up).pointer_up()
         else:
             chain = ActionChains(self.window)
-            chain.move_to_element_with_offset(self.find("plane"), -50, 0).click_and_hold()
+            chain.move_to_element_with_offset(self.find("#plane"), -50, 0).click_and_hold()
             chain.move_by_offset(right, -up).release()
         chain.perform()
         self.settle()
 
     def press(self, *keys):
-        self.find("plane").send_keys(*keys)
+        self.find("#plane").send_keys(*keys)
         self.settle()
 
-    def choose(self, name, value):
-        """Set a slider, a list or a box as a user would."""
-        self.js(
-            "arguments[0].value = arguments[1];"
-            "for (const e of ['input', 'change']) arguments[0].dispatchEvent(new Event(e));",
-            name if not isinstance(name, str) else self.find(name),
-            value,
-        )
+    def choose(self, selector, value):
+        super().choose(selector, value)
         self.settle()
 
-    def click(self, name):
-        self.js("arguments[0].click()", self.find(name))
+    def click(self, selector):
+        super().click(selector)
         self.settle()
-
-    def complaints(self):
-        return [entry["message"] for entry in self.window.get_log("browser")]
-
-    def shoot(self, name):
-        folder = os.environ.get("SCRATCHVAE_SCREENSHOTS")
-        if folder:
-            self.window.save_screenshot(str(Path(folder) / name))
 
 
 @pytest.fixture
@@ -418,7 +376,7 @@ def opened(chromium, models, tmp_path):
     def open_page(kind, **data):
         path = tmp_path / f"{kind}.html"
         path.write_text(page(models[kind], **data))
-        pages.append(Page(chromium, path))
+        pages.append(View(chromium, path))
         return pages[-1]
 
     yield open_page
@@ -489,7 +447,7 @@ def test_the_page_shows_what_the_model_decodes(shaped, chromium, tmp_path, rng):
     model, X = shaped
     path = tmp_path / "shaped.html"
     path.write_text(page(model, X, None))
-    view = Page(chromium, path)
+    view = View(chromium, path)
     images = model.rows_.images
     for z in rng.standard_normal((10, 2)):
         found = np.array(view.js("return [...explorer.means(arguments[0], 0)]", z.tolist()))
@@ -499,7 +457,7 @@ def test_the_page_shows_what_the_model_decodes(shaped, chromium, tmp_path, rng):
     shown = images(model.decode(view.z()[None]))[0]
     shown = shown if shown.ndim == 3 else shown[..., None] * np.ones(3)  # and not as ink
     np.testing.assert_allclose(view.colours() / 255, shown, atol=1e-3 + 1 / 255)
-    view.choose("sigma", "0")
+    view.choose("#sigma", "0")
     np.testing.assert_array_equal(view.colours("#samples canvas"), view.colours())
     height, width = shown.shape[:2]
     for selector in ("#digit", "#samples canvas"):
@@ -516,14 +474,13 @@ def test_the_page_shows_what_the_model_decodes(shaped, chromium, tmp_path, rng):
 def test_colour_is_not_inverted_in_the_dark(chromium, models, rng, tmp_path):
     X = rng.random((20, 4, 6, 3))
     colour = VAE(latent_dim=2, hidden=()).fit(X, epochs=1)
-    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
-    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
     for model, rows, expected in ((colour, X, "none"), (models["vae"], None, "invert(1)")):
         path = tmp_path / "dark.html"
         path.write_text(page(model, rows))
-        view = Page(chromium, path)
-        assert view.find("digit").value_of_css_property("filter") == expected
-    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+        view = View(chromium, path)
+        view.prefers(color_scheme="dark")
+        assert view.find("#digit").value_of_css_property("filter") == expected
+        view.prefers()
 
 
 def test_grey_photographs_are_no_ink(chromium, rng, tmp_path):
@@ -536,14 +493,14 @@ def test_grey_photographs_are_no_ink(chromium, rng, tmp_path):
     assert 'class="colour"' in text
     path = tmp_path / "photographs.html"
     path.write_text(text)
-    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
-    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
-    view = Page(chromium, path)
-    assert view.find("digit").value_of_css_property("filter") == "none"
+    view = View(chromium, path)
+    view.prefers(color_scheme="dark")
+    view.settle()
+    assert view.find("#digit").value_of_css_property("filter") == "none"
     expected = model.rows_.images(model.decode(view.z()[None]))[0]
     np.testing.assert_allclose(view.colours()[..., 0] / 255, expected, atol=1e-3 + 1 / 255)
     assert view.image().min() == 255, "opaque"
-    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    view.prefers()
 
 
 def test_ink_is_the_page_of_a_model_of_ink(models):
@@ -558,7 +515,7 @@ def test_names_of_classes_can_be_read_and_are_apart(chromium, models, tmp_path):
     names = np.array(kinds)[np.arange(60) // 3 % 5]  # all in one place
     path = tmp_path / "named.html"
     path.write_text(page(models["vae"], X, names))
-    view = Page(chromium, path)
+    view = View(chromium, path)
     view.js(
         "window.said = [];"
         "const write = CanvasRenderingContext2D.prototype.fillText;"
@@ -597,8 +554,8 @@ def test_names_of_classes_can_be_read_and_are_apart(chromium, models, tmp_path):
 @pytest.mark.parametrize("touch", [False, True], ids=["mouse", "touch"])
 def test_dragging_changes_the_digit(touch, opened):
     view = opened("vae")
-    view.choose("kind", "units")
-    assert view.find("plane").value_of_css_property("touch-action") == "none"  # nor scrolls
+    view.choose("#kind", "units")
+    assert view.find("#plane").value_of_css_property("touch-action") == "none"  # nor scrolls
     before, z = view.image(), view.z()
     view.drag(touch)
     assert abs(view.image() - before).max() > 5
@@ -612,7 +569,7 @@ def test_the_arrow_keys_move_the_point_and_a_reader_hears_where_it_is(opened):
     from selenium.webdriver import Keys
 
     view = opened("vae")
-    view.choose("kind", "units")
+    view.choose("#kind", "units")
     view.press(Keys.HOME)
     np.testing.assert_array_equal(view.z(), 0)
     across, up = view.js("return explorer.at.units")
@@ -621,10 +578,10 @@ def test_the_arrow_keys_move_the_point_and_a_reader_hears_where_it_is(opened):
     z = view.z()
     assert z[across] > z[up] > 0
     assert abs(view.image() - before).max() > 5
-    said = view.find("where").text
+    said = view.find("#where").text
     assert f"z[{across}] = {z[across]:.2f}, z[{up}] = {z[up]:.2f}" in said
     assert "The nearest test example of label" in said
-    assert f"{z[across]:.2f}" in view.find("digit").get_attribute("aria-label")
+    assert f"{z[across]:.2f}" in view.find("#digit").get_attribute("aria-label")
     view.press(Keys.SHIFT + Keys.ARROW_RIGHT)
     assert view.z()[across] == pytest.approx(z[across] * 9 / 4)
     assert view.js("return document.activeElement.id") == "plane"
@@ -634,10 +591,10 @@ def test_the_arrow_keys_move_the_point_and_a_reader_hears_where_it_is(opened):
 def test_everything_that_can_be_used_has_a_name(opened):
     view = opened("cvae")
     seen = 0
-    for tab in ("tab-space", "tab-gradient"):
+    for tab in ("#tab-space", "#tab-gradient"):
         view.click(tab)
         parts = "button, input, select, #plane, #digit, #samples, svg, [role=tabpanel]"
-        for element in view.window.find_elements("css selector", parts):
+        for element in view.find_all(parts):
             if element.is_displayed():
                 assert element.accessible_name, element.get_attribute("outerHTML")
                 seen += 1
@@ -647,13 +604,13 @@ def test_everything_that_can_be_used_has_a_name(opened):
 def test_the_label_changes_the_digit(opened, models):
     for kind in ("cvae", "m2"):
         view = opened(kind)
-        assert view.find("label").is_displayed()
+        assert view.find("#label").is_displayed()
         before = view.image()
-        view.choose("label", "2")
+        view.choose("#label", "2")
         assert abs(view.image() - before).max() > 20
         shown = np.clip(models[kind].decode(view.z()[None], 2)[0], 0, 1)
         np.testing.assert_allclose(view.image() / 255, shown, atol=1e-3 + 0.5 / 255)
-    assert not opened("vae").find("label").is_displayed()
+    assert not opened("vae").find("#label").is_displayed()
 
 
 def test_the_walk_goes_from_a_to_b(opened):
@@ -661,21 +618,21 @@ def test_the_walk_goes_from_a_to_b(opened):
 
     view = opened("vae")
     view.press(Keys.HOME)
-    view.click("set-a")
+    view.click("#set-a")
     view.drag()
     b = view.z()
     view.press("b")
-    view.choose("walk", "0.25")
+    view.choose("#walk", "0.25")
     np.testing.assert_allclose(view.z(), b / 4)
     first = view.image()
-    view.choose("walk", "1")
+    view.choose("#walk", "1")
     np.testing.assert_allclose(view.z(), b)
     assert abs(view.image() - first).max() > 5
-    view.click("play")
-    assert view.find("play").text == "stop"
+    view.click("#play")
+    assert view.find("#play").text == "stop"
     seen = {tuple(view.z()) for _ in range(4) if view.settle() is None}
     assert len(seen) == 4
-    view.click("play")
+    view.click("#play")
     still = view.z()
     view.settle()
     np.testing.assert_array_equal(view.z(), still)
@@ -684,45 +641,44 @@ def test_the_walk_goes_from_a_to_b(opened):
 def test_sigma_spreads_the_samples(opened):
     view = opened("vae")
     samples = [f"#samples canvas:nth-child({k})" for k in range(1, 9)]
-    view.choose("sigma", "0")
+    view.choose("#sigma", "0")
     for sample in samples:
         np.testing.assert_array_equal(view.image(sample), view.image())
-    view.choose("sigma", "1")
+    view.choose("#sigma", "1")
     spread = [view.image(sample) for sample in samples]
     assert len({tuple(image) for image in spread}) == 8
     z, eps = view.z(), np.array(view.js("return explorer.at.eps"))
     found = np.array(view.js("return [...explorer.means(arguments[0], 0)]", list(z + eps[3])))
     np.testing.assert_allclose(spread[3] / 255, np.clip(found, 0, 1), atol=1 / 255)
-    view.click("draw")
+    view.click("#draw")
     assert abs(view.image(samples[3]) - spread[3]).max() > 2
 
 
 def test_units_are_chosen_and_the_others_have_sliders(opened):
     view = opened("cvae")
-    assert not view.find("across").is_displayed()
-    view.choose("kind", "units")
-    assert view.find("across").is_displayed()
+    assert not view.find("#across").is_displayed()
+    view.choose("#kind", "units")
+    assert view.find("#across").is_displayed()
     across, up = view.js("return explorer.at.units")
     (third,) = {0, 1, 2} - {across, up}
-    slider = view.window.find_element("css selector", "#sliders input")
     before = view.image()
-    view.choose(slider, "1.5")
+    view.choose("#sliders input", "1.5")
     assert view.z()[third] == 1.5
     assert abs(view.image() - before).max() > 2
-    view.choose("up", str(third))
+    view.choose("#up", str(third))
     assert view.js("return explorer.at.units") == [across, third]
-    view.choose("across", str(third))  # taken: they change places
+    view.choose("#across", str(third))  # taken: they change places
     assert view.js("return explorer.at.units") == [third, across]
-    assert view.find("up").get_attribute("value") == str(across)
+    assert view.find("#up").get_attribute("value") == str(across)
 
 
 def test_a_page_without_labels(opened):
     view = opened("vae", X=images()[0])
-    assert view.find("where").text.endswith("the code of a test example.")
+    assert view.find("#where").text.endswith("the code of a test example.")
     assert len(view.js("return document.getElementById('kind').options")) == 2
     view.drag()
-    assert "The nearest test example is" in view.find("where").text
-    view.click("another")
+    assert "The nearest test example is" in view.find("#where").text
+    view.click("#another")
     assert view.js("return explorer.at.z.length") == 3
 
 
@@ -731,12 +687,12 @@ def test_a_label_that_is_markup_is_shown_as_text(chromium, tmp_path):
     y = np.array(["</script><b>", "<i>x</i>"])[np.arange(60) % 2]
     path = tmp_path / "evil.html"
     path.write_text(page(MODELS["cvae"](latent_dim=2, hidden=(5,)).fit(X, y, epochs=1), X, y))
-    view = Page(chromium, path)
-    assert view.find("legend").text.split() == ["</script><b>", "<i>x</i>"]
+    view = View(chromium, path)
+    assert view.find("#legend").text.split() == ["</script><b>", "<i>x</i>"]
     assert view.complaints() == []
 
 
-@pytest.mark.parametrize("tab", ["tab-space", "tab-gradient"])
+@pytest.mark.parametrize("tab", ["#tab-space", "#tab-gradient"])
 def test_it_fits_a_phone_and_the_dark(tab, opened):
     view = opened("cvae")
     view.resize(375, 667, mobile=True)
@@ -744,23 +700,22 @@ def test_it_fits_a_phone_and_the_dark(tab, opened):
     assert view.js("return document.documentElement.scrollWidth") == 375
     paper = "return getComputedStyle(document.body).backgroundColor"
     light = view.js(paper)
-    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
-    view.window.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    view.prefers(color_scheme="dark")
     view.settle()
     assert view.js(paper) != light
-    view.window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    view.prefers()
 
 
 def test_the_tabs_are_opened_by_keys(opened):
     from selenium.webdriver import Keys
 
     view = opened("vae")
-    view.find("tab-space").send_keys(Keys.ARROW_RIGHT)
-    assert view.find("gradient").is_displayed()
-    assert not view.find("space").is_displayed()
+    view.find("#tab-space").send_keys(Keys.ARROW_RIGHT)
+    assert view.find("#gradient").is_displayed()
+    assert not view.find("#space").is_displayed()
     assert view.js("return document.activeElement.id") == "tab-gradient"
     view.window.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
-    assert view.find("space").is_displayed()
+    assert view.find("#space").is_displayed()
 
 
 # ----------------------------------------------------------------------------- the page of a run
@@ -771,20 +726,24 @@ def test_the_page_of_a_run_fits_a_phone_and_its_commands_are_copied(chromium, tm
     record = dict.fromkeys(COLUMNS, 12345.678)
     command = ["/a/long/path/to/the/python", "-m", "scratchvae", "explore", "runs/a run"]
     text = page_of_run(
-        "VAE", numbers, "data   " + 30 * "w", [record], {}, {}, {"seed": 0}, {}, [command] * 2
+        *("VAE", numbers, "data   " + 30 * "w", [record], {"picture.png": "a picture"}),
+        *({}, {"seed": 0}, {}, [command] * 2),
     )
+    assert "default-src 'none'" in text
     path = tmp_path / "index.html"
+    Image.new("L", (9, 4)).save(tmp_path / "picture.png")
     path.write_text(text)
-    view = Page(chromium, path)
+    view = View(chromium, path)
     view.resize(360, 700, mobile=True)
     view.settle()
     assert view.js("return document.documentElement.scrollWidth") == 360
+    assert view.js("return document.querySelector('figure img').naturalWidth") == 9
     cut = (
         "return [...document.querySelectorAll('.tiles div')]"
         ".filter((tile) => tile.scrollWidth > tile.clientWidth).length"
     )
     assert view.js(cut) == 0
-    buttons = view.window.find_elements("css selector", ".commands button")
+    buttons = view.find_all(".commands button")
     line = "/a/long/path/to/the/python -m scratchvae explore 'runs/a run'"
     assert [button.accessible_name for button in buttons] == [f"copy {line}"] * 2
     for denied in ("", "navigator.clipboard.writeText = () => Promise.reject(new Error());"):
@@ -798,6 +757,9 @@ def test_the_page_of_a_run_fits_a_phone_and_its_commands_are_copied(chromium, tm
         view.settle()
         assert view.js("return copied") == [["copy" if denied else "clip", line]]
         assert buttons[1].text == "copied"
+        assert buttons[1].accessible_name == f"copied {line}"
+    view.window.execute_async_script("setTimeout(arguments[0], 2000)")
+    assert [button.accessible_name for button in buttons] == [f"copy {line}"] * 2
     assert view.complaints() == []
 
 
@@ -829,8 +791,6 @@ def test_the_planes_are_those_of_most_variance(models):
 def test_the_originals_are_reduced_to_fit(models, monkeypatch):
     from io import BytesIO
 
-    from PIL import Image
-
     X, _ = images()
     for most, side in ((explorer.MOST_PIXELS, 8), (60 * 4 * 4, 4)):
         monkeypatch.setattr(explorer, "MOST_PIXELS", most)
@@ -859,12 +819,12 @@ def test_the_principal_plane_is_first_and_a_drag_stays_in_it(opened):
     np.testing.assert_allclose([first, second], under, atol=0.02)
     assert f"first axis = {first:.2f}, second axis = {second:.2f}".replace(
         "-", "\N{MINUS SIGN}"
-    ) in (view.find("where").text)
+    ) in (view.find("#where").text)
 
 
 def spot(view, n):
     """Where the dot of a test example lies, from the middle of the plane; it comes into view."""
-    view.js("arguments[0].scrollIntoView({block: 'center'})", view.find("plane"))
+    view.js("arguments[0].scrollIntoView({block: 'center'})", view.find("#plane"))
     x, y, size = view.js(
         "const {view, coordinates, size} = explorer.plane, [a, b] = view.codes[arguments[0]];"
         "const [low, high] = [coordinates([0, size()]), coordinates([size(), 0])];"
@@ -877,7 +837,7 @@ def point_at(view, n, click=False):
     from selenium.webdriver import ActionChains
 
     chain = ActionChains(view.window).move_to_element_with_offset(
-        view.find("plane"), *spot(view, n)
+        view.find("#plane"), *spot(view, n)
     )
     (chain.click() if click else chain).perform()
     view.settle()
@@ -886,26 +846,26 @@ def point_at(view, n, click=False):
 def test_a_test_example_is_shown_under_the_mouse_and_chosen_by_a_click(opened, models):
     X, y = images()
     view = opened("cvae")
-    assert not view.find("hover").is_displayed()
+    assert not view.find("#hover").is_displayed()
     point_at(view, 20)
     n = view.js("return explorer.at.marked")
     gap = np.subtract(spot(view, n), spot(view, 20))
     assert np.hypot(*gap) < 2, "dots may lie over each other"
-    assert view.find("hover-label").text == str(y[n])
+    assert view.find("#hover-label").text == str(y[n])
     np.testing.assert_allclose(view.image("#thumbnail") / 255, X[n], atol=0.51 / 255)
     point_at(view, n, click=True)
     np.testing.assert_allclose(view.z(), models["cvae"].transform(X, y=y)[n], atol=1e-6)
-    assert view.find("label").get_attribute("value") == str(y[n])
+    assert view.find("#label").get_attribute("value") == str(y[n])
     np.testing.assert_allclose(view.image("#original") / 255, X[n], atol=0.51 / 255)
-    assert view.find("where").text.endswith(f"the code of a test example of label {y[n]}.")
-    assert view.find("original").get_attribute("aria-label").endswith(f"of label {y[n]}")
+    assert view.find("#where").text.endswith(f"the code of a test example of label {y[n]}.")
+    assert view.find("#original").get_attribute("aria-label").endswith(f"of label {y[n]}")
 
 
 def test_the_nearest_original_stands_beside_the_decoded(shaped, chromium, tmp_path):
     model, X = shaped
     path = tmp_path / "shaped.html"
     path.write_text(page(model, X, None))
-    view = Page(chromium, path)
+    view = View(chromium, path)
     view.drag()
     n = np.hypot(*(model.transform(X) - view.z()).T).argmin()
     assert view.js("return explorer.at.nearest") == n
@@ -922,7 +882,7 @@ def test_the_nearest_original_stands_beside_the_decoded(shaped, chromium, tmp_pa
 
 def test_the_legend_hides_a_class(opened):
     view = opened("vae")
-    second = view.window.find_element("css selector", "#legend li:nth-child(2) button")
+    second = view.find("#legend li:nth-child(2) button")
     colour = [int(explorer.class_colours(3)[1][i : i + 2], 16) for i in (1, 3, 5)]
 
     def dots():
@@ -952,9 +912,9 @@ def test_the_wheel_and_the_keys_zoom_about_a_point(opened):
     size = view.js("return explorer.plane.size()")
     spot = [round(size / 2) + 100, round(size / 2) - 60]
     fixed = view.js(where, spot)
-    view.js("arguments[0].scrollIntoView({block: 'center'})", view.find("plane"))
+    view.js("arguments[0].scrollIntoView({block: 'center'})", view.find("#plane"))
     top = view.js("return scrollY")
-    origin = ScrollOrigin.from_element(view.find("plane"), 100, -60)
+    origin = ScrollOrigin.from_element(view.find("#plane"), 100, -60)
     ActionChains(view.window).scroll_from_origin(origin, 0, -300).perform()
     view.settle()
     assert view.js("return explorer.plane.view.r") == pytest.approx(r / 1.002**300)
@@ -970,9 +930,65 @@ def test_the_wheel_and_the_keys_zoom_about_a_point(opened):
     assert view.js("return explorer.plane.view.r") == pytest.approx(0.8 * r)
 
 
+def test_the_view_has_its_limits(opened):
+    view = opened("vae")
+    r, whole, fits, again = view.js(
+        "const p = explorer.plane, fits = p.zoom(1e-9, [10, 10]);"
+        "return [p.view.r, p.view.whole, fits, p.zoom(0.5, [10, 10])]"
+    )
+    assert (fits, again) == (True, False)
+    assert r == pytest.approx(whole / 50)
+    view.press("0")
+    away = view.js(
+        "const p = explorer.plane, z = p.moved(explorer.at.z, [1e3, -1e3]);"
+        "return p.at(z).map((c, axis) => c - p.view.middle[axis])"
+    )
+    np.testing.assert_allclose(away, [whole, -whole])
+    away, r = view.js(
+        "const p = explorer.plane, far = (z) => Math.abs(p.at(z)[0] - p.view.middle[0]);"
+        "const z = p.view.codes.map((code) => p.moved(explorer.at.z, code))"
+        "  .reduce((a, b) => far(b) > far(a) ? b : a);"
+        "p.zoom(0.1, [p.size() / 2, p.size() / 2]), p.follow(z);"
+        "return [Math.abs(p.at(z)[0] - p.view.mid[0]), p.view.r]"
+    )
+    assert away == pytest.approx(0.95 * r), "in view, and no further than needed"
+
+
+def test_a_test_example_is_found_within_ten_pixels(opened):
+    found = opened("vae").js(
+        "const p = explorer.plane, { codes, mid, r } = p.view, right = (n) => codes[n][0];"
+        "const n = codes.reduce((best, _, k) => right(k) > right(best) ? k : best, 0);"
+        "const [x, y] = codes[n].map((c, axis) =>"
+        "  (p.size() / 2) * (1 + (axis ? -1 : 1) * (c - mid[axis]) / r));"
+        "return [n, ...[9.9, 10.1].map((away) => p.exampleAt([x + away, y], () => true))]"
+    )
+    assert found[1:] == [found[0], -1]
+
+
+def test_the_ticks_stand_where_they_say(opened):
+    view = opened("vae")
+    view.js(
+        "window.said = [];"
+        "const write = CanvasRenderingContext2D.prototype.fillText;"
+        "CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {"
+        "  said.push([text, x, y]); return write.call(this, text, x, y); };"
+    )
+    view.press("+")
+    size = view.js("return explorer.plane.size()")
+    seen = [set(), set()]
+    for text, x, y in view.js("return said"):
+        for axis, edge in enumerate((y == size - 10, x == 14)):
+            if edge:
+                at = view.js("return explorer.plane.coordinates(arguments[0])", [x, y])[axis]
+                tick = float(text.replace("\N{MINUS SIGN}", "-"))
+                assert tick == pytest.approx(at, abs=1e-3)
+                seen[axis].add(np.sign(tick))
+    assert seen == [{-1, 0, 1}] * 2
+
+
 def test_two_fingers_zoom(opened):
     view = opened("vae")
-    view.js("arguments[0].scrollIntoView({block: 'center'})", view.find("plane"))
+    view.js("arguments[0].scrollIntoView({block: 'center'})", view.find("#plane"))
     x, y = view.js(
         "const b = $('plane').getBoundingClientRect();"
         "return [b.x + b.width / 2, b.y + b.height / 2]"
@@ -1000,8 +1016,8 @@ def test_two_units_are_decoded_in_the_background(chromium, opened, tmp_path):
     vae = VAE(latent_dim=2, hidden=(20,), likelihood="bernoulli").fit(X, epochs=30, lr=0.01)
     path = tmp_path / "two.html"
     path.write_text(page(vae, X, y))
-    view = Page(chromium, path)
-    assert not view.find("kind").is_displayed()
+    view = View(chromium, path)
+    assert not view.find("#kind").is_displayed()
     for key in ("", "+"):
         if key:
             view.press(key)
@@ -1017,10 +1033,10 @@ def test_two_units_are_decoded_in_the_background(chromium, opened, tmp_path):
             [3 * SIDE, 2 * SIDE, SIDE, SIDE],
         )
         np.testing.assert_allclose(np.array(ink) / 255, vae.decode([z])[0], atol=1.5e-3 + 0.5 / 255)
-    view.click("behind")
+    view.click("#behind")
     assert view.js("return explorer.plane.view.behind") is None
     assert view.complaints() == []
-    assert not opened("vae").find("behind").is_displayed(), "of three units"
+    assert not opened("vae").find("#behind").is_displayed(), "of three units"
 
 
 # ------------------------------------------------------------------------------ one gradient
@@ -1043,10 +1059,9 @@ def of_the_package(found):
 @pytest.mark.parametrize("eps", ["0.7", "-1.3"])
 def test_gradients_by_hand_are_slopes_and_those_of_the_package(eps, opened):
     view = opened("vae")
-    view.click("tab-gradient")
+    view.click("#tab-gradient")
     for knob, value in (("x[1]", "0.6"), ("eps", eps), ("dec0_W[0,0]", "-1.4")):
-        element = view.window.find_element("css selector", f'[data-knob="{knob}"]')
-        view.choose(element, value)
+        view.choose(f'[data-knob="{knob}"]', value)
     found = rows(view)
     assert found["eps"]["value"] == float(eps)
     derived = {name: row for name, row in found.items() if row.get("hand") is not None}
@@ -1069,55 +1084,68 @@ def test_gradients_by_hand_are_slopes_and_those_of_the_package(eps, opened):
         for index in np.ndindex(g.shape):
             row = found[f"{name}[{','.join(map(str, index))}]"]
             assert row["hand"] == pytest.approx(g[index], rel=1e-10)
-    assert view.find("verdict").text == "All 27 gradients by hand agree with their slopes."
+    assert view.find("#verdict").text == "All 27 gradients by hand agree with their slopes."
     about = view.js("return document.querySelector('#gradient .what').textContent")
     assert "tanh unit (derivative 1 \N{MINUS SIGN} tanh\N{SUPERSCRIPT TWO})" in about
 
 
 def test_a_forgotten_sum_is_seen_and_a_step_lowers_the_loss(opened):
     view = opened("vae")
-    view.click("tab-gradient")
+    view.click("#tab-gradient")
     start = rows(view)["loss"]["value"]
-    view.choose("bug", "forget")
-    said = view.find("verdict").text
+    view.choose("#bug", "forget")
+    said = view.find("#verdict").text
     assert said.startswith("Wrong: d")
     assert "dmu," in said
     assert "dmu_kl" not in said
     assert "dout_W" not in said
     assert view.js("return document.querySelectorAll('tr.wrong').length") == said.count(" d")
-    view.choose("bug", "")
-    view.click("step")
+    view.choose("#bug", "")
+    view.click("#step")
     assert rows(view)["loss"]["value"] < start
-    view.click("reset")
+    view.click("#reset")
     assert rows(view)["loss"]["value"] == start
 
 
 @pytest.mark.parametrize(("bug", "ratio"), [("half", 2), ("noise", -1.1 / 0.7)])
 def test_a_bug_in_the_noise_is_seen_in_the_table_and_in_the_diagram(bug, ratio, opened):
     view = opened("vae")
-    view.click("tab-gradient")
+    view.click("#tab-gradient")
     fill = (
         "return [...document.querySelectorAll('#gradient g')].filter(g => g.textContent"
         ".includes(arguments[0])).map(g => getComputedStyle(g.firstElementChild).fill)[0]"
     )
     right = view.js(fill, "logvar")
-    view.choose("bug", bug)
+    view.choose("#bug", bug)
     found = rows(view)["logvar_z"]
     assert found["hand"] == pytest.approx(ratio * found["slope"])
-    said = view.find("verdict").text
+    said = view.find("#verdict").text
     assert "dlogvar_z" in said
     assert "dmu" not in said
     assert "dhead_W[0,0]" not in said
     assert view.js(fill, "logvar") != right == view.js(fill, "dec1")
-    view.choose("bug", "")
+    view.choose("#bug", "")
     assert view.js(fill, "logvar") == right
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read(scheme, opened):
+    view = opened("cvae")
+    view.prefers(color_scheme=scheme)
+    found = view.contrasts()
+    view.click("#tab-gradient")
+    view.choose("#bug", "forget")
+    found += view.contrasts()
+    view.prefers()
+    assert len(found) > 200
+    assert {text: contrast for text, contrast in found if contrast < 4.5} == {}
 
 
 def test_the_losses_are_drawn_step_by_step(opened):
     view = opened("vae")
-    view.click("tab-gradient")
-    view.click("step")
-    view.click("steps")
+    view.click("#tab-gradient")
+    view.click("#step")
+    view.click("#steps")
     losses = view.js("return gradient.losses")
     assert losses[-1] == rows(view)["loss"]["value"]
     assert (np.diff(losses) < 0).all()
@@ -1125,9 +1153,9 @@ def test_the_losses_are_drawn_step_by_step(opened):
     x, y = np.array([float(v) for v in points.replace(",", " ").split()]).reshape(-1, 2).T
     np.testing.assert_allclose(x, np.linspace(0, 300, 52))
     np.testing.assert_allclose(y, np.interp(losses, (losses[-1], losses[0]), (68, 6)))
-    said = view.find("losses").get_attribute("aria-label")
+    said = view.find("#losses").get_attribute("aria-label")
     assert said == f"The loss, {losses[0]:.4f} at first, {losses[-1]:.4f} after 51 steps"
-    view.choose(view.window.find_element("css selector", '[data-knob="eps"]'), "0.2")
+    view.choose('[data-knob="eps"]', "0.2")
     assert view.js("return gradient.losses") == [rows(view)["loss"]["value"]]
 
 
@@ -1138,16 +1166,16 @@ def test_the_page_of_digits(chromium, tmp_path):
     vae = VAE(latent_dim=2).fit(X, epochs=epochs)
     path = tmp_path / "strokes.html"
     path.write_text(page(vae, *load_data("strokes", "test"), "strokes"))
-    view = Page(chromium, path)
+    view = View(chromium, path)
     view.resize(1120, 870)
     before = view.image()
-    view.choose("sigma", "0.5")
+    view.choose("#sigma", "0.5")
     view.drag(right=170, up=70)
     assert abs(view.image() - before).max() > 50
     view.shoot("explorer.png")
-    view.click("tab-gradient")
+    view.click("#tab-gradient")
     for _ in range(8):
-        view.click("step")
+        view.click("#step")
     view.resize(1120, 1330)
     view.settle()
     view.shoot("one_gradient.png")

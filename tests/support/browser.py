@@ -32,6 +32,26 @@ def chromium(profile):
     window.quit()
 
 
+CONTRASTS = """
+const g = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+const rgba = (colour) => {
+  g.clearRect(0, 0, 1, 1), g.fillStyle = colour, g.fillRect(0, 0, 1, 1);
+  return [...g.getImageData(0, 0, 1, 1).data];
+};
+const light = (colour) => rgba(colour).slice(0, 3).map((v) => v / 255).reduce((sum, v, k) =>
+  sum + [0.2126, 0.7152, 0.0722][k] * (v > 0.04045 ? ((v + 0.055) / 1.055) ** 2.4 : v / 12.92), 0);
+const own = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+const seen = [...document.querySelectorAll("body *")].filter(own);
+return seen.filter((e) => e.getClientRects().length).map((e) => {
+  const style = getComputedStyle(e), name = e.className.baseVal === undefined ? "color" : "fill";
+  let behind = e;
+  while (rgba(getComputedStyle(behind).backgroundColor)[3] < 255) behind = behind.parentElement;
+  const two = [style[name], getComputedStyle(behind).backgroundColor].map(light);
+  return [e.textContent.trim(), (Math.max(...two) + 0.05) / (Math.min(...two) + 0.05)];
+});
+"""
+
+
 class Page:
     def __init__(self, window, address, width=1280, height=900):
         self.window = window
@@ -72,6 +92,10 @@ class Page:
 
     def click(self, selector):
         self.js("arguments[0].click()", self.find(selector))
+
+    def contrasts(self):
+        """Of each text that is seen: the text, and its contrast with the colour behind it."""
+        return self.js(CONTRASTS)
 
     def complaints(self):
         return [entry["message"] for entry in self.window.get_log("browser")]

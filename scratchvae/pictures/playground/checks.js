@@ -13,6 +13,8 @@ function moderate(p, x) {
   return { ...p, head_W: p.head_W.map((w) => scale * w), head_b };
 }
 
+// log sigmoid(l) by its definition: accurate, as `sigmoid` is not, below -30, and finite
+const logSigmoid = (l) => Math.log(Math.max(1 / (1 + Math.exp(-l)), Number.MIN_VALUE));
 const norm = (a) => Math.sqrt(a.reduce((sum, v) => sum + v * v, 0));
 
 // Of each parameter W: (loss(W + h v) - loss(W - h v)) / 2h against dW . v, v a random unit vector
@@ -58,7 +60,7 @@ function meaning(weights, x, eps, bug, normal) {
   // -log p(x|z) of probabilities q
   const { y } = forward(p, x, eps, 0, bug);
   const nats = y.reduce(
-    (sum, l, i) => sum - x[i] * Math.log(sigmoid(l)) - (1 - x[i]) * Math.log(sigmoid(-l)), 0) / B;
+    (sum, l, i) => sum - x[i] * logSigmoid(l) - (1 - x[i]) * logSigmoid(-l), 0) / B;
   const charged = loss(2) - loss(1), rec = loss(0);
   return [
     { name: "samples", found: std, expected: 1, limit: ERRORS / Math.sqrt(2 * N * Z) },

@@ -15,11 +15,12 @@ const all = (selector) => [...document.querySelectorAll(selector)];
   const code = ["model", "checks", "worker"].map((name) => $(name).textContent).join("\n");
   const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
 
+  const isOn = (box) => box.checked && !box.disabled;
   const number = (id) => Number($(id).value);
   const settings = () => ({
     beta: 2 ** number("beta"), lr: 10 ** number("lr"), noise: $("noise").checked,
     batch: number("batch"), hidden: number("hidden"), seed: number("seed"),
-    bug: Object.fromEntries(all("[data-bug]").map((box) => [box.dataset.bug, box.checked])),
+    bug: Object.fromEntries(all("[data-bug]").map((box) => [box.dataset.bug, isOn(box)])),
   });
 
   // One request at a time: what is asked for meanwhile goes into the next
@@ -39,6 +40,12 @@ const all = (selector) => [...document.querySelectorAll(selector)];
     if (at.last && !Number.isFinite(at.last[0])) stop();
     if (Object.keys(at.todo).length) ask({});
     redraw();
+  };
+
+  worker.onerror = ({ message }) => {
+    at.busy = false;
+    play(false);
+    say(`The training stopped: ${message}`, true);
   };
 
   const mean = (rows) =>
@@ -151,9 +158,16 @@ const all = (selector) => [...document.querySelectorAll(selector)];
     for (const [k, name] of ["loss", "rec", "kl"].entries())
       $(name).textContent = at.last ? at.last[k].toFixed(2) : "";
     for (const text of all("[data-norm]")) text.textContent = short(at.norms[text.dataset.norm]);
+    at.listing ||= setTimeout(listNorms, 1000); // for a screen reader, which needs no frame rate
     const most = Math.max(...Object.values(at.norms));
     for (const wire of all("[data-wire]"))
       wire.style.strokeWidth = 1 + (7 * at.norms[wire.dataset.wire]) / most;
+  }
+
+  function listNorms() {
+    at.listing = 0;
+    $("norm-list").replaceChildren(...Object.entries(at.norms).map(([name, norm]) =>
+      Object.assign(document.createElement("li"), { textContent: `${name} ${short(norm)}` })));
   }
 
   // Every 40th frame is for the checks; with reduced motion, every other of few frames
@@ -228,10 +242,11 @@ const all = (selector) => [...document.querySelectorAll(selector)];
       ? "An ellipse is q(z|x) of a test digit: its mean, and one standard deviation around it."
       : "An autoencoder, without noise and KL: each test digit is a point.";
     for (const box of all("[data-bug]")) {
-      box.closest(".bug").classList.toggle("on", box.checked);
-      $(`why-${box.dataset.bug}`).hidden = !box.checked;
+      box.disabled = "needsNoise" in box.dataset && !$("noise").checked;
+      box.closest(".bug").classList.toggle("on", isOn(box));
+      $(`why-${box.dataset.bug}`).hidden = !isOn(box);
     }
-    $("break").classList.toggle("several", all("[data-bug]:checked").length > 1);
+    $("break").classList.toggle("several", all(".bug.on").length > 1);
     ask({ check: true });
   }
 
@@ -240,12 +255,13 @@ const all = (selector) => [...document.querySelectorAll(selector)];
   $("restart").onclick = $("hidden").onchange = $("seed").onchange = restart;
   $("beta").oninput = $("lr").oninput = $("batch").onchange = $("noise").onchange = change;
   for (const box of all("[data-bug]")) box.onchange = change;
+  const fields = "input, select";
+  const keys = { " ": [() => play(!at.playing), `button, ${fields}`], s: [step, fields] };
   addEventListener("keydown", (event) => {
-    const { key, target } = event, own = target.closest("button, input, select");
+    const [does, own] = keys[event.key] || [];
+    if (!does || event.target.closest(own)) return;
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    if (key === " " && !own) play(!at.playing);
-    else if (key === "s" && !target.closest("select, [type=number]")) step();
-    else return;
+    if (!event.repeat) does();
     event.preventDefault();
   });
   new ResizeObserver(redraw).observe($("plane"));
