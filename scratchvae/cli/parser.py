@@ -177,7 +177,7 @@ def parser() -> Parser:
         option(sub, "--device", "cpu or cuda; default: as in the run")
         option(sub, "--threads N", THREADS, type=count)
         if data:
-            text = "data other than the run's: their test split, or all of a file without splits"
+            text = "data other than the run's: their test split, or all rows if they have none"
             option(sub, "--data NAME|PATH", text, type=place)
             option(sub, "--data-dir DIR", DATA_DIR, type=place)
             reading_options(sub, skips=name == "anomaly")

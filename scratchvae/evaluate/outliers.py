@@ -27,7 +27,7 @@ class AnomalyDetector(HyperParameters):
     Learned by `fit`: `model_`, the trained copy, `offset_`, the threshold, in nats, and `normal_`,
     the mean bound of the training rows, None unless kind is "typicality". A row has the same score
     and verdict alone and among others. `pickle` and `joblib` save a detector; `model_.save` saves
-    its model. y holds labels; only a model that needs them reads them when it scores rows.
+    its model. y holds labels; scoring ignores them unless the model needs them.
     """
 
     model: Model | None = None

@@ -53,8 +53,8 @@ def check(
 ) -> Report:
     """Check a hand-written backward against finite differences; no tolerance is needed.
 
-    f(**inputs) returns an output y. f_backward(dy, ...) is called with whatever its signature names
-    of the inputs, `y`, and, if f returns (y, cache), `cache`. It returns one gradient, a tuple in
+    f(**inputs) returns an output y. f_backward(dy, ...) receives the arguments that it names:
+    inputs, `y`, and, if f returns (y, cache), `cache`. It returns one gradient, a tuple in
     the order of its keyword-only `d*` arguments (else of the forward's floating-point inputs), or a
     dict by input name. A gradient of None means zero; an input without a gradient is held constant.
     Inputs, outputs and gradients may be nested dicts, lists and tuples: dy has the structure of y,
