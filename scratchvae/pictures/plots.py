@@ -264,8 +264,8 @@ def traversals(
     axes.set_xticks(places, [f"{value:g}" for value in np.round(values, 2)])
     axes.set_xlabel(along)
     axes.annotate(  # above the marks: few rows of wide images have no room for a label beside them
-        of, (0, 1), (-4, 6), xycoords="axes fraction", textcoords="offset points", ha="right",
-        fontsize=9,
+        of, (0, 1), (-10, 6), xycoords="axes fraction", textcoords="offset points", ha="right",
+        fontsize=9, style="italic",
     )  # fmt: skip
     return figure
 
