@@ -46,7 +46,7 @@ class CollapseReport:
     def __str__(self) -> str:
         on, kl = self.active, self.unit_kl
         information, rows = max(self.information, 0), min(self.n, MAX_ROWS)
-        limit = f"{rows:,} rows show at most {self.information_limit:.2f}"
+        limit = f"{rows:,} rows limit it to {self.information_limit:.2f}"
         counts = f"""{self.verdict}
   {on.sum()} of {len(on)} units are active (variance of their means > 0.01, over {self.n:,} rows)
   mutual information of x and z: about {information:.2f} nats ({limit})

@@ -73,7 +73,7 @@ class Evaluation:
             rows.append(("  -log p(x|z)", self.rec, ""))
             rows.append(("  KL", self.kl, f"in {self.active_units} of {len(self.unit_kl)} units"))
             n = min(self.n, INFORMATION_ROWS)
-            text = f"mutual information, estimated; {n:,} examples show at most {log(n):.2f}"
+            text = f"mutual information, estimated; {n:,} examples limit it to {log(n):.2f}"
             rows.append(("I(x; z)", self.information, text))
         found = [(name, f"{value:.2f}", text) for name, value, text in rows]
         if self.error is not None:
@@ -143,7 +143,7 @@ def evaluate(
     numbers: Any = None,
     workers: int | str = 1,
 ) -> Evaluation:
-    """The ELBO of X (N,D) and its terms; with k, also the importance-weighted bound of log p(x).
+    """The ELBO of X (N,D) and its terms; with k, also the importance-weighted bound on log p(x).
 
     y (N,) are labels: the input of a ConditionalVAE, and the targets for a SemiSupervisedVAE's
     classifier. binarize "static" or "dynamic" first replaces grey pixels with one fixed binary

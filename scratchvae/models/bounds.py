@@ -35,7 +35,7 @@ def check_samples(model: Any, k: int | None) -> None:
 
 
 def of_rows(model: Any, X: np.ndarray, k: int | None, seed: int) -> np.ndarray:
-    """A lower bound of log p(x) for each validated row of X: (N,), nats.
+    """A lower bound on log p(x) for each validated row of X: (N,), nats.
 
     Without k, the ELBO, log p(x|z) - KL, with as many samples of z as in training. With k, the
     importance-weighted bound, log (1/k) sum_j p(x, z_j) / q(z_j|x). Memory does not depend on k.

@@ -384,7 +384,7 @@ def test_labels_belong_to_their_rows(monkeypatch):
     np.testing.assert_array_equal(labels, x[:, 0] > 0)
     np.testing.assert_array_equal(x[[0, -1]], DATA_X[[0, -1]])  # over all rows, not the first ones
     assert (r.n, r.information_limit) == (500, pytest.approx(np.log(50)))
-    assert "nats (50 rows show at most 3.91)\n" in str(r)
+    assert "nats (50 rows limit it to 3.91)\n" in str(r)
     with pytest.raises(InputError, match="pass y"):
         c.collapse_report(m, DATA_X)
 

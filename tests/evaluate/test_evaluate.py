@@ -217,7 +217,7 @@ def test_the_information_is_that_of_rows_from_the_whole(vae, rng, monkeypatch):
     monkeypatch.setattr(evaluation, "INFORMATION_ROWS", 4)
     found = evaluate(vae, X)
     assert found.information == pytest.approx(evaluate(vae, X[[0, 9, 19, 29]]).information)
-    assert f"4 examples show at most {np.log(4):.2f}" in str(found)
+    assert f"4 examples limit it to {np.log(4):.2f}" in str(found)
     assert sum(found.unit_kl) == pytest.approx(found.kl, rel=1e-5)
 
 
