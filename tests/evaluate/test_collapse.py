@@ -171,7 +171,7 @@ def test_the_numbers_of_codes_that_are_known():
     assert lines[0] == c.SPARE
     assert "2 of 3 units are active (variance of their means > 0.01, over 500 rows" in lines[1]
     assert f"about {r.information:.2f} nats" in lines[2]
-    assert f"at most {np.log(500):.2f}" in lines[2]
+    assert f"limit it to {np.log(500):.2f}" in lines[2]
     assert f"KL: {kl.sum():.2f} nats, from {kl.min():.3f} to {kl.max():.3f} per unit" in str(r)
     assert lines[-1] == f"- {r.findings[0]}"
 
