@@ -113,7 +113,8 @@ def out_of_date(rows, root):
         if "command" in row and not then:
             yield f"{row['id']}: --record has not stored its code yet"
         elif paths := [path for path, was in then.items() if now.get(path) != was]:
-            yield f"{row['id']}: {', '.join(paths)} changed since {row['date']}"
+            few = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+            yield f"{row['id']}: {few} changed since {row['date']}"
 
 
 def trace(out, recipe, *argv):

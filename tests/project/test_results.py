@@ -246,6 +246,15 @@ def test_a_row_is_out_of_date_when_code_that_it_loads_changes(
     assert listed(checkout, capsys) == ([lines] if stale else [])
 
 
+def test_of_many_changed_files_a_few_are_named(checkout):
+    was = " ".join(f"scratchvae/m{i}.py:0" for i in range(5))
+    row = {"id": "one", "command": "python one.py", "date": "2026-01-01", "code": was}
+    (line,) = results.out_of_date([row], checkout)
+    assert line.endswith(
+        "m0.py, scratchvae/m1.py, scratchvae/m2.py and 2 more changed since 2026-01-01"
+    )
+
+
 def test_a_module_that_is_gone_has_changed(checkout, capsys):
     call(checkout, "--record", "--data-dir", str(checkout))
     (checkout / "scratchvae" / "b.py").unlink()
