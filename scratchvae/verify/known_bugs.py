@@ -88,6 +88,15 @@ def kl_gradients_times(of_mu, of_logvar):
     return bug_in(ops, gaussian_kl_backward=gaussian_kl_backward)
 
 
+def half_forgotten():
+    def reparameterize_backward(right, *args, dmu, dlogvar):
+        dmu, dlogvar = right(*args, dmu=dmu, dlogvar=dlogvar)
+        dlogvar *= 2
+        return dmu, dlogvar
+
+    return bug_in(ops, reparameterize_backward=reparameterize_backward)
+
+
 def mu_and_logvar_exchanged(right, *args, dmu, dlogvar):
     return right(*args, dmu=dlogvar, dlogvar=dmu)
 
