@@ -1,19 +1,23 @@
 """The NLL of a small VAE on statically binarized MNIST.
 
     python examples/recipes/static_mnist.py DIR
+    python examples/recipes/static_mnist.py DIR --original          the original binary images
     python examples/recipes/static_mnist.py DIR --hidden 400 400    two hidden layers on each side
     python examples/recipes/static_mnist.py DIR --peer              pythae's model instead
 
 The protocol of pythae's reproduction of a VAE (89.78, 200 samples): 784-400-40-400-784 ReLU, batch
 100, 500 epochs at 1e-4, times 10^(-1/5) from epochs 200 and 350 on; 50,000 images to train,
-10,000 to choose the epoch, 10,000 to test. The binary images are our own draw, because the file of
-Larochelle & Murray was not available. --peer uses pythae's own model, trainer and get_nll on the
-same images; it needs `pip install pythae torch==2.13.0`.
+10,000 to choose the epoch, 10,000 to test. The binary images are our own draw from the grey images;
+with --original, they are those of Larochelle & Murray (AISTATS 2011), which pythae uses, in the
+files binarized_mnist_train.amat, _valid.amat and _test.amat in DIR. --peer uses pythae's own model,
+trainer and get_nll on the same images; it needs `pip install pythae torch==2.13.0`.
 """
 
 import argparse
+import hashlib
 import tempfile
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from recipe_tools import BestEpoch, add_run_options, print_result
@@ -24,10 +28,38 @@ from scratchvae.train.measure import prepare
 
 LATENT, BATCH, SAMPLES = 40, 100, 200
 LR, MILESTONES, GAMMA = 1e-4, (200, 350), 10 ** (-1 / 5)
+ORIGINAL = {  # SHA-256, from url_checksums/binarized_mnist.txt in github.com/tensorflow/datasets
+    "train": "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
+    "valid": "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
+    "test": "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
+}
 
 
 def lr(epoch: float) -> float:
     return LR * GAMMA ** sum(epoch >= milestone for milestone in MILESTONES)
+
+
+def images(a: argparse.Namespace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The images to train, to choose the epoch and to test: (N, 784), uint8."""
+    if a.original:
+        return tuple(original(Path(a.data_dir), part) for part in ORIGINAL)
+    X, _ = load_data("mnist", "train", a.data_dir)
+    X_test, _ = load_data("mnist", "test", a.data_dir)
+    n = len(X) * 5 // 6  # 50,000 of 60,000
+    return X[:n], X[n:], X_test
+
+
+def original(folder: Path, part: str) -> np.ndarray:
+    """Larochelle & Murray's binary images as pixels of 0 and 255: (N, 784)."""
+    path = folder / f"binarized_mnist_{part}.amat"
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise SystemExit(f"--original needs {path}: {error.strerror}") from None
+    if hashlib.sha256(text).hexdigest() != ORIGINAL[part]:
+        raise SystemExit(f"{path} is not the original file: its SHA-256 differs")
+    # lines of 784 digits, each followed by a space or the end of the line
+    return 255 * (np.frombuffer(text, np.uint8)[::2] - ord("0")).reshape(-1, 784)
 
 
 def ours(a: argparse.Namespace, X: np.ndarray, X_valid: np.ndarray, X_test: np.ndarray) -> None:
@@ -122,14 +154,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--peer", action="store_true", help="pythae's model instead of ours")
+    parser.add_argument("--original", action="store_true", help="images of Larochelle & Murray")
     add_run_options(parser)
     a = parser.parse_args()
     if a.peer and a.checkpoint:
         parser.error("pythae's trainer cannot resume a run: leave --checkpoint out")
-    X, _ = load_data("mnist", "train", a.data_dir)
-    X_test, _ = load_data("mnist", "test", a.data_dir)
-    n = len(X) * 5 // 6  # 50,000 of 60,000
-    (peer if a.peer else ours)(a, X[:n], X[n:], X_test)
+    (peer if a.peer else ours)(a, *images(a))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The long recipes on a few images: a run that is killed goes on to the same numbers."""
 
+import hashlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -126,6 +127,27 @@ def test_m2_in_the_batches_of_the_paper(recipe, tmp_path):
     recipe("m2", 1000, "--plain", "--epochs", "2", "--seeds", "1", "--curve", str(curve))
     rows = [line.split(",") for line in curve.read_text().splitlines()]
     assert [row[:3] for row in rows[1:]] == [["1", "1", "1.0"], ["1", "2", "1.0"]]
+
+
+def test_static_mnist_reads_the_original_images(recipe, tmp_path, monkeypatch, rng):
+    monkeypatch.syspath_prepend(RECIPES)
+    import static_mnist
+
+    options = ("static_mnist", 600, "--original", "--epochs", "1", "--hidden", "8")
+    with pytest.raises(SystemExit, match=r"--original needs .*train\.amat: No such file"):
+        recipe(*options)
+    folder, sums, images = tmp_path / "images-600", {}, {}
+    for part in static_mnist.ORIGINAL:
+        images[part] = rng.integers(0, 2, (20, 784))
+        text = "".join(" ".join(map(str, row)) + "\n" for row in images[part]).encode()
+        (folder / f"binarized_mnist_{part}.amat").write_bytes(text)
+        sums[part] = hashlib.sha256(text).hexdigest()
+    with pytest.raises(SystemExit, match=r"train\.amat is not the original file: its SHA-256"):
+        recipe(*options)
+    assert len(recipe(*options, ORIGINAL=sums)) == 3
+    monkeypatch.setattr(static_mnist, "ORIGINAL", sums)
+    for part in sums:
+        np.testing.assert_array_equal(static_mnist.original(folder, part), 255 * images[part])
 
 
 def test_the_peer_needs_its_package(recipe, monkeypatch):
