@@ -188,7 +188,11 @@ def digits():
     show("mean", means)
     show("test error", ["", *test_errors])
     of_name = dict(zip(found, zip(means[1:], test_errors, strict=True), strict=True))
-    wanted = {"elbo": "ELBO", "ten": "typ x10"}
+    print_some(of_name, elbo="ELBO", ten="typ x10")
+
+
+def print_some(of_name, **wanted):
+    """The line of results: these columns, where they were measured."""
     print_result(**{key: of_name[name] for key, name in wanted.items() if name in of_name})
 
 
@@ -228,9 +232,12 @@ def pair():
     )
     X_test, odd = np.concatenate((known, other)), np.arange(len(known) + len(other)) >= len(known)
     found = aurocs(some_of(X), X_test, odd, a.seed, **of_images())
+    errors = [hanley(name, v, odd) for name, v in found.items()]
     show("odd", found)
     show(B, found.values())
-    show("test error", [hanley(name, v, odd) for name, v in found.items()])
+    show("test error", errors)
+    of_name = dict(zip(found, zip(found.values(), errors, strict=True), strict=True))
+    print_some(of_name, elbo="ELBO", regret="regret", complexity="complex")
 
 
 tables() if a.tables else pair() if a.pair else digits()
