@@ -26,7 +26,8 @@ rounds, which training magnifies: the values agree if they differ by no more tha
 their standard errors, or than the tolerance. --record stores a digest of the code of each module of
 the package that the command loaded, without docstrings, comments, positions and the arguments of
 errors and warnings: a change of wording leaves a row as it is. Rows without a digest were
-measured before the record was kept.
+measured before the record was kept. --record also prints the command's output, which has the tables
+of the page.
 """
 
 import argparse
@@ -150,7 +151,7 @@ def missing(row, data):
 
 
 def run(row, root, data):
-    """Run the row's command: its numbers, as `ours` has them, and the files that it loaded."""
+    """Run the row's command: its numbers, as `ours` has them, the files it loaded, its output."""
     python, *words = shlex.split(row["command"])
     if python != "python":
         raise Failed(f"the command is {python!r}, not python")
@@ -167,7 +168,8 @@ def run(row, root, data):
         lines = [line for line in done.stdout.splitlines() if line.startswith(RESULT)]
         if not lines:
             raise Failed("its output has no line that begins with 'result'")
-        return json.loads(lines[-1].removeprefix(RESULT)), loaded.read_text().split()
+        found = json.loads(lines[-1].removeprefix(RESULT))
+        return found, loaded.read_text().split(), done.stdout
 
 
 def compare(row, found):
@@ -300,13 +302,14 @@ def measure(row, root, data, record):
         return True
     began, now = time.perf_counter(), code(root)
     try:
-        found, files = run(row, root, data)
+        found, files, output = run(row, root, data)
     except Failed as error:
         print(f"failed   {row['id']}: {error}", flush=True)
         return False
     lines, same = compare(row, found)
     print(*lines, f"         {time.perf_counter() - began:.0f} s", sep="\n", flush=True)
     if record:
+        print(output, flush=True)
         row |= {"ours": found, "date": time.strftime("%Y-%m-%d"), "machine": machine()}
         row["code"] = " ".join(f"{path}:{now[path]}" for path in files)
     return same or record

@@ -203,6 +203,7 @@ def test_a_long_row_runs_only_when_it_is_named(checkout, capsys):
 def test_what_is_recorded(checkout, capsys):
     edit(checkout / "scratchvae" / "a.py", "87.25", "88.0")
     assert call(checkout, "one", "--record", "--data-dir", str(checkout)) == 0
+    assert 'result {"nll": [88.0, 0.5]' in capsys.readouterr().out
     row = json.loads((checkout / "docs" / "results.json").read_text())["rows"][0]
     assert row["ours"]["nll"] == [88.0, 0.5]
     assert row["date"] > "2026-11-25"
