@@ -19,11 +19,21 @@ def grid(images: Any, columns: int | None = None, margin: int = 1) -> np.ndarray
     """
     images = checked(images)
     n, height, width = images.shape[:3]
-    columns = columns or ceil((n * (height + margin) / (width + margin)) ** 0.5)
+    columns = columns or about_square(n, (height + margin) / (width + margin))
     cells = padded(np.clip(images, 0, 1), (0, -n % columns), (margin, margin), (margin, margin))
     _, height, width, *colours = cells.shape
     table = cells.reshape(-1, columns, height, width, *colours).swapaxes(1, 2)
     return table.reshape(-1, columns * width, *colours)
+
+
+def about_square(n: int, ratio: float) -> int:
+    """The columns of a nearly square grid of n images with this height over width.
+
+    If a number of columns within a quarter of a square fills the last row, it is preferred.
+    """
+    square = (n * ratio) ** 0.5
+    full = [c for c in range(1, n + 1) if n % c == 0 and abs(c - square) <= square / 4]
+    return min(full, key=lambda c: abs(c - ceil(square)), default=ceil(square))
 
 
 def stacked(sets: Sequence[Any], columns: int) -> np.ndarray:

@@ -249,6 +249,14 @@ def test_wide_images_stand_in_shorter_rows(shape, columns):
     assert axes.images[0].get_array().shape[1] == columns * (shape[1] + 2)
 
 
+@pytest.mark.parametrize(
+    ("shape", "columns"),
+    [((100, 28, 28), 10), ((100, 24, 32), 10), ((12, 28, 28), 4), ((7, 28, 28), 3)],
+)
+def test_a_grid_is_about_square_and_full_if_it_can_be(shape, columns):
+    assert plots.grid(np.zeros(shape)).shape[1] == columns * (shape[2] + 2)
+
+
 def test_a_table_of_wide_images_is_about_square():
     table = plots.grid(np.zeros((30, 6, 28)))
     assert table.shape == (10 * 8, 3 * 30)
