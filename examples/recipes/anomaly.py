@@ -11,8 +11,8 @@ are hard (Tonnaer, PhD thesis, TU/e, table 3.3; the architecture is not stated).
 
 Columns:
 ELBO, rec, regret, complex, typical: the scores of `score_samples`.
-x10: for ten images of the same class, the mean of the negative ELBO, and its distance from the
-training mean (typicality).
+x10: for ten images, all of the digit left out or all drawn from the others, the mean of the
+negative ELBO, and its distance from the training mean (typicality).
 per ink: our own score, the negative ELBO minus the entropy of the grey pixels, which no model can
 avoid, over the square root of the ink.
 AE: the pixel cost of an autoencoder. PCA: its squared error.
@@ -31,40 +31,67 @@ import argparse
 import numpy as np
 from recipe_tools import print_result
 
-from scratchvae import VAE, Autoencoder, load_data
+from scratchvae import VAE, Autoencoder, InputError, load_data
 from scratchvae.evaluate.metrics import roc_auc
 
 PUBLISHED = (0.96, 0.73, 0.97, 0.94, 0.73, 0.92, 0.95, 0.77, 0.92, 0.66)
 METHODS = ("vae", "ae", "pca", "peers")
-TABLES = "breast_cancer,wine,iris,digits"
+SCORES = ("rec", "regret", "complex", "typical", "x10", "ink")
+TABLES = ("breast_cancer", "wine", "iris", "digits")
 SLOW_ROWS, GROUP = 10_000, 10
 kept: list[VAE] = []  # the one model of --control
+
+
+def some_names(*known):
+    """The type of an option that takes some of these, separated by commas."""
+
+    def names(text):
+        wrong = [name for name in text.split(",") if name not in known]
+        if wrong:
+            raise argparse.ArgumentTypeError(f"no {wrong[0]}: choose some of {','.join(known)}")
+        return text.split(",")
+
+    return names
+
+
+def widths(text):
+    return tuple(int(n) for n in text.split(","))
+
 
 parser = argparse.ArgumentParser(
     description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
 )
 parser.add_argument("data_dir", nargs="?", help="folder containing the MNIST files")
 text = "use the tables of scikit-learn instead, or some of them"
-parser.add_argument("--tables", nargs="?", const=TABLES, metavar="NAME,...", help=text)
+parser.add_argument(
+    "--tables", nargs="?", type=some_names(*TABLES), const=TABLES, metavar="NAME,...", help=text
+)
 parser.add_argument("--pair", nargs=2, metavar=("A", "B"), help="train on A, detect B")
-parser.add_argument("--digits", default="0,1,2,3,4,5,6,7,8,9", help="digits to leave out in turn")
-parser.add_argument("--methods", default="vae,ae,pca", help=f"some of {','.join(METHODS)}")
-parser.add_argument("--scores", default="rec,regret,complex,typical,x10,ink", help="besides ELBO")
+parser.add_argument(
+    "--digits", type=some_names(*"0123456789"), default="0,1,2,3,4,5,6,7,8,9",
+    help="digits to leave out in turn",
+)  # fmt: skip
+parser.add_argument(
+    "--methods", type=some_names(*METHODS), default="vae,ae,pca", help=f"of {','.join(METHODS)}"
+)
+parser.add_argument(
+    "--scores", type=some_names(*SCORES), default=",".join(SCORES), help="of the VAE, besides ELBO"
+)
 parser.add_argument("--binary", action="store_true", help="round pixels to 0 or 1")
 parser.add_argument("--control", action="store_true", help="train on all digits")
 parser.add_argument("--peers", action="store_true", help="add peers to the methods")
 parser.add_argument("--latent-dim", type=int, default=2)
-parser.add_argument("--hidden", default="400", help="widths, such as 400 or 400,200")
+parser.add_argument("--hidden", type=widths, default="400", help="widths, such as 400 or 400,200")
 parser.add_argument("--likelihood", default="bernoulli", help="of the images")
 parser.add_argument("--epochs", type=int, default=20, help="of the images")
 parser.add_argument("--rows", type=int, help="train on this many random rows")
 parser.add_argument("--seed", type=int, default=0)
 a = parser.parse_args()
-methods = [*a.methods.split(","), *(["peers"] if a.peers else [])]
-if set(methods) - set(METHODS):
-    parser.error(f"--methods takes some of {','.join(METHODS)}, got {a.methods}")
+methods = [*a.methods, *(["peers"] if a.peers else [])]
 if not a.tables and a.data_dir is None:
     parser.error("without --tables, DIR (the folder containing the MNIST files) is required")
+if a.control and (a.tables or a.pair):
+    parser.error("--control is for digits, not for --tables or --pair")
 
 
 def imported(name, package):
@@ -156,9 +183,8 @@ def show(first, values):
 
 def of_images():
     """Settings of the image models, and the scaling of rows to [0, 1]."""
-    widths = tuple(int(n) for n in a.hidden.split(","))
     return {
-        "latent_dim": a.latent_dim, "hidden": widths, "likelihood": a.likelihood,
+        "latent_dim": a.latent_dim, "hidden": a.hidden, "likelihood": a.likelihood,
         "epochs": a.epochs, "lr": lambda e: 1e-3 * 0.1 ** (e / a.epochs),
         "scaled": lambda X: X.astype("f4") / 255,
     }  # fmt: skip
@@ -175,7 +201,7 @@ def digits():
     if a.binary:
         X, X_test = ((pixels > 127) * np.uint8(255) for pixels in (X, X_test))
     rows, errors = [], []
-    for digit in (int(d) for d in a.digits.split(",")):
+    for digit in map(int, a.digits):
         odd = y_test == digit
         found = aurocs(some_of(X[(y != digit) | a.control]), X_test, odd, a.seed, **of_images())
         if not rows:
@@ -198,7 +224,7 @@ def print_some(of_name, **wanted):
 
 def tables():
     datasets = imported("sklearn.datasets", "scikit-learn")
-    for i, name in enumerate(a.tables.split(",")):
+    for i, name in enumerate(a.tables):
         X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
         classes = [0] if name == "breast_cancer" else np.unique(y)  # 0: malignant, the minority
         means = []
@@ -230,6 +256,8 @@ def pair():
         load_data(name, part, a.data_dir)[0]
         for name, part in ((A, "train"), (A, "test"), (B, "test"))
     )
+    if np.array_equal(known, other):
+        parser.error(f"{A} and {B} are the same images: each needs a folder {a.data_dir}/NAME")
     X_test, odd = np.concatenate((known, other)), np.arange(len(known) + len(other)) >= len(known)
     found = aurocs(some_of(X), X_test, odd, a.seed, **of_images())
     errors = [hanley(name, v, odd) for name, v in found.items()]
@@ -240,6 +268,9 @@ def pair():
     print_some(of_name, elbo="ELBO", regret="regret", complexity="complex")
 
 
-tables() if a.tables else pair() if a.pair else digits()
+try:
+    tables() if a.tables else pair() if a.pair else digits()
+except InputError as error:  # a folder without the files, an unknown likelihood
+    parser.error(str(error))
 if not a.tables:
     print(f"{a.epochs} epochs, {a.latent_dim} units, {a.likelihood}, seed {a.seed}")

@@ -11,7 +11,7 @@ import argparse
 
 from recipe_tools import print_result
 
-from scratchvae import VAE, ConditionalVAE, load_data
+from scratchvae import VAE, ConditionalVAE, InputError, load_data
 from scratchvae.evaluate import evaluate
 from scratchvae.pictures import plots
 
@@ -22,8 +22,11 @@ parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--out", default="digits.png")
 a = parser.parse_args()
 
-X, y = load_data("mnist", "train", a.data_dir)
-X_test, y_test = load_data("mnist", "test", a.data_dir)
+try:
+    X, y = load_data("mnist", "train", a.data_dir)
+    X_test, y_test = load_data("mnist", "test", a.data_dir)
+except InputError as error:
+    parser.error(str(error))
 nll, error = {}, {}
 for cls in (VAE, ConditionalVAE):
     model = cls(latent_dim=8, hidden=(400, 200), seed=a.seed).fit(

@@ -9,7 +9,7 @@ import argparse
 
 from recipe_tools import print_result
 
-from scratchvae import VAE, load_data
+from scratchvae import VAE, InputError, load_data
 from scratchvae.evaluate import compare, evaluate
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -17,8 +17,11 @@ parser.add_argument("data_dir")
 parser.add_argument("--seed", type=int, default=0)
 a = parser.parse_args()
 
-X, _ = load_data("mnist", "train", a.data_dir)
-X_test, _ = load_data("mnist", "test", a.data_dir)
+try:
+    X, _ = load_data("mnist", "train", a.data_dir)
+    X_test, _ = load_data("mnist", "test", a.data_dir)
+except InputError as error:
+    parser.error(str(error))
 vae = VAE(latent_dim=20, seed=a.seed).fit(X, X_test=X_test, epochs=7, verbose=True)
 found = evaluate(vae, X_test, data="mnist", split="test split")
 print("expected   106.7 +- 0.7 (pytorch/examples 106.66; its flax port 107.05 +- 0.25)")

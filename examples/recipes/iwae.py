@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from recipe_tools import add_run_options, print_result
 
-from scratchvae import IWAE, load_data, load_model
+from scratchvae import IWAE, InputError, load_data, load_model
 from scratchvae.evaluate import compare, evaluate
 from scratchvae.evaluate.metrics import active_units
 from scratchvae.train import Trainer
@@ -62,11 +62,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     add_run_options(parser)
     a = parser.parse_args()
-    X = load_data("mnist", "train", a.data_dir)[0][:59_600]
-    X_test = load_data("mnist", "test", a.data_dir)[0]
-    if a.checkpoint or not a.out.exists():
-        train(a, X, X_test[:1000])
-    model = load_model(a.out, a.device)
+    try:
+        X = load_data("mnist", "train", a.data_dir)[0][:59_600]
+        X_test = load_data("mnist", "test", a.data_dir)[0]
+        for file in filter(None, (a.cool, a.out)):
+            if file.exists() and (k := load_model(file).get_params().get("k")) != a.k:
+                raise InputError(f"{file} was trained with k = {k}, not {a.k}")
+        if a.checkpoint or not a.out.exists():
+            train(a, X, X_test[:1000])
+        model = load_model(a.out, a.device)
+    except InputError as error:
+        parser.error(str(error))
     found = evaluate(
         model, X_test, k=SAMPLES, examples=a.examples, binarize="dynamic", data="mnist",
         split="test split",

@@ -8,6 +8,8 @@ decoder is Gaussian, so the importance-weighted bound can be compared with its l
 deliberately degraded encoder.
 """
 
+import argparse
+
 import numpy as np
 from recipe_tools import print_result
 
@@ -15,6 +17,7 @@ from scratchvae import VAE
 from scratchvae.train import Trainer
 
 N, D, Z = 1_000, 20, 4
+argparse.ArgumentParser(description=__doc__.split("\n")[0]).parse_args()
 
 rng = np.random.default_rng(0)
 W = rng.standard_normal((Z, D)) * np.array([[3.0], [2.0], [1.5], [1.0]])

@@ -10,7 +10,7 @@ The protocol of pythae's reproduction of a VAE (89.78, 200 samples): 784-400-40-
 10,000 to choose the epoch, 10,000 to test. The binary images are our own draw from the grey images;
 with --original, they are those of Larochelle & Murray (AISTATS 2011), which pythae uses, in the
 files binarized_mnist_train.amat, _valid.amat and _test.amat in DIR. --peer uses pythae's own model,
-trainer and get_nll on the same images; it needs `pip install pythae torch==2.13.0`.
+trainer and get_nll on the same images; it needs `pip install pythae==0.1.2 torch==2.13.0`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from recipe_tools import BestEpoch, add_run_options, print_result
 
-from scratchvae import VAE, load_data
+from scratchvae import VAE, InputError, load_data
 from scratchvae.evaluate import compare, evaluate
 from scratchvae.train.measure import prepare
 
@@ -55,9 +55,9 @@ def original(folder: Path, part: str) -> np.ndarray:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise SystemExit(f"--original needs {path}: {error.strerror}") from None
+        raise InputError(f"--original needs {path}: {error.strerror}") from None
     if hashlib.sha256(text).hexdigest() != ORIGINAL[part]:
-        raise SystemExit(f"{path} is not the original file: its SHA-256 differs")
+        raise InputError(f"{path} is not the original file: its SHA-256 differs")
     # lines of 784 digits, each followed by a space or the end of the line
     return 255 * (np.frombuffer(text, np.uint8)[::2] - ord("0")).reshape(-1, 784)
 
@@ -71,7 +71,7 @@ def ours(a: argparse.Namespace, X: np.ndarray, X_valid: np.ndarray, X_test: np.n
     record = best.restore(vae)
     found = evaluate(vae, X_test, k=SAMPLES, binarize="static", data="mnist", split="test split")
     print("expected   at most 90.5")
-    print(f"ours       {compare(found, 'pythae-vae')}")
+    print(f"ours       {compare(found, 'pythae-vae', a.original)}")
     print(
         f"protocol   {a.epochs} epochs; the best on validation is epoch {record['epoch']}, with "
         f"{record['test_loss']:.2f}"
@@ -92,7 +92,7 @@ def peer(a: argparse.Namespace, X: np.ndarray, X_valid: np.ndarray, X_test: np.n
         from pythae.trainers import BaseTrainer, BaseTrainerConfig
     except ImportError as error:
         raise SystemExit(
-            f"--peer needs pythae and PyTorch ({error}): pip install pythae torch==2.13.0"
+            f"--peer needs pythae and PyTorch ({error}): pip install pythae==0.1.2 torch==2.13.0"
         ) from None
 
     def layers(*widths: int) -> list[torch.nn.Module]:
@@ -152,14 +152,18 @@ def main() -> None:
     parser.add_argument("data_dir")
     parser.add_argument("--hidden", type=int, nargs="+", default=[400], metavar="WIDTH")
     parser.add_argument("--epochs", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="with --peer, of the binary images")
     parser.add_argument("--peer", action="store_true", help="pythae's model instead of ours")
     parser.add_argument("--original", action="store_true", help="images of Larochelle & Murray")
     add_run_options(parser)
     a = parser.parse_args()
     if a.peer and a.checkpoint:
         parser.error("pythae's trainer cannot resume a run: leave --checkpoint out")
-    (peer if a.peer else ours)(a, *images(a))
+    try:
+        found = images(a)
+    except InputError as error:
+        parser.error(str(error))
+    (peer if a.peer else ours)(a, *found)
 
 
 if __name__ == "__main__":

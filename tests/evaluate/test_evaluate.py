@@ -173,6 +173,7 @@ def test_a_published_elbo_is_put_beside_the_elbo_however_many_samples(on_mnist):
     assert text.startswith(f"{-found.elbo:.2f} +- {found.elbo_error:.2f} nats here")
     assert "103.31 published" in text
     assert text.endswith("our own sample, not the file of Larochelle & Murray")
+    assert "Larochelle" not in compare(found, "altosaar-elbo", original=True)
     assert compare(found, "altosaar-nll").startswith("91.23 +- 0.50 nats here")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -45,7 +46,15 @@ def recipe(monkeypatch, tmp_path, capsys):
         out = capsys.readouterr().out
         return [line for line in out.splitlines() if line.startswith(("result", "protocol", "log"))]
 
+    run.capsys = capsys
     return run
+
+
+def refused(recipe, message, *options):
+    """Run a recipe that ends with exit code 2 and this message."""
+    with pytest.raises(SystemExit, match="2"):
+        recipe(*options)
+    assert re.search(message, recipe.capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("step", [3, STEPS, 3 * STEPS + 2])
@@ -96,6 +105,7 @@ def test_the_best_epoch_is_restored(tmp_path, monkeypatch, rng, from_file):
 def test_iwae_goes_on(recipe, tmp_path, monkeypatch, step):
     options = ("iwae", 100, "--stages", "2", "--examples", "12")
     straight = recipe(*options, "--out", "a.npz", SAMPLES=9)
+    refused(recipe, r"a\.npz was trained with k = 1, not 5", *options, "--out", "a.npz", "--k", "5")
     cooled = recipe(*options, "--cool", "a.npz", "--out", "b.npz", COOL=3, SAMPLES=9)
     assert [line.split()[0] for line in cooled] == ["protocol", "log", "result"]
     for of, *more in ((straight,), (cooled, "--cool", "a.npz")):
@@ -134,16 +144,14 @@ def test_static_mnist_reads_the_original_images(recipe, tmp_path, monkeypatch, r
     import static_mnist
 
     options = ("static_mnist", 600, "--original", "--epochs", "1", "--hidden", "8")
-    with pytest.raises(SystemExit, match=r"--original needs .*train\.amat: No such file"):
-        recipe(*options)
+    refused(recipe, r"--original needs .*train\.amat: No such file", *options)
     folder, sums, images = tmp_path / "images-600", {}, {}
     for part in static_mnist.ORIGINAL:
         images[part] = rng.integers(0, 2, (20, 784))
         text = "".join(" ".join(map(str, row)) + "\n" for row in images[part]).encode()
         (folder / f"binarized_mnist_{part}.amat").write_bytes(text)
         sums[part] = hashlib.sha256(text).hexdigest()
-    with pytest.raises(SystemExit, match=r"train\.amat is not the original file: its SHA-256"):
-        recipe(*options)
+    refused(recipe, r"train\.amat is not the original file: its SHA-256", *options)
     assert len(recipe(*options, ORIGINAL=sums)) == 3
     monkeypatch.setattr(static_mnist, "ORIGINAL", sums)
     for part in sums:
