@@ -24,117 +24,37 @@ A recipe prints its numbers as one last line, `result {"name": [value, standard 
 Two runs of a row have the same seed and the same test images, so they differ only by what a machine
 rounds, which training magnifies: the values agree if they differ by no more than the larger of
 their standard errors, or than the tolerance. --record stores a digest of the code of each module of
-the package that the command loaded, without docstrings, comments, positions and the arguments of
-errors and warnings: a change of wording leaves a row as it is. Rows without a digest were
-measured before the record was kept. --record also prints the command's output, which has the tables
-of the page.
+the package that the command loaded (see row_code.py); rows without one were measured before the
+record was kept. It also prints the command's output, which has the tables of the page.
 """
 
 import argparse
-import ast
-import hashlib
 import importlib.metadata
 import importlib.util
 import json
 import os
 import platform
-import runpy
 import shlex
 import subprocess
 import sys
 import tempfile
 import time
+from math import isfinite, nan
 from pathlib import Path
+from string import Formatter
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import row_code
+from benchmarks.row_code import code, out_of_date
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- make results writes from here -->", "<!-- to here -->"
 HEAD = ("row", "target", "command", "published", "ours", "met", "seed", "measured on")
-FOLDERS = ("scratchvae", "examples/recipes")  # whose files belong to the code of a row
 RESULT = "result "
 
 
 class Failed(Exception):
     """Why a row gave no numbers."""
-
-
-# ------------------------------------------------------------------------------- the code of a row
-
-
-def tree(node):
-    """A syntax tree as text, without wording and positions; the same in all Pythons."""
-    if is_message(node):
-        return "(message)"
-    if isinstance(node, list):
-        return f"[{' '.join(map(tree, node))}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = []
-    for name, value in ast.iter_fields(node):
-        if name == "body" and documented(node):
-            value = value[1:]
-        if value is not None and value != [] and name not in ("kind", "type_comment"):
-            fields.append(f"{name}={tree(value)}")
-    return f"{type(node).__name__}({' '.join(fields)})"
-
-
-def documented(node):
-    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None
-
-
-def is_message(node):
-    """Whether a node makes an error or a warning: what it says changes no number."""
-    name = getattr(node, "func", None)
-    name = getattr(name, "id", getattr(name, "attr", ""))
-    return isinstance(node, ast.Call) and name.endswith(("Error", "warn"))
-
-
-def digest(path):
-    """Eight digits of the SHA-256 of a module's code."""
-    text = tree(ast.parse(path.read_text(encoding="utf-8")))
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def code(root):
-    """The digest of every file that a recipe can load, by its path in the checkout."""
-    files = [file for folder in FOLDERS for file in (root / folder).rglob("*.py")]
-    return {file.relative_to(root).as_posix(): digest(file) for file in files}
-
-
-def measured_with(row):
-    """The files of the row's code, with their digests of then."""
-    return dict(entry.rsplit(":", 1) for entry in row.get("code", "").split())
-
-
-def out_of_date(rows, root):
-    """A line for each row whose command was not run since its code changed, as far as is known."""
-    now = code(root)
-    for row in rows:
-        then = measured_with(row)
-        if "command" in row and not then:
-            yield f"{row['id']}: --record has not stored its code yet"
-        elif paths := [path for path, was in then.items() if now.get(path) != was]:
-            few = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
-            yield f"{row['id']}: {few} changed since {row['date']}"
-
-
-def trace(out, recipe, *argv):
-    """Run a recipe in this process, and write which files of the checkout it loaded to `out`."""
-    sys.argv, sys.path[0] = [recipe, *argv], str(Path(recipe).parent)
-    sys.path.insert(1, os.getcwd())
-    try:
-        runpy.run_path(recipe, run_name="__main__")
-    finally:
-        root = Path.cwd().resolve()
-        files = {Path(f).resolve() for m in [*sys.modules.values()] if (f := file_of(m))}
-        files = {f for f in files if f.suffix == ".py" and f.is_relative_to(root)}
-        own = [f.relative_to(root).as_posix() for f in files | {Path(recipe).resolve()}]
-        own = [f for f in own if f.startswith(FOLDERS)]
-        Path(out).write_text("\n".join(sorted(own)))
-
-
-def file_of(module):
-    return getattr(module, "__file__", None)
 
 
 # --------------------------------------------------------------------------------- running a row
@@ -159,7 +79,7 @@ def run(row, root, data):
     with tempfile.TemporaryDirectory() as folder:
         loaded = Path(folder, "loaded")
         done = subprocess.run(
-            [sys.executable, __file__, "--trace", str(loaded), *words],
+            [sys.executable, row_code.__file__, str(loaded), *words],
             cwd=root, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
@@ -168,8 +88,29 @@ def run(row, root, data):
         lines = [line for line in done.stdout.splitlines() if line.startswith(RESULT)]
         if not lines:
             raise Failed("its output has no line that begins with 'result'")
-        found = json.loads(lines[-1].removeprefix(RESULT))
-        return found, loaded.read_text().split(), done.stdout
+        return parsed(lines[-1]), loaded.read_text().split(), done.stdout
+
+
+def parsed(line):
+    """The numbers in a line of results: {name: [value, standard error or None]}."""
+    try:
+        found = json.loads(line.removeprefix(RESULT))
+        ok = all(
+            isinstance(value, float | int) and isinstance(error, float | int | None)
+            for value, error in found.values()
+        )
+    except (ValueError, TypeError, AttributeError):
+        ok = False
+    if not ok:
+        raise Failed(f"its last line of results is not {{name: [value, error or null]}}: {line}")
+    return found
+
+
+def without(row, found):
+    """The numbers that the row's goal and words need, and that are missing or not finite."""
+    needed = {name for _, name, _, _ in Formatter().parse(row["shown"]) if name}
+    needed |= set(row.get("goal", ()))
+    return sorted(name for name in needed if not isfinite(found.get(name, [nan])[0]))
 
 
 def compare(row, found):
@@ -236,9 +177,14 @@ def is_met(row):
     )
 
 
+def pending(row):
+    """Whether the row's command has never been run."""
+    return "command" in row and "ours" not in row
+
+
 def shown(row):
     """Our numbers, in the words of the row."""
-    if "command" in row and "ours" not in row:
+    if pending(row):
         return "not measured"
     words = {}
     for name, (value, error) in row.get("ours", {}).items():
@@ -250,14 +196,17 @@ def shown(row):
 
 def table(record):
     """The main table, and under it the machines, which are numbered."""
-    machines = list(dict.fromkeys(row["machine"] for row in record["rows"]))
+    machines = list(dict.fromkeys(row["machine"] for row in record["rows"] if not pending(row)))
     lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
     for row in record["rows"]:
         command = f"`{row['command']}`" if "command" in row else row["how"]
-        day = time.strftime("%d %B %Y", time.strptime(row["date"], "%Y-%m-%d")).lstrip("0")
-        measured = f"{day}, machine {machines.index(row['machine']) + 1}"
-        met, seed = "yes" if is_met(row) else "no", row["seed"]
-        cells = row["id"], row["target"], command, row["published"], shown(row), met, seed, measured
+        met = measured = ""
+        if not pending(row):
+            day = time.strftime("%d %B %Y", time.strptime(row["date"], "%Y-%m-%d")).lstrip("0")
+            measured = f"{day}, machine {machines.index(row['machine']) + 1}"
+            met = "yes" if is_met(row) else "no"
+        cells = row["id"], row["target"], command, row["published"], shown(row), met, row["seed"]
+        cells += (measured,)
         lines.append(f"| {' | '.join(map(str, cells))} |")
     named = (f"Machine {i}: {name}." for i, name in enumerate(machines, 1))
     short = ", ".join(f"`{row['id']}`" for row in record["rows"] if row["short"])
@@ -268,13 +217,14 @@ def table(record):
 
 
 def main(argv=None, root=ROOT):
-    """Run, compare, record; the exit code: 1 if a number differs, or a command gave none."""
+    """Run, compare, record; the exit code: 1 if a number differs, or a named row gave none."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("ids", nargs="*", help="rows to run, long ones too; by default the short")
     parser.add_argument("--data-dir", type=Path, help="of MNIST's IDX files")
-    parser.add_argument("--list", action="store_true", help="list the rows that are out of date")
-    parser.add_argument("--record", action="store_true", help="store what is measured")
-    parser.add_argument("--table", action="store_true", help="write the table from the record")
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--list", action="store_true", help="list the rows that are out of date")
+    one.add_argument("--record", action="store_true", help="store what is measured")
+    one.add_argument("--table", action="store_true", help="write the table from the record")
     a = parser.parse_args(argv)
     record, failed = load(root), False
     by_id = {row["id"]: row for row in record["rows"]}
@@ -286,6 +236,10 @@ def main(argv=None, root=ROOT):
         data = a.data_dir and a.data_dir.resolve()
         chosen = [by_id[name] for name in a.ids] or [row for row in by_id.values() if row["short"]]
         for row in chosen:
+            if reason := missing(row, data):
+                print(f"skipped  {row['id']}: {reason}", flush=True)
+                failed = failed or bool(a.ids)
+                continue
             failed = not measure(row, root, data, a.record) or failed
             if a.record:
                 save(root, record)
@@ -297,9 +251,6 @@ def main(argv=None, root=ROOT):
 
 def measure(row, root, data, record):
     """Run a row, print how it compares, and store it with `record`. False if it differs."""
-    if reason := missing(row, data):
-        print(f"skipped  {row['id']}: {reason}", flush=True)
-        return True
     began, now = time.perf_counter(), code(root)
     try:
         found, files, output = run(row, root, data)
@@ -310,13 +261,13 @@ def measure(row, root, data, record):
     print(*lines, f"         {time.perf_counter() - began:.0f} s", sep="\n", flush=True)
     if record:
         print(output, flush=True)
+        if bad := without(row, found):
+            print(f"failed   {row['id']}: not stored, without a finite {', '.join(bad)}")
+            return False
         row |= {"ours": found, "date": time.strftime("%Y-%m-%d"), "machine": machine()}
         row["code"] = " ".join(f"{path}:{now[path]}" for path in files)
     return same or record
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--trace"]:
-        trace(*sys.argv[2:])
-    else:
-        raise SystemExit(main())
+    raise SystemExit(main())

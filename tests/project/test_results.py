@@ -182,6 +182,23 @@ def test_a_number_that_is_missing(checkout, capsys, old, new, said):
     assert re.search(f"(failed  |missing ) one.*{re.escape(said)}", out)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"gap"', '"map"', "not stored, without a finite gap"),
+        ('{"nll"', '{"of": 1.0, "nll"', "its last line of results is not {name: [value, error"),
+        ('{"nll"', "{of", "its last line of results is not {name: [value, error"),
+        ("[1.0, null]", "[NaN, null]", "not stored, without a finite gap"),
+    ],
+)
+def test_a_line_of_results_that_cannot_be_stored(checkout, capsys, old, new, said):
+    before = results.load(checkout)
+    edit(checkout / "examples" / "recipes" / "two.py", old, new)
+    assert call(checkout, "two", "--record", "--data-dir", str(checkout)) == 1
+    assert f"failed   two: {said}" in capsys.readouterr().out
+    assert results.load(checkout) == before
+
+
 def test_what_is_not_here_is_skipped_with_the_reason(checkout, capsys):
     record = json.loads((checkout / "docs" / "results.json").read_text())
     record["rows"][0] |= {"command": "python examples/recipes/one.py", "needs": ["json", "nosuch"]}
@@ -190,6 +207,9 @@ def test_what_is_not_here_is_skipped_with_the_reason(checkout, capsys):
     out = capsys.readouterr().out
     assert "skipped  one: needs nosuch\n" in out
     assert "skipped  two: needs the files of MNIST: DATA=DIR\n" in out
+    assert call(checkout, "two") == 1, "it was asked for"
+    with pytest.raises(SystemExit):
+        call(checkout, "two", "--record", "--list")
 
 
 def test_a_long_row_runs_only_when_it_is_named(checkout, capsys):
@@ -268,7 +288,7 @@ def test_a_new_row_is_shown_before_it_is_measured(checkout, capsys):
     (checkout / "docs" / "results.json").write_text(json.dumps(record))
     assert call(checkout, "--table") == 0
     page = (checkout / "docs" / "results.md").read_text()
-    assert "two.py DIR` | 86 | not measured | no | 0 | 25 November 2026, machine 1 |" in page
+    assert "two.py DIR` | 86 | not measured |  | 0 |  |" in page
     assert "Machine 1: a machine." in page
     assert call(checkout, "two", "--record", "--data-dir", str(checkout)) == 0
     page = (checkout / "docs" / "results.md").read_text()
