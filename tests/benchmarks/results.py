@@ -10,14 +10,14 @@ add a row, add an object to its "rows":
 
 id         one word
 target     what is aimed at; goal, the same for the program: {name of a number: [least, most]}
-command    of a recipe, with DIR for the folder of MNIST; or how, in words, without a command
+command    of a recipe, with DIR for the folder of MNIST
 published  the number and, in brackets, its source; or ""
 digits     of the numbers that are shown, in the words `shown`, such as "{accuracy} %"
 ours       {name: [value, standard error or null]}; omit it, and run the row with --record
 tolerance  how far a value may be from the recorded one where that has no standard error
 short      whether `make results` runs it: under ten minutes on two cores
 needs      packages that it imports besides NumPy
-seed       met, only without a goal
+seed       as in the table
 
 A recipe prints its numbers as one last line, `result {"name": [value, standard error], ...}`.
 
@@ -62,8 +62,6 @@ class Failed(Exception):
 
 def missing(row, data):
     """Why the row cannot be run here, or None."""
-    if "command" not in row:
-        return "no command measures it"
     if "DIR" in row["command"].split() and data is None:
         return "needs the files of MNIST: DATA=DIR"
     absent = [name for name in row.get("needs", ()) if importlib.util.find_spec(name) is None]
@@ -168,8 +166,6 @@ def written(page, text):
 
 def is_met(row):
     """Whether each number of the goal lies between its least and its most."""
-    if "goal" not in row or "ours" not in row:
-        return row.get("met", False)
     return all(
         (least is None or value >= least) and (most is None or value <= most)
         for name, (least, most) in row["goal"].items()
@@ -179,7 +175,7 @@ def is_met(row):
 
 def pending(row):
     """Whether the row's command has never been run."""
-    return "command" in row and "ours" not in row
+    return "ours" not in row
 
 
 def shown(row):
@@ -187,7 +183,7 @@ def shown(row):
     if pending(row):
         return "not measured"
     words = {}
-    for name, (value, error) in row.get("ours", {}).items():
+    for name, (value, error) in row["ours"].items():
         words[name] = f"{value:.{row['digits']}f}"
         if error is not None:
             words[name] += f" +- {error:.{row['digits']}f}"
@@ -199,12 +195,12 @@ def table(record):
     machines = list(dict.fromkeys(row["machine"] for row in record["rows"] if not pending(row)))
     lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
     for row in record["rows"]:
-        command = f"`{row['command']}`" if "command" in row else row["how"]
         met = measured = ""
         if not pending(row):
             day = time.strftime("%d %B %Y", time.strptime(row["date"], "%Y-%m-%d")).lstrip("0")
             measured = f"{day}, machine {machines.index(row['machine']) + 1}"
             met = "yes" if is_met(row) else "no"
+        command = f"`{row['command']}`"
         cells = row["id"], row["target"], command, row["published"], shown(row), met, row["seed"]
         cells += (measured,)
         lines.append(f"| {' | '.join(map(str, cells))} |")

@@ -68,7 +68,7 @@ def out_of_date(rows, root):
     now = code(root)
     for row in rows:
         then = measured_with(row)
-        if "command" in row and not then:
+        if not then:
             yield f"{row['id']}: --record has not stored its code yet"
         elif paths := [path for path, was in then.items() if now.get(path) != was]:
             few = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
