@@ -14,7 +14,7 @@ command    of a recipe, with DIR for the folder of MNIST
 published  the number and, in brackets, its source; or ""
 digits     of the numbers that are shown, in the words `shown`, such as "{accuracy} %"
 ours       {name: [value, standard error or null]}; omit it, and run the row with --record
-tolerance  how far a value may be from the recorded one where that has no standard error
+tolerance  how far a value may be from the recorded one; by default, its standard error
 short      whether `make results` runs it: under ten minutes on two cores
 needs      packages that it imports besides NumPy
 seed       as in the table
@@ -22,10 +22,10 @@ seed       as in the table
 A recipe prints its numbers as one last line, `result {"name": [value, standard error], ...}`.
 
 Two runs of a row have the same seed and the same test images, so they differ only by what a machine
-rounds, which training magnifies: the values agree if they differ by no more than the larger of
-their standard errors, or than the tolerance. --record stores a digest of the code of each module of
-the package that the command loaded (see row_code.py); rows without one were measured before the
-record was kept. It also prints the command's output, which has the tables of the page.
+rounds, which training magnifies: the values agree if they differ by no more than the tolerance, or
+without one than the larger of their standard errors. --record stores a digest of the code of each
+module of the package that the command loaded (see row_code.py); rows without one were measured
+before the record was kept. It also prints the command's output, which has the tables of the page.
 """
 
 import argparse
@@ -63,7 +63,7 @@ class Failed(Exception):
 def missing(row, data):
     """Why the row cannot be run here, or None."""
     if "DIR" in row["command"].split() and data is None:
-        return "needs the files of MNIST: DATA=DIR"
+        return "needs the files of MNIST: --data-dir DIR, or make results DATA=DIR"
     absent = [name for name in row.get("needs", ()) if importlib.util.find_spec(name) is None]
     return f"needs {', '.join(absent)}" if absent else None
 
@@ -121,7 +121,7 @@ def compare(row, found):
             continue
         now, error_now = found[name]
         errors = [e for e in (error, error_now) if e is not None]
-        allowed = row.get("tolerance", 0.0) if not errors else max(errors)
+        allowed = row["tolerance"] if "tolerance" in row else max(errors, default=0.0)
         ok = abs(now - value) <= allowed
         same = same and ok
         d = row["digits"]
@@ -247,6 +247,7 @@ def main(argv=None, root=ROOT):
 
 def measure(row, root, data, record):
     """Run a row, print how it compares, and store it with `record`. False if it differs."""
+    print(f"running  {row['id']}: {row['command']}", flush=True)
     began, now = time.perf_counter(), code(root)
     try:
         found, files, output = run(row, root, data)

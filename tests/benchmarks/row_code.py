@@ -68,8 +68,10 @@ def out_of_date(rows, root):
     now = code(root)
     for row in rows:
         then = measured_with(row)
-        if not then:
-            yield f"{row['id']}: --record has not stored its code yet"
+        if "ours" not in row:
+            yield f"{row['id']}: never measured"
+        elif not then:
+            yield f"{row['id']}: measured {row['date']}, before its code was recorded"
         elif paths := [path for path, was in then.items() if now.get(path) != was]:
             few = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
             yield f"{row['id']}: {few} changed since {row['date']}"
