@@ -14,7 +14,7 @@ command    of a recipe, with DIR for the folder of MNIST
 published  the number and, in brackets, its source; or ""
 digits     of the numbers that are shown, in the words `shown`, such as "{accuracy} %"
 ours       {name: [value, standard error or null]}; omit it, and run the row with --record
-tolerance  how far a value may be from the recorded one; by default, its standard error
+tolerance  how far a value may be from the recorded one, if its standard error is larger or absent
 short      whether `make results` runs it: under ten minutes on two cores
 needs      packages that it imports besides NumPy
 seed       as in the table
@@ -22,8 +22,8 @@ seed       as in the table
 A recipe prints its numbers as one last line, `result {"name": [value, standard error], ...}`.
 
 Two runs of a row have the same seed and the same test images, so they differ only by what a machine
-rounds, which training magnifies: the values agree if they differ by no more than the tolerance, or
-without one than the larger of their standard errors. --record stores a digest of the code of each
+rounds, which training magnifies: the values agree if they differ by no more than the larger of
+their standard errors, nor than the tolerance. --record stores a digest of the code of each
 module of the package that the command loaded (see row_code.py); rows without one were measured
 before the record was kept. It also prints the command's output, which has the tables of the page.
 """
@@ -107,7 +107,7 @@ def parsed(line):
 def without(row, found):
     """The numbers that the row's goal and words need, and that are missing or not finite."""
     needed = {name for _, name, _, _ in Formatter().parse(row["shown"]) if name}
-    needed |= set(row.get("goal", ()))
+    needed |= set(row["goal"])
     return sorted(name for name in needed if not isfinite(found.get(name, [nan])[0]))
 
 
@@ -121,7 +121,8 @@ def compare(row, found):
             continue
         now, error_now = found[name]
         errors = [e for e in (error, error_now) if e is not None]
-        allowed = row["tolerance"] if "tolerance" in row else max(errors, default=0.0)
+        bounds = [max(errors)] if errors else []
+        allowed = min([*bounds, row["tolerance"]] if "tolerance" in row else bounds, default=0.0)
         ok = abs(now - value) <= allowed
         same = same and ok
         d = row["digits"]
