@@ -218,7 +218,12 @@ def test_what_cannot_be_checked_is_one_sentence(write, capsys, text, words):
 
 
 def test_a_file_that_is_not_there(tmp_path, capsys):
-    for name, words in (("none.py", "is not a Python file"), (".", "holds no Python file")):
+    (tmp_path / "notes.txt").write_text(GOOD)
+    for name, words in (
+        ("none.py", "there is no file"),
+        ("notes.txt", "is not a Python file"),
+        (".", "holds no Python file"),
+    ):
         assert cli.main(["verify", str(tmp_path / name)]) == 2
         assert words in capsys.readouterr().err
 

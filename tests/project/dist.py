@@ -34,13 +34,19 @@ def tracked():
     return {name for name in listed if not name.startswith(LEFT_OUT) and (ROOT / name).exists()}
 
 
+def some(names):
+    """The first ten of the names."""
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more
+
+
 def check_sdist(path, wanted):
     """SystemExit unless the sdist holds the wanted files and no other, none of them large."""
     with tarfile.open(path) as content:
         members = [m for m in content.getmembers() if m.isfile()]
     found = {m.name.partition("/")[2]: m.size for m in members}
     if odd := sorted(found.keys() ^ (wanted | MADE)):
-        sys.exit(f"{path.name} and git do not both have {', '.join(odd)}")
+        sys.exit(f"{path.name} and git do not both have {some(odd)}")
     if large := [name for name, size in found.items() if size > MOST]:
         sys.exit(f"{path.name} holds large files: {', '.join(large)}")
 
@@ -52,7 +58,7 @@ def check_wheel(path, wanted):
     described = {name for name in found if ".dist-info/" in name}
     package = {name for name in wanted if name.startswith("scratchvae/")}
     if odd := sorted((found - described) ^ package):
-        sys.exit(f"{path.name} and git do not both have {', '.join(odd)}")
+        sys.exit(f"{path.name} and git do not both have {some(odd)}")
 
 
 def constraints(lock):

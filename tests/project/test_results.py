@@ -301,6 +301,15 @@ def test_a_new_row_is_shown_before_it_is_measured(checkout, capsys):
     assert page == results.written(page, results.table(results.load(checkout)))
 
 
+def test_the_rows_that_miss_their_goal_are_named_first(checkout):
+    record = results.load(checkout)
+    assert results.table(record).startswith("Not met: none.\n")
+    record["rows"][1]["goal"] = {"nll": [None, 3.4]}
+    assert results.table(record).startswith("Not met: `two`; its section says why.\n")
+    record["rows"][0]["goal"] = {"nll": [88, None]}
+    assert results.table(record).startswith("Not met: `one`, `two`; their sections say why.\n")
+
+
 def test_no_such_row(checkout, capsys):
     with pytest.raises(SystemExit) as stop:
         call(checkout, "three")

@@ -1,5 +1,7 @@
 """Family 2: the checks must detect the gradient bugs of real projects."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from support.finite_differences import LIMIT, compare
@@ -15,6 +17,7 @@ from scratchvae.train.optim import Adam
 from scratchvae.verify import BUGS
 from scratchvae.verify import table as verify
 
+ROOT = Path(__file__).parents[2]
 # what must notice each bug: one finding, or the gradients of at least these parameters
 ENCODER = "gradient denc0_W, denc0_b, dhead_W, dhead_b"
 EVERY = f"{ENCODER}, ddec0_W, ddec0_b, dout_W, dout_b"
@@ -88,6 +91,12 @@ def test_every_mutant_is_killed(killers):
     assert len(killers) == len(BUGS) + sum(
         1 for name, op in OPS.items() for _ in mutants(op.forward, op.backward, draw_inputs(name))
     )
+    b, n = len(BUGS), len(killers)
+    readme = (ROOT / "README.md").read_text()
+    assert f"all of {b} planted bugs and {n - b} wrong op gradients" in readme
+    checked = (ROOT / "docs" / "checked.md").read_text()
+    assert f"plants {b} bugs" in checked
+    assert f"killed {n} of {n}" in checked
 
 
 @pytest.mark.parametrize("bug", BUGS)
