@@ -208,8 +208,7 @@ def table(record):
     named = (f"Machine {i}: {name}." for i, name in enumerate(machines, 1))
     short = ", ".join(f"`{row['id']}`" for row in record["rows"] if row["short"])
     unmet = [f"`{row['id']}`" for row in record["rows"] if not pending(row) and not is_met(row)]
-    why = "their sections say why" if len(unmet) > 1 else "its section says why"
-    met = f"Not met: {', '.join(unmet)}; {why}." if unmet else "Not met: none."
+    met = f"Not met: {', '.join(unmet) or 'none'}."
     return "\n".join([met, "", *lines, "", *named, "", f"Under ten minutes each: {short}."])
 
 

@@ -220,7 +220,7 @@ def test_what_cannot_be_checked_is_one_sentence(write, capsys, text, words):
 def test_a_file_that_is_not_there(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text(GOOD)
     for name, words in (
-        ("none.py", "there is no file"),
+        ("none.py", "there is no file or folder"),
         ("notes.txt", "is not a Python file"),
         (".", "holds no Python file"),
     ):

@@ -305,9 +305,9 @@ def test_the_rows_that_miss_their_goal_are_named_first(checkout):
     record = results.load(checkout)
     assert results.table(record).startswith("Not met: none.\n")
     record["rows"][1]["goal"] = {"nll": [None, 3.4]}
-    assert results.table(record).startswith("Not met: `two`; its section says why.\n")
+    assert results.table(record).startswith("Not met: `two`.\n")
     record["rows"][0]["goal"] = {"nll": [88, None]}
-    assert results.table(record).startswith("Not met: `one`, `two`; their sections say why.\n")
+    assert results.table(record).startswith("Not met: `one`, `two`.\n")
 
 
 def test_no_such_row(checkout, capsys):

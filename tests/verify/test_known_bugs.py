@@ -92,8 +92,8 @@ def test_every_mutant_is_killed(killers):
         1 for name, op in OPS.items() for _ in mutants(op.forward, op.backward, draw_inputs(name))
     )
     b, n = len(BUGS), len(killers)
-    readme = (ROOT / "README.md").read_text()
-    assert f"all of {b} planted bugs and {n - b} wrong op gradients" in readme
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"all {b} planted bugs and all {n - b} wrong op gradients" in readme
     checked = (ROOT / "docs" / "checked.md").read_text()
     assert f"plants {b} bugs" in checked
     assert f"killed {n} of {n}" in checked

@@ -182,7 +182,7 @@ def _frameworks(f: Any, drawn: Any) -> set[str]:
 def _run(path: Path) -> dict[str, Any]:
     """What the file itself defines, in file order."""
     if not path.exists():
-        raise InputError(f"there is no file {path}: check the path")
+        raise InputError(f"there is no file or folder {path}: check the path")
     if not path.is_file() or path.suffix != ".py":
         raise InputError(f"{path} is not a Python file: check the path")
     # as for a script, so that it finds its neighbours
