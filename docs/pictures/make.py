@@ -269,9 +269,7 @@ def few_labels(epochs=None):
             axes.axvline(len(rows) / len(betas) + 0.5, color=LIGHT, zorder=0)
     axes.set_ylim(0, 100)
     axes.legend(frameon=False)
-    bare(
-        axes, "M2 on the pixels of MNIST, 100 labels", "epoch", "accuracy on 10,000 other images, %"
-    )
+    bare(axes, "M2 on the pixels of MNIST, 100 labels", "epoch", "accuracy on validation images, %")
     return figure
 
 

@@ -8,11 +8,11 @@
 The paper's 784-500-50 with softplus, 50,000 training images, equally many labels per class. The
 paper trains 3000 epochs, in batches of one labelled image and 500 others. Here,
 
-1. the classifier first learns from the labelled rows alone, for about 200 steps;
-2. then from all rows, with beta = 4 on the KL of code and label: the more expensive the code, the
-   more is left to the label. Unknown labels are summed over the two most likely values. Labelled
-   rows are repeated, so that about four of a batch of 104 are labelled, and each of 100 labels
-   weighs 21 times as much as in the paper;
+1. the model first learns from the labelled rows alone, for about 200 steps;
+2. then from all rows. Both have beta = 4 on the KL of code and label: the more expensive the code,
+   the more is left to the label. Unknown labels are summed over the two most likely values.
+   Labelled rows are repeated, so that about four of a batch of 104 are labelled, and each of 100
+   labels weighs 21 times as much as in the paper;
 3. then the same with beta = 1, while the step size decays to a tenth.
 
 Pixels are grey, except in step 1, where they are binarized dynamically. Step 3 minimises the

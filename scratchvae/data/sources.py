@@ -220,8 +220,8 @@ def _in_folder(folder: Path, options: Options) -> Source:
         return _table_source(of_tables[_only(of_tables, folder)], options)
     raise DataError(
         f"{folder} holds no data: no file train-images-idx3-ubyte(.gz), no pictures, and no arrays "
-        "or tables of two splits, such as x_train.npy and x_test.npy, or train.csv and test.csv; "
-        f"name or rename one: {arrays.shown([f.name for f in files]) or 'there is no file'}"
+        "or tables of two splits, such as x_train.npy and x_test.npy, or train.csv and test.csv"
+        + (f"; name or rename one: {arrays.shown([f.name for f in files])}" if files else "")
     )
 
 

@@ -1,6 +1,7 @@
-"""Measures an epoch on a GPU beside PyTorch and JAX: `python tests/benchmarks/gpu.py [BATCH ...]`
+"""Measures an epoch on a GPU beside PyTorch and JAX.
 
-`python tests/benchmarks/gpu.py --profile BATCH` takes the step of this project apart instead.
+    python tests/benchmarks/gpu.py [BATCH ...]
+    python tests/benchmarks/gpu.py --profile BATCH    takes the step of this project apart instead
 
 60,000 rows of 784 bytes lie on the device; an epoch shuffles them there and takes a step of the
 blog post's model (784-400-32, Bernoulli, Adam) for each batch. Needs scratchvae, CuPy, torch and
@@ -8,6 +9,7 @@ jax in one environment. Each contender has a process of its own; they take turns
 Products are in full float32 everywhere: no TF32.
 """
 
+import argparse
 import subprocess
 import sys
 import time
@@ -179,9 +181,15 @@ def main(batches):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--work"]:
-        work(sys.argv[2])
-    elif sys.argv[1:2] == ["--profile"]:
-        profile(int(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    batches = {"nargs": "*", "default": [32, 128, 512, 2048], "metavar": "BATCH"}
+    parser.add_argument("batches", type=int, help="rows of a step", **batches)
+    parser.add_argument("--profile", type=int, metavar="BATCH", help="where a replay's time goes")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    a = parser.parse_args()
+    if a.work:
+        work(a.work)
+    elif a.profile:
+        profile(a.profile)
     else:
-        main([int(word) for word in sys.argv[1:]] or [32, 128, 512, 2048])
+        main(a.batches)

@@ -244,7 +244,8 @@ def main(argv=None, root=ROOT):
                 save(root, record)
     if not a.table:
         lines = list(out_of_date(record["rows"], root))
-        print(*(["out of date, or not known to be up to date:", *lines] if lines else []), sep="\n")
+        head = "out of date, or not known to be up to date:" if lines else "every row is up to date"
+        print(head, *lines, sep="\n")
     return int(failed)
 
 

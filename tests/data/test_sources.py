@@ -510,6 +510,7 @@ def test_a_folder_of_two_tables(tmp_path, train, test):
 
 
 def test_a_folder_without_data(tmp_path):
+    assert refused(tmp_path, DataError).endswith("or train.csv and test.csv")  # it has no file
     (tmp_path / "readme.md").write_text("")
     assert refused(tmp_path, DataError).startswith(f"{tmp_path} holds no data: no file train-ima")
     table(tmp_path / "train.csv")

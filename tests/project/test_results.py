@@ -74,7 +74,12 @@ def edit(path, old, new):
 def listed(checkout, capsys):
     capsys.readouterr()
     assert call(checkout, "--list") == 0
-    return capsys.readouterr().out.split("out of date, or not known to be up to date:\n")[1:]
+    out = capsys.readouterr().out
+    if out == "every row is up to date\n":
+        return []
+    head, lines = out.split("\n", 1)
+    assert head == "out of date, or not known to be up to date:"
+    return [lines]
 
 
 # ------------------------------------------------------------------------------- this project's
